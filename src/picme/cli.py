@@ -1,0 +1,278 @@
+"""The command line: one command per stage, no logic."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from picme.errors import PicmeError
+
+if TYPE_CHECKING:
+    from picme.config.study import Config
+
+app = typer.Typer(
+    name="picme",
+    help="Which clinical data types are worth combining, and how.\n\nStart with: picme demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigArgument = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A YAML file or the name of a preset (picme list presets).")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder; runs/NAME if not given.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key, such as pretrain.epochs=10; repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks of errors.")]
+
+
+def main() -> None:
+    """Entry point: errors of the input end in one sentence and status 2, Ctrl-C in 130."""
+    debug = "--debug" in sys.argv
+    if debug:
+        os.environ["PICME_DEBUG"] = "1"
+    try:
+        app(standalone_mode=True)
+    except PicmeError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"picme: {error}\n")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("\npicme: interrupted; run the same command again to go on from here\n")
+        raise SystemExit(130) from None
+
+
+@app.command()
+def demo(
+    out: Out = None,
+    stays: Annotated[int | None, typer.Option(help="ICU stays of the synthetic hospital.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Fine-tunings of each cell.")] = None,
+    set_: Set = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """The whole study on a synthetic hospital, in the releases' own file formats."""
+    given = {"source.stays": stays, "study.seeds": seeds}
+    config = _load("demo", set_, {key: value for key, value in given.items() if value is not None})
+    _run(config, _out(out, "demo"), "report", quiet)
+
+
+@app.command()
+def run(
+    config: ConfigArgument,
+    out: Out = None,
+    set_: Set = None,
+    until: Annotated[
+        str, typer.Option(metavar="STAGE", help="Last stage: prepare, pretrain, align, finetune, evaluate, report.")
+    ] = "report",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """All stages; finished ones are reused, interrupted ones resumed.
+
+    Example: picme run physionet2012 --set source.path=DATA --out runs/physionet2012
+    """
+    _run(_load(config, set_), _out(out, config), until, quiet)
+
+
+def _stage(name: str, help_text: str) -> None:
+    def command(
+        config: ConfigArgument, out: Out = None, set_: Set = None, quiet: Quiet = False, debug: Debug = False
+    ) -> None:
+        _run(_load(config, set_), _out(out, config), name, quiet)
+
+    command.__doc__ = help_text
+    app.command(name)(command)
+
+
+_stage("prepare", "Raw tables to one row per stay and one array per modality.")
+_stage("pretrain", "Contrastive pretraining of every combination (and what it needs).")
+_stage("align", "How well each combination's modalities find one another (and what it needs).")
+_stage("finetune", "The strategies on the tasks, all seeds (and what they need).")
+_stage("evaluate", "Scores, intervals, comparisons, subgroups (and what they need).")
+_stage("report", "Result tables and report.html (and what they need).")
+
+
+@app.command()
+def plan(
+    config: ConfigArgument, out: Out = None, set_: Set = None, as_json: Json = False, debug: Debug = False
+) -> None:
+    """What a run would do: done, resume or run, how many jobs, how long."""
+    from picme.pipeline import plan as make_plan
+
+    rows = make_plan(_load(config, set_), _out(out, config))
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    typer.echo(f"{'stage':<10} {'jobs of':<10} {'jobs':>6} {'done':>6} {'resume':>6} {'run':>6}  time")
+    for row in rows:
+        if row["jobs"] is None:
+            typer.echo(f"{row['stage']:<10} decided by alignment, once it is there")
+            continue
+        time = (
+            ""
+            if not row["run"] + row["resume"]
+            else "not yet measured"
+            if row["seconds"] is None
+            else f"about {row['seconds'] / 60:.1f} min"
+        )
+        typer.echo(
+            f"{row['stage']:<10} {row['kind']:<10} {row['jobs']:>6} {row['done']:>6} "
+            f"{row['resume']:>6} {row['run']:>6}  {time}"
+        )
+
+
+@app.command()
+def check(config: ConfigArgument, set_: Set = None, as_json: Json = False, debug: Debug = False) -> None:
+    """What the raw data holds: releases, columns, row counts, dates, what is missing; changes nothing."""
+    from picme.inspect import check_sources
+
+    table = check_sources(_load(config, set_))
+    _print_table(table, as_json)
+
+
+@app.command("check-leakage")
+def check_leakage(
+    config: ConfigArgument,
+    out: Out = None,
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Subjects shared between splits, data after the cut-off, outcome words in notes; status 1 on a violation."""
+    from picme.inspect import check_leaks
+    from picme.pipeline import run as run_pipeline
+
+    loaded = _load(config, set_)
+    study = run_pipeline(loaded, _out(out, config), "prepare", quiet)
+    table, violations = check_leaks(study)
+    _print_table(table, as_json)
+    for sentence in violations:
+        typer.echo(f"violation: {sentence}", err=True)
+    if violations:
+        raise typer.Exit(1)
+
+
+@app.command()
+def predict(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
+    input_: Annotated[
+        Path,
+        typer.Option(
+            "--input",
+            metavar="COHORT",
+            help="Prepared cohort of the new stays: a run folder with the prepare stage done.",
+        ),
+    ],
+    task: Annotated[str, typer.Option(help="Task to predict.")],
+    out: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
+    strategy: Annotated[str | None, typer.Option(help="Strategy; the one best on validation if not given.")] = None,
+    combination: Annotated[
+        str | None, typer.Option(help="Combination a+b; the one best on validation if not given.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Probabilities for new stays by the models of a finished run."""
+    from picme.predict import predict as make_predictions
+
+    count = make_predictions(run_folder, input_, task, strategy, combination, out)
+    typer.echo(f"{count} stays written to {out}")
+
+
+@app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder.")],
+    stays: Annotated[int, typer.Option(help="ICU stays.")] = 600,
+    seed: Annotated[int, typer.Option(help="The same seed writes the same files.")] = 0,
+    debug: Debug = False,
+) -> None:
+    """Only the synthetic hospital: MIMIC-IV, MIMIC-IV-Note and MIMIC-CXR-JPG in their own formats."""
+    from picme.errors import ConfigError
+    from picme.sources.synthetic import write_hospital
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is not an empty folder")
+    write_hospital(folder, stays, seed)
+    typer.echo(f"{stays} stays written to {folder}")
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(metavar="modalities|encoders|objectives|fusions|tasks|sources|strategies|presets")
+    ],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """What can be named in a configuration."""
+    from picme.inspect import names
+
+    found = names(what)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    width = max((len(name) for name in found), default=0)
+    for name, about in found.items():
+        typer.echo(f"{name:<{width}}  {about}".rstrip())
+
+
+def _load(config: str, items: list[str] | None, more: dict[str, Any] | None = None) -> Config:
+    from picme.config.loading import load, parse_overrides
+
+    return load(config, {**(more or {}), **parse_overrides(items or [])})
+
+
+def _out(out: Path | None, config: str) -> Path:
+    return out or Path("runs") / Path(config).stem
+
+
+def _run(config: Config, out: Path, until: str, quiet: bool) -> None:
+    from picme.pipeline import run as run_pipeline
+
+    study = run_pipeline(config, out, until, quiet)
+    if until != "report":
+        typer.echo(f"{until} finished in {study.folder}")
+        return
+    from rich.console import Console
+
+    from picme.report import headline, main_table
+    from picme.study import Study
+
+    opened = Study(study.folder, config)
+    tables = {name: opened.table(name) for name in opened.tables if name != "predictions"}
+    Console().print(main_table(tables))
+    typer.echo(headline(tables, study.tree))
+    typer.echo(f"\nReport: {opened.report}")
+
+
+def _print_table(table: Any, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(table.to_dicts(), default=str))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False)
+    for column in table.columns:
+        shown.add_column(column)
+    for row in table.iter_rows():
+        shown.add_row(
+            *("" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value) for value in row)
+        )
+    Console().print(shown)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""The variables of the hourly time series: which items feed a channel, in which unit, with which limits.
+
+A channel set is a YAML file (`channels/default.yaml` explains every key); anyone can write another.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from picme.config.base import Section
+from picme.errors import ConfigError, near
+
+
+class Step(Section):
+    """A change of unit, for the values that fit its conditions: subtract, then multiply, then divide."""
+
+    above: float | None = None
+    """Only values greater than this."""
+    at_least: float | None = None
+    """Only values not smaller than this."""
+    at_most: float | None = None
+    """Only values not greater than this."""
+    unit: str | None = None
+    """Only rows whose unit column is this text (case does not matter)."""
+    subtract: float = 0.0
+    multiply: float = 1.0
+    divide: float = 1.0
+
+
+class Item(Section):
+    """A row type of an event table. Items that stand first are preferred where several have the same time."""
+
+    table: str = "chartevents"
+    """The event table: `chartevents`, `labevents`, `outputevents`, …"""
+    itemid: int
+    label: str = ""
+    """For the reader only."""
+    convert: tuple[Step, ...] = ()
+    """Changes of unit; the first that fits is made, before those of the channel."""
+
+    @field_validator("convert", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, dict) else value
+
+
+class Channel(Section):
+    """One variable: a number, or one of several categories."""
+
+    name: str
+    kind: Literal["continuous", "categorical"] = "continuous"
+    normal: int | float | str
+    """Value before the first measurement."""
+    items: tuple[Item, ...] = ()
+    convert: tuple[Step, ...] = ()
+    """Changes of unit for all items, after the item's own; the first that fits is made."""
+    outlier: tuple[float, float] | None = None
+    """Lowest and highest believable value; others are left out and counted."""
+    valid: tuple[float, float] | None = None
+    """Lowest and highest possible value; believable ones beyond are set to it."""
+    pattern: str | None = None
+    """Regular expression that the text of the value must match, else the row is left out and counted."""
+    part: int | None = None
+    """Of values written `a/b`, the part that is meant (0 or 1)."""
+    same_time: Literal["preference", "maximum", "text"] = "preference"
+    """Among values of the same time: of the item that stands first; the greatest; the last in alphabetical order."""
+    categories: tuple[str, ...] = ()
+    """Categorical: the categories in the order of the columns."""
+    texts: dict[str, str] = Field(default_factory=dict)
+    """Categorical: other spellings → category. Case and outer blanks never matter."""
+    levels: dict[float, str] = Field(default_factory=dict)
+    """Categorical: number → category, for rows that hold the number only."""
+
+    @field_validator("convert", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Channel:
+        if self.kind == "continuous":
+            if isinstance(self.normal, str):
+                raise ValueError(f"channel {self.name!r}: normal must be a number")
+            if self.categories:
+                raise ValueError(f"channel {self.name!r} has categories, so its kind is categorical")
+            return self
+        if len(self.categories) < 2 or len(set(self.categories)) < len(self.categories):
+            raise ValueError(f"channel {self.name!r}: a categorical channel has two or more different categories")
+        for text in (str(self.normal), *self.texts.values(), *self.levels.values()):
+            if text not in self.categories:
+                raise ValueError(
+                    f"channel {self.name!r}: {text!r} is not one of its categories{near(text, self.categories)}"
+                )
+        return self
+
+    @property
+    def width(self) -> int:
+        """Value columns."""
+        return len(self.categories) if self.kind == "categorical" else 1
+
+    @property
+    def start(self) -> float:
+        """The value before the first measurement: a number, or the index of a category."""
+        return float(self.categories.index(str(self.normal))) if self.kind == "categorical" else float(self.normal)
+
+    def codes(self) -> dict[str, int]:
+        """Lower-case text → index of its category."""
+        spelled = {**self.texts, **{category: category for category in self.categories}}
+        return {text.strip().lower(): self.categories.index(category) for text, category in spelled.items()}
+
+
+class ChannelSet(Section):
+    """The channels of a time series, in the order of its columns."""
+
+    read: Literal["number", "text"] = "number"
+    """`number`: column `valuenum`, or the number in `value` where that is empty. `text`: `value` alone."""
+    channels: tuple[Channel, ...] = Field(min_length=1, max_length=255)
+
+    @model_validator(mode="after")
+    def _unique(self) -> ChannelSet:
+        names = [channel.name for channel in self.channels]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"channel {name!r} is there twice")
+        for channel in self.channels:
+            keys = [(item.table, item.itemid) for item in channel.items]
+            if len(set(keys)) < len(keys):
+                raise ValueError(f"channel {channel.name!r} names an item twice")
+        return self
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """Value columns (`name`, or `name->category`), then one `mask->name` per channel."""
+        values = [
+            name
+            for channel in self.channels
+            for name in ([f"{channel.name}->{c}" for c in channel.categories] or [channel.name])
+        ]
+        return values + [f"mask->{channel.name}" for channel in self.channels]
+
+    @cached_property
+    def continuous(self) -> list[bool]:
+        """For each column, whether it is a measured number (standardised later)."""
+        values = [channel.kind == "continuous" for channel in self.channels for _ in range(channel.width)]
+        return values + [False] * len(self.channels)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Values before the first measurement, (channel,)."""
+        return np.array([channel.start for channel in self.channels], np.float32)
+
+    def tables(self) -> list[str]:
+        """Event tables that feed the channels."""
+        return sorted({item.table for channel in self.channels for item in channel.items})
+
+    def items(self, table: str) -> list[tuple[int, int, Item]]:
+        """(index of the channel, rank within the channel, item) for each item of a table; rank 0 is preferred."""
+        return [
+            (index, rank, item)
+            for index, channel in enumerate(self.channels)
+            for rank, item in enumerate(channel.items)
+            if item.table == table
+        ]
+
+
+def load(name: str | Path) -> ChannelSet:
+    """A channel set by name (`default`, `benchmark`) or by the path of a YAML file.
+
+    Raises:
+        ConfigError: if there is none, or its content does not fit; names the file and the key.
+    """
+    shipped = files("picme.cohort").joinpath("channels")
+    names = [entry.name.removesuffix(".yaml") for entry in shipped.iterdir() if entry.name.endswith(".yaml")]
+    if str(name) in names:
+        text = shipped.joinpath(f"{name}.yaml").read_text("utf-8")
+    elif Path(name).is_file():
+        text = Path(name).read_text("utf-8")
+    else:
+        raise ConfigError(f"channel set {str(name)!r} is neither a file nor known by name{near(str(name), names)}")
+    try:
+        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        if not isinstance(content, dict):
+            raise ConfigError(f"channel set {name}: expected keys read and channels")
+        return ChannelSet.model_validate(content)
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
+        raise ConfigError(f"channel set {name}: line {line} is not YAML") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"channel set {name}: {key}: {first['msg'].removeprefix('Value error, ')}") from error

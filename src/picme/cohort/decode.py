@@ -1,0 +1,144 @@
+"""Image files into one memory-mapped array of grey squares, each decoded once, JPEGs at a fraction of their size."""
+
+from __future__ import annotations
+
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from picme.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+FILTER = Image.Resampling.LANCZOS
+_BLOCK = 256
+
+
+@dataclass
+class DecodeResult:
+    """Where the array is and what could not be decoded.
+
+    `images` is the `.npy` file, (n, size, size) uint8; `decoded` is (n,) bool, false where there was no path or the
+    file is damaged; `damaged` maps an index to its reason, without the file's name.
+    """
+
+    images: Path
+    decoded: np.ndarray
+    damaged: dict[int, str]
+
+    def counts(self) -> dict[str, int]:
+        """Damaged files by reason."""
+        reasons = sorted(self.damaged.values())
+        return {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
+
+
+def decode_images(
+    paths: Sequence[Path | None], out: Path, size: int, workers: int = 1, max_damaged_share: float = 1.0
+) -> DecodeResult:
+    """Decode every image once into `out`.
+
+    An image becomes grey, its shorter side is brought to `size` with the aspect kept, and its centre is cut out. A
+    JPEG is decoded at the smallest of 1/8, 1/4, 1/2 of its size that still has the pixels needed, which skips most of
+    the inverse cosine transform and of the resizing (libjpeg's scaled decoding, Pillow's draft mode); an anti-aliasing
+    filter does the rest. Rows without an image are 0.
+
+    Args:
+        paths: one file per row, None where absent.
+        out: the `.npy` file to write; it appears only when it is complete.
+        size: side of the squares in pixels.
+        workers: threads; decoding and resizing release the interpreter lock.
+        max_damaged_share: of the files given, above which damage is an error.
+
+    Raises:
+        DataError: if too many files are damaged.
+    """
+    partial_file = out.with_name(f"{out.name}.partial")
+    shape = (len(paths), size, size)
+    if not paths:
+        np.save(out, np.zeros(shape, np.uint8))
+        return DecodeResult(out, np.zeros(0, bool), {})
+    array = np.lib.format.open_memmap(partial_file, mode="w+", dtype=np.uint8, shape=shape)
+    decoded = np.zeros(len(paths), dtype=bool)
+    damaged: dict[int, str] = {}
+    given = [(index, path) for index, path in enumerate(paths) if path is not None]
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for start in range(0, len(given), _BLOCK):
+            block = given[start : start + _BLOCK]
+            found = pool.map(partial(_decode_or_reason, size=size), (path for _, path in block))
+            for (index, _), image in zip(block, found, strict=True):
+                if isinstance(image, str):
+                    damaged[index] = image
+                else:
+                    array[index] = image
+                    decoded[index] = True
+    array.flush()
+    del array
+    if given and len(damaged) / len(given) > max_damaged_share:
+        partial_file.unlink()
+        reasons = ", ".join(sorted(set(damaged.values())))
+        raise DataError(
+            f"{len(damaged)} of {len(given)} image files cannot be decoded ({reasons}); "
+            f"at most a share of {max_damaged_share:g} is tolerated (max_damaged_share)"
+        )
+    partial_file.replace(out)
+    return DecodeResult(out, decoded, damaged)
+
+
+def decode_image(path: Path, size: int) -> np.ndarray:
+    """One file as (size, size) uint8.
+
+    Raises:
+        OSError, ValueError, SyntaxError: if the file is damaged.
+    """
+    # Read in one go: faster than the decoder's pieces of 64 KB, and kinder to network disks.
+    with Image.open(BytesIO(path.read_bytes())) as image:
+        width, height = image.size
+        scale = size / min(width, height)
+        wide, high = max(size, round(width * scale)), max(size, round(height * scale))
+        # The decoder rounds sizes up; its box keeps the edges where they are in the full image.
+        drafted = image.draft("L", (wide, high))
+        _, _, right, bottom = drafted[1] if drafted is not None else (0, 0, width, height)
+        # Resize and crop in one step: the box of the centre, in pixels of the image as decoded.
+        left, top = (wide - size) // 2 * right / wide, (high - size) // 2 * bottom / high
+        box = (left, top, left + size * right / wide, top + size * bottom / high)
+        return np.asarray(_grey(image).resize((size, size), FILTER, box=_inside(box, right, bottom)), dtype=np.uint8)
+
+
+def _inside(box: tuple[float, float, float, float], right: float, bottom: float) -> tuple[float, float, float, float]:
+    """The box without the rounding error that would put its edge outside of the image."""
+    return box[0], box[1], min(box[2], right), min(box[3], bottom)
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """8-bit grey; deeper images are scaled by their type's range (16 bit) or their own (32 bit, float)."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        values = np.asarray(image, dtype=np.float64)
+        low, high = float(values.min()), float(values.max())
+        if not np.isfinite(high - low):
+            raise ValueError("pixels are not finite")
+        return Image.fromarray(((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8))
+    return image.convert("L")
+
+
+def _decode_or_reason(path: Path, size: int) -> np.ndarray | str:
+    """The image, or in a few words why there is none."""
+    try:
+        return decode_image(path, size)
+    except FileNotFoundError:
+        return "file is missing"
+    except UnidentifiedImageError:
+        return "not an image"
+    except Image.DecompressionBombError:
+        return "too many pixels"
+    except (OSError, ValueError, SyntaxError, EOFError, ZeroDivisionError, struct.error) as error:
+        return "truncated" if "truncated" in str(error) else "cannot be decoded"

@@ -1,0 +1,187 @@
+"""Rows of the event tables → compact measurements of the cohort's stays, spilled to disk by stay.
+
+A measurement is a channel, a time after ICU admission, and a number in the channel's unit (for a categorical channel
+the index of the category). Everything works on whole batches; rows may come in any order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from picme.cohort.readings import MEASUREMENT, Reader
+from picme.errors import DataError
+from picme.sources.mimic_ehr import TIME_FORMATS, parse_time, typed
+from picme.sources.mimic_events import scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import IO
+
+    from picme.cohort.channel_sets import ChannelSet
+    from picme.sources.mimic_ehr import Release
+
+ROW = ("subject_id", "hadm_id", "stay_id", "charttime", "storetime", "value", "valuenum", "valueuom")
+NEEDED = ("subject_id", "charttime", "value")
+MAX_PARTS = 256
+# Hours of stays whose measurements are binned together: some 100 MB.
+PART_HOURS = 50_000
+
+
+class Spill:
+    """Measurements on disk, in parts of neighbouring stays.
+
+    Args:
+        folder: where the parts are written; removed by `close`.
+        hours: (stay,) hours of each stay.
+    """
+
+    def __init__(self, folder: Path, hours: np.ndarray) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        total = float(hours.sum())
+        parts = int(np.clip(np.ceil(total / PART_HOURS), 1, min(MAX_PARTS, max(1, len(hours)))))
+        before = np.concatenate([[0.0], np.cumsum(hours)])[:-1]
+        self.part_of = np.minimum(before * parts / max(total, 1.0), parts - 1).astype(np.uint16)
+        self.bounds = np.searchsorted(self.part_of, np.arange(parts + 1))
+        self.files: list[IO[bytes]] = [(folder / f"{part}.bin").open("w+b") for part in range(parts)]
+
+    def add(self, rows: np.ndarray) -> None:
+        """Appends measurements, each to its part."""
+        part = self.part_of[rows["stay"]]
+        rows = rows[np.argsort(part, kind="stable")]
+        ends = np.cumsum(np.bincount(part, minlength=len(self.files)))
+        start = 0
+        for file, end in zip(self.files, ends, strict=True):
+            if end > start:
+                file.write(rows[start:end].tobytes())
+            start = end
+
+    def read(self, part: int) -> np.ndarray:
+        """The measurements of a part, (measurement,) of dtype MEASUREMENT."""
+        self.files[part].flush()
+        return np.fromfile(self.folder / f"{part}.bin", MEASUREMENT)
+
+    def close(self) -> None:
+        """Removes the files."""
+        for file in self.files:
+            file.close()
+        for part in range(len(self.files)):
+            (self.folder / f"{part}.bin").unlink(missing_ok=True)
+        self.folder.rmdir()
+
+
+def spill_events(
+    release: Release,
+    channels: ChannelSet,
+    stays: pl.DataFrame,
+    spill: Spill,
+    by_admission: bool,
+    max_bad: float,
+) -> tuple[Counter[str], np.ndarray]:
+    """Reads every event table of the channels once and spills the measurements of the stays.
+
+    Args:
+        stays: subject_id, hadm_id, stay_id, intime and `seconds` (end of observation after intime), in the order of
+            the stay index.
+        by_admission: attach rows as the published extraction does: the row's admission must be in the cohort and its
+            stay, where it has one, that of the admission; then any row of the subject within the stay counts.
+        max_bad: largest share of unreadable rows among the items' rows.
+
+    Returns:
+        what was left out, reason → rows; and for each stay whether its subject has any value that is a text.
+
+    Raises:
+        DataError: for missing tables or columns, damaged files, more unreadable rows than `max_bad`.
+    """
+    counts: Counter[str] = Counter()
+    keys = stays.select("subject_id", "hadm_id", "stay_id", "intime", "seconds").with_row_index("stay")
+    with_text: set[int] = set()
+    for table in channels.tables():
+        reader = Reader(channels, table)
+        seen: Counter[str] = Counter()
+        bad: Counter[str] = Counter()
+        optional = [column for column in ROW if column not in NEEDED]
+        for batch in scan(release, table, reader.itemids, NEEDED, optional, seen):
+            seen["kept"] += batch.height
+            frame, unreadable = _typed(batch)
+            bad.update(unreadable)
+            if by_admission:
+                frame = _of_cohort_admissions(frame, keys)
+                with_text.update(reader.subjects_with_text(frame))
+            frame = _within_stays(frame, keys, by_admission)
+            rows, left_out = reader.measurements(frame)
+            counts.update(left_out)
+            spill.add(rows)
+        bad["malformed row"] += seen["malformed"]
+        _refuse(release, table, bad, seen["kept"] + seen["malformed"], max_bad)
+        counts.update({f"{table}: {reason}": number for reason, number in bad.items() if number})
+    text = stays["subject_id"].is_in(list(with_text)).to_numpy()
+    return counts, text
+
+
+def _refuse(release: Release, table: str, bad: Counter[str], rows: int, max_bad: float) -> None:
+    for reason, number in bad.items():
+        if number > max_bad * max(rows, 1):
+            raise DataError(
+                f"{release.file(table)}: {number} of {rows} rows of the channels' items cannot be used ({reason}); "
+                f"allowed is a share of {max_bad}"
+            )
+
+
+def _typed(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
+    """Typed columns; rows without a subject or a readable time are left out and counted."""
+    schema = batch.schema
+    quick = TIME_FORMATS[:1]
+    frame = batch.with_columns(
+        [
+            parse_time(column, quick)
+            if column in ("charttime", "storetime") and dtype == pl.String
+            else typed(column, dtype)
+            for column, dtype in schema.items()
+            if column != "value"
+        ]
+    )
+    for column in ("charttime", "storetime"):
+        if schema[column] == pl.String and frame[column].null_count() > batch[column].null_count():
+            frame = frame.with_columns(batch.select(parse_time(column)).to_series())
+    no_time, no_subject = frame["charttime"].null_count(), frame["subject_id"].null_count()
+    bad = Counter(
+        {
+            "column 'charttime': expected a date and time like 2180-07-23 12:36:00": no_time,
+            "column 'subject_id': expected a whole number": no_subject,
+        }
+    )
+    if no_time or no_subject:
+        frame = frame.filter(pl.col("charttime").is_not_null() & pl.col("subject_id").is_not_null())
+    if schema["value"] != pl.String:
+        frame = frame.with_columns(pl.col("value").cast(pl.String))
+    return frame, bad
+
+
+def _of_cohort_admissions(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+    """Rows whose admission is in the cohort and whose stay, where they have one, is that of the admission."""
+    own = keys.select("hadm_id", pl.col("stay_id").alias("own"))
+    joined = frame.join(own, on="hadm_id", how="inner")
+    return joined.filter(pl.col("stay_id").is_null() | (pl.col("stay_id") == pl.col("own"))).drop("own")
+
+
+def _within_stays(frame: pl.DataFrame, keys: pl.DataFrame, by_admission: bool) -> pl.DataFrame:
+    """One row per event and stay of its subject during which it was charted; adds stay, seconds, known."""
+    joined = frame.join(
+        keys.select("stay", "subject_id", "intime", pl.col("seconds").alias("end"), pl.col("stay_id").alias("own")),
+        on="subject_id",
+        how="inner",
+    )
+    joined = joined.with_columns((pl.col("charttime") - pl.col("intime")).dt.total_seconds().alias("seconds"))
+    inside = (pl.col("seconds") >= 0) & (pl.col("seconds") <= pl.col("end"))
+    if not by_admission:
+        inside &= pl.col("stay_id").is_null() | (pl.col("stay_id") == pl.col("own"))
+    known = (pl.col("storetime") - pl.col("intime")).dt.total_seconds()
+    limit = np.iinfo(np.int32)
+    return joined.filter(inside).with_columns(
+        pl.coalesce(known, pl.col("seconds")).clip(limit.min, limit.max).cast(pl.Int32).alias("known")
+    )

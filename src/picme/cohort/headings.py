@@ -1,0 +1,193 @@
+"""Headings of clinical notes: which line opens which section, tolerant of spelling, case and order."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from functools import lru_cache
+
+DISCHARGE_HEADINGS: dict[str, tuple[str, ...]] = {
+    "header": ("attending", "admission date", "date of birth"),
+    "service": ("service",),
+    "allergies": ("allergies", "allergy", "allergies adverse drug reactions", "allergies and adverse reactions"),
+    "chief_complaint": ("chief complaint", "chief complaints", "presenting complaint", "reason for admission"),
+    "procedures": (
+        "major surgical or invasive procedure",
+        "major surgical and invasive procedures",
+        "major surgical invasive procedures",
+        "procedures",
+        "procedure",
+    ),
+    "history_of_present_illness": (
+        "history of present illness",
+        "history of the present illness",
+        "present illness",
+        "history of presenting illness",
+        "brief history of present illness",
+    ),
+    "review_of_systems": ("review of systems", "review of symptoms"),
+    "past_medical_history": (
+        "past medical history",
+        "prior medical history",
+        "previous medical history",
+        "medical history",
+        "past medical and surgical history",
+        "past medical surgical history",
+    ),
+    "past_surgical_history": ("past surgical history", "prior surgical history", "surgical history"),
+    "social_history": ("social history", "social and occupational history"),
+    "family_history": ("family history", "family medical history"),
+    "medications_on_admission": (
+        "medications on admission",
+        "medication on admission",
+        "admission medications",
+        "home medications",
+        "medications at home",
+        "medications prior to admission",
+        "outpatient medications",
+        "preadmission medications",
+        "meds on admission",
+    ),
+    "physical_exam": (
+        "physical exam",
+        "physical examination",
+        "admission exam",
+        "admission physical exam",
+        "admission physical examination",
+        "admission physical",
+        "physical exam on admission",
+        "physical examination on admission",
+        "exam on admission",
+        "physical exam at admission",
+    ),
+    "discharge_exam": (
+        "discharge exam",
+        "discharge physical exam",
+        "discharge physical examination",
+        "discharge physical",
+        "physical exam on discharge",
+        "physical examination on discharge",
+        "physical exam at discharge",
+        "exam on discharge",
+        "exam at discharge",
+        "death exam",
+    ),
+    "pertinent_results": (
+        "pertinent results",
+        "pertinent labs",
+        "pertinent laboratory results",
+        "laboratory data",
+        "labs on discharge",
+        "discharge labs",
+        "admission labs",
+        "labs on admission",
+        "imaging",
+        "microbiology",
+    ),
+    "hospital_course": (
+        "brief hospital course",
+        "hospital course",
+        "hospital course by problem",
+        "summary of hospital course",
+        "brief summary of hospital course",
+        "hospital course by system",
+        "hospital course by systems",
+        "micu course",
+        "icu course",
+        "floor course",
+        "assessment and plan",
+        "active issues",
+        "acute issues",
+        "transitional issues",
+    ),
+    "discharge_medications": ("discharge medications", "discharge medication", "medications on discharge"),
+    "discharge_disposition": ("discharge disposition",),
+    "discharge_diagnosis": ("discharge diagnosis", "discharge diagnoses", "final diagnosis", "final diagnoses"),
+    "discharge_condition": ("discharge condition", "condition on discharge", "condition at discharge"),
+    "discharge_instructions": ("discharge instructions",),
+    "followup_instructions": ("followup instructions", "follow up instructions"),
+}
+"""Section of a discharge summary → the headings that open it, in lower case, letters only."""
+
+DISCHARGE_ABBREVIATIONS: dict[str, tuple[str, ...]] = {
+    "chief_complaint": ("cc",),
+    "history_of_present_illness": ("hpi",),
+    "review_of_systems": ("ros",),
+    "past_medical_history": ("pmh", "pmhx", "pmhx pshx", "pmh psh"),
+    "past_surgical_history": ("psh", "pshx"),
+    "social_history": ("sh", "shx", "soc hx"),
+    "family_history": ("fh", "fhx", "fam hx"),
+    "physical_exam": ("pe", "exam"),
+}
+"""Short forms, believed only before the hospital course: there `PE:` may well be a pulmonary embolism."""
+
+LATE_SECTIONS = frozenset(
+    {
+        "hospital_course",
+        "discharge_medications",
+        "discharge_disposition",
+        "discharge_diagnosis",
+        "discharge_condition",
+        "discharge_instructions",
+        "followup_instructions",
+    }
+)
+"""After one of these, a heading of the exam belongs to the discharge and a short form is no heading."""
+
+RADIOLOGY_HEADINGS: dict[str, tuple[str, ...]] = {
+    "examination": ("examination", "exam", "study", "type of examination"),
+    "indication": (
+        "indication",
+        "indications",
+        "clinical indication",
+        "history",
+        "clinical history",
+        "clinical information",
+        "reason for exam",
+        "reason for examination",
+        "reason for this examination",
+    ),
+    "technique": ("technique", "dose", "contrast", "procedure"),
+    "comparison": ("comparison", "comparisons", "comparison exam"),
+    "findings": ("findings", "finding", "report", "chest", "findings and impression"),
+    "impression": ("impression", "impressions", "conclusion", "conclusions", "wet read", "impression and plan"),
+    "notification": ("notification", "recommendation", "recommendations", "recommendation s", "notifications"),
+    "addendum": ("addendum",),
+}
+"""Part of a radiology report → the headings that open it."""
+
+# At the start of a line: up to 60 characters that end in a colon or fill the line.
+CANDIDATE = re.compile(r"^[ \t*#>=_-]*([A-Za-z][^\n:]{1,60})(:|$)", re.MULTILINE)
+_NOT_LETTERS = re.compile(r"[^a-z]+")
+
+
+class Headings:
+    """Look-up of one family of headings."""
+
+    def __init__(self, full: dict[str, tuple[str, ...]], short: dict[str, tuple[str, ...]] | None = None) -> None:
+        self.full = {heading: section for section, headings in full.items() for heading in headings}
+        self.short = {heading: section for section, headings in (short or {}).items() for heading in headings}
+        # The same lines come again and again; bounded, for a release has millions of different ones.
+        self.find = lru_cache(maxsize=1 << 16)(self._find)
+
+    def _find(self, words: str, colon: bool) -> tuple[str, bool] | None:
+        """(section, whether by a short form) that these words open.
+
+        A line without a colon must be a heading letter for letter and of two words at least: `Allergies` alone in a
+        list is no heading. One with a colon may be misspelt (similarity 0.88, first letter right).
+        """
+        name = _NOT_LETTERS.sub(" ", words.lower()).strip()
+        if name in self.full and (colon or " " in name):
+            return self.full[name], False
+        if not colon:
+            return None
+        if name in self.short:
+            return self.short[name], True
+        if len(name) < 8:
+            return None
+        match = get_close_matches(name, [known for known in self.full if known[0] == name[0]], n=1, cutoff=0.88)
+        return (self.full[match[0]], False) if match else None
+
+
+DISCHARGE = Headings(DISCHARGE_HEADINGS, DISCHARGE_ABBREVIATIONS)
+RADIOLOGY = Headings(RADIOLOGY_HEADINGS)

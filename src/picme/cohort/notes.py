@@ -1,0 +1,219 @@
+"""Notes of a stay as one text: which of them, and which parts, were known at the prediction time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from picme.cohort.audit import audit_frame, latest_time
+from picme.cohort.headings import LATE_SECTIONS
+from picme.cohort.outcome import states_outcome, without_statements
+from picme.cohort.sections import (
+    admission_exam,
+    before_discharge_diagnosis,
+    split_radiology,
+    split_sections,
+    tidy,
+    title,
+)
+from picme.errors import ConfigError, near
+from picme.schema import TextRows
+from picme.sources.mimic_notes import TABLES, read_notes
+from picme.sources.tables import TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from picme.config.notes import NotesConfig
+
+__all__ = ["NoteResult", "compare_modes", "split_radiology", "split_sections", "text_rows"]
+
+# Configurable, but the audit calls it a leak: these cannot be known before the stay has gone on.
+_AFTERWARDS = LATE_SECTIONS | {"discharge_exam"}
+
+
+@dataclass
+class NoteResult:
+    """A text modality of MIMIC.
+
+    `rows` and `latest` are aligned with the stays; `latest` is the time at which the newest report used became known,
+    null for absent texts and for discharge summaries (their sections carry no time of their own). `quarantine` has
+    reason, count; `audit` has check, count, detail, violation.
+    """
+
+    rows: TextRows
+    quarantine: pl.DataFrame
+    audit: pl.DataFrame
+    latest: pl.Series
+
+
+def text_rows(path: Path, kind_of_note: str, stays: pl.DataFrame, config: NotesConfig) -> NoteResult:
+    """One text per stay from a MIMIC-IV-Note table.
+
+    Args:
+        path: folder of the release, or the table's file.
+        kind_of_note: `discharge` or `radiology`, the table to read.
+        stays: stay_id, subject_id, hadm_id, admittime, dischtime, cutoff; the order of the result.
+        config: mode, sections and parts.
+
+    Raises:
+        ConfigError: if `kind_of_note` is no table of the release.
+        DataError: if the table is missing, cut, or lacks a column.
+    """
+    return _rows_of_modes(path, kind_of_note, stays, config, (config.mode,))[config.mode]
+
+
+def compare_modes(path: Path, kind_of_note: str, stays: pl.DataFrame, config: NotesConfig) -> dict[str, NoteResult]:
+    """`text_rows` under `prospective` and under `paper`, from one reading of the table (for the measured leak)."""
+    return _rows_of_modes(path, kind_of_note, stays, config, ("prospective", "paper"))
+
+
+def _rows_of_modes(
+    path: Path, kind_of_note: str, stays: pl.DataFrame, config: NotesConfig, modes: Sequence[str]
+) -> dict[str, NoteResult]:
+    if kind_of_note not in TABLES:
+        raise ConfigError(f"unknown note table {kind_of_note!r}{near(kind_of_note, TABLES)}")
+    notes = read_notes(path, kind_of_note, stays["subject_id"], config.max_characters)
+    problems = Counter(notes["problem"].drop_nulls().to_list())
+    notes = notes.filter(pl.col("problem").is_null())
+    make = _discharge if kind_of_note == "discharge" else _radiology
+    results = {}
+    for mode in modes:
+        counts = problems.copy()
+        texts, latest, audit = make(notes, _windows(stays), config.model_copy(update={"mode": mode}), counts)
+        reasons = sorted(counts)
+        results[mode] = NoteResult(
+            rows=TextRows(texts),
+            quarantine=pl.DataFrame(
+                {"reason": reasons, "count": [counts[reason] for reason in reasons]},
+                schema={"reason": pl.String, "count": pl.Int64},
+            ),
+            audit=audit_frame(audit),
+            latest=pl.Series("latest", latest, dtype=TIME),
+        )
+    return results
+
+
+def _windows(stays: pl.DataFrame) -> pl.DataFrame:
+    return stays.select(
+        pl.col("subject_id", "hadm_id").cast(pl.Int64), pl.col("admittime", "dischtime", "cutoff").cast(TIME)
+    ).with_row_index("row")
+
+
+def _discharge(
+    notes: pl.DataFrame, stays: pl.DataFrame, config: NotesConfig, counts: Counter[str]
+) -> tuple[list[str | None], list[None], list[tuple[str, int, str, bool]]]:
+    """The admission's summary: the configured sections, or all of it up to the discharge diagnosis."""
+    # An addendum is used only where there is no summary; of several summaries the last.
+    notes = notes.with_columns(addendum=pl.col("note_type").eq("AD").fill_null(False)).sort(
+        "addendum", descending=True, maintain_order=True
+    )
+    found = stays.join(notes, on=["subject_id", "hadm_id"], how="inner", maintain_order="left_right")
+    chosen = found.unique("row", keep="last", maintain_order=True)
+    if found.height > chosen.height:
+        counts["another summary of the same admission was used"] += found.height - chosen.height
+    texts: list[str | None] = [None] * stays.height
+    seen: Counter[str] = Counter()
+    for row, text in chosen.select("row", "text").iter_rows():
+        texts[row] = _admission_sections(text, config, seen) if config.mode == "prospective" else _paper(text, seen)
+        if texts[row] is None:
+            counts["summary without any of the configured sections"] += 1
+    used = sum(text is not None for text in texts)
+    return texts, [None] * stays.height, _discharge_audit(config, seen, used)
+
+
+def _admission_sections(text: str, config: NotesConfig, seen: Counter[str]) -> str | None:
+    sections = split_sections(text, {*config.discharge_sections, "discharge_exam"})
+    parts = []
+    for name in config.discharge_sections:
+        body = sections.get(name, "")
+        if name == "physical_exam" and body:
+            body, dated = admission_exam(body)
+            dated = dated or "discharge_exam" in sections
+            seen["undated_exam"] += not dated
+            if not dated and config.undated_exam == "drop":
+                continue
+        if config.outcome_statements == "remove":
+            body, removed = without_statements(body)
+            body = tidy(body)
+            seen["removed"] += removed
+        if body:
+            seen[f"outcome:{name}"] += states_outcome(body)
+            parts.append(f"{title(name)}:\n{body}")
+    return "\n".join(parts) or None
+
+
+def _paper(text: str, seen: Counter[str]) -> str | None:
+    text, cut = before_discharge_diagnosis(text)
+    seen["uncut"] += not cut
+    text = tidy(text)
+    for name, body in split_sections(text).items():
+        seen[f"outcome:{name}"] += states_outcome(body)
+    return text or None
+
+
+def _discharge_audit(config: NotesConfig, seen: Counter[str], used: int) -> list[tuple[str, int, str, bool]]:
+    strict = config.mode == "prospective"
+    if strict:
+        named = ", ".join(title(name).lower() for name in config.discharge_sections)
+        detail = f"written after discharge; only sections that restate what was known at admission are used: {named}"
+        late = [name for name in config.discharge_sections if name in _AFTERWARDS]
+        audit = [("written_later", used, detail, False)]
+        audit += [("late_section", used, f"section {name} tells of the stay or its end", True) for name in late if used]
+        audit.append(
+            ("undated_exam", seen["undated_exam"], f"physical exams that name no date: {config.undated_exam}", False)
+        )
+        if config.outcome_statements == "remove":
+            audit.append(("outcome_removed", seen["removed"], "sentences that stated the outcome, taken out", False))
+    else:
+        detail = "written after discharge; used up to the discharge diagnosis, as the preset declares"
+        audit = [
+            ("written_later", used, detail, False),
+            ("uncut", seen["uncut"], "no discharge diagnosis heading: used to the end", False),
+        ]
+    for name, count in sorted(seen.items()):
+        if name.startswith("outcome:") and count:
+            section = name.removeprefix("outcome:")
+            audit.append(("outcome_statement", count, f"the patient's outcome is stated in {section}", strict))
+    return audit
+
+
+def _radiology(
+    notes: pl.DataFrame, stays: pl.DataFrame, config: NotesConfig, counts: Counter[str]
+) -> tuple[list[str | None], list[object], list[tuple[str, int, str, bool]]]:
+    """Reports of the admission, the latest last: all of them, or those stored by the cut-off."""
+    undated = notes["known"].is_null()
+    if undated.any():
+        counts["neither storetime nor charttime"] += int(undated.sum())
+    notes = notes.filter(~undated)
+    found = stays.join(notes, on="subject_id", how="inner", suffix="_note", maintain_order="left_right")
+    if config.mode == "prospective":
+        found = found.filter(pl.col("known") >= pl.col("admittime"), pl.col("known") <= pl.col("cutoff"))
+    else:
+        within = pl.col("charttime").is_between("admittime", "dischtime").fill_null(False)
+        found = found.filter(
+            pl.when(pl.col("hadm_id_note").is_not_null())
+            .then(pl.col("hadm_id_note") == pl.col("hadm_id"))
+            .otherwise(within)
+        )
+    texts: list[str | None] = [None] * stays.height
+    latest: list[object] = [None] * stays.height
+    for row, known, text in found.select("row", "known", "text").iter_rows():
+        report = _report(text, config)
+        if report:
+            earlier = texts[row]
+            texts[row] = report if earlier is None else f"{earlier}\n\n{report}"
+            latest[row] = known  # notes come sorted by the time they became known
+    declared = None if config.mode == "prospective" else "the preset declares the whole admission"
+    return texts, latest, [latest_time(pl.Series(latest, dtype=TIME), stays["cutoff"], declared)]
+
+
+def _report(text: str, config: NotesConfig) -> str:
+    parts = split_radiology(text)
+    if set(parts) <= {"header"}:
+        return parts.get("header", "")
+    return "\n".join(f"{title(name)}: {parts[name]}" for name in config.radiology_parts if name in parts)

@@ -1,0 +1,110 @@
+"""Subjects into training, validation and test: never by stay, one division for all tasks."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from picme.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from picme.config.splits import SplitsConfig
+
+
+def unit_hash(subject: object, seed: int) -> float:
+    """A number in [0, 1) that depends on the subject alone, so that a division is stable when data is added."""
+    digest = hashlib.blake2b(f"{seed}:{subject}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def assign(stays: pl.DataFrame, config: SplitsConfig, pretraining: bool) -> pl.Series:
+    """The split of each stay.
+
+    Args:
+        stays: with subject_id, and `set` where the source comes in sets.
+        config: how to divide.
+        pretraining: whether for the pretraining view; only `paper` treats the two differently.
+
+    Returns:
+        `train`, `val`, `test`, or null for stays that take no part, in the order of `stays`.
+
+    Raises:
+        DataError: if a set or list does not fit the data.
+    """
+    if "split" in stays.columns:  # divided by whoever made the data
+        return stays.get_column("split").cast(pl.String)
+    if config.kind == "sets":
+        return _by_sets(stays, config)
+    subjects = stays.get_column("subject_id").to_list()
+    if config.kind == "hash":
+        return _series([_portion(unit_hash(s, config.seed), config.train, config.val) for s in subjects])
+    return _by_lists(subjects, config, pretraining)
+
+
+def _portion(number: float, train: float, val: float) -> str:
+    return "train" if number < train else "val" if number < train + val else "test"
+
+
+def _by_sets(stays: pl.DataFrame, config: SplitsConfig) -> pl.Series:
+    if "set" not in stays.columns:
+        raise DataError("splits.kind is 'sets' but this source does not come in sets; use 'hash'")
+    known = set(stays.get_column("set").unique().to_list())
+    for name in (*config.train_sets, *config.test_sets):
+        if name not in known:
+            raise DataError(f"splits names set {name!r}, but the data has {', '.join(sorted(known))}")
+    found: list[str | None] = []
+    for subject, name in stays.select("subject_id", "set").iter_rows():
+        if name in config.test_sets:
+            found.append("test")
+        elif name in config.train_sets:
+            found.append("val" if unit_hash(subject, config.seed) < config.val else "train")
+        else:
+            found.append(None)
+    return _series(found)
+
+
+def _by_lists(subjects: list[object], config: SplitsConfig, pretraining: bool) -> pl.Series:
+    """The published lists: their training subjects pretrain, the others are divided 80/10/10 for fine-tuning.
+
+    For pretraining the lists' own validation and test subjects watch over training and measure alignment, with those
+    that fine-tuning will test on as test, so that no fine-tuning test subject has been trained on.
+    """
+    assert config.test_list is not None and config.val_list is not None  # the configuration was checked
+    test, val = read_list(config.test_list), read_list(config.val_list)
+    found: list[str | None] = []
+    for subject in subjects:
+        name = str(subject)
+        held_out = test.get(name, False) or val.get(name, False)
+        if not held_out:
+            # As the published split does, a subject in no list counts as a training subject.
+            found.append("train" if pretraining else None)
+            continue
+        portion = _portion(unit_hash(subject, config.seed), 0.8, 0.1)
+        found.append("val" if pretraining and portion != "test" else portion)
+    return _series(found)
+
+
+def read_list(path: Path) -> dict[str, bool]:
+    """A published subject list: subject id and 0 or 1 a row, without header.
+
+    Raises:
+        DataError: if the file is missing or a row is not of this form.
+    """
+    if not path.is_file():
+        raise DataError(f"subject list {path} does not exist")
+    found = {}
+    with path.open(newline="", encoding="utf-8") as handle:
+        for number, row in enumerate(csv.reader(handle), start=1):
+            if len(row) != 2 or row[1].strip() not in {"0", "1"}:
+                raise DataError(f"subject list {path} row {number} is not a subject id and 0 or 1")
+            found[row[0].strip()] = row[1].strip() == "1"
+    return found
+
+
+def _series(values: list[str] | list[str | None]) -> pl.Series:
+    return pl.Series("split", values, dtype=pl.String)

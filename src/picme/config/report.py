@@ -1,0 +1,20 @@
+"""What the report shows."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from picme.config.base import Section
+
+
+class ReportConfig(Section):
+    """Options of `report.html`; none of them changes a number."""
+
+    title: str = ""
+    """Heading of the report; the study's name where empty."""
+    paper: bool = True
+    """Show the paper's figures beside those of the same combination and task."""
+    tsne_points: int = Field(60_000, ge=100)
+    """Points of all t-SNE frames together; stays beyond that are left out evenly, to keep the file small."""
+    combinations: int = Field(30, ge=1)
+    """Combinations that a figure with one view per combination offers, best first."""

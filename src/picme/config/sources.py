@@ -1,0 +1,41 @@
+"""Sources other than MIMIC: the open PhysioNet 2012 challenge, and the user's own tables."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 (pydantic reads the annotation)
+from typing import Literal
+
+from pydantic import Field
+
+from picme.config.base import Section
+
+
+class Physionet2012Source(Section):
+    """The PhysioNet/Computing in Cardiology Challenge 2012: 48 hours of 4,000 ICU stays in each of its sets."""
+
+    kind: Literal["physionet2012"] = "physionet2012"
+    path: Path
+    """Folder with `set-a`, `set-b`, `set-c` (`.zip`, `.tar.gz` or folder) and their `Outcomes-a.txt`, …; any subset."""
+    max_bad_rows: float = Field(0.05, ge=0, le=1)
+    """Largest share of unreadable lines (no time, no number) before the data are refused; fewer are counted."""
+
+
+class TableSource(Section):
+    """The user's own data: one Parquet or CSV file with one row per sample, or one file per modality.
+
+    A modality's `folder`, and paths in a column without one, start at the folder of the file that holds the column.
+    """
+
+    kind: Literal["table"] = "table"
+    path: Path | None = None
+    """File with one row per sample. Without it every modality has its own `path`, and `id` is needed."""
+    id: str | None = None
+    """Column of the sample id, one row each. Without it the row number (1, 2, …) is the id."""
+    subject: str | None = None
+    """Column of the subject, who may have several samples and is never split. Without it each sample is a subject."""
+    groups: tuple[str, ...] = ()
+    """Columns for subgroup results; empty cells become the group `unknown`."""
+    split: str | None = None
+    """Column holding `train`, `val` or `test`, where the division is given with the data."""
+    max_bad_rows: float = Field(0.05, ge=0, le=1)
+    """Largest share of unreadable rows of a long time-series file before the data are refused; fewer are counted."""

@@ -1,0 +1,246 @@
+"""The stages' own sections and the whole configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from picme.config.base import Section, choice
+from picme.config.cohort import CohortConfig, MimicSource
+from picme.config.evaluate import EvaluateConfig
+from picme.config.modalities import ModalityConfig  # noqa: TC001 (pydantic reads the annotation)
+from picme.config.objectives import CONFIGS as OBJECTIVES
+from picme.config.objectives import InfoNCEConfig, OneVersusOthersConfig
+from picme.config.report import ReportConfig
+from picme.config.sources import Physionet2012Source, TableSource
+from picme.config.splits import SplitsConfig
+from picme.config.synthetic import SyntheticConfig
+from picme.errors import near
+
+STRATEGY_MEANINGS = {
+    "contrastive": "frozen pretrained encoders, an MLP on their concatenated embeddings",
+    "supervised": "encoders and an MLP on their concatenated embeddings, trained on the task",
+    "gated": "encoders and the modality-gated LSTM with λ, trained on the task",
+    "finetuned": "pretrained encoders and the MLP, everything trained on the task",
+    "random": "control of contrastive: the same encoders untrained",
+    "gated_uniform": "control of gated: λ the same for every modality",
+    "supervised_lstm": "control of gated: a plain LSTM over the modalities (λ = 1)",
+    "supervised_attention": "attention over the modalities with a class token",
+    "supervised_sum": "a gated sum of the modalities",
+    "gradient_boosting": "baseline: boosted trees on summary features",
+    "logistic_regression": "baseline: logistic regression on summary features",
+}
+STRATEGIES = tuple(STRATEGY_MEANINGS)
+
+# The ten combinations of the paper's Table 1.
+PAPER_COMBINATIONS = (
+    "discharge+radiology",
+    "discharge+demographics",
+    "radiology+demographics",
+    "discharge+radiology+demographics",
+    "discharge+radiology+image",
+    "discharge+image+demographics",
+    "discharge+radiology+image+demographics",
+    "discharge+radiology+timeseries+demographics",
+    "discharge+radiology+image+timeseries",
+    "discharge+radiology+image+timeseries+demographics",
+)
+
+
+class SyntheticSource(SyntheticConfig):
+    """A synthetic hospital, written in the releases' own formats and then read like one."""
+
+    kind: Literal["synthetic"] = "synthetic"
+
+
+Source = Annotated[MimicSource | SyntheticSource | Physionet2012Source | TableSource, Field(discriminator="kind")]
+
+
+class TaskConfig(Section):
+    """What is predicted."""
+
+    labels: tuple[str, ...] = ()
+    """Label columns; empty for a task whose labels the source defines (`mortality`, `phenotyping`)."""
+    kind: Literal["binary", "multilabel"] | None = None
+    """`binary` has one label. Told from the number of labels where it is not given."""
+
+
+class StudyConfig(Section):
+    """What the study as a whole compares."""
+
+    combination_sizes: tuple[int, ...] = (2, 3, 4, 5)
+    """Sizes of the combinations; sizes above the number of modalities are left out."""
+    seeds: int = Field(10, ge=1)
+    """Fine-tunings of each cell, with seeds 0, 1, …"""
+    embed_dim: int = Field(256, ge=2)
+    """Size of every modality's embedding."""
+
+    @field_validator("combination_sizes")
+    @classmethod
+    def _sizes(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if not sizes or min(sizes) < 2:
+            raise ValueError("a combination has at least two modalities")
+        return tuple(sorted(set(sizes)))
+
+
+class PretrainConfig(Section):
+    """Contrastive pretraining of each combination."""
+
+    window: float = Field(48, gt=0)
+    """Hours after ICU admission that pretraining sees."""
+    pair_objective: choice("objectives", OBJECTIVES, "infonce") = InfoNCEConfig()  # type: ignore[valid-type]
+    """The objective for two modalities."""
+    objective: choice("objectives", OBJECTIVES, "ovo") = OneVersusOthersConfig()  # type: ignore[valid-type]
+    """The objective for three modalities and more."""
+    epochs: int = Field(75, ge=1)
+    """Passes over the training stays at most."""
+    patience: int = Field(15, ge=1)
+    """Epochs without a better validation recall@5 before training stops."""
+    batch_size: int = Field(64, ge=2)
+    """Stays in a batch, which are each other's negatives."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Of encoders and temperature; λ has its own, in the objective."""
+    weight_decay: float = Field(1e-4, ge=0)
+    """AdamW's decoupled weight decay."""
+    seeds: int = Field(1, ge=1)
+    """Pretrainings of each combination; the first one's encoders are fine-tuned."""
+
+
+class AlignConfig(Section):
+    """How alignment is measured."""
+
+    ks: tuple[int, ...] = (1, 5, 10)
+    """The k of recall@k."""
+    gallery: int = Field(1000, ge=2)
+    """Candidates of a retrieval; a smaller split is used whole."""
+    draws: int = Field(5, ge=1)
+    """Galleries drawn and averaged where the split is larger."""
+    tsne: Literal["largest", "all", "off"] | tuple[str, ...] = "largest"
+    """Combinations whose t-SNE frames are kept over the epochs."""
+    tsne_stays: int = Field(150, ge=5)
+    """Stays shown in a frame."""
+
+
+class SearchConfig(Section):
+    """Search of learning rate and batch size on validation AUROC, one seed."""
+
+    trials: int = Field(20, ge=1)
+    """Optuna trials for each task, combination and strategy."""
+    learning_rates: tuple[float, float] = (1e-6, 1e-2)
+    """Lowest and highest, log-uniform."""
+    batch_sizes: tuple[int, ...] = (16, 32, 64, 128)
+    """Choices."""
+
+
+class FinetuneConfig(Section):
+    """Fine-tuning on the tasks."""
+
+    combinations: Literal["best", "paper", "all"] | tuple[str, ...] = "best"
+    """`best`: the best-aligned of each size on validation; `paper`: the ten of its Table 1; `all`; or a list."""
+    best: int = Field(1, ge=1)
+    """How many of each size `best` takes."""
+    singles: bool = True
+    """Also each modality alone (as `supervised` and `random`)."""
+    strategies: tuple[str, ...] = ("contrastive", "supervised", "gated", "random")
+    """What is compared; see `picme list`."""
+    epochs: int = Field(75, ge=1)
+    """At most."""
+    patience: int = Field(15, ge=1)
+    """Epochs without a better validation AUROC before training stops."""
+    batch_size: int = Field(64, ge=2)
+    """Stays in a batch."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """AdamW's."""
+    weight_decay: float = Field(1e-4, ge=0)
+    """AdamW's decoupled weight decay."""
+    class_weight: Literal["balanced", "none"] = "balanced"
+    """`balanced` weighs the positives of a binary task by negatives / positives in training; a multilabel task is
+    never weighted."""
+    search: Literal["off"] | SearchConfig = "off"
+    """Search before the seeds, or the values above."""
+    hidden: int = Field(256, ge=1)
+    """Hidden units of the fusion heads."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """In the fusion heads."""
+    gate: Literal["pretraining", "learned"] | tuple[float, ...] = "pretraining"
+    """λ of the gated strategy: that combination's from pretraining, learned on the task, or given."""
+    order: tuple[str, ...] = ()
+    """Order of the modalities as steps of the gated LSTM; the configuration's order where empty."""
+
+    @field_validator("strategies")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in STRATEGIES:
+                raise ValueError(f"unknown strategy {name!r}{near(name, STRATEGIES)}")
+        if not names:
+            raise ValueError("at least one strategy is needed")
+        return tuple(dict.fromkeys(names))
+
+
+class ExecutionConfig(Section):
+    """Where and how jobs run; changes no number, so it is in no stage key."""
+
+    workers: int | Literal["auto"] = "auto"
+    """Jobs side by side; `auto` is one for each core, or one on a GPU."""
+    threads: int = Field(1, ge=1)
+    """Threads of each job."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """`auto` takes CUDA, then MPS, then the CPU."""
+
+
+class Config(Section):
+    """A whole study."""
+
+    name: str = "study"
+    """What the report calls it."""
+    source: Source
+    """Where the data comes from."""
+    cohort: CohortConfig = CohortConfig()
+    """Which stays, and what of them."""
+    require: Literal["complete", "any"] = "complete"
+    """`complete` keeps stays with every modality; `any` those with at least two."""
+    modalities: dict[str, ModalityConfig]
+    """Modalities by name, in the order combinations are written."""
+    tasks: dict[str, TaskConfig]
+    """Tasks by name."""
+    splits: SplitsConfig = SplitsConfig()
+    study: StudyConfig = StudyConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    align: AlignConfig = AlignConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    report: ReportConfig = ReportConfig()
+    execution: ExecutionConfig = ExecutionConfig()
+
+    @field_validator("modalities")
+    @classmethod
+    def _named(cls, modalities: dict[str, Any]) -> dict[str, Any]:
+        if len(modalities) < 2:
+            raise ValueError("at least two modalities are needed")
+        for name in modalities:
+            if not name.isidentifier():
+                raise ValueError(f"a modality's name is letters, digits and underscores, not {name!r}")
+        return modalities
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        named = self.finetune.combinations if isinstance(self.finetune.combinations, tuple) else ()
+        if self.finetune.combinations == "paper":
+            named = PAPER_COMBINATIONS
+        tsne = self.align.tsne if isinstance(self.align.tsne, tuple) else ()
+        for key, combinations in (("finetune.combinations", named), ("align.tsne", tsne)):
+            for combination in combinations:
+                for name in combination.split("+"):
+                    if name not in self.modalities:
+                        raise ValueError(
+                            f"{key} names modality {name!r}, which the configuration does not have"
+                            f"{near(name, self.modalities)}"
+                        )
+        for name in self.finetune.order:
+            if name not in self.modalities:
+                raise ValueError(f"finetune.order names modality {name!r}, which the configuration does not have")
+        if not self.tasks:
+            raise ValueError("at least one task is needed")
+        return self

@@ -1,0 +1,42 @@
+"""What the synthetic hospital holds."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import Field, field_validator
+
+from picme.config.base import Section
+from picme.errors import near
+
+MODALITIES: tuple[str, ...] = ("discharge", "radiology", "image", "timeseries", "demographics")
+"""The five views of a synthetic patient, by the names the MIMIC presets give them."""
+
+
+class SyntheticConfig(Section):
+    """A generated hospital in the file formats of MIMIC-IV, MIMIC-IV-Note and MIMIC-CXR-JPG."""
+
+    stays: int = Field(default=600, ge=20)
+    """ICU stays written; about 90 % of them pass the benchmark's exclusions, about 80 % also last 48 hours."""
+    seed: int = Field(default=0, ge=0)
+    """The same seed and number of stays give the same files, byte for byte."""
+    images: bool = True
+    """Draw chest X-rays; without them the tables of MIMIC-CXR-JPG are not written either."""
+    influence: dict[str, float] | None = None
+    """Planted truth for attribution methods: each modality's share of the variance of mortality's logit (they add up
+    to 1; a modality left out has 0), each share visible in that modality only. Without it the modalities overlap, as
+    in life."""
+
+    @field_validator("influence")
+    @classmethod
+    def _influence(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if value is None:
+            return None
+        for name, share in value.items():
+            if name not in MODALITIES:
+                raise ValueError(f"unknown modality {name!r}{near(name, MODALITIES)}")
+            if not (math.isfinite(share) and share >= 0):
+                raise ValueError(f"the share of {name!r} is {share}: it must be 0 or more")
+        if abs(sum(value.values()) - 1) > 1e-6:
+            raise ValueError(f"the shares add up to {sum(value.values()):g}: they must add up to 1")
+        return value

@@ -1,0 +1,39 @@
+"""Encoders: a batch of one modality to embeddings of the common size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from picme.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from picme.config.base import Component
+    from picme.encoders.base import Encoder
+
+ENCODERS = Registry(
+    "encoders",
+    {
+        "transformer": "picme.encoders.text:TextEncoder",
+        "image": "picme.encoders.image:ConvEncoder",
+        "lstm": "picme.encoders.timeseries:SeriesEncoder",
+        "mlp": "picme.encoders.tabular:TabularEncoder",
+    },
+)
+
+
+def build(config: Component, spec: Mapping[str, Any], embed_dim: int) -> Encoder:
+    """An encoder, with fresh weights from torch's generator (seed it before) in all that is trained.
+
+    Args:
+        config: the encoder's section.
+        spec: the modality's `spec()`. With `feature_dim` in it, batches hold a locked trunk's output and the trunk is
+            not loaded.
+        embed_dim: size of the embeddings.
+
+    Raises:
+        ConfigError: if the model cannot be loaded or has no part of the name that the configuration asks for.
+    """
+    encoder: Encoder = ENCODERS.load(config.name).from_config(config, spec, embed_dim)
+    return encoder.ready()

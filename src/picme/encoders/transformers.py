@@ -1,0 +1,189 @@
+"""Loading, cutting and adapting transformers of whatever architecture."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from picme.config.encoders import model_path
+from picme.errors import ConfigError
+
+if TYPE_CHECKING:
+    from picme.config.encoders import TransformerEncoder
+
+# Names of the linear layers that make queries and values (fused with keys in some architectures); the first set that
+# a model has is adapted: BERT and RoBERTa, DistilBERT, LLaMA-like, ModernBERT, ViT-like, T5-like.
+ATTENTION = (
+    ("query", "value"),
+    ("q_lin", "v_lin"),
+    ("q_proj", "v_proj"),
+    ("query_proj", "value_proj"),
+    ("Wqkv",),
+    ("qkv",),
+    ("query_key_value",),
+    ("in_proj",),
+    ("q", "v"),
+)
+
+
+def load_transformer(config: TransformerEncoder) -> nn.Module:
+    """The model without its pooler, from a folder (never the network), an installed package or the hub.
+
+    Raises:
+        ConfigError: if there is no such model, the folder holds none, or it has too few positions.
+    """
+    import transformers
+    from transformers.utils import logging
+
+    path = model_path(config.model)
+    if path is not None and not (path / "config.json").is_file():
+        raise ConfigError(f"{path} holds no config.json: expected the folder of a transformers checkpoint")
+    source: dict[str, Any] = {"local_files_only": True} if path else {"revision": config.revision}
+    bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        settings = transformers.AutoConfig.from_pretrained(str(path or config.model), **source)
+        kind = transformers.AutoModel._model_mapping[type(settings)]
+        kind = kind[0] if isinstance(kind, tuple) else kind
+        extra = (
+            {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(kind.__init__).parameters else {}
+        )
+        model: nn.Module = kind.from_pretrained(str(path or config.model), **source, **extra)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        where = f"folder {path}" if path else f"model {config.model!r}"
+        raise ConfigError(
+            f"{where} cannot be loaded as a transformer ({_first_line(error)}): expected a hub name in "
+            "reach or in the local cache, or a folder with config.json and weights"
+        ) from error
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+    model = model.float()
+    check_length(model, config.max_length, config.model)
+    return model
+
+
+def check_length(model: Any, max_length: int, name: str) -> None:
+    """Raises ConfigError if the model has no positions for so many tokens."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    if positions is None:
+        return
+    # RoBERTa counts positions from after the padding index.
+    padding = getattr(table, "padding_idx", None)
+    offset = 0 if padding is None else padding + 1
+    if max_length > positions - offset:
+        raise ConfigError(f"max_length is {max_length}, but model {name!r} has {positions - offset} positions")
+
+
+def hidden_size(model: Any) -> int:
+    """Size of the model's token vectors."""
+    return int(getattr(model.config, "hidden_size", None) or model.config.dim)
+
+
+class PassThrough(nn.Module):
+    """Stands for the embeddings of a model whose lower layers have run: hands on what it is given."""
+
+    def forward(  # noqa: D102
+        self, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None, *_: Any, **__: Any
+    ) -> Tensor:
+        if inputs_embeds is None:
+            raise ValueError("the upper layers of a cut transformer take inputs_embeds")
+        return inputs_embeds
+
+
+def split_layers(model: nn.Module, cut: int) -> tuple[nn.Module, nn.Module]:
+    """Cuts a transformer below layer `cut`: both parts are models of its class, and upper(lower(x)) equals it.
+
+    The lower part has embeddings and layers below the cut, and no final normalisation; the upper part the rest.
+
+    Raises:
+        ConfigError: if the architecture has no list of layers, or fewer than `cut` + 1.
+    """
+    name, layers = layer_list(model)
+    if cut >= len(layers):
+        raise ConfigError(f"lora_from_layer is {cut}, but the model has {len(layers)} layers (0 to {len(layers) - 1})")
+    lower, upper = copy.copy(model), copy.copy(model)
+    for part in (lower, upper):
+        _own_modules(part, name)
+    parent, _, leaf = name.rpartition(".")
+    setattr(lower.get_submodule(parent), leaf, nn.ModuleList(layers[:cut]))
+    setattr(upper.get_submodule(parent), leaf, nn.ModuleList(layers[cut:]))
+    for final in ("final_norm", "norm"):
+        if isinstance(getattr(lower, final, None), nn.Module):
+            setattr(lower, final, nn.Identity())
+    if not isinstance(getattr(model, "embeddings", None), nn.Module):
+        raise ConfigError(f"a {type(model).__name__} cannot be cut between layers: use lora_from_layer 0")
+    upper.embeddings = PassThrough()
+    return lower, upper
+
+
+def _own_modules(part: nn.Module, name: str) -> None:
+    """Copies the modules on the way to the list of layers (not their parameters), so that each part has its own."""
+    part._modules = dict(part._modules)
+    node = part
+    for step in name.split(".")[:-1]:
+        child = copy.copy(node._modules[step])
+        assert child is not None
+        child._modules = dict(child._modules)
+        node._modules[step] = child
+        node = child
+
+
+def layer_list(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """The list of layers: the first ModuleList of equal modules.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) and len({type(item) for item in module}) == 1:
+            return name, module
+    raise ConfigError(f"a {type(model).__name__} has no list of layers: use lora_from_layer 0")
+
+
+def attention_modules(model: nn.Module) -> list[str]:
+    """Full names of the linear layers that LoRA adapts."""
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    for leaves in ATTENTION:
+        found = [name for name in linear if name.rpartition(".")[2] in leaves]
+        if {name.rpartition(".")[2] for name in found} == set(leaves):
+            return found
+    return []
+
+
+def insert_adapters(model: nn.Module, config: TransformerEncoder) -> None:
+    """Puts low-rank adapters into the attention, in place; only they are trained afterwards.
+
+    Hu et al. (2021), https://arxiv.org/abs/2106.09685: W x + (α/r) B A x, with B = 0 at the start.
+
+    Raises:
+        ConfigError: if no attention layer of a known name is found.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    targets = attention_modules(model)
+    if not targets:
+        known = ", ".join("/".join(leaves) for leaves in ATTENTION)
+        raise ConfigError(
+            f"model {config.model!r} has no attention layers that LoRA knows ({known}): use mode locked or full"
+        )
+    settings = LoraConfig(
+        r=config.lora_rank, lora_alpha=config.lora_alpha, lora_dropout=config.lora_dropout, target_modules=targets
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        inject_adapter_in_model(settings, model)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines() or [type(error).__name__]
+    return text[0].rstrip(".:")[:160]

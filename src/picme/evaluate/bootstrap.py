@@ -1,0 +1,202 @@
+"""Bootstrap over subjects, as weights: one sort per label, then weighted rank sums for all resamples at once.
+
+A resample draws as many subjects as there are, with replacement; a stay's weight is how often its subject was drawn
+(the cluster bootstrap of Field and Welsh, 2007), so stays of one patient come and go together. AUROC and AUPRC of a
+weighted sample need, at each score that a positive stay has, the weight of the negatives above and at it. These
+sums over stays are a sparse matrix (score × subject, fixed for a label) times the weights (subject × resample): all
+resamples in one product and one cumulative sum. Results equal scikit-learn's with `sample_weight`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from picme.evaluate.metrics import _check
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Elements of one block of weights (subject × resample): small enough for the second-level cache.
+_BLOCK = 1 << 19
+
+
+@dataclass(frozen=True)
+class SubjectResamples:
+    """How often each subject is drawn in each resample; shared by everything that is compared.
+
+    Attributes:
+        n_subjects: how many subjects are drawn from (and drawn).
+        resamples: number of resamples.
+        blocks: counts as uint8 arrays (subject, resample of the block).
+    """
+
+    n_subjects: int
+    resamples: int
+    blocks: list[NDArray[np.uint8]] = field(repr=False)
+
+    @classmethod
+    def draw(cls, n_subjects: int, resamples: int, seed: int) -> SubjectResamples:
+        """Multinomial counts, deterministic in `seed`; the first resamples do not depend on how many are drawn."""
+        size = max(32, min(2048, _BLOCK // max(n_subjects, 1)))
+        blocks = []
+        for index, start in enumerate(range(0, resamples, size)):
+            # Each block has its own generator, so that a longer run begins with the blocks of a shorter one.
+            generator = np.random.default_rng([seed, index])
+            drawn = (
+                generator.integers(0, n_subjects, size=(size, n_subjects)) if n_subjects else np.zeros((size, 0), int)
+            )
+            drawn += np.arange(size)[:, None] * n_subjects
+            counts = np.bincount(drawn.ravel(), minlength=size * n_subjects).reshape(size, n_subjects)
+            counts = np.minimum(counts[: resamples - start], 255)
+            blocks.append(np.ascontiguousarray(counts.T.astype(np.uint8)))
+        return cls(n_subjects, resamples, blocks)
+
+    def first(self, resamples: int) -> SubjectResamples:
+        """The first so many of these resamples."""
+        blocks, left = [], min(resamples, self.resamples)
+        for block in self.blocks:
+            if left <= 0:
+                break
+            blocks.append(block[:, :left])
+            left -= block.shape[1]
+        return SubjectResamples(self.n_subjects, min(resamples, self.resamples), blocks)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """One label's stays in descending order of score, as sums over subjects' weights.
+
+    A group is the positives of one score. Attributes: `negative` (group + 1, subject), the negatives below the group
+    before and not below this one, in the last row those below all; `positive` (group, subject); `tied_rows`, the
+    groups whose score a negative shares, and `tied` (tied group, subject), those negatives.
+    """
+
+    negative: csr_array
+    positive: csr_array
+    tied_rows: NDArray[np.intp]
+    tied: csr_array
+
+
+def _rank(
+    y: NDArray[np.floating], p: NDArray[np.floating], subject: NDArray[np.integer], n_subjects: int
+) -> _Ranked | None:
+    """Prepare one label; None if its defined labels hold fewer than two classes."""
+    defined = ~np.isnan(y)
+    y, p, subject = y[defined], p[defined], subject[defined]
+    is_positive = y == 1
+    if not is_positive.any() or is_positive.all():
+        return None
+    order = np.argsort(-p, kind="stable")
+    p, is_positive, subject = p[order], is_positive[order], subject[order]
+    score_group = np.concatenate([[0], np.cumsum(p[1:] != p[:-1])])
+    holds_positive = np.bincount(score_group, weights=is_positive) > 0
+    in_positive_group = holds_positive[score_group]
+    # Index of the group at or next below each stay.
+    row: NDArray[np.intp] = (np.cumsum(holds_positive) - holds_positive)[score_group]
+    groups = int(holds_positive.sum())
+    tied = ~is_positive & in_positive_group
+    tied_rows: NDArray[np.intp]
+    tied_rows, tied_row = np.unique(row[tied], return_inverse=True)
+
+    def sums(members: NDArray[np.bool_], rows: NDArray[np.integer], n_rows: int) -> csr_array:
+        starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))]).astype(np.int32)
+        columns = subject[members].astype(np.int32)
+        return csr_array((np.ones(len(columns), np.float32), columns, starts), shape=(n_rows, n_subjects))
+
+    return _Ranked(
+        negative=sums(~is_positive, row[~is_positive], groups + 1),
+        positive=sums(is_positive, row[is_positive], groups),
+        tied_rows=tied_rows,
+        tied=sums(tied, tied_row, len(tied_rows)),
+    )
+
+
+def _weighted_areas(ranked: _Ranked, weights: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """AUROC and AUPRC (resample,) under weights (subject, resample)."""
+    # Sums of counts are whole numbers below 2^24, hence exact in float32; what follows is float64.
+    positive = (ranked.positive @ weights).astype(np.float64)
+    tp = _cumulative(positive)
+    fp_all = _cumulative(ranked.negative @ weights)
+    n_positive, n_negative = tp[-1].copy(), fp_all[-1].copy()
+    fp = fp_all[:-1]
+    above = np.einsum("gr,gr->r", positive, fp)
+    if len(ranked.tied_rows):
+        above -= np.einsum("gr,gr->r", positive[ranked.tied_rows], ranked.tied @ weights) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        roc = 1 - above / (n_positive * n_negative)
+        fp += tp
+        # Where nothing has been drawn yet, 0/0 stands for a term of weight zero.
+        np.divide(tp, np.maximum(fp, 1e-300, out=fp), out=tp)
+        prc = np.einsum("gr,gr->r", positive, tp) / n_positive
+    meaningless = (n_positive == 0) | (n_negative == 0)
+    roc[meaningless] = np.nan
+    prc[meaningless] = np.nan
+    return roc, prc
+
+
+def _cumulative(values: NDArray[np.floating], size: int = 32) -> NDArray[np.float64]:
+    """`cumsum` down the rows in float64; adding whole rows, in blocks if there are many, is several times as fast."""
+    rows, columns = values.shape
+    if rows < 4 * size:
+        total = values.astype(np.float64)
+        for row in range(1, rows):
+            total[row] += total[row - 1]
+        return total
+    padded = np.zeros((-(-rows // size), size, columns))
+    padded.reshape(-1, columns)[:rows] = values
+    for place in range(1, size):
+        padded[:, place] += padded[:, place - 1]
+    padded[1:] += _cumulative(padded[:-1, -1])[:, None]
+    return padded.reshape(-1, columns)[:rows]
+
+
+def bootstrap_areas(
+    y: NDArray[np.floating],
+    p: NDArray[np.floating],
+    subject: NDArray[np.integer],
+    resamples: SubjectResamples,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """AUROC and AUPRC of every label in every resample.
+
+    Args:
+        y: labels (label, stay), NaN where undefined for the stay.
+        p: scores (label, stay).
+        subject: index of each stay's subject (stay,), below `resamples.n_subjects`.
+        resamples: the draws.
+
+    Returns:
+        AUROC (label, resample), AUPRC (label, resample); NaN where a resample holds one class only.
+
+    Raises:
+        DataError: for shapes that do not match, labels other than 0, 1, NaN, and NaN scores.
+    """
+    _check(y, p)
+    ranked = [_rank(y[label], p[label], subject, resamples.n_subjects) for label in range(len(y))]
+    roc = np.full((len(y), resamples.resamples), np.nan)
+    prc = np.full((len(y), resamples.resamples), np.nan)
+    starts = np.concatenate([[0], np.cumsum([block.shape[1] for block in resamples.blocks])]).astype(int)
+    for index, counts in enumerate(resamples.blocks):
+        weights = counts.astype(np.float32, order="C")
+        place = slice(starts[index], starts[index + 1])
+        for label, prepared in enumerate(ranked):
+            if prepared is not None:
+                roc[label, place], prc[label, place] = _weighted_areas(prepared, weights)
+
+    return roc, prc
+
+
+def interval(values: NDArray[np.floating], confidence: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of resampled values (resample,).
+
+    Undefined resamples are left out; if more than half are undefined the interval is (NaN, NaN).
+    """
+    defined = values[~np.isnan(values)]
+    if len(defined) == 0 or 2 * len(defined) < len(values):
+        return float("nan"), float("nan")
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return float(low), float(high)

@@ -1,0 +1,146 @@
+"""Calibration: Brier score, expected calibration error, the curve, and logistic recalibration.
+
+Recalibration is Cox's (1958): logit P(y = 1) = intercept + slope · logit(p), fitted by maximum likelihood on the
+validation split. A slope below 1 means predictions too extreme, an intercept that they are too high or too low on
+the whole, as after training with class weights.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from picme.config.evaluate import EvaluateConfig
+    from picme.evaluate.predictions import Cell
+
+# Probabilities are kept this far from 0 and 1 before the logit.
+_EDGE = 1e-7
+# A slope beyond this means that the classes are separated, where the likelihood has no maximum.
+_STEEPEST = 100.0
+
+
+def logit(p: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Log odds of probabilities, which are kept off 0 and 1 by 1e-7."""
+    clipped = np.clip(np.asarray(p, dtype=np.float64), _EDGE, 1 - _EDGE)
+    return np.log(clipped) - np.log1p(-clipped)
+
+
+def fit_calibration(p: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[float, float]:
+    """Slope and intercept of logistic recalibration, by Newton's method.
+
+    Args:
+        p: probabilities on validation (stay,).
+        y: labels (stay,), NaN where undefined.
+
+    Returns:
+        (slope, intercept); (NaN, NaN) where the likelihood has no maximum: one class, constant predictions, or
+        classes that the predictions separate.
+    """
+    p, y = np.asarray(p, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    x, y = logit(p[~np.isnan(y)]), y[~np.isnan(y)]
+    undefined = (float("nan"), float("nan"))
+    if len(y) == 0 or y.min() == y.max() or x.min() == x.max():
+        return undefined
+    design = np.column_stack([x, np.ones_like(x)])
+    beta = np.array([0.0, np.log(y.mean() / (1 - y.mean()))])
+    likelihood = _log_likelihood(design @ beta, y)
+    for _ in range(100):
+        fitted = _sigmoid(design @ beta)
+        gradient = design.T @ (y - fitted)
+        hessian = (design * (fitted * (1 - fitted))[:, None]).T @ design
+        try:
+            step = np.linalg.solve(hessian, gradient)
+        except np.linalg.LinAlgError:
+            return undefined
+        # Halve a step that overshoots, so that the likelihood never falls.
+        for _ in range(30):
+            reached = _log_likelihood(design @ (beta + step), y)
+            if reached >= likelihood - 1e-12 * abs(likelihood):
+                break
+            step = step / 2
+        beta, likelihood = beta + step, reached
+        if not np.isfinite(beta).all() or abs(beta[0]) > _STEEPEST:
+            return undefined
+        if np.abs(step).max() < 1e-10 * max(1.0, np.abs(beta).max()):
+            return float(beta[0]), float(beta[1])
+    return undefined
+
+
+def apply_calibration(p: NDArray[np.floating], slope: float, intercept: float) -> NDArray[np.float64]:
+    """Recalibrated probabilities, of any shape; unchanged where slope and intercept are NaN (no fit)."""
+    if np.isnan(slope) or np.isnan(intercept):
+        return np.asarray(p, dtype=np.float64)
+    return _sigmoid(intercept + slope * logit(p))
+
+
+def brier(p: NDArray[np.floating], y: NDArray[np.floating]) -> float:
+    """Mean squared difference of probability and label (both (stay,), without NaN); NaN for no stay."""
+    return float(np.mean((p - y) ** 2)) if len(y) else float("nan")
+
+
+def curve(p: NDArray[np.floating], y: NDArray[np.floating], bins: int) -> list[dict[str, Any]]:
+    """Mean prediction, observed share and count in bins of equal width over [0, 1]; the upper edge belongs to a bin."""
+    # Right-closed bins as in scikit-learn's calibration_curve; 0 belongs to the first.
+    index = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], p)
+    rows = []
+    for place in range(bins):
+        members = index == place
+        count = int(members.sum())
+        rows.append(
+            {
+                "bin": place,
+                "mean_predicted": float(p[members].mean()) if count else None,
+                "observed": float(y[members].mean()) if count else None,
+                "n": count,
+            }
+        )
+    return rows
+
+
+def expected_calibration_error(rows: list[dict[str, Any]]) -> float:
+    """Mean |observed − mean prediction| over the bins of a curve, weighted by count (Naeini et al., 2015)."""
+    total = sum(row["n"] for row in rows)
+    gaps = sum(row["n"] * abs(row["observed"] - row["mean_predicted"]) for row in rows if row["n"])
+    return gaps / total if total else float("nan")
+
+
+def calibration_rows(cell: Cell, config: EvaluateConfig) -> list[dict[str, Any]]:
+    """Rows of `calibration`, one per bin, of the seed-averaged prediction on test; all labels of a task are pooled.
+
+    `slope` and `intercept` are fitted on validation, and `brier_recalibrated`, `ece_recalibrated` say what applying
+    them changes on test.
+    """
+    y, p = _pooled(cell, "test")
+    if len(y) == 0:
+        return []
+    y_validation, p_validation = _pooled(cell, "val")
+    slope, intercept = fit_calibration(p_validation, y_validation)
+    rows = curve(p, y, config.ece_bins)
+    shared = {
+        "brier": brier(p, y),
+        "ece": expected_calibration_error(rows),
+        "slope": slope,
+        "intercept": intercept,
+    }
+    if not np.isnan(slope):
+        recalibrated = apply_calibration(p, slope, intercept)
+        shared["brier_recalibrated"] = brier(recalibrated, y)
+        shared["ece_recalibrated"] = expected_calibration_error(curve(recalibrated, y, config.ece_bins))
+    return [{**cell.key, **shared, **row} for row in rows]
+
+
+def _pooled(cell: Cell, split: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    defined = ~np.isnan(cell.y[split])
+    return cell.y[split][defined], cell.ensemble(split)[defined]
+
+
+def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.exp(-np.logaddexp(0, -x))
+
+
+def _log_likelihood(x: NDArray[np.float64], y: NDArray[np.floating]) -> float:
+    return float(-np.logaddexp(0, np.where(y == 1, -x, x)).sum())

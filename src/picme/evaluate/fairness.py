@@ -1,0 +1,89 @@
+"""Group fairness of decisions, by fairlearn where it is installed (an optional package).
+
+For the selected combination and strategy only: decisions at each label's Youden threshold from validation, disparities
+between the subgroups that are not suppressed, averaged over the labels where they are defined.
+"""
+
+from __future__ import annotations
+
+import warnings
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from picme.config.evaluate import ThresholdRule
+from picme.evaluate.metrics import macro
+from picme.evaluate.thresholds import choose_threshold
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from picme.config.evaluate import EvaluateConfig
+    from picme.evaluate.predictions import Cell
+    from picme.evaluate.subgroups import Attribute
+
+METRICS = ("demographic_parity_difference", "equal_opportunity_difference", "equalized_odds_difference")
+
+
+def fairness_rows(cell: Cell, found: list[Attribute], config: EvaluateConfig) -> list[dict[str, Any]]:
+    """Rows of `fairness`: task, combination, strategy, attribute, metric, value, groups compared, labels averaged.
+
+    A difference in rates is NaN for a label if one of the groups has one class only. No rows without fairlearn.
+    """
+    if find_spec("fairlearn") is None:
+        return []
+    validation, test = cell.ensemble("val"), cell.ensemble("test")
+    rule = ThresholdRule(kind="youden")
+    rows = []
+    for attribute in found:
+        values = np.full((len(METRICS), len(cell.labels)), np.nan)
+        groups = 0
+        for index in range(len(cell.labels)):
+            threshold = choose_threshold(cell.y["val"][index], validation[index], rule)
+            y = cell.y["test"][index]
+            sizes = np.bincount(attribute.code[~np.isnan(y)], minlength=len(attribute.groups))
+            members = ~np.isnan(y) & (sizes >= config.min_group)[attribute.code]
+            groups = max(groups, int((sizes >= config.min_group).sum()))
+            if (sizes >= config.min_group).sum() >= 2 and not np.isnan(threshold):
+                values[:, index] = _differences(
+                    y[members].astype(int), (test[index][members] >= threshold).astype(int), attribute.code[members]
+                )
+        for metric, per_label in zip(METRICS, values, strict=True):
+            rows.append(
+                {
+                    **cell.key,
+                    "attribute": attribute.name,
+                    "metric": metric,
+                    "value": float(macro(per_label)),
+                    "groups": groups,
+                    "labels": int((~np.isnan(per_label)).sum()),
+                }
+            )
+    return rows
+
+
+def _differences(y: NDArray[np.int_], called: NDArray[np.int_], group: NDArray[np.int_]) -> list[float]:
+    """The metrics of METRICS for one label, from fairlearn's rates by group."""
+    from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
+
+    rates = {"selection": selection_rate, "tpr": true_positive_rate, "fpr": false_positive_rate}
+    # Equal rows are counted first: the rates need no more, and a frame of a few weighted rows is fast.
+    rows, counts = np.unique(np.column_stack([y, called, group]), axis=0, return_counts=True)
+    with warnings.catch_warnings():
+        # A group of one class is made NaN below; fairlearn and scikit-learn warn and give it 0.
+        warnings.simplefilter("ignore")
+        frame = MetricFrame(
+            metrics=rates,
+            y_true=rows[:, 0],
+            y_pred=rows[:, 1],
+            sensitive_features=rows[:, 2],
+            sample_params={name: {"sample_weight": counts} for name in rates},
+        )
+    spread = frame.difference(method="between_groups")
+    classes = [y[group == name] for name in np.unique(group)]
+    no_positive = any((members == 1).sum() == 0 for members in classes)
+    no_negative = any((members == 0).sum() == 0 for members in classes)
+    opportunity = float("nan") if no_positive else float(spread["tpr"])
+    odds = float("nan") if no_positive or no_negative else float(max(spread["tpr"], spread["fpr"]))
+    return [float(spread["selection"]), opportunity, odds]

@@ -1,0 +1,158 @@
+"""Scores of every seed, and of the seed-averaged prediction with intervals: the tables `scores` and `summary`.
+
+The headline metric of a task is that of its only label, or the macro mean over the labels that are defined.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from picme.evaluate.bootstrap import bootstrap_areas, interval
+from picme.evaluate.metrics import areas, macro
+from picme.evaluate.predictions import SPLITS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from picme.config.evaluate import EvaluateConfig
+    from picme.evaluate.bootstrap import SubjectResamples
+    from picme.evaluate.predictions import Cell, SplitStays
+
+METRICS = ("auroc", "auprc")
+
+
+@dataclass
+class CellResult:
+    """What later tables need of a cell; predictions themselves are not kept.
+
+    Attributes:
+        n_seeds: number of seeds.
+        seed_auroc: on test, per seed and label (seed, label).
+        per_seed: headline metric on test, per seed (seed,).
+        ensemble: headline metric of the seed-averaged prediction on test.
+        validation: the same on validation.
+        resampled: headline metric of the seed-averaged prediction on test per resample (resample,).
+        defined: which test labels are defined (label, stay), to tell whether two cells judge the same stays.
+    """
+
+    task: str
+    combination: str
+    strategy: str
+    n_seeds: int
+    seed_auroc: NDArray[np.float64]
+    per_seed: dict[str, NDArray[np.float64]]
+    ensemble: dict[str, float]
+    validation: dict[str, float]
+    resampled: dict[str, NDArray[np.float64]] = field(repr=False)
+    defined: NDArray[np.bool_] = field(repr=False)
+
+    @property
+    def key(self) -> dict[str, str]:
+        """The columns that name a cell in the tables."""
+        return {"task": self.task, "combination": self.combination, "strategy": self.strategy}
+
+
+def score_cell(cell: Cell, stays: SplitStays, resamples: SubjectResamples) -> tuple[list[dict[str, Any]], CellResult]:
+    """Rows of `scores` and the result of one cell."""
+    rows: list[dict[str, Any]] = []
+    seed_areas: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    for split in SPLITS:
+        split_rows, seed_areas[split] = _split_scores(cell, split)
+        rows += split_rows
+    mean = cell.ensemble("test")
+    test = dict(zip(METRICS, (float(macro(a)) for a in areas(cell.y["test"], mean)), strict=True))
+    validation = dict(zip(METRICS, (float(macro(a)) for a in areas(cell.y["val"], cell.ensemble("val"))), strict=True))
+    resampled = bootstrap_areas(cell.y["test"], mean, stays.subject, resamples)
+    return rows, CellResult(
+        **cell.key,
+        n_seeds=len(cell.seeds),
+        seed_auroc=seed_areas["test"][0],
+        per_seed={name: macro(a) for name, a in zip(METRICS, seed_areas["test"], strict=True)},
+        ensemble=test,
+        validation=validation,
+        resampled={name: macro(a, axis=0) for name, a in zip(METRICS, resampled, strict=True)},
+        defined=~np.isnan(cell.y["test"]),
+    )
+
+
+def _split_scores(
+    cell: Cell, split: str
+) -> tuple[list[dict[str, Any]], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Rows of one split, and AUROC and AUPRC (seed, label)."""
+    y, p = cell.y[split], cell.p[split]
+    seeds, labels, stays = p.shape
+    every = np.broadcast_to(y, p.shape)
+    roc, prc = (a.reshape(seeds, labels) for a in areas(every.reshape(seeds * labels, stays), p.reshape(-1, stays)))
+    if stays == 0 or np.isnan(y).all():
+        return [], (roc, prc)
+    n, positives = (~np.isnan(y)).sum(axis=1), (y == 1).sum(axis=1)
+    names = list(cell.labels)
+    columns = [roc, prc]
+    if labels > 1:
+        # The aggregates count pairs of stay and label.
+        names += ["macro", "micro"]
+        micro = areas(every.reshape(seeds, -1), p.reshape(seeds, -1))
+        columns = [np.column_stack([a, macro(a), m]) for a, m in zip((roc, prc), micro, strict=True)]
+        n, positives = np.append(n, [n.sum()] * 2), np.append(positives, [positives.sum()] * 2)
+    rows = [
+        {
+            **cell.key,
+            "seed": seed,
+            "split": split,
+            "label": name,
+            "auroc": float(columns[0][i, j]),
+            "auprc": float(columns[1][i, j]),
+            "n": int(n[j]),
+            "positives": int(positives[j]),
+        }
+        for i, seed in enumerate(cell.seeds)
+        for j, name in enumerate(names)
+    ]
+    return rows, (roc, prc)
+
+
+def select(results: list[CellResult], config: EvaluateConfig) -> CellResult | None:
+    """The cell with the greatest validation AUROC among those that may win, the first of equals; None without one."""
+    candidates = [r for r in results if config.selectable(r.strategy) and not np.isnan(r.validation["auroc"])]
+    return max(candidates, key=lambda r: r.validation["auroc"], default=None)
+
+
+def summary_rows(results: list[CellResult], config: EvaluateConfig) -> list[dict[str, Any]]:
+    """Rows of `summary` for one task: spread over seeds, and the seed-averaged prediction with its interval."""
+    best = select(results, config)
+    rows = []
+    for result in results:
+        row: dict[str, Any] = {**result.key, "n_seeds": result.n_seeds}
+        for name in METRICS:
+            values = result.per_seed[name]
+            row[f"{name}_mean"] = float(values.mean())
+            row[f"{name}_std"] = float(values.std(ddof=1)) if len(values) > 1 else None
+        for name in METRICS:
+            low, high = interval(result.resampled[name], config.confidence)
+            row[f"ensemble_{name}"] = result.ensemble[name]
+            row[f"ensemble_{name}_low"], row[f"ensemble_{name}_high"] = low, high
+        row["selected"] = result is best
+        row["validation_auroc"], row["validation_auprc"] = result.validation["auroc"], result.validation["auprc"]
+        rows.append(row)
+    return rows
+
+
+def type_rows(result: CellResult, labels: list[str], types: dict[str, str]) -> list[dict[str, Any]]:
+    """Rows of `phenotype_types`: mean AUROC over a type's phenotypes, then mean and deviation over the seeds."""
+    rows = []
+    for name in sorted({types[label] for label in labels if label in types}):
+        members = [index for index, label in enumerate(labels) if types.get(label) == name]
+        values = macro(result.seed_auroc[:, members])
+        rows.append(
+            {
+                "combination": result.combination,
+                "strategy": result.strategy,
+                "type": name,
+                "auroc_mean": float(values.mean()),
+                "auroc_std": float(values.std(ddof=1)) if len(values) > 1 else None,
+            }
+        )
+    return rows

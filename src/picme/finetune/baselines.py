@@ -1,0 +1,205 @@
+"""What a user would pick instead: gradient boosting or logistic regression on summary features of series and tables.
+
+Gradient boosting on mean, minimum, maximum, first, last and count of each variable is the reference that a deep model
+of ICU series has to beat (Harutyunyan et al. 2019 use the same features for their logistic regression).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from picme.errors import ConfigError, near
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import polars as pl
+
+STATISTICS = ("mean", "min", "max", "first", "last", "count")
+# Names of the columns that say whether, and how long ago, a variable was measured.
+MASK, SINCE = "mask->", "since->"
+STEPS = 400
+REGULARISATION = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
+# Laboratory values have tails of a hundred standard deviations, which would rule a linear model.
+CLIP = 5.0
+
+
+def summary_features(folders: Mapping[str, Path], train: np.ndarray) -> tuple[np.ndarray, list[str], list[str]]:
+    """Features of every modality that is stored as a series or a table; other kinds have none.
+
+    Args:
+        folders: modality → folder of a view, as `prepare` wrote it.
+        train: (stay,) bool, the training stays; a table's categories are theirs.
+
+    Returns:
+        Features (stay, feature) float32 with NaN where unknown, their names, and the modalities they come from.
+    """
+    import polars as pl
+
+    parts, names, used = [], [], []
+    for modality, folder in folders.items():
+        if (folder / "values.npy").is_file() and (folder / "offsets.npy").is_file():
+            columns = json.loads((folder / "columns.json").read_text(encoding="utf-8"))["columns"]
+            values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
+            found = series_features(values, np.load(folder / "offsets.npy", allow_pickle=False), columns)
+        elif (folder / "table.parquet").is_file():
+            present = np.load(folder / "present.npy", allow_pickle=False)
+            found = table_features(pl.read_parquet(folder / "table.parquet"), present, train)
+        else:
+            continue
+        parts.append(found[0])
+        names += [f"{modality}: {name}" for name in found[1]]
+        used.append(modality)
+    return (np.concatenate(parts, axis=1) if parts else np.empty((len(train), 0), np.float32)), names, used
+
+
+def series_features(values: np.ndarray, offsets: np.ndarray, columns: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Mean, minimum, maximum, first, last and count of each column over the hours in which it was measured.
+
+    A column `x` was measured where `mask->x` is 1, a category `x->y` where `mask->x` is; without such a column, where
+    the value is finite.
+
+    Args:
+        values: (sum of lengths, column), stays one after the other; read column by column.
+        offsets: (stay + 1,) first row of each stay.
+        columns: names of the columns.
+
+    Returns:
+        (stay, 6 × column) float32, NaN (count: 0) where nothing was measured, and the features' names.
+    """
+    filled = np.flatnonzero(np.diff(offsets) > 0)
+    starts = np.asarray(offsets)[filled]
+    row = np.arange(len(values))
+    wanted = [name for name in columns if not name.startswith((MASK, SINCE))]
+    features = np.full((len(offsets) - 1, len(STATISTICS) * len(wanted)), np.nan, np.float32)
+    features[:, len(STATISTICS) - 1 :: len(STATISTICS)] = 0
+    for place, name in enumerate(wanted if len(filled) else ()):
+        value = np.asarray(values[:, columns.index(name)], np.float64)
+        mask = next((MASK + x for x in (name, name.split("->")[0]) if MASK + x in columns), None)
+        seen = np.isfinite(value) if mask is None else (values[:, columns.index(mask)] > 0) & np.isfinite(value)
+        count = np.add.reduceat(seen.astype(np.int64), starts)
+        some = count > 0
+        first = np.minimum.reduceat(np.where(seen, row, len(values)), starts)[some]
+        last = np.maximum.reduceat(np.where(seen, row, -1), starts)[some]
+        found = np.stack(
+            [
+                np.add.reduceat(np.where(seen, value, 0), starts)[some] / count[some],
+                np.minimum.reduceat(np.where(seen, value, np.inf), starts)[some],
+                np.maximum.reduceat(np.where(seen, value, -np.inf), starts)[some],
+                value[first],
+                value[last],
+                count[some],
+            ],
+            axis=1,
+        )
+        features[filled[some], len(STATISTICS) * place : len(STATISTICS) * (place + 1)] = found
+    return features, [f"{name} {statistic}" for name in wanted for statistic in STATISTICS]
+
+
+def table_features(frame: pl.DataFrame, present: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Numbers as they are, one 0/1 column for each category of the training stays; NaN where absent.
+
+    Returns:
+        (stay, feature) float32 and the features' names.
+    """
+    parts, names = [], []
+    for name in frame.columns:
+        column = frame[name]
+        if column.dtype.is_numeric():
+            parts.append(column.to_numpy().astype(np.float32))
+            names.append(name)
+            continue
+        known = column.is_not_null().to_numpy()
+        for category in column.filter(train & present).drop_nulls().unique().sort().to_list():
+            hot = (column == category).fill_null(False).to_numpy().astype(np.float32)
+            parts.append(np.where(known, hot, np.float32(np.nan)))
+            names.append(f"{name}={category}")
+    features = np.stack(parts, axis=1) if parts else np.empty((len(frame), 0), np.float32)
+    features[~present] = np.nan
+    return features, names
+
+
+def fit_predict(name: str, features: np.ndarray, targets: np.ndarray, split: np.ndarray, seed: int) -> np.ndarray:
+    """One model per label, fitted on the training stays, its size chosen on the validation stays.
+
+    Args:
+        name: `gradient_boosting` or `logistic_regression`.
+        features: (stay, feature), NaN where unknown.
+        targets: (stay, label) 0 or 1, NaN where unknown (left out of the fit).
+        split: (stay,) `train`, `val` or `test`; test stays take no part in the fit.
+        seed: of the features each split of a tree may use.
+
+    Returns:
+        (stay, label) probabilities; NaN for a label with one class in training.
+
+    Raises:
+        ConfigError: if there is no model of this name.
+    """
+    if name not in MODELS:
+        raise ConfigError(f"unknown baseline {name!r}{near(name, MODELS)}")
+    probabilities = np.full(targets.shape, np.nan)
+    split = np.asarray(split)
+    # A feature never known in training says nothing, and scikit-learn would warn about it.
+    features = features[:, np.isfinite(features[split == "train"]).any(axis=0)]
+    for label in range(targets.shape[1]):
+        target = targets[:, label]
+        known = np.isfinite(target)
+        train, val = known & (split == "train"), known & (split == "val")
+        if features.shape[1] and len(np.unique(target[train])) == 2:
+            chosen = val if len(np.unique(target[val])) == 2 else np.zeros_like(val)
+            probabilities[:, label] = MODELS[name](features, target, train, chosen, seed)
+    return probabilities
+
+
+def _gradient_boosting(x: np.ndarray, y: np.ndarray, train: np.ndarray, val: np.ndarray, seed: int) -> np.ndarray:
+    """Boosted trees; as many as give the smallest log loss on validation (100 without validation stays)."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    model = HistGradientBoostingClassifier(
+        learning_rate=0.05,
+        max_iter=STEPS if val.any() else 100,
+        max_leaf_nodes=15,
+        min_samples_leaf=20,
+        l2_regularization=1.0,
+        max_features=0.3,
+        early_stopping=False,
+        random_state=seed,
+    ).fit(x[train], y[train])
+    if not val.any():
+        return model.predict_proba(x)[:, 1]
+    best, result = np.inf, np.empty(0)
+    for staged in model.staged_predict_proba(x):
+        loss = _log_loss(y[val], staged[val, 1])
+        if loss < best:
+            best, result = loss, staged[:, 1]
+    return result
+
+
+def _logistic_regression(x: np.ndarray, y: np.ndarray, train: np.ndarray, val: np.ndarray, seed: int) -> np.ndarray:
+    """Medians for gaps, standardised, clipped; the ridge penalty with the smallest log loss on validation."""
+    from sklearn.linear_model import LogisticRegression
+
+    median = np.nanmedian(x[train], axis=0)
+    filled = np.where(np.isfinite(x), x, median).astype(np.float64)
+    mean, deviation = filled[train].mean(axis=0), filled[train].std(axis=0)
+    scaled = np.clip((filled - mean) / np.where(deviation > 0, deviation, 1), -CLIP, CLIP)
+    best, result = np.inf, np.empty(0)
+    for strength in REGULARISATION if val.any() else (0.01,):
+        model = LogisticRegression(C=strength, max_iter=1000, random_state=seed).fit(scaled[train], y[train])
+        probability = model.predict_proba(scaled)[:, 1]
+        loss = _log_loss(y[val], probability[val]) if val.any() else 0.0
+        if loss < best:
+            best, result = loss, probability
+    return result
+
+
+def _log_loss(y: np.ndarray, p: np.ndarray) -> float:
+    p = np.clip(p, 1e-12, 1 - 1e-12)
+    return float(-np.mean(y * np.log(p) + (1 - y) * np.log1p(-p)))
+
+
+MODELS: dict[str, Any] = {"gradient_boosting": _gradient_boosting, "logistic_regression": _logistic_regression}

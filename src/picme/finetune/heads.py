@@ -1,0 +1,103 @@
+"""The head of the concatenated embeddings, and what all fusion heads share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor, nn
+
+from picme.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from picme.config.base import Component
+
+
+class FusionHead(nn.Module):
+    """Base of the fusion heads: `head(embeddings, present) -> logits`.
+
+    Args:
+        n_modalities: modalities of the combination.
+        embed_dim: size of their embeddings.
+        n_labels: logits of a stay.
+    """
+
+    def __init__(self, n_modalities: int, embed_dim: int, n_labels: int) -> None:
+        super().__init__()
+        self.n_modalities, self.embed_dim, self.n_labels = n_modalities, embed_dim, n_labels
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Component,
+        n_modalities: int,
+        embed_dim: int,
+        n_labels: int,
+        weights: Sequence[float] | None = None,
+    ) -> Self:
+        """The head of a configuration, whose fields are the constructor's arguments; this one has no use for λ."""
+        return cls(n_modalities, embed_dim, n_labels, **config.model_dump(exclude={"name"}))
+
+
+def without_absent(embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Embeddings (batch, modality, dim) with zeros where absent, and presence (batch, modality) where it was None."""
+    if present is None:
+        return embeddings, torch.ones(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
+    present = present.bool()
+    return torch.where(present[:, :, None], embeddings, embeddings.new_zeros(())), present
+
+
+def classifier(inputs: int, n_labels: int, dropout: float) -> nn.Sequential:
+    """Dropout and a linear layer: from a fused vector (batch, inputs) to logits."""
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, n_labels))
+
+
+class ConcatHead(FusionHead):
+    """A multilayer perceptron on the concatenated embeddings.
+
+    An absent modality is a vector of zeros; K presence bits beside the embeddings tell it from a real one.
+
+    Args:
+        n_modalities: K.
+        embed_dim: size of the embeddings.
+        n_labels: logits of a stay.
+        hidden: units of each hidden layer.
+        layers: hidden layers; 0 is a linear head.
+        dropout: before each linear layer.
+    """
+
+    def __init__(
+        self,
+        n_modalities: int,
+        embed_dim: int,
+        n_labels: int,
+        hidden: int = 256,
+        layers: int = 1,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__(n_modalities, embed_dim, n_labels)
+        size, blocks = n_modalities * (embed_dim + 1), []
+        for _ in range(layers):
+            blocks += [nn.Dropout(dropout), nn.Linear(size, hidden), nn.ReLU()]
+            size = hidden
+        self.network = nn.Sequential(*blocks, classifier(size, n_labels, dropout))
+
+    def forward(self, embeddings: Tensor, present: Tensor | None = None) -> Tensor:
+        """Logits (batch, label) of embeddings (batch, modality, dim)."""
+        embeddings, present = without_absent(embeddings, present)
+        logits: Tensor = self.network(torch.cat([embeddings.flatten(1), present.to(embeddings.dtype)], 1))
+        return logits
+
+
+def steps(order: Sequence[int] | None, n_modalities: int) -> list[int]:
+    """The modalities' indices in the order of a recurrent head's steps.
+
+    Raises:
+        ConfigError: if `order` does not name each modality once.
+    """
+    chosen = list(range(n_modalities)) if order is None else list(order)
+    if sorted(chosen) != list(range(n_modalities)):
+        raise ConfigError(f"order must name each modality index 0 to {n_modalities - 1} once, not {chosen}")
+    return chosen

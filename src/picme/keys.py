@@ -1,0 +1,128 @@
+"""The keys of every artifact of a study, from its configuration alone; imports no torch, so planning is instant."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from picme.config.encoders import trunk_identity
+from picme.sources.paths import raw_files
+from picme.store import Store, fingerprint, key_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from picme.config.study import Config
+
+Combination = tuple[str, ...]
+
+
+class Keys:
+    """Keys of one study. What does not change a result (workers, device) is in none of them."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._tree = config.model_dump(mode="json")
+        self._trunks: dict[str, str] = {}
+
+    @cached_property
+    def raw(self) -> list[dict[str, Any]]:
+        """Fingerprints of the raw files."""
+        return fingerprint(raw_files(self.config))
+
+    @cached_property
+    def hospital(self) -> str:
+        """Of the synthetic hospital, where the source is one."""
+        return key_of("hospital", self._tree["source"])
+
+    @cached_property
+    def prepare(self) -> str:
+        """Of the cohort and its arrays."""
+        modalities = {
+            name: {key: value for key, value in section.items() if key != "encoder"}
+            for name, section in self._tree["modalities"].items()
+        }
+        # Order matters: it is the order of arrays.
+        return key_of(
+            "prepare",
+            [self._tree[name] for name in ("source", "cohort", "require", "tasks", "splits")],
+            list(modalities.items()),
+            self.config.pretrain.window,
+            self.raw,
+        )
+
+    def trunk(self, modality: str) -> str:
+        """What tells one locked trunk's output from another's."""
+        if modality not in self._trunks:
+            self._trunks[modality] = trunk_identity(self.config.modalities[modality].encoder)
+        return self._trunks[modality]
+
+    def features(self, modality: str) -> str:
+        """Of a modality's trunk cache."""
+        return key_of("features", self.prepare, modality, self.trunk(modality))
+
+    def encoder(self, modality: str) -> list[Any]:
+        """All that determines an encoder and its input."""
+        return [
+            modality,
+            self._tree["modalities"][modality]["encoder"],
+            self.trunk(modality),
+            self.config.study.embed_dim,
+        ]
+
+    def pretrain(self, combination: Combination, seed: int = 0) -> str:
+        """Of one pretraining."""
+        section = {
+            name: value
+            for name, value in self._tree["pretrain"].items()
+            if name not in {"seeds", "objective", "pair_objective", "search", "search_combinations"}
+        }
+        return key_of(
+            "pretrain",
+            self.prepare,
+            [self.encoder(name) for name in combination],
+            section,
+            self._tree["pretrain"]["pair_objective" if len(combination) == 2 else "objective"],
+            seed,
+        )
+
+    def align(self, combination: Combination, seed: int = 0) -> str:
+        """Of one combination's alignment."""
+        return key_of("align", self.pretrain(combination, seed), self._tree["align"])
+
+    def embed(self, task: str, combination: Combination) -> str:
+        """Of the embeddings of a task's stays by a combination's pretrained encoders."""
+        return key_of("embed", task, self.pretrain(combination))
+
+    def embed_random(self, task: str, modality: str, seed: int) -> str:
+        """Of the embeddings of a task's stays by one modality's untrained encoder."""
+        return key_of("embed_random", self.prepare, task, self.encoder(modality), seed)
+
+    def finetune(self, task: str, combination: Combination, strategy: str, seed: int) -> str:
+        """Of one fine-tuning."""
+        section = {
+            name: value
+            for name, value in self._tree["finetune"].items()
+            if name not in {"combinations", "best", "singles", "strategies"}
+        }
+        pretrained = self.pretrain(combination) if self.reads_pretraining(strategy, combination) else None
+        return key_of(
+            "finetune",
+            self.prepare,
+            task,
+            self._tree["tasks"][task],
+            [self.encoder(name) for name in combination],
+            strategy,
+            section,
+            pretrained,
+            seed,
+        )
+
+    def reads_pretraining(self, strategy: str, combination: Combination) -> bool:
+        """Whether a strategy starts from pretrained encoders or their λ."""
+        return len(combination) > 1 and strategy in {"contrastive", "finetuned", "gated"}
+
+
+def hospital_folder(run: Path, key: str) -> Path:
+    """Where a synthetic hospital lies."""
+    return Store(run).path("hospital", key)

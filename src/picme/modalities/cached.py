@@ -1,0 +1,81 @@
+"""A modality whose encoder's locked part has run already: its output instead of texts or images."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+
+from picme.errors import DataError
+from picme.modalities.base import Modality, load_array
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import polars as pl
+
+    from picme.schema import Rows
+
+
+class CachedModality(Modality):
+    """A view's `index.npy` over the features that `pretrain.trunk_cache` keeps of each item of the pool.
+
+    Features are vectors, feature maps, or (text with adapters above a locked part) one vector per token.
+    """
+
+    def __init__(self, folder: Path, features: Path) -> None:
+        self.folder, self.features_folder = folder, features
+        self.index = load_array(folder / "index.npy")
+        self.features = load_array(features / "features.npy")
+        about = json.loads((features / "meta.json").read_text(encoding="utf-8"))
+        self.ragged = bool(about["ragged"])
+        self.n_items = int(about["items"])
+        if int(np.max(self.index, initial=-1)) >= self.n_items:
+            raise DataError(f"{folder / 'index.npy'} names items that {features / 'features.npy'} does not hold")
+        self.present = np.asarray(self.index >= 0)
+        self.offsets: np.ndarray | None = None
+        if self.ragged:
+            self.offsets = load_array(features / "offsets.npy", mapped=False)
+            counts = np.diff(self.offsets)
+            self.lengths = np.where(self.present, counts[self.index] if self.n_items else 0, 0)
+
+    @staticmethod
+    def write_views(rows: Mapping[str, Rows], folders: Mapping[str, Path], pool: Path, **options: Any) -> pl.DataFrame:
+        """Not possible: the features are made by a trunk."""
+        raise DataError("cached features are written by the trunk cache, not from rows")
+
+    @classmethod
+    def open(cls, folder: Path, pool: Path) -> Self:
+        """`pool` is the folder of features."""
+        return cls(folder, pool)
+
+    def spec(self) -> dict[str, Any]:
+        """`feature_dim`: size of the vectors (channels of feature maps); `feature_shape` of one item or token."""
+        shape = [int(size) for size in self.features.shape[1:]]
+        return {"feature_dim": shape[0], "feature_shape": shape}
+
+    def batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """`features` (batch, …) float32, 0 where absent; with one vector per token also `attention_mask`."""
+        items = np.asarray(self.index[np.asarray(rows)])
+        held = np.flatnonzero(items >= 0)
+        if self.offsets is None:
+            features = np.zeros((len(items), *self.features.shape[1:]), dtype=np.float32)
+            features[held] = self.features[items[held]]
+            return {"features": torch.from_numpy(features)}
+        counts = np.where(items >= 0, self.offsets[items + 1] - self.offsets[items], 1)
+        features = np.zeros((len(items), int(counts.max(initial=1)), self.features.shape[1]), dtype=np.float32)
+        for place in held:
+            start, end = self.offsets[items[place]], self.offsets[items[place] + 1]
+            features[place, : end - start] = self.features[start:end]
+        mask = (np.arange(features.shape[1]) < counts[:, None]).astype(np.int64)
+        return {"features": torch.from_numpy(features), "attention_mask": torch.from_numpy(mask)}
+
+    def _recipe(self) -> tuple[Any, ...]:
+        return self.folder, self.features_folder
+
+    @classmethod
+    def _from_recipe(cls, folder: Path, features: Path) -> CachedModality:
+        return cls(folder, features)

@@ -1,0 +1,172 @@
+"""Images: each file decoded once into a memory-mapped pool of grey pictures of one size."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+import torch
+
+from picme.errors import DataError
+from picme.modalities.base import PooledModality, load_array
+from picme.schema import ImageRows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from picme.schema import Rows
+
+
+class ImageModality(PooledModality):
+    """An image per stay: `index.npy` (stay,) int64 in the view, `images.npy` (item, side, side) uint8 in the pool.
+
+    `items.parquet` has for each item a hash of its path, and why it could not be read if so; such an item is absent.
+    """
+
+    default_encoder: ClassVar[str] = "image"
+
+    def __init__(self, folder: Path, pool: Path) -> None:
+        self.folder, self.pool = folder, pool
+        self.index = load_array(folder / "index.npy")
+        self.pixels = load_array(pool / "images.npy")
+        about = json.loads((pool / "pool.json").read_text(encoding="utf-8"))
+        self.n_items = int(about["items"])
+        self.pool_digest = str(about["digest"])
+        if len(self.pixels) != self.n_items or int(np.max(self.index, initial=-1)) >= self.n_items:
+            raise DataError(f"{folder / 'index.npy'} and {pool / 'images.npy'} do not belong together")
+        self.present = np.asarray(self.index >= 0)
+
+    @staticmethod
+    def write_views(
+        rows: Mapping[str, Rows],
+        folders: Mapping[str, Path],
+        pool: Path,
+        size: int = 224,
+        max_damaged: float = 1.0,
+        workers: int | None = None,
+        **options: Any,
+    ) -> pl.DataFrame:
+        """Decodes the views' images.
+
+        Args:
+            rows: see `modalities.write_views`.
+            folders: see `modalities.write_views`.
+            pool: see `modalities.write_views`.
+            size: side in pixels.
+            max_damaged: largest share of unreadable files.
+            workers: threads that decode; one for each core by default.
+            options: not used.
+
+        Raises:
+            DataError: if the pool holds images of another size, or too many files cannot be read.
+        """
+        pool.mkdir(parents=True, exist_ok=True)
+        known = _known_items(pool)
+        if len(known) and (stored := load_array(pool / "images.npy").shape[1]) != size:
+            raise DataError(f"{pool / 'images.npy'} holds images of {stored} pixels, expected {size}")
+        places = {key: place for place, key in enumerate(known["key"])}
+        new: list[Path] = []
+        indices: dict[str, np.ndarray] = {}
+        for view, images in rows.items():
+            if not isinstance(images, ImageRows):
+                raise DataError(f"an image modality needs ImageRows, not {type(images).__name__}")
+            indices[view] = np.full(len(images.paths), -1, dtype=np.int64)
+            for row, path in enumerate(images.paths):
+                if path is None:
+                    continue
+                key = hashlib.sha256(str(path).encode()).hexdigest()[:32]
+                if key not in places:
+                    places[key] = len(places)
+                    new.append(path)
+                indices[view][row] = places[key]
+        damaged = _decode(new, pool, size, max_damaged, workers or os.cpu_count() or 1)
+        reasons = [*known["reason"], *(damaged.get(place) for place in range(len(new)))]
+        items = pl.DataFrame({"key": list(places), "reason": reasons}, schema=ITEM_SCHEMA)
+        items.write_parquet(pool / "items.parquet")
+        digest = hashlib.sha256("".join(items["key"]).encode() + str(size).encode())
+        digest.update(_content(pool))
+        (pool / "pool.json").write_text(
+            json.dumps({"items": len(items), "digest": digest.hexdigest()}), encoding="utf-8"
+        )
+        bad = items["reason"].is_not_null().to_numpy()
+        for view, index in indices.items():
+            index[(index >= 0) & bad[index] if len(bad) else slice(0)] = -1
+            folders[view].mkdir(parents=True, exist_ok=True)
+            np.save(folders[view] / "index.npy", index)
+        counts = Counter(damaged.values())
+        return pl.DataFrame(
+            {"reason": sorted(counts), "count": [counts[reason] for reason in sorted(counts)]},
+            schema={"reason": pl.String, "count": pl.Int64},
+        )
+
+    @classmethod
+    def open(cls, folder: Path, pool: Path) -> Self:  # noqa: D102
+        return cls(folder, pool)
+
+    def spec(self) -> dict[str, Any]:
+        """`side` in pixels and `channels`."""
+        return {"side": int(self.pixels.shape[1]), "channels": 1}
+
+    def item_batch(self, items: np.ndarray) -> dict[str, torch.Tensor]:
+        """`pixels` (batch, 1, side, side) uint8; black where absent."""
+        items = np.asarray(items)
+        pixels = np.zeros((len(items), 1, *self.pixels.shape[1:]), dtype=np.uint8)
+        held = np.flatnonzero(items >= 0)
+        pixels[held, 0] = self.pixels[items[held]]
+        return {"pixels": torch.from_numpy(pixels)}
+
+    def _recipe(self) -> tuple[Any, ...]:
+        return self.folder, self.pool
+
+    @classmethod
+    def _from_recipe(cls, folder: Path, pool: Path) -> ImageModality:
+        return cls(folder, pool)
+
+
+ITEM_SCHEMA = {"key": pl.String, "reason": pl.String}
+
+
+def _known_items(pool: Path) -> pl.DataFrame:
+    path = pool / "items.parquet"
+    return pl.read_parquet(path) if path.is_file() else pl.DataFrame(schema=ITEM_SCHEMA)
+
+
+def _decode(paths: list[Path], pool: Path, size: int, max_damaged: float, workers: int) -> dict[int, str]:
+    """Appends images to the pool; position in `paths` → reason of those that cannot be read."""
+    from picme.cohort.images import decode_images
+
+    target = pool / "images.npy"
+    if not paths:
+        if not target.is_file():
+            np.save(target, np.zeros((0, size, size), dtype=np.uint8))
+        return {}
+    fresh = pool / ".fresh.npy"
+    damaged: dict[int, str] = dict(decode_images(paths, fresh, size, workers, max_damaged).damaged)
+    if target.is_file():
+        old, new = load_array(target), load_array(fresh)
+        joined = np.lib.format.open_memmap(
+            pool / ".joined.npy", mode="w+", dtype=np.uint8, shape=(len(old) + len(new), size, size)
+        )
+        joined[: len(old)], joined[len(old) :] = old, new
+        joined.flush()
+        del joined, old, new
+        (pool / ".joined.npy").replace(target)
+        fresh.unlink()
+    else:
+        fresh.replace(target)
+    return damaged
+
+
+def _content(pool: Path) -> bytes:
+    """Hash of every image's mean and corner-to-corner sample: another decoder or file gives another digest."""
+    pixels = load_array(pool / "images.npy")
+    digest = hashlib.sha256()
+    for start in range(0, len(pixels), 256):
+        digest.update(np.ascontiguousarray(pixels[start : start + 256, ::7, ::7]).tobytes())
+    return digest.digest()

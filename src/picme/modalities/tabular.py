@@ -1,0 +1,158 @@
+"""Tables: one row per stay, numbers standardised and categories one-hot."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+import torch
+
+from picme.errors import DataError
+from picme.modalities.base import Modality, load_array
+from picme.schema import TableRows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from picme.schema import Rows
+
+OTHER, MISSING = "other", "missing"
+
+
+class TabularModality(Modality):
+    """A table: `table.parquet` with one row per stay, `present.npy` (stay,) bool.
+
+    Encoded, a numeric column becomes two, value and missing indicator; a text column one for each category common in
+    training, one for all others (rare there, or never seen) and one for missing. Truth values are categories.
+    """
+
+    default_encoder: ClassVar[str] = "mlp"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            self.frame = pl.read_parquet(folder / "table.parquet")
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise DataError(
+                f"{folder / 'table.parquet'} cannot be read: expected a table written by `prepare`"
+            ) from error
+        self.present = load_array(folder / "present.npy", mapped=False)
+        if len(self.present) != len(self.frame):
+            raise DataError(f"{folder}: table.parquet and present.npy do not belong together")
+        self.columns: list[str] = []
+        self._statistics: dict[str, Any] | None = None
+        self._encoded: np.ndarray | None = None
+
+    @staticmethod
+    def write_views(rows: Mapping[str, Rows], folders: Mapping[str, Path], pool: Path, **options: Any) -> pl.DataFrame:  # noqa: D102
+        for view, table in rows.items():
+            if not isinstance(table, TableRows):
+                raise DataError(f"a tabular modality needs TableRows, not {type(table).__name__}")
+            if len(table.frame) != len(table.present):
+                raise DataError(f"a table of {len(table.frame)} rows does not fit {len(table.present)} stays")
+            if not table.frame.width:
+                raise DataError("a tabular modality needs at least one column")
+            folder = folders[view]
+            folder.mkdir(parents=True, exist_ok=True)
+            plain = table.frame.select(_plain(table.frame[name]) for name in table.frame.columns)
+            plain.write_parquet(folder / "table.parquet")
+            np.save(folder / "present.npy", np.asarray(table.present, dtype=bool))
+        return pl.DataFrame(schema={"reason": pl.String, "count": pl.Int64})
+
+    @classmethod
+    def open(cls, folder: Path, pool: Path) -> Self:  # noqa: D102
+        return cls(folder)
+
+    def fit(self, train_rows: np.ndarray) -> dict[str, Any]:
+        """Means and standard deviations of numbers, common categories of texts, from present training stays.
+
+        A category is common if at least 1 % of the training stays have it, but 2 to 10 stays whatever their number.
+        """
+        rows = np.asarray(train_rows)
+        rows = rows[self.present[rows]]
+        train = self.frame[np.sort(rows)]
+        least = max(2, min(10, math.ceil(0.01 * len(train))))
+        columns: list[dict[str, Any]] = []
+        for name in self.frame.columns:
+            values = train[name].drop_nulls()
+            if self.frame.schema[name].is_numeric():
+                numbers = values.filter(values.is_finite()).to_numpy().astype(np.float64)
+                mean = float(numbers.mean()) if len(numbers) else 0.0
+                deviation = float(numbers.std()) if len(numbers) else 1.0
+                spread = deviation > 1e-6 * max(1.0, abs(mean))
+                columns.append({"name": name, "mean": mean, "std": deviation if spread else 1.0})
+            else:
+                counts = values.value_counts()
+                common = counts.filter(pl.col("count") >= least)[name].sort().to_list()
+                columns.append({"name": name, "categories": common})
+        return {"columns": columns}
+
+    def with_statistics(self, statistics: Mapping[str, Any]) -> Self:  # noqa: D102
+        names = [column["name"] for column in statistics["columns"]]
+        if names != self.frame.columns:
+            raise DataError(f"{self.folder} has other columns than the table its statistics were made from")
+        parts: list[np.ndarray] = []
+        titles: list[str] = []
+        for column in statistics["columns"]:
+            encoded, labels = _encode(self.frame[column["name"]], column)
+            parts.append(encoded)
+            titles += labels
+        new = copy.copy(self)
+        new._statistics = dict(statistics)
+        new._encoded = np.concatenate(parts, axis=1) * self.present[:, None].astype(np.float32)
+        new.columns = titles
+        return new
+
+    def spec(self) -> dict[str, Any]:
+        """`n_columns` after encoding."""
+        return {"n_columns": self._matrix().shape[1]}
+
+    def batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """`values` (batch, encoded column) float32; 0 where absent."""
+        return {"values": torch.from_numpy(self._matrix()[np.asarray(rows)])}
+
+    def _matrix(self) -> np.ndarray:
+        if self._encoded is None:
+            raise DataError(f"{self.folder} is encoded with training statistics: call with_statistics first")
+        return self._encoded
+
+    def _recipe(self) -> tuple[Any, ...]:
+        return self.folder, self._statistics
+
+    @classmethod
+    def _from_recipe(cls, folder: Path, statistics: dict[str, Any] | None) -> TabularModality:
+        modality = cls(folder)
+        return modality if statistics is None else modality.with_statistics(statistics)
+
+
+def _plain(column: pl.Series) -> pl.Series:
+    """Numbers as float64, everything else as text; an empty text is missing."""
+    if column.dtype.is_numeric():
+        return column.cast(pl.Float64).fill_nan(None)
+    if column.dtype.is_temporal() or column.dtype.is_nested():
+        raise DataError(
+            f"column {column.name!r} of a tabular modality is {column.dtype}, expected numbers or categories"
+        )
+    text = column.cast(pl.String).str.strip_chars()
+    return text.set(text == "", None)
+
+
+def _encode(column: pl.Series, statistics: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
+    """(stay, new column) float32 and the new columns' names."""
+    name = statistics["name"]
+    if "categories" not in statistics:
+        numbers = column.cast(pl.Float64, strict=False).to_numpy().astype(np.float64)
+        known = np.isfinite(numbers)
+        scaled = np.where(known, (np.where(known, numbers, 0) - statistics["mean"]) / statistics["std"], 0)
+        return np.stack([scaled, ~known], axis=1).astype(np.float32), [name, f"{name}={MISSING}"]
+    categories: list[str] = statistics["categories"]
+    places = {category: place for place, category in enumerate(categories)}
+    texts = column.cast(pl.String).to_list()
+    hot = np.zeros((len(texts), len(categories) + 2), dtype=np.float32)
+    for row, text in enumerate(texts):
+        hot[row, len(categories) + 1 if text is None else places.get(text, len(categories))] = 1
+    return hot, [f"{name}={label}" for label in [*categories, OTHER, MISSING]]

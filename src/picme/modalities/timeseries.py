@@ -1,0 +1,139 @@
+"""Time series: hours of every stay, one after the other in one memory-mapped array."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+import torch
+
+from picme.errors import DataError
+from picme.modalities.base import Modality, load_array
+from picme.schema import SeriesRows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from picme.schema import Rows
+
+# Hours read at a time when statistics are computed: some tens of megabytes.
+CHUNK = 100_000
+
+
+class SeriesModality(Modality):
+    """A time series: `values.npy` (sum of lengths, column) float32, `offsets.npy` (stay + 1,), `columns.json`.
+
+    A value that is not finite stands for a gap: it becomes the column's training mean, 0 after normalisation.
+    """
+
+    default_encoder: ClassVar[str] = "lstm"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.values = load_array(folder / "values.npy")
+        self.offsets = load_array(folder / "offsets.npy", mapped=False)
+        about = json.loads((folder / "columns.json").read_text(encoding="utf-8"))
+        self.columns: list[str] = about["columns"]
+        self.continuous = np.array(about["continuous"], dtype=bool)
+        if self.values.shape != (self.offsets[-1], len(self.columns)):
+            raise DataError(f"{folder}: values.npy, offsets.npy and columns.json do not belong together")
+        self.lengths: np.ndarray = np.diff(self.offsets)
+        self.present = self.lengths > 0
+        self._shift = np.zeros(len(self.columns), dtype=np.float32)
+        self._scale = np.ones(len(self.columns), dtype=np.float32)
+        self._statistics: dict[str, Any] | None = None
+
+    @staticmethod
+    def write_views(rows: Mapping[str, Rows], folders: Mapping[str, Path], pool: Path, **options: Any) -> pl.DataFrame:  # noqa: D102
+        for view, series in rows.items():
+            if not isinstance(series, SeriesRows):
+                raise DataError(f"a timeseries modality needs SeriesRows, not {type(series).__name__}")
+            if len(series.values) != int(np.sum(series.lengths)) or series.values.shape[1:] != (len(series.columns),):
+                raise DataError(
+                    f"series of shape {series.values.shape} do not fit {int(np.sum(series.lengths))} hours "
+                    f"of {len(series.columns)} columns"
+                )
+            folder = folders[view]
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(folder / "values.npy", np.ascontiguousarray(series.values, dtype=np.float32))
+            np.save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(series.lengths)]).astype(np.int64))
+            about = {"columns": list(series.columns), "continuous": [bool(flag) for flag in series.continuous]}
+            (folder / "columns.json").write_text(json.dumps(about), encoding="utf-8")
+        return pl.DataFrame(schema={"reason": pl.String, "count": pl.Int64})
+
+    @classmethod
+    def open(cls, folder: Path, pool: Path) -> Self:  # noqa: D102
+        return cls(folder)
+
+    def fit(self, train_rows: np.ndarray) -> dict[str, Any]:
+        """Mean and standard deviation of the continuous columns over all hours of the training stays.
+
+        Gaps are left out; a column without spread keeps its scale (standard deviation 1). Other columns have 0 and 1.
+        """
+        count, total = np.zeros(len(self.columns)), np.zeros(len(self.columns))
+        for values, finite in self._chunks(train_rows):
+            count += finite.sum(axis=0)
+            total += np.where(finite, values, 0).sum(axis=0)
+        mean = total / np.maximum(count, 1)
+        square = np.zeros(len(self.columns))
+        for values, finite in self._chunks(train_rows):
+            # Around the mean: the difference of two large sums would lose the spread.
+            square += np.where(finite, values - mean, 0).__pow__(2).sum(axis=0)
+        deviation = np.sqrt(square / np.maximum(count, 1))
+        deviation[~(deviation > 1e-6 * np.maximum(1, np.abs(mean)))] = 1
+        return {
+            "columns": self.columns,
+            "mean": np.where(self.continuous, mean, 0).tolist(),
+            "std": np.where(self.continuous, deviation, 1).tolist(),
+        }
+
+    def with_statistics(self, statistics: Mapping[str, Any]) -> Self:  # noqa: D102
+        if list(statistics["columns"]) != self.columns:
+            raise DataError(f"{self.folder} has other columns than the series its statistics were made from")
+        new = copy.copy(self)
+        new._statistics = dict(statistics)
+        new._scale = (1 / np.asarray(statistics["std"])).astype(np.float32)
+        new._shift = np.asarray(statistics["mean"], dtype=np.float32)
+        return new
+
+    def spec(self) -> dict[str, Any]:
+        """`n_columns`."""
+        return {"n_columns": len(self.columns)}
+
+    def batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """`values` (batch, hour, column) float32, 0 beyond the end; `lengths` (batch,) int64, 1 where absent."""
+        rows = np.asarray(rows)
+        lengths = np.maximum(self.lengths[rows], 1)
+        values = np.zeros((len(rows), int(lengths.max(initial=1)), len(self.columns)), dtype=np.float32)
+        for place, row in enumerate(rows):
+            if self.present[row]:
+                hours = self.values[self.offsets[row] : self.offsets[row + 1]]
+                np.subtract(hours, self._shift, out=values[place, : len(hours)])
+                values[place, : len(hours)] *= self._scale
+        np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        return {"values": torch.from_numpy(values), "lengths": torch.from_numpy(lengths)}
+
+    def _chunks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Hours of some stays in float64 and which values are finite, a limited number of hours at a time."""
+        together: list[np.ndarray] = []
+        hours = 0
+        rows = np.sort(np.asarray(rows))
+        for place, row in enumerate(rows):
+            together.append(self.values[self.offsets[row] : self.offsets[row + 1]])
+            hours += len(together[-1])
+            if hours and (hours >= CHUNK or place == len(rows) - 1):
+                values = np.concatenate(together).astype(np.float64)
+                yield values, np.isfinite(values)
+                together, hours = [], 0
+
+    def _recipe(self) -> tuple[Any, ...]:
+        return self.folder, self._statistics
+
+    @classmethod
+    def _from_recipe(cls, folder: Path, statistics: dict[str, Any] | None) -> SeriesModality:
+        modality = cls(folder)
+        return modality if statistics is None else modality.with_statistics(statistics)

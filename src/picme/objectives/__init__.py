@@ -1,0 +1,76 @@
+"""Contrastive objectives: one loss a file, all with the same signature.
+
+`loss, info = objective(embeddings, present)` with embeddings (modality, batch, dim) and present (batch, modality) bool
+or None. `loss` is a scalar; `info` holds detached diagnostics: `terms`, `weights` and `counts` of the objective's terms
+(one for each modality or pair) and `temperature`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from picme.registry import Registry
+
+if TYPE_CHECKING:
+    from picme.config.base import Component
+    from picme.objectives.all_pairs import AllPairs
+    from picme.objectives.base import Objective
+    from picme.objectives.gradcache import cached_backward
+    from picme.objectives.gram import GRAM
+    from picme.objectives.infonce import InfoNCE
+    from picme.objectives.ovo import OneVersusOthers
+    from picme.objectives.released_ovo import ReleasedOvO
+    from picme.objectives.siglip import SigLIP
+    from picme.objectives.symile import Symile
+
+__all__ = [
+    "GRAM",
+    "OBJECTIVES",
+    "AllPairs",
+    "InfoNCE",
+    "Objective",
+    "OneVersusOthers",
+    "ReleasedOvO",
+    "SigLIP",
+    "Symile",
+    "build",
+    "cached_backward",
+]
+
+OBJECTIVES = Registry(
+    "objectives",
+    {
+        "infonce": "picme.objectives.infonce:InfoNCE",
+        "all_pairs": "picme.objectives.all_pairs:AllPairs",
+        "ovo": "picme.objectives.ovo:OneVersusOthers",
+        "released_ovo": "picme.objectives.released_ovo:ReleasedOvO",
+        "symile": "picme.objectives.symile:Symile",
+        "gram": "picme.objectives.gram:GRAM",
+        "siglip": "picme.objectives.siglip:SigLIP",
+    },
+)
+
+# Imported when asked for, so that naming an objective costs no torch.
+_LAZY = {
+    **{target.partition(":")[2]: target.partition(":")[0] for target in OBJECTIVES.builtin.values()},
+    "Objective": "picme.objectives.base",
+    "cached_backward": "picme.objectives.gradcache",
+}
+
+
+def build(config: Component, n_modalities: int) -> Objective:
+    """The objective a configuration names, for combinations of `n_modalities`.
+
+    Raises:
+        ConfigError: if there is none of that name, or it does not take that many modalities.
+    """
+    objective: Objective = OBJECTIVES.load(config.name).from_config(config, n_modalities=n_modalities)
+    return objective
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

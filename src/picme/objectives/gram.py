@@ -1,0 +1,86 @@
+"""GRAM: the volume that a stay's embeddings span."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import torch
+from torch import Tensor
+
+from picme.errors import ConfigError
+from picme.objectives.base import Info, Objective, Options, report
+from picme.objectives.chunked import by_rows
+from picme.objectives.similarity import unit, without_absent
+
+JITTER = 1e-9  # on the Gram matrix of the others: aligned modalities make it singular
+FLOOR = 1e-10  # of a squared volume, where the root's slope would be infinite
+
+
+class GRAM(Objective):
+    """Contrasts the volume of the parallelotope that the embeddings of a stay span: the smaller, the better aligned.
+
+    ½ (mean_k −log softmax_m(−V(x_m^a, x_k^{¬a}) / τ)[k] + mean_k −log softmax_m(−V(x_k^a, x_m^{¬a}) / τ)[k])
+
+    with V = √det G, G the Gram matrix of the unit vectors of modality a (the anchor) of one stay and all other
+    modalities of another. Cicchetti et al. 2024 (arXiv 2412.11959), without its matching head. The paper's anchor is
+    text; here every modality is it in turn and the terms are averaged, unless `anchor` names one.
+
+    With R the Gram matrix of the others and g their products with the anchor, det G = det R − gᵀ adj(R) g: R and its
+    adjugate belong to one stay, only g to a pair of them.
+
+    Complete stays only; fewer than two give 0.
+
+    Args:
+        n_modalities: K.
+        anchor: index of the one modality that is exchanged; None for each in turn.
+        **options: see `picme.objectives.base.Objective`.
+
+    Inputs:
+        embeddings (K, batch, dim); present (batch, K) bool or None.
+
+    Example:
+        >>> objective = GRAM(n_modalities=3)
+        >>> embeddings = torch.randn(3, 64, 256, requires_grad=True)
+        >>> loss, info = objective(embeddings)
+        >>> loss.backward()
+    """
+
+    def __init__(self, n_modalities: int = 3, anchor: int | None = None, **options: Unpack[Options]) -> None:
+        super().__init__(n_modalities, **options)
+        if anchor is not None and anchor >= n_modalities:
+            raise ConfigError(f"anchor {anchor} of objective 'gram' is not one of the {n_modalities} modalities from 0")
+        self.anchors = list(range(n_modalities)) if anchor is None else [anchor]
+
+    def evaluate(self, embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Info]:  # noqa: D102
+        vectors = unit(without_absent(embeddings, present))
+        if present is not None:
+            vectors = vectors[:, present.all(1)]
+        count = vectors.shape[1]
+        if count < 2:
+            terms = vectors.sum() * self.scale() * vectors.new_zeros(len(self.anchors))
+        else:
+            terms = torch.stack([self._term(vectors, anchor) for anchor in self.anchors])
+        weights = torch.full_like(terms, (count >= 2) / len(self.anchors)).detach()
+        return weights @ terms, report(terms, weights, count)
+
+    def _term(self, vectors: Tensor, anchor: int) -> Tensor:
+        """Both directions of one anchor, from the unit vectors of complete stays (modality, stay, dim)."""
+        x = vectors[anchor]
+        rest = torch.cat([vectors[:anchor], vectors[anchor + 1 :]])
+        gram = torch.einsum("pnd,qnd->npq", rest, rest).double()
+        gram = gram + JITTER * torch.eye(len(rest), dtype=gram.dtype, device=gram.device)
+        determinant = torch.linalg.det(gram)
+        adjugate = determinant[:, None, None] * torch.linalg.inv(gram)
+        determinant, adjugate = determinant.to(x.dtype), adjugate.to(x.dtype)
+        scale = self.scale()
+
+        def block(start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
+            products = rest[:, start:stop] @ x.T
+            projected = torch.einsum("ipq,qij->pij", adjugate[start:stop], products)
+            squared = determinant[start:stop, None] - (projected * products).sum(0)
+            logits = -squared.clamp_min(FLOOR).sqrt() * scale
+            return logits.logsumexp(1), logits.logsumexp(0), logits.diagonal(start)
+
+        rows, columns, positives = zip(*by_rows(block, len(x), len(x) * len(rest), self.chunk), strict=True)
+        positive = torch.cat(positives)
+        return (torch.cat(rows) + torch.stack(columns).logsumexp(0) - 2 * positive).mean() / 2

@@ -1,0 +1,207 @@
+"""The stage that turns raw data into one row per stay and one array per modality."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from picme.audit import leakage
+from picme.cohort.extract import extract
+from picme.cohort.select import present, take
+from picme.cohort.splits import assign
+from picme.config.loading import validate
+from picme.errors import DataError
+from picme.modalities import open_modality, write_views
+from picme.store import Store
+
+if TYPE_CHECKING:
+    from picme.config.study import Config
+    from picme.schema import Extraction, View
+
+SPLITS = ("train", "val", "test")
+
+
+def hospital(run: str, config: dict[str, Any], key: str) -> None:
+    """Writes the synthetic hospital."""
+    from picme.sources.synthetic import write_hospital
+
+    source: Any = validate(config).source
+    with Store(Path(run)).create("hospital", key, {"stays": source.stays, "seed": source.seed}) as folder:
+        _empty(folder)
+        write_hospital(folder, source.stays, source.seed, images=source.images, influence=source.influence)
+
+
+def prepare(run: str, config: dict[str, Any], key: str, hospital: str | None) -> None:
+    """Writes cohorts, arrays, training statistics and the tables of what was left out.
+
+    Raises:
+        DataError: if the data cannot be used, or no stay is left.
+    """
+    study = validate(config)
+    about: dict[str, Any] = {}
+    with Store(Path(run)).create("prepare", key, about) as folder:
+        _empty(folder)
+        extraction = extract(study, folder / "scratch", Path(hospital) if hospital else None)
+        flow = [extraction.flow]
+        availability: list[dict[str, Any]] = []
+        for name, view in extraction.views.items():
+            view.stays = view.stays.with_columns(
+                assign(view.stays, study.splits, pretraining=name == "pretrain").alias("split")
+            )
+            availability += _availability(name, view)
+            flow.append(_require(name, view, study.require))
+        quarantine = [] if extraction.quarantine is None else [extraction.quarantine]
+        quarantine += _write(study, extraction, folder)
+        flow += _drop_damaged(study, extraction, folder)
+        _check(extraction, folder)
+        _statistics(study, folder)
+        _tables(folder, extraction, flow, availability, quarantine)
+        leakage(study, extraction).write_parquet(folder / "leakage.parquet")
+        shutil.rmtree(folder / "scratch", ignore_errors=True)
+        about |= {
+            "stays": {name: len(view.stays) for name, view in extraction.views.items()},
+            "labels": {name: view.labels for name, view in extraction.views.items()},
+            "groups": {name: view.groups for name, view in extraction.views.items()},
+            "notes": extraction.notes,
+        }
+
+
+def _availability(name: str, view: View) -> list[dict[str, Any]]:
+    """How many stays of each split have each modality, before any is required."""
+    split = view.stays.get_column("split").to_numpy()
+    rows = []
+    for modality, values in view.modalities.items():
+        here = present(values)
+        for part in SPLITS:
+            inside = split == part
+            rows.append(
+                {
+                    "task": name,
+                    "modality": modality,
+                    "split": part,
+                    "stays_present": int(here[inside].sum()),
+                    "stays_total": int(inside.sum()),
+                }
+            )
+    return rows
+
+
+def _require(name: str, view: View, rule: str) -> pl.DataFrame:
+    """Keeps the stays that the rule admits and that are in a split; returns lines of the cohort flow."""
+    steps = []
+    inside = view.stays.get_column("split").is_not_null().to_numpy()
+    _keep(view, inside)
+    if not inside.all():
+        steps.append(_step(name, "in a split", view.stays))
+    count = np.sum([present(values) for values in view.modalities.values()], axis=0)
+    needed = len(view.modalities) if rule == "complete" else 2
+    _keep(view, count >= needed)
+    steps.append(
+        _step(name, "every modality present" if rule == "complete" else "at least two modalities present", view.stays)
+    )
+    return pl.DataFrame(steps)
+
+
+def _keep(view: View, keep: np.ndarray) -> None:
+    if not keep.all():
+        view.stays = view.stays.filter(pl.Series(keep))
+        view.modalities = {name: take(values, keep) for name, values in view.modalities.items()}
+
+
+def _step(task: str, step: str, stays: pl.DataFrame) -> dict[str, Any]:
+    return {"task": task, "step": step, "stays": stays.height, "subjects": stays.get_column("subject_id").n_unique()}
+
+
+def _write(study: Config, extraction: Extraction, folder: Path) -> list[pl.DataFrame]:
+    """Each modality of all views, so that what views share (texts, images) is kept once."""
+    left_out = []
+    for modality, config in study.modalities.items():
+        rows = {name: view.modalities[modality] for name, view in extraction.views.items()}
+        folders = {name: folder / "views" / name / modality for name in rows}
+        found = write_views(config.kind, rows, folders, folder / "pool" / modality, **config.options())
+        if found.height:
+            left_out.append(found.select(pl.lit(modality).alias("modality"), "reason", pl.col("count").cast(pl.Int64)))
+    return left_out
+
+
+def _drop_damaged(study: Config, extraction: Extraction, folder: Path) -> list[pl.DataFrame]:
+    """What could not be read is known only after writing; stays that no longer meet the rule leave their split."""
+    flow = []
+    for name, view in extraction.views.items():
+        opened = [
+            open_modality(config.kind, folder / "views" / name / modality, folder / "pool" / modality)
+            for modality, config in study.modalities.items()
+        ]
+        count = np.sum([np.asarray(one.present, dtype=int) for one in opened], axis=0)
+        fits = count >= (len(opened) if study.require == "complete" else 2)
+        if not fits.all():
+            split = pl.when(pl.Series(fits)).then(pl.col("split")).otherwise(None)
+            view.stays = view.stays.with_columns(split.alias("split"))
+            flow.append(pl.DataFrame([_step(name, "data readable", view.stays.filter(pl.Series(fits)))]))
+        ordered = ["stay_id", "subject_id", "split", *view.groups, *view.labels]
+        rest = [column for column in view.stays.columns if column not in ordered]
+        target = folder / "views" / name
+        target.mkdir(parents=True, exist_ok=True)
+        view.stays.select(*ordered, *rest).write_parquet(target / "cohort.parquet")
+    return flow
+
+
+def _check(extraction: Extraction, folder: Path) -> None:
+    for name, view in extraction.views.items():
+        inside = view.stays.filter(pl.col("split").is_not_null())
+        if not inside.height:
+            raise DataError(
+                f"no stay is left for {name} with the modalities {', '.join(view.modalities)}; "
+                "check the sources with `picme check`, or set require: any"
+            )
+        if "train" not in inside.get_column("split"):
+            raise DataError(f"no stay of {name} is in the training split; choose other splits")
+
+
+def _statistics(study: Config, folder: Path) -> None:
+    """Of training stays only, in the pretraining view; every view and strategy is normalised with them."""
+    cohort = pl.read_parquet(folder / "views" / "pretrain" / "cohort.parquet")
+    train = np.flatnonzero(cohort.get_column("split").to_numpy() == "train")
+    statistics = {}
+    for modality, config in study.modalities.items():
+        opened = open_modality(config.kind, folder / "views" / "pretrain" / modality, folder / "pool" / modality)
+        statistics[modality] = opened.fit(train[np.asarray(opened.present)[train]])
+    (folder / "statistics.json").write_text(json.dumps(statistics), encoding="utf-8")
+
+
+def _tables(
+    folder: Path,
+    extraction: Extraction,
+    flow: list[pl.DataFrame],
+    availability: list[dict[str, Any]],
+    quarantine: list[pl.DataFrame],
+) -> None:
+    steps = pl.concat(
+        [
+            part.select("task", "step", pl.col("stays").cast(pl.Int64), pl.col("subjects").cast(pl.Int64))
+            for part in flow
+        ]
+    )
+    order = {name: number for number, name in enumerate(dict.fromkeys(steps.get_column("task").to_list()))}
+    steps.sort(pl.col("task").replace_strict(order, return_dtype=pl.Int64), maintain_order=True).write_parquet(
+        folder / "cohort_flow.parquet"
+    )
+    pl.DataFrame(availability).write_parquet(folder / "availability.parquet")
+    if quarantine:
+        columns = [pl.col("modality").cast(pl.String), pl.col("reason").cast(pl.String), pl.col("count").cast(pl.Int64)]
+        pl.concat([part.select(columns) for part in quarantine]).write_parquet(folder / "quarantine.parquet")
+    if extraction.label_agreement is not None:
+        extraction.label_agreement.write_parquet(folder / "label_agreement.parquet")
+    if extraction.audit is not None:
+        extraction.audit.write_parquet(folder / "audit.parquet")
+
+
+def _empty(folder: Path) -> None:
+    """What an interrupted attempt left cannot be trusted."""
+    for item in folder.iterdir():
+        shutil.rmtree(item) if item.is_dir() else item.unlink()

@@ -1,0 +1,204 @@
+"""What a page is made of: sections of plates (figures with views), tables and notes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from picme.report.export import csv_text
+from picme.report.latex import booktabs, escape
+from picme.report.numbers import text_of
+from picme.report.theme import template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import plotly.graph_objects as go
+    import polars as pl
+
+
+EMPTY = Markup("")
+
+# Rows of a table on the page; its CSV has them all.
+MOST_ROWS = 1200
+
+
+@dataclass(frozen=True)
+class View:
+    """One state of a plate.
+
+    Attributes:
+        choice: what is chosen in the plate's lists to see it, one value for each.
+        spec: the plotly figure as plain values: `data`, `layout`, and `frames` where it moves.
+        data: the rows of a result table that it shows.
+        reading: one sentence on what it shows.
+        frames: names of the frames, for a slider; empty for a still figure.
+    """
+
+    choice: tuple[str, ...]
+    spec: dict[str, Any]
+    data: pl.DataFrame
+    reading: Markup
+    frames: tuple[str, ...] = ()
+
+    @property
+    def figure(self) -> go.Figure:
+        """The plotly figure, in the light theme."""
+        import plotly.graph_objects as go
+
+        return go.Figure({**self.spec, "layout": {**self.spec["layout"], "template": template()}})
+
+    def payload(self) -> dict[str, Any]:
+        """Plain values for the page; the template is left to the page's theme."""
+        return {
+            "choice": list(self.choice),
+            "data": self.spec["data"],
+            "layout": self.spec["layout"],
+            "frames": [item["data"] for item in self.spec.get("frames", ())] if self.frames else [],
+            "names": list(self.frames),
+            "reading": str(self.reading),
+            "csv": csv_text(self.data),
+        }
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A figure with its title, lists to choose a view from, and what is said about it.
+
+    Attributes:
+        key: for ids and file names.
+        title: names it.
+        views: at least one; the first is shown first.
+        choices: labels of the lists, as many as each view's `choice`.
+        note: how to read it, in words that hold for every view.
+        step: what a frame is called (`Epoch`).
+        left_out: how many views were left out to keep the page small.
+    """
+
+    key: str
+    title: str
+    views: Sequence[View]
+    choices: tuple[str, ...] = ()
+    note: Markup = EMPTY
+    step: str = ""
+    left_out: int = 0
+
+    def payload(self) -> dict[str, Any]:
+        """Plain values for the page."""
+        return {
+            "key": self.key,
+            "choices": list(self.choices),
+            "step": self.step,
+            "views": [v.payload() for v in self.views],
+        }
+
+    def fewer(self) -> Plate:
+        """Without its last view."""
+        return replace(self, views=self.views[:-1], left_out=self.left_out + 1)
+
+    def options(self) -> list[list[str]]:
+        """For each list its values, in order of appearance."""
+        return [list(dict.fromkeys(view.choice[i] for view in self.views)) for i in range(len(self.choices))]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table's column: how a row becomes a cell.
+
+    Attributes:
+        title: heading.
+        cell: row → what is shown.
+        sort: row → what is sorted by; the shown text where it is None.
+        numeric: right-aligned and sorted as a number.
+        choose: offers a list of its values to filter by.
+        first: the list starts at its first value rather than at all of them.
+        hidden: is there to filter by, not to look at.
+    """
+
+    title: str
+    cell: Callable[[dict[str, Any]], Markup | str]
+    sort: Callable[[dict[str, Any]], Any] | None = None
+    numeric: bool = False
+    choose: bool = False
+    first: bool = False
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
+class DataTable:
+    """A sortable table, its rows and what can be downloaded.
+
+    Attributes:
+        key: for ids and file names.
+        title: names it; the caption.
+        columns: its columns.
+        frame: its rows.
+        reading: one sentence on what it shows.
+        mark: row → whether it stands out.
+        tall: long enough to scroll in a box of its own.
+        search: offers a field to filter by words.
+        source: rows for the CSV where they differ from `frame` (a pivoted table).
+    """
+
+    key: str
+    title: str
+    columns: Sequence[Column]
+    frame: pl.DataFrame
+    reading: Markup = EMPTY
+    mark: Callable[[dict[str, Any]], bool] | None = None
+    tall: bool = False
+    search: bool = False
+    source: pl.DataFrame | None = None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Each row's cells: shown, sort value; and whether it is marked."""
+        made = []
+        for row in self.frame.head(MOST_ROWS).iter_rows(named=True):
+            cells = []
+            for column in self.columns:
+                shown = column.cell(row)
+                value = column.sort(row) if column.sort else text_of(str(Markup.escape(shown)))
+                cells.append({"html": shown, "sort": "" if value is None else value})
+            made.append({"cells": cells, "marked": bool(self.mark and self.mark(row))})
+        return made
+
+    def options(self, index: int) -> list[str]:
+        """Values of a column that can be filtered by, in order of appearance."""
+        return list(
+            dict.fromkeys(
+                text_of(str(Markup.escape(self.columns[index].cell(row)))) for row in self.frame.iter_rows(named=True)
+            )
+        )
+
+    @property
+    def left_out(self) -> int:
+        """Rows that are only in the CSV."""
+        return max(0, self.frame.height - MOST_ROWS)
+
+    def csv(self) -> str:
+        """All rows as CSV."""
+        return csv_text(self.frame if self.source is None else self.source)
+
+    def latex(self) -> str:
+        """The rows as they are shown, with booktabs."""
+        shown = [index for index, column in enumerate(self.columns) if not column.hidden]
+        rows = [[_latex_cell(row["cells"][index]["html"]) for index in shown] for row in self.rows()]
+        align = "".join("r" if self.columns[index].numeric else "l" for index in shown)
+        return booktabs([escape(self.columns[index].title) for index in shown], rows, align, self.title)
+
+
+def _latex_cell(shown: Markup | str) -> str:
+    markup = str(Markup.escape(shown))
+    text = escape(text_of(markup.replace("<br>", " ")))
+    return rf"\textbf{{{text}}}" if "<b>" in markup else text
+
+
+@dataclass(frozen=True)
+class Section:
+    """A chapter of the page."""
+
+    key: str
+    title: str
+    blocks: Sequence[Plate | DataTable]

@@ -1,0 +1,217 @@
+"""The report: result tables in, one HTML file out that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from picme.report import cohort, results
+from picme.report.blocks import DataTable, Plate, Section
+from picme.report.export import embedded
+from picme.report.facts import answers, frame, modalities
+from picme.report.figures.alignment import alignment_bars, modality_gap, pairs
+from picme.report.figures.calibration import calibration
+from picme.report.figures.combinations import overview, seeds
+from picme.report.figures.cost import runtimes, search
+from picme.report.figures.phenotypes import labels, types
+from picme.report.figures.subgroups import subgroups
+from picme.report.figures.training import finetuning, label_efficiency, pretraining
+from picme.report.figures.tsne import tsne
+from picme.report.figures.weights import attributions, trajectory
+from picme.report.numbers import count, interval, many, percent, signed, text_of
+from picme.report.rules import lets_through, rules, studied
+from picme.report.theme import DARK, template
+from picme.report.words import (
+    ENDS,
+    STRATEGIES,
+    against,
+    paragraph,
+    strategy_text,
+    task_sentences,
+    task_title,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from picme.report.facts import Tables
+
+Maker = "Callable[[Tables, dict[str, Any]], Plate | DataTable | None]"
+
+# Figures with their data; plotly.js and the tables come on top, and the page is to stay well under 12 MB.
+MOST_BYTES = 4_000_000
+
+# The page in its order: id, title, what it holds.
+CHAPTERS: tuple[tuple[str, str, tuple[Callable[[Any, dict[str, Any]], Plate | DataTable | None], ...]], ...] = (
+    ("scores", "Scores", (results.main_table, results.comparisons)),
+    ("alignment-chapter", "Alignment", (alignment_bars, modality_gap, pairs, tsne)),
+    ("weights", "Weights of the modalities", (trajectory, attributions)),
+    ("all-combinations", "All combinations", (overview,)),
+    ("groups", "Subgroups", (subgroups, results.fairness)),
+    ("label-chapter", "Labels", (types, labels, cohort.agreement)),
+    ("risk", "Calibration and thresholds", (calibration, results.calibration_errors, results.thresholds)),
+    ("curves", "Learning curves", (pretraining, finetuning)),
+    ("every-seed", "Every seed", (seeds,)),
+    ("efficiency", "Label efficiency", (label_efficiency,)),
+    ("search-chapter", "Search", (search,)),
+    ("cost", "Time and memory", (runtimes,)),
+)
+
+
+def build(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, Any], out: Path) -> Path:
+    """Writes the report.
+
+    Args:
+        run: the run folder; only its name is shown.
+        tables: result tables by name; a missing or empty one costs its section.
+        config: the resolved configuration as plain values.
+        run_info: what `run.json` holds.
+        out: the HTML file.
+
+    Returns:
+        `out`, written atomically.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f".{out.name}.part")
+    part.write_text(page(run, tables, config, run_info), encoding="utf-8")
+    part.replace(out)
+    return out
+
+
+def plates(tables: Tables, config: dict[str, Any] | None = None) -> dict[str, Plate]:
+    """The report's figures by key, for a notebook: `plates(tables)["alignment"].views[0].figure`."""
+    made = (make(tables, config or {}) for _, _, makers in CHAPTERS for make in makers)
+    return {block.key: block for block in made if isinstance(block, Plate)}
+
+
+def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, Any]) -> str:
+    """The report as HTML."""
+    sections = _fit([_section(key, title, makers, tables, config) for key, title, makers in CHAPTERS])
+    audit = [
+        block for make in (cohort.quarantine, cohort.audit, cohort.measured_leak) if (block := make(tables, config))
+    ]
+    available = cohort.availability(tables, config)
+    found, names = answers(tables, config), modalities(tables, config)
+    blocks = (
+        [block for section in sections if section for block in section.blocks]
+        + audit
+        + ([available] if available else [])
+    )
+    settings = config.get("report") or {}
+    used = [name for name in STRATEGIES if name in frame(tables, "summary")["strategy"].to_list()]
+    context = {
+        "title": settings.get("title") or config.get("name") or run.name,
+        "answers": [
+            {
+                "task": task_title(item.task),
+                "item": item,
+                "sentences": task_sentences(item, names),
+                "combination": (item.best["combination"] or "").split("+"),
+                "strategy": strategy_text(item.best["strategy"]),
+            }
+            for item in found
+        ],
+        "names": names,
+        "rules": rules(config),
+        "commands": commands(run, run_info),
+        "paragraph": paragraph(tables, config) if not found else [],
+        "studied": studied(tables, config),
+        "notes": lets_through(tables, config, run_info),
+        "flow": cohort.flow(tables),
+        "availability": available,
+        "audit": audit,
+        "strategies": [(strategy_text(name), STRATEGIES[name]) for name in used],
+        "sections": [section for section in sections if section],
+        "missing": [title for (_, title, _), section in zip(CHAPTERS, sections, strict=True) if section is None],
+        "run": run.name,
+        "info": run_info,
+        "configuration": yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=False),
+        "payload": embedded(
+            {
+                "plates": {block.key: block.payload() for block in blocks if isinstance(block, Plate)},
+                "tables": {b.key: {"csv": b.csv(), "latex": b.latex()} for b in blocks if isinstance(b, DataTable)},
+                "themes": {"light": template(), "dark": template(dark=True)},
+                "dark": DARK,
+            }
+        ),
+        "plotly": _plotly(),
+        "style": _asset("report.css"),
+        "script": _asset("report.js"),
+    }
+    return _environment().get_template("report.html.j2").render(context)
+
+
+def _section(
+    key: str,
+    title: str,
+    makers: tuple[Callable[[Any, dict[str, Any]], Plate | DataTable | None], ...],
+    tables: Tables,
+    config: dict[str, Any],
+) -> Section | None:
+    blocks = [block for make in makers if (block := make(tables, config)) is not None]
+    return Section(key, title, blocks) if blocks else None
+
+
+def _fit(sections: list[Section | None], most: int = MOST_BYTES) -> list[Section | None]:
+    """Leaves out the last views of the largest figures until all figures together are small enough."""
+    kept = {block.key: block for section in sections if section for block in section.blocks if isinstance(block, Plate)}
+    sizes = {key: [len(embedded(view.payload()).encode()) for view in block.views] for key, block in kept.items()}
+    while sum(map(sum, sizes.values())) > most:
+        key = max(
+            (key for key, views in sizes.items() if len(views) > 1), key=lambda item: sum(sizes[item]), default=None
+        )
+        if key is None:
+            break
+        kept[key] = kept[key].fewer()
+        sizes[key].pop()
+    return [
+        section
+        and replace(
+            section, blocks=[kept[block.key] if isinstance(block, Plate) else block for block in section.blocks]
+        )
+        for section in sections
+    ]
+
+
+def commands(run: Path, run_info: dict[str, Any]) -> list[str]:
+    """What to type to make this study again, from its own configuration."""
+    given = run_info.get("command")
+    first = [f"# as it was run: {' '.join(given) if isinstance(given, list | tuple) else given}"] if given else []
+    version = run_info.get("picme") or run_info.get("version") or run_info.get("picme_version")
+    install = [f"pip install picme=={version}"] if isinstance(version, str) else []
+    return [*first, *install, f"picme run {run.name}/config.yaml --out {run.name}-again"]
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("picme.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        percent=percent, signed=signed, count=count, interval=interval, many=many, against=against, ENDS=ENDS
+    )
+    environment.tests["plate"] = lambda block: isinstance(block, Plate)
+    environment.tests["table"] = lambda block: isinstance(block, DataTable)
+    environment.filters["text"] = lambda value: text_of(str(Markup.escape(value)))
+    return environment
+
+
+def _asset(name: str) -> Markup:
+    return Markup((files("picme.report") / "templates" / name).read_text(encoding="utf-8"))
+
+
+def _plotly() -> Markup:
+    """plotly.js, safe inside a `<script>` element."""
+    from plotly.offline import get_plotlyjs
+
+    return Markup(re.sub(r"</(script)", r"<\\/\1", get_plotlyjs(), flags=re.IGNORECASE))

@@ -1,0 +1,217 @@
+"""What was studied: who was left out and why, what was available, what the leakage audit found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from markupsafe import Markup
+
+from picme.report.blocks import Column, DataTable
+from picme.report.facts import frame, modalities
+from picme.report.numbers import count, many, missing, percent, say
+from picme.report.words import task_title
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from picme.report.facts import Row, Tables
+
+# Rows of the leakage table that measure the leak rather than check a rule.
+_MEASURED = pl.col("auroc").is_not_null() | (pl.col("check") == "measured_leak").fill_null(False)
+_SPLITS = ("train", "val", "test")
+
+
+def flow(tables: Tables) -> list[dict[str, Any]]:
+    """For each task its steps: what remained, and how many the step left out."""
+    rows = frame(tables, "cohort_flow").filter(pl.col("stays").is_not_null())
+    made = []
+    for task in rows["task"].unique(maintain_order=True).to_list():
+        steps: list[dict[str, Any]] = []
+        before: Row | None = None
+        for row in rows.filter(pl.col("task").eq_missing(task)).iter_rows(named=True):
+            lost = None if before is None else before["stays"] - row["stays"]
+            steps.append(
+                {
+                    "step": (row["step"] or "").replace("_", " "),
+                    "stays": count(row["stays"], "cohort_flow.stays"),
+                    "subjects": None if row["subjects"] is None else count(row["subjects"], "cohort_flow.subjects"),
+                    "lost": count(lost, "derived:cohort_flow") if lost is not None and lost > 0 else None,
+                }
+            )
+            before = row
+        made.append({"task": task_title(task or "all tasks"), "steps": steps})
+    return made
+
+
+def availability(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """Stays that have each modality, by task and split."""
+    rows = frame(tables, "availability").filter(pl.col("stays_total").is_not_null())
+    if rows.is_empty():
+        return None
+    cells = {(row["task"], row["modality"], row["split"]): row for row in rows.iter_rows(named=True)}
+    tasks = list(dict.fromkeys(key[0] for key in cells))
+    splits = [name for name in _SPLITS if any(key[2] == name for key in cells)]
+    splits += list(dict.fromkeys(key[2] for key in cells if key[2] not in splits))
+    here = [name for name in modalities(tables, config) if any(key[1] == name for key in cells)]
+    here += list(dict.fromkeys(key[1] for key in cells if key[1] not in here))
+
+    def cell(task: str | None, split: str | None) -> Callable[[Row], Markup]:
+        def show(row: Row) -> Markup:
+            found = cells.get((task, row["modality"], split))
+            if found is None:
+                return Markup("")
+            share = (
+                found["stays_present"] / found["stays_total"]
+                if found["stays_total"] and found["stays_present"] is not None
+                else None
+            )
+            return say(
+                '{share} <span class="quiet">({n})</span>',
+                share=percent(share, "derived:availability"),
+                n=count(found["stays_present"], "availability.stays_present"),
+            )
+
+        return show
+
+    def total(task: str | None, split: str | None) -> int | None:
+        return next((row["stays_total"] for key, row in cells.items() if (key[0], key[2]) == (task, split)), None)
+
+    columns = [Column("Modality", lambda row: row["modality"] or "")]
+    pairs = [(task, split) for task in tasks for split in splits if total(task, split) is not None]
+    columns += [
+        Column(f"{task_title(task or 'all')}: {split or 'all'}", cell(task, split), None, numeric=True)
+        for task, split in pairs
+    ]
+    parts = [
+        say(
+            "{task}: {splits}",
+            task=task_title(task or "all"),
+            splits=Markup(", ").join(
+                say("{n} {split}", n=count(total(task, split), "availability.stays_total"), split=split or "")
+                for split in splits
+                if (task, split) in pairs
+            ),
+        )
+        for task in tasks
+    ]
+    reading = say(
+        "Stays of each split ({parts}). Splits are by subject and the same for all tasks.",
+        parts=Markup("; ").join(parts),
+    )
+    pivot = pl.DataFrame({"modality": here}, schema={"modality": pl.String})
+    return DataTable("availability", "Availability: stays that have a modality", columns, pivot, reading, source=rows)
+
+
+def quarantine(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """Broken rows and items that were set aside, with the reason."""
+    rows = frame(tables, "quarantine").filter(pl.col("count") > 0)
+    if rows.is_empty():
+        return None
+    columns = [
+        Column("Modality", lambda row: row["modality"] or ""),
+        Column("Reason", lambda row: (row["reason"] or "").replace("_", " ")),
+        Column("Count", lambda row: count(row["count"], "quarantine.count"), lambda row: row["count"], numeric=True),
+    ]
+    reading = Markup("Rows and items of the raw data that could not be used, by reason.")
+    return DataTable("quarantine", "Set aside", columns, rows, reading, tall=rows.height > 14)
+
+
+def audit(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """Checks of the leakage audit."""
+    rows = frame(tables, "leakage").filter(~_MEASURED)
+    if rows.is_empty():
+        return None
+    broken = rows.filter(pl.col("violation").fill_null(False)).height
+    columns = [
+        Column("Check", lambda row: (row["check"] or "").replace("_", " ")),
+        Column("Modality", lambda row: row["modality"] or ""),
+        Column("Split", lambda row: row["split"] or ""),
+        Column("Count", lambda row: count(row["count"], "leakage.count"), lambda row: row["count"], numeric=True),
+        Column("Detail", lambda row: row["detail"] or ""),
+        Column("Finding", _finding),
+    ]
+    reading = (
+        say("Violations of the study’s own cut-offs: {n}.", n=many(broken, "derived:leakage", "check", "checks"))
+        if broken
+        else Markup("No check found a violation of the study’s own cut-offs.")
+    )
+    return DataTable(
+        "leakage",
+        "Leakage audit",
+        columns,
+        rows,
+        reading,
+        mark=lambda row: bool(row["violation"]),
+        tall=rows.height > 14,
+    )
+
+
+def _finding(row: Row) -> Markup:
+    if row["violation"] is None:
+        return Markup("")
+    return (
+        Markup('<span class="bad">violation</span>') if row["violation"] else Markup('<span class="good">none</span>')
+    )
+
+
+def measured_leak(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """How well a modality alone tells the outcome under each preset."""
+    rows = frame(tables, "leakage").filter(_MEASURED & pl.col("auroc").is_not_null())
+    if rows.is_empty():
+        return None
+    top = rows.sort("auroc").to_dicts()[-1]
+    columns = [
+        Column("Modality", lambda row: row["modality"] or ""),
+        Column("Preset", lambda row: row["preset"] or ""),
+        Column("Label", lambda row: row["label"] or ""),
+        Column(
+            "AUROC, %",
+            lambda row: percent(row["auroc"], "leakage.auroc", sign=False),
+            lambda row: row["auroc"],
+            numeric=True,
+        ),
+    ]
+    reading = say(
+        "A plain model of one modality’s words tells {label} with up to {value} (preset {preset}): what is well above"
+        " what a clinician could know at that time is a leak.",
+        label=top["label"] or "the outcome",
+        value=percent(top["auroc"], "leakage.auroc"),
+        preset=top["preset"] or "–",
+    )
+    return DataTable("measured-leak", "The leak, measured", columns, rows, reading)
+
+
+def agreement(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """How far two definitions of the labels differ."""
+    rows = frame(tables, "label_agreement").filter(pl.col("positives_a").is_not_null())
+    if rows.is_empty():
+        return None
+
+    def plain(name: str, title: str) -> Column:
+        return Column(
+            title, lambda row: count(row[name], f"label_agreement.{name}"), lambda row: row[name], numeric=True
+        )
+
+    def overlap(row: Row) -> float | None:
+        if any(missing(row[name]) for name in ("positives_a", "positives_b", "both")):
+            return None
+        either = row["positives_a"] + row["positives_b"] - row["both"]
+        return row["both"] / either if either else None
+
+    columns = [
+        Column("Label", lambda row: row["phenotype"] or ""),
+        plain("positives_a", "Definition A"),
+        plain("positives_b", "Definition B"),
+        plain("both", "Both"),
+        Column(
+            "Overlap (both of either), %",
+            lambda row: percent(overlap(row), "derived:label_agreement", sign=False),
+            overlap,
+            True,
+        ),
+    ]
+    reading = Markup(
+        "Positive stays under two definitions of the same label from diagnosis codes: scores hold for one of them only."
+    )
+    return DataTable("label-agreement", "Two definitions of the labels", columns, rows, reading, tall=True)

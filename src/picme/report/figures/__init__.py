@@ -1,0 +1,1 @@
+"""Figures of the report, by topic: each function turns result tables into a plate, or None where it has no data."""

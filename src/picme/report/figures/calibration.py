@@ -1,0 +1,106 @@
+"""Whether predicted risks come true."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from markupsafe import Markup
+
+from picme.report.blocks import Plate, View
+from picme.report.facts import by_rank, frame
+from picme.report.figures.dots import points, strategies_of
+from picme.report.numbers import number, percent, say
+from picme.report.theme import MUTED, safe, strategy_style
+from picme.report.words import combination_text, strategy_text, task_title
+
+if TYPE_CHECKING:
+    from picme.report.facts import Tables
+
+
+def calibration(tables: Tables, config: dict[str, Any]) -> Plate | None:
+    """Observed against predicted, by bins of the predicted probability; one view for each task and combination."""
+    rows = frame(tables, "calibration")
+    views = [
+        _view(cell, (task_title(task), combination_text(combination)))
+        for task, combination, cell in by_rank(tables, config, rows)
+    ]
+    if not views:
+        return None
+    note = Markup(
+        "On the dashed line, of the stays given a risk of 30\u00a0%, 30\u00a0% had the outcome. Above it risks are too"
+        " low, below it too high. Larger symbols stand for more predictions."
+    )
+    return Plate("calibration", "Predicted and observed risk", views, ("Task", "Combination"), note)
+
+
+def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
+    cells = (
+        rows.filter(pl.col("mean_predicted").is_not_null() & pl.col("observed").is_not_null()).sort("bin").to_dicts()
+    )
+    known = strategies_of(rows.to_dicts())
+    most = max((row["n"] or 0 for row in cells), default=0) or 1
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [0, 100],
+            "y": [0, 100],
+            "line": {"color": MUTED, "dash": "dot", "width": 1},
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+    ]
+    for name in known:
+        own = [row for row in cells if row["strategy"] == name]
+        colour, symbol = strategy_style(name, known)
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": safe(strategy_text(name)),
+                "x": [round(row["mean_predicted"] * 100, 2) for row in own],
+                "y": [round(row["observed"] * 100, 2) for row in own],
+                "line": {"color": colour, "width": 1.4},
+                "marker": {
+                    "color": colour,
+                    "symbol": symbol,
+                    "size": [round(5 + 9 * ((row["n"] or 0) / most) ** 0.5, 1) for row in own],
+                },
+                "text": [
+                    f"{safe(strategy_text(name))}<br>predicted {points(row['mean_predicted'])}, observed"
+                    f" {points(row['observed'])}"
+                    f"<br>{row['n']} predictions"
+                    for row in own
+                ],
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        )
+    layout = {
+        "height": 420,
+        "xaxis": {"title": {"text": "predicted risk, %"}, "range": [0, 100]},
+        "yaxis": {"title": {"text": "observed, %"}, "range": [0, 100]},
+    }
+    errors = [
+        row for row in rows.unique("strategy", keep="first", maintain_order=True).to_dicts() if row["ece"] is not None
+    ]
+    if len(errors) == 1:
+        reading = say(
+            "The mean gap between predicted and observed risk (ECE) is {ece}, the Brier score {brier}.",
+            ece=percent(errors[0]["ece"], "calibration.ece"),
+            brier=number(errors[0]["brier"], "calibration.brier", 3),
+        )
+    elif errors:
+        best, worst = min(errors, key=lambda row: row["ece"]), max(errors, key=lambda row: row["ece"])
+        reading = say(
+            "The mean gap between predicted and observed risk (ECE) is smallest for {best} ({low}; Brier score"
+            " {brier}) and largest for {worst} ({high}).",
+            best=strategy_text(best["strategy"]),
+            low=percent(best["ece"], "calibration.ece"),
+            brier=number(best["brier"], "calibration.brier", 3),
+            worst=strategy_text(worst["strategy"]),
+            high=percent(worst["ece"], "calibration.ece"),
+        )
+    else:
+        reading = Markup("No calibration error is defined here.")
+    return View(choice, {"data": traces, "layout": layout}, rows, reading)

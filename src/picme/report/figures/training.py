@@ -1,0 +1,195 @@
+"""How training went: learning curves of pretraining and fine-tuning, and how many labels it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from markupsafe import Markup
+
+from picme.report.blocks import Plate, View
+from picme.report.facts import by_rank, frame
+from picme.report.figures.dots import strategies_of
+from picme.report.figures.matrix import size_words
+from picme.report.numbers import count, many, percent, say
+from picme.report.theme import safe, series_style, strategy_style
+from picme.report.words import combination_text, strategy_text, task_title
+
+if TYPE_CHECKING:
+    from picme.report.facts import Tables
+
+_MEASURES = {
+    "val_recall5": ("Validation recall@5", "recall@5, %", 100.0),
+    "val_loss": ("Validation loss", "loss", 1.0),
+    "train_loss": ("Training loss", "loss", 1.0),
+    "temperature": ("Temperature", "τ", 1.0),
+}
+
+
+def pretraining(tables: Tables, config: dict[str, Any]) -> Plate | None:
+    """Each combination as a line, one view for each measure; the checkpoint in use is marked."""
+    rows = frame(tables, "pretraining")
+    views = []
+    for measure, (title, axis, scale) in _MEASURES.items():
+        own = rows.filter(pl.col(measure).is_not_null() & pl.col("epoch").is_not_null())
+        if not own.is_empty():
+            views.append(_pretraining(own, measure, title, axis, scale))
+    if not views:
+        return None
+    note = Markup("Each line is a combination; the symbol on it is the epoch whose checkpoint is used.")
+    return Plate("pretraining", "Pretraining", views, ("Measure",), note)
+
+
+def _pretraining(rows: pl.DataFrame, measure: str, title: str, axis: str, scale: float) -> View:
+    traces: list[dict[str, Any]] = []
+    seen: set[int] = set()
+    for combination in sorted(
+        rows["combination"].unique(maintain_order=True).to_list(), key=lambda item: item.count("+")
+    ):
+        own = rows.filter(pl.col("combination") == combination).sort("epoch")
+        size = combination.count("+") + 1
+        colour, symbol = series_style(size - 2)
+        marks = [8 if chosen else 0.1 for chosen in own["selected"].fill_null(False)]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": size_words(size),
+                "legendgroup": str(size),
+                "showlegend": size not in seen,
+                "x": own["epoch"].to_list(),
+                "y": [round(value * scale, 4) for value in own[measure].to_list()],
+                "line": {"color": colour, "width": 1.2},
+                "marker": {"color": colour, "symbol": symbol, "size": marks, "line": {"width": 0}},
+                "opacity": 0.8,
+                "hovertemplate": f"{safe(combination_text(combination))}<br>epoch %{{x}}: %{{y:.3g}}<extra></extra>",
+            }
+        )
+        seen.add(size)
+    layout = {
+        "height": 340,
+        "xaxis": {"title": {"text": "epoch"}, "zeroline": False},
+        "yaxis": {"title": {"text": axis}, "zeroline": False},
+    }
+    chosen = rows.filter(pl.col("selected").fill_null(False))
+    if chosen.is_empty():
+        reading = say("Pretrained: {n}.", n=_combinations(rows))
+    else:
+        reading = say(
+            "Pretrained: {n}; the earliest checkpoint in use is of epoch {low}, the latest of epoch {high}.",
+            n=_combinations(rows),
+            low=count(chosen["epoch"].min(), "pretraining.epoch"),
+            high=count(chosen["epoch"].max(), "pretraining.epoch"),
+        )
+    data = rows.select("combination", "epoch", measure, "selected")
+    return View((title,), {"data": traces, "layout": layout}, data, reading)
+
+
+def _combinations(rows: pl.DataFrame) -> Markup:
+    return many(rows["combination"].n_unique(), "derived:pretraining", "combination", "combinations")
+
+
+def finetuning(tables: Tables, config: dict[str, Any]) -> Plate | None:
+    """Validation AUROC by epoch, one line for each seed; one view for each task and combination."""
+    rows = frame(tables, "finetuning").filter(pl.col("val_auroc").is_not_null() & pl.col("epoch").is_not_null())
+    views = [_finetuning(cell, task, combination) for task, combination, cell in by_rank(tables, config, rows)[:24]]
+    return Plate("finetuning", "Fine-tuning", views, ("Task", "Combination")) if views else None
+
+
+def _finetuning(rows: pl.DataFrame, task: str, combination: str) -> View:
+    known = strategies_of(rows.to_dicts())
+    traces: list[dict[str, Any]] = []
+    for name in known:
+        colour, symbol = strategy_style(name, known)
+        for index, seed in enumerate(sorted(rows.filter(pl.col("strategy") == name)["seed"].unique().to_list())):
+            own = rows.filter((pl.col("strategy") == name) & (pl.col("seed") == seed)).sort("epoch")
+            best = own["best_epoch"].to_list()
+            marks = [8 if epoch == best[0] else 0.1 for epoch in own["epoch"].to_list()]
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "name": safe(strategy_text(name)),
+                    "legendgroup": safe(name),
+                    "showlegend": index == 0,
+                    "x": own["epoch"].to_list(),
+                    "y": [round(value * 100, 2) for value in own["val_auroc"].to_list()],
+                    "line": {"color": colour, "width": 1.2, "dash": "dot" if symbol.endswith("open") else "solid"},
+                    "marker": {"color": colour, "symbol": symbol, "size": marks},
+                    "hovertemplate": (
+                        f"{safe(strategy_text(name))}, seed {seed}<br>epoch %{{x}}: %{{y:.1f}} %<extra></extra>"
+                    ),
+                }
+            )
+    layout = {
+        "height": 340,
+        "xaxis": {"title": {"text": "epoch"}, "zeroline": False},
+        "yaxis": {"title": {"text": "validation AUROC, %"}, "zeroline": False},
+    }
+    top = rows.sort("val_auroc").to_dicts()[-1]
+    reading = say(
+        "The highest validation AUROC of one seed is {value}, reached by {strategy} in epoch {epoch}.",
+        value=percent(top["val_auroc"], "finetuning.val_auroc"),
+        strategy=strategy_text(top["strategy"]),
+        epoch=count(top["epoch"], "finetuning.epoch"),
+    )
+    data = rows.select("task", "combination", "strategy", "seed", "epoch", "train_loss", "val_auroc", "best_epoch")
+    return View((task_title(task), combination_text(combination)), {"data": traces, "layout": layout}, data, reading)
+
+
+def label_efficiency(tables: Tables, config: dict[str, Any]) -> Plate | None:
+    """AUROC by the share of labelled training stays, each seed a line; one view for each task and combination."""
+    rows = frame(tables, "label_efficiency").filter(pl.col("auroc").is_not_null() & pl.col("share").is_not_null())
+    views = []
+    for task, combination in rows.select("task", "combination").unique(maintain_order=True).rows():
+        own = rows.filter((pl.col("task") == task) & (pl.col("combination") == combination))
+        views.append(_efficiency(own, task, combination))
+    return (
+        Plate("label-efficiency", "Scores by the share of labels used", views, ("Task", "Combination"))
+        if views
+        else None
+    )
+
+
+def _efficiency(rows: pl.DataFrame, task: str, combination: str) -> View:
+    known = strategies_of(rows.to_dicts())
+    traces: list[dict[str, Any]] = []
+    for name in known:
+        colour, symbol = strategy_style(name, known)
+        for index, seed in enumerate(sorted(rows.filter(pl.col("strategy") == name)["seed"].unique().to_list())):
+            own = rows.filter((pl.col("strategy") == name) & (pl.col("seed") == seed)).sort("share")
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "name": safe(strategy_text(name)),
+                    "legendgroup": safe(name),
+                    "showlegend": index == 0,
+                    "x": [round(value * 100, 3) for value in own["share"].to_list()],
+                    "y": [round(value * 100, 2) for value in own["auroc"].to_list()],
+                    "line": {"color": colour, "width": 1, "dash": "dot" if symbol.endswith("open") else "solid"},
+                    "marker": {"color": colour, "symbol": symbol, "size": 7},
+                    "hovertemplate": (
+                        f"{safe(strategy_text(name))}, seed {seed}<br>%{{x}} % of labels: %{{y:.1f}} %<extra></extra>"
+                    ),
+                }
+            )
+    shares = sorted({round(value * 100, 3) for value in rows["share"].to_list()})
+    layout = {
+        "height": 340,
+        "xaxis": {
+            "title": {"text": "labelled training stays, %"},
+            "type": "log",
+            "tickvals": shares,
+            "ticktext": [f"{value:g}" for value in shares],
+        },
+        "yaxis": {"title": {"text": "AUROC, %"}, "zeroline": False},
+    }
+    few = rows.filter(pl.col("share") == rows["share"].min()).sort("auroc").to_dicts()[-1]
+    reading = say(
+        "With {share} of the labels, the best single seed is {strategy}’s with {auroc}.",
+        share=percent(few["share"], "label_efficiency.share"),
+        strategy=strategy_text(few["strategy"]),
+        auroc=percent(few["auroc"], "label_efficiency.auroc"),
+    )
+    return View((task_title(task), combination_text(combination)), {"data": traces, "layout": layout}, rows, reading)

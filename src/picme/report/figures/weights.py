@@ -1,0 +1,214 @@
+"""λ: how pretraining weighted the modalities, beside two measures of what a model uses and gains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from markupsafe import Markup
+
+from picme.report.blocks import Plate, View
+from picme.report.facts import by_rank, frame, modalities
+from picme.report.figures.dots import labelled_rows
+from picme.report.numbers import percent, say, signed
+from picme.report.paper import attribution_of_paper
+from picme.report.theme import BLUE, GREEN, MUTED, ORANGE, safe, series_style
+from picme.report.words import combination_text, strategy_text, task_title
+
+if TYPE_CHECKING:
+    from picme.report.facts import Row, Tables
+
+METHODS = {
+    "lambda": ("λ of pretraining", BLUE),
+    "integrated_gradients": ("integrated gradients", ORANGE),
+    "shapley": ("Shapley values", GREEN),
+}
+_SYMBOLS = ("circle", "square", "triangle-up", "diamond", "x", "cross")
+
+
+def trajectory(tables: Tables, config: dict[str, Any]) -> Plate | None:
+    """λ of each modality over the epochs of pretraining, one view for each combination."""
+    rows = frame(tables, "lambdas").filter(pl.col("weight").is_not_null())
+    names = modalities(tables, config)
+    order = sorted(rows["combination"].unique(maintain_order=True).to_list(), key=lambda item: -item.count("+"))
+    views = [_trajectory(rows.filter(pl.col("combination") == name), name, names) for name in order]
+    limit = int((config.get("report") or {}).get("combinations", 30))
+    if not views:
+        return None
+    note = Markup(
+        "λ weights the terms of the pretraining objective and adds up to 100\u00a0%. It follows how easily a modality"
+        " is aligned with the others; it says nothing about what matters to a patient or what predicts an outcome. The"
+        " upright line marks the checkpoint in use."
+    )
+    return Plate("lambda", "λ over the epochs of pretraining", views[:limit], ("Combination",), note)
+
+
+def _trajectory(rows: pl.DataFrame, combination: str, names: list[str]) -> View:
+    traces, ends = [], []
+    for name in [item for item in names if item in rows["modality"].to_list()]:
+        own = rows.filter(pl.col("modality") == name).sort("epoch")
+        colour, symbol = series_style(names.index(name))
+        last = own.filter(pl.col("selected").fill_null(False)).to_dicts() or own.tail(1).to_dicts()
+        ends.append(last[-1])
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": safe(name),
+                "x": own["epoch"].to_list(),
+                "y": [round(value * 100, 2) for value in own["weight"].to_list()],
+                "line": {"color": colour, "width": 2},
+                "marker": {"color": colour, "symbol": symbol, "size": 6},
+                "hovertemplate": f"{safe(name)}, epoch %{{x}}: %{{y:.1f}} %<extra></extra>",
+            }
+        )
+    layout: dict[str, Any] = {
+        "height": 320,
+        "xaxis": {"title": {"text": "epoch"}, "zeroline": False},
+        "yaxis": {"title": {"text": "λ, %"}, "rangemode": "tozero"},
+        "shapes": [
+            {
+                "type": "line",
+                "x0": ends[0]["epoch"],
+                "x1": ends[0]["epoch"],
+                "yref": "paper",
+                "y0": 0,
+                "y1": 1,
+                "line": {"color": MUTED, "width": 1, "dash": "dot"},
+            }
+        ]
+        if ends
+        else [],
+    }
+    top = max(ends, key=lambda row: row["weight"])
+    low = min(ends, key=lambda row: row["weight"])
+    warning = (
+        Markup(" One weight holds nearly all: the objective has collapsed on it.")
+        if top["weight"] > 0.8
+        else Markup("")
+    )
+    reading = say(
+        "At the checkpoint in use {top} has {high} and {bottom} {low}.{warning}",
+        top=top["modality"],
+        high=percent(top["weight"], "lambdas.weight"),
+        bottom=low["modality"],
+        low=percent(low["weight"], "lambdas.weight"),
+        warning=warning,
+    )
+    return View((combination_text(combination),), {"data": traces, "layout": layout}, rows, reading)
+
+
+def attributions(tables: Tables, config: dict[str, Any]) -> Plate | None:
+    """λ and integrated gradients as shares, Shapley values in AUROC; one view for each task and combination."""
+    rows = frame(tables, "attributions").filter(pl.col("value").is_not_null())
+    names = modalities(tables, config)
+    views = [
+        _attributions(cell, task, combination, names, config)
+        for task, combination, cell in by_rank(tables, config, rows)
+    ]
+    if not views:
+        return None
+    note = Markup(
+        "Three different questions. λ: how the pretraining objective weighted a modality. Integrated gradients: how"
+        " much of the model’s output moves with a modality’s embedding. Shapley: how much test AUROC a modality adds,"
+        " averaged over all orders of adding them. Shares add up to 100\u00a0%; Shapley values add up to the AUROC"
+        " above guessing. Hollow diamonds are the published figures, from another cohort."
+    )
+    return Plate("attribution", "λ, integrated gradients and Shapley values", views, ("Task", "Combination"), note)
+
+
+def _attributions(rows: pl.DataFrame, task: str, combination: str, names: list[str], config: dict[str, Any]) -> View:
+    parts = [name for name in names if name in combination.split("+")]
+    place = {name: index for index, name in enumerate(parts)}
+    series = rows.select("method", "strategy").unique(maintain_order=True).rows()
+    count = {side: sum((method == "shapley") == (side == "x2") for method, _ in series) for side in ("x", "x2")}
+    seen = {"x": 0, "x2": 0}
+    of_method: dict[str, int] = {}
+    traces = []
+    for method, strategy in series:
+        label, colour = METHODS.get(method, (method, MUTED))
+        axis = "x2" if method == "shapley" else "x"
+        shift = ((seen[axis] + 0.5) / max(count[axis], 1) - 0.5) * 0.5 + 0.14
+        seen[axis] += 1
+        symbol = _SYMBOLS[of_method.get(method, 0) % len(_SYMBOLS)]
+        of_method[method] = of_method.get(method, 0) + 1
+        own = [row for row in rows.iter_rows(named=True) if (row["method"], row["strategy"]) == (method, strategy)]
+        own = [row for row in own if row["modality"] in place]
+        name = safe(label if method == "lambda" else f"{label}, {strategy_text(strategy)}")
+        traces.append(_series(own, name, colour, symbol, axis, place, shift))
+    if (config.get("report") or {}).get("paper", True):
+        traces += _paper(combination, task, place)
+    layout = labelled_rows([(name, "") for name in parts], 30 + 9 * max(count.values(), default=1), "share, %")
+    two = count["x2"] > 0
+    layout["xaxis"] |= {"domain": [0, 0.52 if two and count["x"] else 1], "rangemode": "tozero"}
+    if two:
+        layout["xaxis2"] = {
+            "domain": [0.6 if count["x"] else 0, 1],
+            "anchor": "y",
+            "title": {"text": "AUROC added, points"},
+            "zeroline": True,
+        }
+    return View(
+        (task_title(task), combination_text(combination)),
+        {"data": traces, "layout": layout},
+        rows,
+        _reading(rows),
+    )
+
+
+def _series(
+    rows: list[Row], name: str, colour: str, symbol: str, axis: str, place: dict[str, int], shift: float
+) -> dict[str, Any]:
+    trace: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [round(row["value"] * 100, 2) for row in rows],
+        "y": [round(place[row["modality"]] + shift, 3) for row in rows],
+        "xaxis": axis,
+        "marker": {"color": colour, "symbol": symbol, "size": 9},
+        "text": [f"{safe(row['modality'])}<br>{name}: {row['value'] * 100:.1f}" for row in rows],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+    if any(row["std"] is not None for row in rows):
+        spread = [None if row["std"] is None else round(row["std"] * 100, 3) for row in rows]
+        trace["error_x"] = {"type": "data", "array": spread, "color": colour, "thickness": 1.4, "width": 0}
+    return trace
+
+
+def _paper(combination: str, task: str, place: dict[str, int]) -> list[dict[str, Any]]:
+    traces = []
+    for method, (label, colour) in METHODS.items():
+        values = attribution_of_paper(combination, task, method)
+        if values:
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": f"paper: {label}",
+                    "x": [round(value * 100, 2) for value in values.values()],
+                    "y": [place[name] + 0.14 for name in values],
+                    "marker": {"color": colour, "symbol": "diamond-open", "size": 10, "line": {"width": 1.4}},
+                    "hovertemplate": "paper: %{x:.1f} %<extra></extra>",
+                }
+            )
+    return traces
+
+
+def _reading(rows: pl.DataFrame) -> Markup:
+    parts = []
+    for method, (label, _) in METHODS.items():
+        own = rows.filter(pl.col("method") == method).to_dicts()
+        if own:
+            top = max(own, key=lambda row: row["value"])
+            show = signed if method == "shapley" else percent
+            parts.append(
+                say(
+                    "{label} it is {modality} ({value}{unit})",
+                    label=label,
+                    modality=top["modality"],
+                    value=show(top["value"], "attributions.value"),
+                    unit=" points" if method == "shapley" else "",
+                )
+            )
+    return say("Which modality comes first: by {parts}.", parts=Markup("; by ").join(parts)) if parts else Markup("")

@@ -1,0 +1,278 @@
+"""Tables of results: Table 1, tests of differences, calibration errors, thresholds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from markupsafe import Markup
+
+from picme.report.blocks import Column, DataTable
+from picme.report.facts import answers, frame, modalities, tasks
+from picme.report.numbers import MISSING, count, interval, missing, number, p_value, percent, say, signed
+from picme.report.paper import Published, any_of_paper, score_of_paper
+from picme.report.words import combination_text, strategy_text, task_title
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from picme.report.facts import Row, Tables
+
+
+def main_table(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """Table 1: every cell's scores, the best mean of each task in bold, the paper's figure where it has one."""
+    rows = frame(tables, "summary")
+    if rows.is_empty():
+        return None
+    names, order = modalities(tables, config), tasks(tables, config)
+    place = {name: index for index, name in enumerate(names)}
+    cells = sorted(
+        enumerate(rows.iter_rows(named=True)),
+        key=lambda item: (
+            order.index(item[1]["task"]) if item[1]["task"] in order else len(order),
+            (item[1]["combination"] or "").count("+"),
+            [place.get(part, len(place)) for part in (item[1]["combination"] or "").split("+")],
+            item[0],
+        ),
+    )
+    rows = rows[[index for index, _ in cells]]
+    best = {
+        (task, metric): rows.filter(pl.col("task") == task)[metric].max()
+        for task in order
+        for metric in ("auroc_mean", "auprc_mean")
+    }
+    columns = [
+        Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
+        Column("Combination", _combination),
+        Column("Size", lambda row: count(_size(row), "derived:summary"), _size, numeric=True, choose=True, hidden=True),
+        Column("Strategy", lambda row: strategy_text(row["strategy"]), choose=True),
+    ]
+    for metric in ("auroc", "auprc"):
+        columns += _metric_columns(metric, best)
+    columns.append(
+        Column("Seeds", lambda row: count(row["n_seeds"], "summary.n_seeds"), lambda row: row["n_seeds"], numeric=True)
+    )
+    if (config.get("report") or {}).get("paper", True) and any_of_paper(
+        (row["combination"], row["strategy"], row["task"]) for row in rows.iter_rows(named=True)
+    ):
+        columns += [_paper_column(metric) for metric in ("auroc", "auprc")]
+    stars = rows.filter(pl.col("selected").fill_null(False)).height
+    reading = say(
+        "Test scores of {n} cells. Bold: the highest mean of a task. {star}Intervals (95\u00a0%, resampling subjects)"
+        " belong to the prediction averaged over seeds.",
+        n=count(rows.height, "derived:summary"),
+        star=Markup("★: chosen on validation stays. ") if stars else "",
+    )
+    return DataTable(
+        "table-1",
+        "Table 1. Scores by combination, strategy and task",
+        columns,
+        rows,
+        reading,
+        mark=lambda row: bool(row["selected"]),
+        tall=True,
+        search=True,
+    )
+
+
+def _combination(row: Row) -> Markup:
+    star = Markup(' <span class="star" title="chosen on validation">★</span>') if row["selected"] else ""
+    return say("{name}{star}", name=combination_text(row["combination"]), star=star)
+
+
+def _size(row: Row) -> int:
+    return (row["combination"] or "").count("+") + 1
+
+
+def _metric_columns(metric: str, best: dict[tuple[str, str], Any]) -> list[Column]:
+    mean, std, whole = f"{metric}_mean", f"{metric}_std", f"ensemble_{metric}"
+
+    def cell(row: Row) -> Markup:
+        if missing(row[mean]):
+            return MISSING
+        shown = percent(row[mean], f"summary.{mean}", sign=False)
+        if row[mean] == best.get((row["task"], mean)):
+            shown = say("<b>{value}</b>", value=shown)
+        if missing(row[std]):
+            return shown
+        return say("{mean}\u00a0±\u00a0{std}", mean=shown, std=percent(row[std], f"summary.{std}", sign=False))
+
+    def averaged(row: Row) -> Markup:
+        if missing(row[whole]):
+            return MISSING
+        ends = interval(row[f"{whole}_low"], row[f"{whole}_high"], f"summary.{whole}")
+        return say(
+            '{value} <span class="interval">({ends})</span>',
+            value=percent(row[whole], f"summary.{whole}", sign=False),
+            ends=ends,
+        )
+
+    name = metric.upper()
+    return [
+        Column(f"{name}, mean ± std, %", cell, lambda row: row[mean], numeric=True),
+        Column(f"{name} of the seed average (95 %), %", averaged, lambda row: row[whole], numeric=True),
+    ]
+
+
+def _paper_column(metric: str) -> Column:
+    def published(row: Row) -> Published | None:
+        return score_of_paper(row["combination"] or "", row["strategy"] or "", row["task"] or "", metric)
+
+    def cell(row: Row) -> Markup:
+        found = published(row)
+        if found is None:
+            return Markup("")
+        source = "paper.table1"
+        return say("{mean}\u00a0±\u00a0{std}", mean=number(found.mean, source), std=number(found.std, source))
+
+    def sort(row: Row) -> float | None:
+        found = published(row)
+        return None if found is None else found.mean
+
+    return Column(f"Paper’s {metric.upper()}, %", cell, sort, numeric=True)
+
+
+def comparisons(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """Paired tests of differences, with intervals."""
+    rows = frame(tables, "comparisons").filter(pl.col("difference").is_not_null())
+    if rows.is_empty():
+        return None
+    clear = rows.filter((pl.col("low") > 0) | (pl.col("high") < 0)).height
+    columns = [
+        Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
+        Column("First", lambda row: _cell_name(row, "a")),
+        Column("Second", lambda row: _cell_name(row, "b")),
+        Column("Family", lambda row: (row["family"] or "").replace("_", " "), choose=True),
+        Column("Metric", lambda row: (row["metric"] or "").upper(), choose=True),
+        Column(
+            "First − second, points",
+            lambda row: signed(row["difference"], "comparisons.difference"),
+            _get("difference"),
+            True,
+        ),
+        Column("95 % interval", _difference_interval, _get("low"), numeric=True),
+        Column("p-value", lambda row: p_value(row["p_value"], "comparisons.p_value"), _get("p_value"), numeric=True),
+        Column(
+            "adjusted p-value",
+            lambda row: p_value(row["p_adjusted"], "comparisons.p_adjusted"),
+            _get("p_adjusted"),
+            numeric=True,
+        ),
+    ]
+    reading = say(
+        "Of {n} paired differences on the same test stays, {k} have an interval that leaves out zero; adjusted"
+        " p-values allow for the number of tests in a family.",
+        n=count(rows.height, "derived:comparisons"),
+        k=count(clear, "derived:comparisons"),
+    )
+    return DataTable("comparisons", "Differences and how sure they are", columns, rows, reading, tall=True, search=True)
+
+
+def _get(name: str) -> Callable[[Row], Any]:
+    return lambda row: row[name]
+
+
+def _cell_name(row: Row, side: str) -> Markup:
+    return say(
+        '{combination}<br><span class="quiet">{strategy}</span>',
+        combination=combination_text(row[f"combination_{side}"]),
+        strategy=strategy_text(row[f"strategy_{side}"]),
+    )
+
+
+def _difference_interval(row: Row) -> Markup:
+    if missing(row["low"]) or missing(row["high"]):
+        return MISSING
+    return say(
+        "{low} to {high}", low=signed(row["low"], "comparisons.low"), high=signed(row["high"], "comparisons.high")
+    )
+
+
+def calibration_errors(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """Brier score and expected calibration error of every cell."""
+    rows = frame(tables, "calibration").unique(["task", "combination", "strategy"], keep="first", maintain_order=True)
+    rows = rows.select(
+        "task",
+        "combination",
+        "strategy",
+        "brier",
+        "ece",
+        "slope",
+        "intercept",
+        "brier_recalibrated",
+        "ece_recalibrated",
+    )
+    if rows.is_empty():
+        return None
+    columns = [
+        Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
+        Column("Combination", lambda row: combination_text(row["combination"])),
+        Column("Strategy", lambda row: strategy_text(row["strategy"]), choose=True),
+        Column("Brier score", lambda row: number(row["brier"], "calibration.brier", 3), _get("brier"), numeric=True),
+        Column("ECE, %", lambda row: percent(row["ece"], "calibration.ece", sign=False), _get("ece"), numeric=True),
+    ]
+    if rows["ece_recalibrated"].is_not_null().any():
+        columns += [_after("ece_recalibrated", "ECE recalibrated, %", 1, 100)]
+        columns += [_after("slope", "Slope", 2), _after("intercept", "Intercept", 2)]
+    reading = Markup(
+        "Smaller is better for both: the Brier score is the mean squared error of the risk, ECE its mean gap by bins."
+    )
+    return DataTable("calibration-errors", "Calibration errors", columns, rows, reading, tall=True, search=True)
+
+
+def _after(name: str, title: str, digits: int, scale: float = 1) -> Column:
+    source = f"calibration.{name}"
+    return Column(title, lambda row: number(row[name], source, digits, scale=scale), _get(name), numeric=True)
+
+
+def thresholds(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """What a decision at a threshold would mean, for the cell chosen for each task."""
+    chosen = [item.best for item in answers(tables, config)]
+    names = ("task", "combination", "strategy")
+    keys = pl.DataFrame([{name: row[name] for name in names} for row in chosen], schema=dict.fromkeys(names, pl.String))
+    rows = frame(tables, "thresholds").join(keys, on=names, how="semi", maintain_order="left")
+    if rows.is_empty():
+        return None
+
+    def share(name: str, title: str) -> Column:
+        return Column(title, lambda row: percent(row[name], f"thresholds.{name}", sign=False), _get(name), numeric=True)
+
+    columns = [
+        Column("Task", lambda row: task_title(row["task"] or ""), choose=True),
+        Column("Label", lambda row: row["label"] or ""),
+        Column("Rule", lambda row: (row["rule"] or "").replace("_", " "), choose=True, first=True),
+        share("threshold", "Threshold, %"),
+        share("sensitivity", "Sensitivity, %"),
+        share("specificity", "Specificity, %"),
+        share("ppv", "Positive predictive value, %"),
+        share("npv", "Negative predictive value, %"),
+    ]
+    reading = Markup(
+        "The combination and strategy chosen for each task. Thresholds are set on validation stays by the rule named;"
+        " the other columns are measured on test stays."
+    )
+    return DataTable("thresholds", "Decisions at a threshold", columns, rows, reading, tall=True, search=True)
+
+
+def fairness(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """Differences in decisions between groups, for the cell chosen for each task."""
+    rows = frame(tables, "fairness").filter(pl.col("value").is_not_null())
+    if rows.is_empty():
+        return None
+    columns = [
+        Column("Task", lambda row: task_title(row["task"] or ""), choose=True),
+        Column("Attribute", lambda row: (row["attribute"] or "").replace("_", " ")),
+        Column("Measure", lambda row: (row["metric"] or "").replace("_", " "), choose=True),
+        Column("Largest difference, points", lambda row: _points(row["value"]), _get("value"), numeric=True),
+        Column("Groups compared", lambda row: count(row["groups"], "fairness.groups"), _get("groups"), numeric=True),
+        Column("Labels averaged", lambda row: count(row["labels"], "fairness.labels"), _get("labels"), numeric=True),
+    ]
+    reading = Markup(
+        "How far decisions at the threshold of Youden’s rule differ between the groups that are treated most"
+        " differently; zero is the same for all. Small groups make large differences by chance."
+    )
+    return DataTable("fairness", "Decisions by group", columns, rows, reading, tall=True, search=rows.height > 8)
+
+
+def _points(value: float | None) -> Markup:
+    return number(value, "fairness.value", 1, scale=100)

@@ -1,0 +1,89 @@
+"""Columns and types at each border: what a source hands to the cohort, and what the result tables hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import polars as pl
+
+
+@dataclass
+class SeriesRows:
+    """A time-series modality of every stay, hour by hour, before normalisation.
+
+    `values` is (sum of lengths, column) float32, stays one after the other; `lengths` is (stay,) in hours, 0 where
+    the modality is absent. `continuous[c]` says that column c is standardised with training statistics; the others
+    (one-hot categories, observed masks) stay as they are.
+    """
+
+    values: np.ndarray
+    lengths: np.ndarray
+    columns: list[str]
+    continuous: list[bool]
+
+
+@dataclass
+class TextRows:
+    """A text modality: one text per stay, None where absent."""
+
+    texts: list[str | None]
+
+
+@dataclass
+class ImageRows:
+    """An image modality: one file per stay, None where absent."""
+
+    paths: list[Path | None]
+
+
+@dataclass
+class TableRows:
+    """A tabular modality: one row per stay in the stays' order; numeric columns are standardised, text is categories.
+
+    `present` is (stay,) bool. Nulls in a present row are allowed.
+    """
+
+    frame: pl.DataFrame
+    present: np.ndarray
+
+
+Rows = SeriesRows | TextRows | ImageRows | TableRows
+
+
+@dataclass
+class View:
+    """One observation window over stays: a task's, or the one for pretraining.
+
+    `stays` has one row per stay, sorted by stay_id: stay_id, subject_id, the group columns, the label columns
+    (0, 1 or null), and `split` (`train`, `val`, `test`) only where the source fixes it.
+    """
+
+    name: str
+    stays: pl.DataFrame
+    labels: list[str]
+    groups: list[str]
+    modalities: dict[str, Rows]
+
+
+@dataclass
+class Extraction:
+    """All that a source hands over: views by name, and what happened on the way (nothing is dropped in silence).
+
+    flow: task, step, stays, subjects. quarantine: modality, reason, count. label_agreement: phenotype, positives_a,
+    positives_b, both. audit: check, modality, split, count, detail, violation (rows the source alone can see: latest
+    time against the cut-off, discharge-time fields).
+    """
+
+    views: dict[str, View]
+    flow: pl.DataFrame
+    quarantine: pl.DataFrame | None = None
+    label_agreement: pl.DataFrame | None = None
+    audit: pl.DataFrame | None = None
+    notes: list[str] = field(default_factory=list)
+    other_texts: dict[str, dict[str, dict[str, list[str | None]]]] = field(default_factory=dict)
+    """view → preset → text modality → texts as that preset would have chosen them: what does each let through?"""

@@ -1,0 +1,136 @@
+"""How many rows a table has, and what its first rows look like, without reading more than needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, BinaryIO
+
+import polars as pl
+from isal import igzip, isal_zlib
+from isal.igzip_lib import IsalError
+
+from picme.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CHUNK = 1 << 22
+LARGE = 64 << 20
+"""Bytes on disk from which a count is estimated from the file's beginning unless asked for in full."""
+SAMPLE = 16 << 20
+"""Bytes on disk that an estimate reads."""
+
+
+@dataclass(frozen=True)
+class RowCount:
+    """Rows of a table without its header, and whether that is an estimate."""
+
+    rows: int
+    estimated: bool
+
+
+class _Rows:
+    """Counts line ends outside of quotes, chunk by chunk (notes have line breaks inside their quotes)."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.quoted = False
+        self.last = b"\n"
+
+    def add(self, chunk: bytes) -> None:
+        for position, piece in enumerate(chunk.split(b'"')):
+            if position:
+                self.quoted = not self.quoted
+            if not self.quoted:
+                self.lines += piece.count(b"\n")
+        self.last = chunk[-1:] or self.last
+
+    def total(self) -> int:
+        """Rows so far, the header left out, an unfinished last line included."""
+        return max(0, self.lines + (self.last != b"\n") - 1)
+
+
+def count_rows(path: Path, full: bool = False) -> RowCount:
+    """Rows of a csv.gz, csv or Parquet table.
+
+    Args:
+        path: the table.
+        full: read a large file to its end instead of estimating from its first 16 MB.
+
+    Raises:
+        DataError: if the file is damaged as far as it is read.
+    """
+    if path.suffix == ".parquet":
+        try:
+            return RowCount(int(pl.scan_parquet(path).select(pl.len()).collect().item()), estimated=False)
+        except (pl.exceptions.PolarsError, OSError):
+            raise DataError(f"{path} cannot be read as a Parquet file") from None
+    size = path.stat().st_size
+    estimated = size > LARGE and not full
+    counter = _Rows()
+    with path.open("rb") as raw:
+        for chunk in _beginning(raw, path) if estimated else _chunks(raw, path):
+            counter.add(chunk)
+    rows = counter.total()
+    return RowCount(round(rows * size / SAMPLE) if estimated else rows, estimated)
+
+
+def first_rows(path: Path, n_bytes: int = CHUNK) -> pl.DataFrame:
+    """The table's first rows, as text, at most about `n_bytes` of them.
+
+    Raises:
+        DataError: if the file is damaged there or has no header.
+    """
+    try:
+        if path.suffix == ".parquet":
+            return pl.scan_parquet(path).head(10_000).collect().select(pl.all().cast(pl.String, strict=False))
+        with path.open("rb") as raw:
+            chunk = next(_chunks(raw, path), b"")
+        if len(chunk) > n_bytes or len(chunk) == CHUNK:
+            chunk = _whole_rows(chunk[:n_bytes])
+        return pl.read_csv(BytesIO(chunk), infer_schema=False, encoding="utf8-lossy", truncate_ragged_lines=True)
+    except pl.exceptions.PolarsError:
+        raise DataError(f"{path} cannot be read; a CSV table with a header was expected") from None
+
+
+def _whole_rows(chunk: bytes) -> bytes:
+    """The chunk up to the last line end outside of quotes."""
+    pieces = chunk.split(b'"')
+    for position in range(len(pieces) - 1, -1, -1):
+        if position % 2 == 0 and b"\n" in pieces[position]:
+            kept = pieces[position][: pieces[position].rindex(b"\n") + 1]
+            return b'"'.join([*pieces[:position], kept])
+    return chunk
+
+
+def _chunks(raw: BinaryIO, path: Path) -> Iterator[bytes]:
+    """The decompressed bytes of a file."""
+    stream = igzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+    try:
+        while chunk := stream.read(CHUNK):
+            yield chunk
+    except (EOFError, OSError, IsalError):  # type: ignore[misc]
+        raise _damaged(path) from None
+
+
+def _beginning(raw: BinaryIO, path: Path) -> Iterator[bytes]:
+    """The decompressed bytes of exactly the first `SAMPLE` bytes on disk."""
+    data = raw.read(SAMPLE)
+    if path.suffix != ".gz":
+        yield data
+        return
+    try:
+        while data:
+            stream = isal_zlib.decompressobj(wbits=31)
+            while not stream.eof and data:
+                yield stream.decompress(data, CHUNK)
+                data = stream.unconsumed_tail
+            data = stream.unused_data
+    except IsalError:  # type: ignore[misc]
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(f"{path} cannot be read to its end; it is truncated or not gzip-compressed")

@@ -1,0 +1,94 @@
+"""Measurements at any time → one row an hour: value, whether it was measured, how long ago."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from picme.schema import SeriesRows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Reduce = Literal["last", "mean", "sum"]
+
+# "Long ago" and "never" are the same to a reader of the series: the time since the last measurement ends here.
+MAX_SINCE = 48.0
+# Days keep the unscaled column in the range of the standardised values beside it.
+SINCE_UNIT = 24.0
+
+
+def hourly(
+    stay: np.ndarray,
+    hours: np.ndarray,
+    variable: np.ndarray,
+    value: np.ndarray,
+    lengths: np.ndarray,
+    reduce: Sequence[Reduce],
+) -> np.ndarray:
+    """One row for each hour of each stay; NaN where nothing was measured in that hour.
+
+    Args:
+        stay: (measurement,) index of the stay, 0 … len(lengths) - 1.
+        hours: (measurement,) hours after the start, in the order of time within a stay; a measurement on the very
+            end of a stay's last hour belongs to that hour.
+        variable: (measurement,) index of the variable.
+        value: (measurement,) numbers, none NaN.
+        lengths: (stay,) hours of each stay; measurements of stays of length 0 are left out.
+        reduce: what several measurements of a variable in one hour become.
+
+    Returns:
+        (sum of lengths, variable) float32, stays one after the other.
+    """
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    inside = hours <= lengths[stay]
+    inside &= lengths[stay] > 0
+    stay, hours, variable, value = stay[inside], hours[inside], variable[inside], value[inside]
+    rows = starts[stay] + np.minimum(hours.astype(np.int64), lengths[stay] - 1)
+
+    width = len(reduce)
+    grid = np.full((int(starts[-1]), width), np.nan, np.float32)
+    summed = np.isin(variable, [index for index, how in enumerate(reduce) if how != "last"])
+    grid[rows[~summed], variable[~summed]] = value[~summed]
+    if summed.any():
+        cells, inverse, counts = np.unique(
+            rows[summed] * width + variable[summed], return_inverse=True, return_counts=True
+        )
+        sums = np.bincount(inverse, weights=value[summed])
+        mean = np.array([how == "mean" for how in reduce])[cells % width]
+        grid.reshape(-1)[cells] = np.where(mean, sums / counts, sums)
+    return grid
+
+
+def series(grid: np.ndarray, lengths: np.ndarray, names: Sequence[str], start: np.ndarray) -> SeriesRows:
+    """The time-series modality of an hourly grid.
+
+    Each variable `x` becomes three columns: `x` (the last measured value, carried forward), `mask->x` (1 in hours with
+    a measurement) and `since->x` (days since the last measurement, 0 in its hour, 2 before the first).
+
+    Args:
+        grid: (sum of lengths, variable) from `hourly`.
+        lengths: (stay,) hours.
+        names: the variables.
+        start: (variable,) the value before the first measurement, fixed beforehand so that no stay's data is used for
+            another's.
+    """
+    hours = len(grid)
+    row = np.arange(hours, dtype=np.int64)
+    first = np.repeat(np.concatenate([[0], np.cumsum(lengths)])[:-1], lengths)
+    values = np.empty((hours, 3 * len(names)), np.float32)
+    for index in range(len(names)):
+        observed = ~np.isnan(grid[:, index])
+        latest = np.maximum.accumulate(np.where(observed, row, -1))
+        known = latest >= first
+        values[:, index] = np.where(known, grid[np.maximum(latest, 0), index], start[index])
+        values[:, len(names) + index] = observed
+        since = np.where(known, np.minimum(row - latest, MAX_SINCE), MAX_SINCE)
+        values[:, 2 * len(names) + index] = since / SINCE_UNIT
+    return SeriesRows(
+        values=values,
+        lengths=np.asarray(lengths, np.int64),
+        columns=[*names, *(f"mask->{name}" for name in names), *(f"since->{name}" for name in names)],
+        continuous=[True] * len(names) + [False] * (2 * len(names)),
+    )

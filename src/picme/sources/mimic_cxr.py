@@ -1,0 +1,132 @@
+"""MIMIC-CXR-JPG 2.x: the metadata table, and where an image lies in the folder tree."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import polars as pl
+
+from picme.errors import DataError
+from picme.sources.tables import ENDINGS, collect, scan_table
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+
+
+def find_metadata(folder: Path) -> Path:
+    """The metadata table (`mimic-cxr-2.0.0-metadata.csv.gz` and its likes) in `folder` or one level below or above.
+
+    Raises:
+        DataError: if there is none.
+    """
+    subfolders = sorted(_subfolders(folder))
+    for place in (folder, folder.parent, *subfolders):
+        found = sorted(
+            (item for item in place.iterdir() if "metadata" in item.name and item.name.endswith(ENDINGS)),
+            key=lambda item: ("cxr" not in item.name, item.name),
+        )
+        if found and (place != folder.parent or "cxr" in found[0].name):
+            return found[0]
+    raise DataError(f"no mimic-cxr-2.0.0-metadata.csv.gz (or .csv, .parquet) in {folder}")
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; the folder of MIMIC-CXR-JPG was expected")
+    # `files` holds tens of thousands of folders and no table.
+    return [item for item in folder.iterdir() if item.is_dir() and item.name != "files"]
+
+
+def study_time() -> pl.Expr:
+    """`StudyDate` (YYYYMMDD) and `StudyTime` (HHMMSS.fff, leading zeros possibly lost) as a datetime, else null."""
+    date = pl.col("StudyDate").str.strip_chars().str.strip_suffix(".0")
+    clock = pl.col("StudyTime").str.strip_chars()
+    whole = clock.str.extract(r"^(\d{1,6})(?:\.\d*)?$", 1).str.zfill(6)
+    day = date.str.to_datetime("%Y%m%d", time_unit="us", strict=False)
+    hours, minutes, seconds = (whole.str.slice(at, 2).cast(pl.Int64, strict=False) for at in (0, 2, 4))
+    micros = (clock.str.extract(r"(\.\d+)$", 1).cast(pl.Float64, strict=False).fill_null(0.0) * 1e6).cast(pl.Int64)
+    valid = (hours < 24) & (minutes < 60) & (seconds < 60)
+    return pl.when(valid).then(
+        day + pl.duration(hours=hours, minutes=minutes, seconds=seconds, microseconds=micros, time_unit="us")
+    )
+
+
+def read_metadata(folder: Path, subjects: pl.Series) -> pl.DataFrame:
+    """Images of these subjects.
+
+    Args:
+        folder: of the release.
+        subjects: subject_id of the cohort.
+
+    Returns:
+        dicom_id, subject_id, study_id, view (upper case), taken (datetime), and `problem`: why a row cannot be used,
+        null for a good one. Sorted by taken, study_id and dicom_id.
+
+    Raises:
+        DataError: if the table is missing, cut, or lacks a column.
+    """
+    path = find_metadata(folder)
+    frame = scan_table(
+        path,
+        {
+            "dicom_id": pl.String,
+            "subject_id": pl.Int64,
+            "study_id": pl.Int64,
+            "ViewPosition": pl.String,
+            "StudyDate": pl.String,
+            "StudyTime": pl.String,
+        },
+    )
+    wanted = subjects.cast(pl.Int64).unique()
+    frame = frame.filter(pl.col("subject_id").is_null() | pl.col("subject_id").is_in(wanted.implode()))
+    frame = frame.select(
+        "dicom_id",
+        "subject_id",
+        "study_id",
+        view=pl.col("ViewPosition").str.strip_chars().str.to_uppercase(),
+        taken=study_time(),
+    ).with_columns(
+        problem=pl.when(pl.col("subject_id").is_null() | pl.col("study_id").is_null())
+        .then(pl.lit("subject_id or study_id is not a number"))
+        .when(pl.col("dicom_id").is_null())
+        .then(pl.lit("no dicom_id"))
+        .when(pl.col("taken").is_null())
+        .then(pl.lit("StudyDate or StudyTime cannot be parsed"))
+    )
+    images = collect(frame, path).sort("taken", "study_id", "dicom_id", "view", nulls_last=False)
+    repeated = pl.col("problem").is_null() & ~pl.col("dicom_id").is_first_distinct()
+    return images.with_columns(problem=pl.when(repeated).then(pl.lit("dicom_id occurs twice")).otherwise("problem"))
+
+
+class ImageFiles:
+    """Where images lie: the release's own layout first, else one walk through the folder builds an index.
+
+    The layout is `files/p10/p10000032/s50414267/DICOM.jpg`, with or without `files/`; copies made for training may be
+    resized, moved to another depth, or turned into PNG. Links to folders are followed in the layout, not in the walk.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._index: dict[str, Path] | None = None
+
+    def find(self, subject: int, study: int, dicom: str) -> Path | None:
+        """The file of an image, or None where it is missing."""
+        subject_folder = Path(f"p{str(subject)[:2]}") / f"p{subject}" / f"s{study}"
+        for root in (self.folder / "files", self.folder):
+            for ending in IMAGE_ENDINGS:
+                path = root / subject_folder / f"{dicom}{ending}"
+                if path.is_file():
+                    return path
+        if self._index is None:
+            self._index = self._walk()
+        return self._index.get(dicom)
+
+    def _walk(self) -> dict[str, Path]:
+        index: dict[str, Path] = {}
+        for place, folders, names in os.walk(self.folder):
+            folders.sort()
+            for name in sorted(names):
+                stem, ending = os.path.splitext(name)  # noqa: PTH122 (hundreds of thousands of names)
+                if ending.lower() in IMAGE_ENDINGS:
+                    index.setdefault(stem, Path(place) / name)
+        return index

@@ -1,0 +1,94 @@
+"""MIMIC-IV-Note 2.2: the `discharge` and `radiology` tables, one row per note, quoted text over many lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from picme.errors import DataError
+from picme.sources.tables import TIME, collect, find_table, scan_table, typed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TABLES = ("discharge", "radiology")
+
+
+def find_notes(folder: Path, table: str) -> Path:
+    """The file of `table` (`discharge` or `radiology`) in `folder` or its `note/`.
+
+    Raises:
+        DataError: if there is none.
+    """
+    path = folder if folder.is_file() else find_table(folder, table, ("note", "notes"))
+    if path is None:
+        raise DataError(f"no {table}.csv.gz, {table}.csv or {table}.parquet in {folder} or {folder / 'note'}")
+    return path
+
+
+def read_notes(folder: Path, table: str, subjects: pl.Series, max_characters: int) -> pl.DataFrame:
+    """Notes of these subjects, in one streaming pass that never holds the text of others.
+
+    Args:
+        folder: the release's folder, its `note/`, or the file itself.
+        table: `discharge` or `radiology`.
+        subjects: subject_id of the cohort.
+        max_characters: the text of a longer note is not kept.
+
+    Returns:
+        note_id, subject_id, hadm_id, note_type, charttime, known (storetime, else charttime), text and `problem`
+        (why a row cannot be used; null for a good one), sorted by known, charttime and note_id, so that the order of
+        rows in the file has no influence.
+
+    Raises:
+        DataError: if the file is missing, cut, or lacks a column.
+    """
+    path = find_notes(folder, table)
+    frame = scan_table(
+        path,
+        {
+            "note_id": pl.String,
+            "subject_id": pl.Int64,
+            "hadm_id": pl.Int64,
+            "charttime": pl.String,
+            "text": pl.String,
+        },
+        {"note_type": pl.String, "storetime": pl.String},
+    )
+    wanted = subjects.cast(pl.Int64).unique()
+    # Rows without a readable subject are kept only to be counted.
+    frame = frame.filter(pl.col("subject_id").is_null() | pl.col("subject_id").is_in(wanted.implode()))
+    frame = frame.with_columns(
+        *(typed(name, pl.String, TIME).alias(f"{name}_") for name in ("charttime", "storetime")),
+        length=pl.col("text").str.len_chars().fill_null(0),
+        blank=pl.col("text").str.strip_chars().fill_null("") == "",
+    )
+    bad_time = pl.any_horizontal(
+        (pl.col(name).str.strip_chars() != "") & pl.col(f"{name}_").is_null() for name in ("charttime", "storetime")
+    ).fill_null(False)
+    frame = frame.with_columns(
+        problem=pl.when(pl.col("subject_id").is_null())
+        .then(pl.lit("subject_id is not a number"))
+        .when(pl.col("length") > max_characters)
+        .then(pl.lit(f"longer than {max_characters} characters"))
+        .when(pl.col("blank"))
+        .then(pl.lit("no text"))
+        .when(bad_time)
+        .then(pl.lit("time cannot be parsed"))
+    ).select(
+        "note_id",
+        "subject_id",
+        "hadm_id",
+        "note_type",
+        charttime="charttime_",
+        known=pl.coalesce("storetime_", "charttime_"),
+        text=pl.when(pl.col("problem").is_null()).then(pl.col("text")),
+        problem="problem",
+    )
+    notes = collect(frame, path).sort("known", "charttime", "note_id", "hadm_id", "text", nulls_last=False)
+    repeated = pl.col("problem").is_null() & pl.col("note_id").is_not_null() & ~pl.col("note_id").is_last_distinct()
+    return notes.with_columns(
+        problem=pl.when(repeated).then(pl.lit("note_id occurs twice")).otherwise("problem"),
+        text=pl.when(~repeated).then("text"),
+    )

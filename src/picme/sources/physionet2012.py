@@ -1,0 +1,249 @@
+"""The PhysioNet/CinC Challenge 2012: 48 hours of real ICU stays as five modalities, death in hospital as label.
+
+Silva, Moody, Scott, Celi, Mark: Predicting in-hospital mortality of ICU patients, Computing in Cardiology 2012.
+One stay per subject; RecordID is both. Every stay is kept; a table without any measurement is a missing modality.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from picme.errors import ConfigError, DataError, near
+from picme.schema import Extraction, Rows, SeriesRows, TableRows, View
+from picme.sources.hourly import hourly, series
+from picme.sources.physionet2012_files import find_sets, read_outcomes, read_set
+from picme.sources.physionet2012_variables import DEMOGRAPHICS, GENDERS, ICU_TYPES, REPAIRS, SERIES, TABLES
+from picme.sources.rows import subset
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from picme.config.sources import Physionet2012Source
+
+GROUPS = ["gender", "age_group", "icu_type"]
+LABELS = ["mortality"]
+# The challenge ends after 48 hours: a longer window sees the same.
+HOURS = 48
+AGE_BREAKS = [25, 35, 45, 55, 65, 75, 85]
+AGE_BANDS = ["under 25", "25–34", "35–44", "45–54", "55–64", "65–74", "75–84", "85 and over"]
+
+Counts = Counter[tuple[str, str]]
+
+
+def extract(
+    source: Physionet2012Source,
+    cohort_max_hours: int | None,
+    modalities: Mapping[str, Mapping[str, Any]],
+    tasks: Mapping[str, Mapping[str, Any]],
+    window_hours: float,
+) -> Extraction:
+    """Read the sets in `source.path`.
+
+    Args:
+        source: where the files are.
+        cohort_max_hours: longest series kept; None for all of the window.
+        modalities: by name, each with `table`: vitals, labs, blood_gas, fluids (time series) or demographics (tabular).
+        tasks: by name; their only label is `mortality`. They see the first 48 hours.
+        window_hours: hours that the view `pretrain` sees.
+
+    Returns:
+        A view for each task and `pretrain`; `stays` has the column `set` (a, b, c) besides the schema's.
+
+    Raises:
+        ConfigError: if a modality or task asks for what the challenge does not have.
+        DataError: if the files are missing, damaged or have too many unreadable lines.
+    """
+    tables = _tables(modalities)
+    for name, task in tasks.items():
+        for label in task.get("labels") or LABELS:
+            if label not in LABELS:
+                raise ConfigError(f"tasks.{name}.labels: physionet2012 has no label {label!r}{near(label, LABELS)}")
+    counts: Counts = Counter()
+    stays, lines = _read(source, counts)
+    position = {stay: index for index, stay in enumerate(stays["stay_id"].to_list())}
+    lines = lines.with_columns(pl.col("stay_id").replace_strict(position, return_dtype=pl.Int64).alias("stay"))
+    admission, measured = _split(lines, counts)
+    demographics = _demographics(admission, len(stays), counts)
+    measured = _plausible(measured, {name: (v.low, v.high) for name, v in SERIES.items()}, counts)
+    stays = stays.with_columns(
+        demographics["gender"].fill_null("unknown"),
+        demographics["age"].cut(AGE_BREAKS, labels=AGE_BANDS, left_closed=True).cast(pl.String).fill_null("unknown")
+        .alias("age_group"),
+        demographics["icu_type"].fill_null("unknown"),
+    ).select("stay_id", "subject_id", "set", *GROUPS, *LABELS)  # fmt: skip
+
+    cache: dict[int, dict[str, Rows]] = {}
+
+    def view(name: str, hours: float, kept: pl.Series) -> View:
+        length = max(1, min(ceil(hours), HOURS, cohort_max_hours or HOURS))
+        if length not in cache:
+            cache[length] = {
+                modality: (
+                    TableRows(demographics, _any_value(demographics))
+                    if table == "demographics"
+                    else _series(measured, table, len(stays), length)
+                )
+                for modality, table in tables.items()
+            }
+        rows = cache[length] if kept.all() else {m: subset(r, kept) for m, r in cache[length].items()}
+        return View(name, stays.filter(kept), LABELS, GROUPS, rows)
+
+    everyone = pl.repeat(True, len(stays), dtype=pl.Boolean, eager=True)
+    known = stays["mortality"].is_not_null()
+    views = {name: view(name, float(task.get("window_hours") or HOURS), known) for name, task in tasks.items()}
+    views["pretrain"] = view("pretrain", window_hours, everyone)
+    flow = []
+    for name, kept in [*((name, known) for name in tasks), ("pretrain", everyone)]:
+        flow.append((name, "records in sets " + ", ".join(stays["set"].unique().sort()), len(stays)))
+        flow += [(name, "with an outcome", int(kept.sum()))] if name != "pretrain" else []
+    return Extraction(
+        views=views,
+        flow=pl.DataFrame(
+            [(task, step, count, count) for task, step, count in flow],
+            schema={"task": pl.String, "step": pl.String, "stays": pl.Int64, "subjects": pl.Int64},
+            orient="row",
+        ),
+        quarantine=pl.DataFrame(
+            [(*key, count) for key, count in sorted(counts.items()) if count],
+            schema={"modality": pl.String, "reason": pl.String, "count": pl.Int64},
+            orient="row",
+        ),
+        notes=["The challenge has no subject ids: each stay counts as its own subject."],
+    )
+
+
+def _tables(modalities: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Modality → table of the challenge."""
+    tables = {}
+    for name, entry in modalities.items():
+        table = entry.get("table")
+        if table not in TABLES:
+            raise ConfigError(
+                f"modalities.{name}.table: physionet2012 has no table {table!r}{near(str(table), TABLES)}"
+            )
+        kind = "tabular" if table == "demographics" else "timeseries"
+        if entry.get("kind", kind) != kind:
+            raise ConfigError(f"modalities.{name}.kind must be {kind!r} for table {table!r}, not {entry['kind']!r}")
+        tables[name] = table
+    return tables
+
+
+def _read(source: Physionet2012Source, counts: Counts) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """All sets: stays (stay_id, subject_id, set, mortality) sorted by stay_id, and their lines."""
+    seen: set[int] = set()
+    stays, outcomes, lines = [], [], []
+    for name, path in find_sets(source.path).items():
+        records, frame = read_set(path, seen, counts)
+        stays.append(pl.DataFrame({"stay_id": records}).with_columns(subject_id=pl.col("stay_id"), set=pl.lit(name)))
+        outcomes.append(read_outcomes(source.path / f"Outcomes-{name}.txt"))
+        lines.append(frame)
+    outcome = pl.concat(outcomes)
+    once = outcome.unique("stay_id", keep="first", maintain_order=True)
+    table = pl.concat(stays).join(once, on="stay_id", how="left").sort("stay_id")
+    counts["labels", "outcome given twice"] += len(outcome) - len(once)
+    counts["labels", "outcome without a record"] += len(once.join(table, on="stay_id", how="anti"))
+    counts["labels", "record without an outcome"] += table["mortality"].null_count()
+
+    clock = pl.col("time").str.strip_chars().str.split_exact(":", 1)
+    parsed = pl.concat(lines).select(
+        "stay_id",
+        pl.col("parameter").str.strip_chars(),
+        (
+            clock.struct.field("field_0").cast(pl.Float64, strict=False)
+            + clock.struct.field("field_1").cast(pl.Float64, strict=False) / 60
+        ).alias("hours"),
+        pl.col("value").str.strip_chars().cast(pl.Float64, strict=False),
+    )
+    readable = parsed["hours"].is_not_null() & parsed["value"].is_finite().fill_null(False)
+    bad = len(parsed) - int(readable.sum())
+    counts["all", "line without a time or a number"] += bad
+    if bad > source.max_bad_rows * max(len(parsed), 1):
+        raise DataError(
+            f"{source.path}: {bad} of {len(parsed)} lines lack a time hh:mm or a number; "
+            f"expected lines such as 00:07,HR,73 (source.max_bad_rows is {source.max_bad_rows})"
+        )
+    return table, parsed.filter(readable)
+
+
+def _split(lines: pl.DataFrame, counts: Counts) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The general descriptors at admission, and the measurements; -1 is the challenge's word for unknown.
+
+    A record's first Weight at 00:00 is a descriptor, every other one a measurement.
+    """
+    known = pl.col("parameter").is_in([*SERIES, *DEMOGRAPHICS])
+    counts["all", "unknown parameter"] += len(lines.filter(~known.fill_null(False)))
+    lines = lines.filter(known.fill_null(False))
+    start = pl.col("hours") == 0
+    nth = pl.int_range(pl.len()).over("stay", "parameter")
+    descriptor = pl.col("parameter").is_in([name for name in DEMOGRAPHICS if name not in SERIES])
+    lines = lines.with_columns(
+        (descriptor | ((pl.col("parameter") == "Weight") & start & (nth == 0))).alias("admission")
+    )
+    lines = lines.filter(pl.col("value") != -1)
+    return lines.filter("admission"), lines.filter(~pl.col("admission")).sort("stay", "hours", maintain_order=True)
+
+
+def _plausible(lines: pl.DataFrame, ranges: Mapping[str, tuple[float, float]], counts: Counts) -> pl.DataFrame:
+    """Values in their plausible range, known mistakes of unit repaired; the rest is left out and counted."""
+    value = pl.col("value")
+    for name, rules in REPAIRS.items():
+        for low, high, factor in rules if name in ranges else ():
+            here = (pl.col("parameter") == name) & value.is_between(low, high)
+            counts[SERIES[name].table if name in SERIES else "demographics", f"{name}: unit repaired"] += len(
+                lines.filter(here)
+            )
+            lines = lines.with_columns(pl.when(here).then(value * factor).otherwise(value).alias("value"))
+    bounds = pl.DataFrame(
+        [(name, float(low), float(high)) for name, (low, high) in ranges.items()],
+        schema=["parameter", "low", "high"],
+        orient="row",
+    )
+    lines = lines.join(bounds, on="parameter", how="left", maintain_order="left")
+    fits = value.is_between(pl.col("low"), pl.col("high"))
+    for name, count in lines.filter(~fits)["parameter"].value_counts().iter_rows():
+        table = SERIES[name].table if ranges.keys() != DEMOGRAPHICS.keys() else "demographics"
+        counts[table, f"{name}: implausible value"] += count
+    return lines.filter(fits).drop("low", "high")
+
+
+def _demographics(admission: pl.DataFrame, n_stays: int, counts: Counts) -> pl.DataFrame:
+    """One row per stay: age (years), gender, height (cm), weight (kg), icu_type; null where unknown."""
+    admission = _plausible(admission, DEMOGRAPHICS, counts)
+    wide: dict[str, np.ndarray] = {}
+    for name in DEMOGRAPHICS:
+        column = np.full(n_stays, np.nan)
+        rows = admission.filter(pl.col("parameter") == name).unique("stay", keep="first", maintain_order=True)
+        column[rows["stay"].to_numpy()] = rows["value"].to_numpy()
+        wide[name] = column
+    frame = pl.DataFrame(wide).with_columns(pl.all().fill_nan(None))
+    words = {"Gender": GENDERS, "ICUType": ICU_TYPES}
+    return frame.select(
+        pl.col("Age").alias("age"),
+        pl.col("Gender").replace_strict(words["Gender"], default=None, return_dtype=pl.String).alias("gender"),
+        pl.col("Height").alias("height"),
+        pl.col("Weight").alias("weight"),
+        pl.col("ICUType").replace_strict(words["ICUType"], default=None, return_dtype=pl.String).alias("icu_type"),
+    )
+
+
+def _any_value(frame: pl.DataFrame) -> np.ndarray:
+    """(row,) bool: is anything known in this row?"""
+    return frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().to_numpy()
+
+
+def _series(measured: pl.DataFrame, table: str, n_stays: int, length: int) -> SeriesRows:
+    """One table of the challenge, hour by hour; length 0 for stays without a measurement in the window."""
+    names = [name for name, variable in SERIES.items() if variable.table == table]
+    rows = measured.filter(pl.col("parameter").is_in(names) & (pl.col("hours") <= length))
+    stay = rows["stay"].to_numpy()
+    lengths = np.zeros(n_stays, np.int64)
+    lengths[np.unique(stay)] = length
+    variable = rows["parameter"].replace_strict({n: i for i, n in enumerate(names)}, return_dtype=pl.Int64).to_numpy()
+    reduce = [SERIES[name].reduce for name in names]
+    grid = hourly(stay, rows["hours"].to_numpy(), variable, rows["value"].to_numpy(), lengths, reduce)
+    return series(grid, lengths, names, np.array([SERIES[name].normal for name in names]))

@@ -1,0 +1,141 @@
+"""The challenge's files as PhysioNet ships them: sets of records as zip, tar.gz or folder, and their outcomes."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+import zlib
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from picme.errors import DataError, near
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SETS = ("a", "b", "c")
+ENDINGS = (".zip", ".tar.gz", ".tgz", "")
+OUTCOME = "In-hospital_death"
+
+
+def find_sets(folder: Path) -> dict[str, Path]:
+    """Where each set that is there lies.
+
+    Raises:
+        DataError: if there is no folder, no set in it, or a set without its outcomes.
+    """
+    if not folder.is_dir():
+        raise DataError(f"source.path {folder} is not a folder; expected the one with set-a.zip and Outcomes-a.txt")
+    found: dict[str, Path] = {}
+    for name in SETS:
+        for ending in ENDINGS:
+            path = folder / f"set-{name}{ending}"
+            if path.is_file() if ending else path.is_dir():
+                found[name] = path
+                break
+    if not found:
+        raise DataError(
+            f"{folder} holds no set of the challenge; expected set-a, set-b or set-c as .zip, .tar.gz or folder"
+        )
+    for name, path in found.items():
+        if not (folder / f"Outcomes-{name}.txt").is_file():
+            raise DataError(
+                f"{folder / f'Outcomes-{name}.txt'} is missing; {path.name} cannot be used without its outcomes"
+            )
+    return found
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every file of a set."""
+    if path.is_dir():
+        for file in sorted(path.rglob("*.txt")):
+            yield file.name, file.read_bytes()
+    elif path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if info.filename.endswith(".txt"):
+                    yield info.filename, archive.read(info)
+    else:
+        with tarfile.open(path, "r:gz") as tar:
+            for member in tar:
+                content = tar.extractfile(member) if member.name.endswith(".txt") else None
+                if content is not None:
+                    yield member.name, content.read()
+
+
+def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tuple[list[int], pl.DataFrame]:
+    """All records of one set in one table.
+
+    Every file is put behind a marker line that names its record and all are parsed at once: 4,000 small parses would
+    take a minute, this takes two seconds.
+
+    Args:
+        path: the set, from `find_sets`.
+        seen: records of the sets before; a record is read once, a second one counted. The new ones are added.
+        counts: (modality, reason) of what is left out.
+
+    Returns:
+        The records, also those without a line, and a frame with stay_id (Int64), time, parameter, value (String).
+
+    Raises:
+        DataError: if the archive is damaged or holds no record.
+    """
+    parts: list[bytes] = []
+    records: list[int] = []
+    try:
+        for name, content in _members(path):
+            stem = name.rsplit("/", 1)[-1][:-4]
+            if not stem.isdecimal():
+                counts["all", "file that is not a record"] += 1
+            elif int(stem) in seen:
+                counts["all", "record seen before"] += 1
+            else:
+                seen.add(int(stem))
+                records.append(int(stem))
+                parts += [f"#,#,{stem}\n".encode(), content, b"" if content.endswith(b"\n") else b"\n"]
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise DataError(f"{path} is damaged or cut off ({error}); download it again") from error
+    if not records:
+        raise DataError(f"{path} holds no record; expected files such as 132539.txt")
+    columns = {"time": pl.String, "parameter": pl.String, "value": pl.String}
+    lines = pl.read_csv(
+        io.BytesIO(b"".join(parts)),
+        has_header=False,
+        schema=columns,
+        quote_char=None,
+        encoding="utf8-lossy",
+        truncate_ragged_lines=True,
+    )
+    marker = pl.col("time") == "#"
+    lines = lines.with_columns(pl.when(marker).then(pl.col("value")).forward_fill().cast(pl.Int64).alias("stay_id"))
+    header = (pl.col("time") == "Time") | (pl.col("parameter") == "RecordID")
+    blank = pl.all_horizontal(pl.col(list(columns)).is_null())
+    return records, lines.filter(~(marker.fill_null(False) | header.fill_null(False) | blank))
+
+
+def read_outcomes(path: Path) -> pl.DataFrame:
+    """RecordID and death in hospital (0, 1) of one set: stay_id, mortality.
+
+    Raises:
+        DataError: if a column is missing or a value is neither 0 nor 1.
+    """
+    try:
+        frame = pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"{path} cannot be read as comma-separated text: {str(error).splitlines()[0]}") from error
+    for column in ("RecordID", OUTCOME):
+        if column not in frame.columns:
+            raise DataError(f"{path} has no column {column!r}{near(column, frame.columns)}")
+    frame = frame.select(
+        pl.col("RecordID").str.strip_chars().cast(pl.Int64, strict=False).alias("stay_id"),
+        pl.col(OUTCOME).str.strip_chars().cast(pl.Int8, strict=False).alias("mortality"),
+    )
+    wrong = (~pl.col("mortality").is_in([0, 1])).fill_null(True) | pl.col("stay_id").is_null()
+    bad = frame.with_row_index(offset=1).filter(wrong)
+    if len(bad):
+        raise DataError(f"{path}, row {bad['index'][0]}: expected a number in RecordID and 0 or 1 in {OUTCOME}")
+    return frame

@@ -1,0 +1,211 @@
+"""The state of health behind every record: organ latents, the risks they imply, and what each modality sees of them.
+
+Latents are standard normal, one set per admission. Mortality and the phenotypes are Bernoulli draws from logits linear
+in the latents, so their true risks are known; every record is drawn from a noisy view of the latents and never from
+an outcome (text written at discharge aside), so no model of admissible data can beat the true risk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from picme.sources.synthetic.codes import EXCLUSIVE, PHENOTYPES
+from picme.sources.synthetic.files import stream
+
+LATENTS = ("severity", "heart", "lung", "kidney", "liver", "infection", "brain", "metabolic", "chronic", "age")
+
+# Correlation of a latent between two admissions of a subject: chronic disease stays, acute illness does not.
+PERSISTENCE = dict(zip(LATENTS, (0.1, 0.6, 0.5, 0.7, 0.8, 0.1, 0.2, 0.9, 0.95, 1.0), strict=True))
+
+# Part of each latent in the logit of dying in hospital (rescaled to MORTALITY_SPREAD).
+MORTALITY = dict(zip(LATENTS, (1.0, 0.8, 0.85, 0.4, 0.2, 0.5, 0.8, 0.2, 0.85, 0.8), strict=True))
+MORTALITY_RATE = 0.20
+MORTALITY_SPREAD = 3.6  # standard deviation of the logit: a perfect observer reaches an AUROC of about 0.94
+YEAR_EFFECT = -0.1  # per period of three years, in logits
+PHENOTYPE_SPREAD = 2.4
+MENTION_NOISE = 0.7
+
+# Standard deviation of the noise between a latent and what a modality shows of it; what is not listed is not shown.
+VISIBILITY: dict[str, dict[str, float]] = {
+    "timeseries": {
+        "severity": 0.3,
+        "infection": 0.7,
+        "lung": 1.0,
+        "brain": 1.3,
+        "heart": 1.5,
+        "kidney": 1.3,
+        "liver": 1.0,
+        "metabolic": 0.7,
+    },
+    "image": {"lung": 0.2, "heart": 0.2},
+    "radiology": {"lung": 0.35, "heart": 0.35, "infection": 0.7},
+    "discharge": {
+        "chronic": 0.3,
+        "brain": 0.35,
+        "kidney": 0.5,
+        "metabolic": 0.5,
+        "liver": 0.5,
+        "infection": 1.6,
+        "heart": 1.6,
+        "lung": 1.6,
+    },
+    "demographics": {"age": 0.0, "chronic": 0.8, "severity": 1.6},
+}
+
+# With planted influence, the latents that show a modality's own share of the risk, and no other modality's.
+CARRIERS: dict[str, tuple[str, ...]] = {
+    "timeseries": ("severity", "infection"),
+    "image": ("lung", "heart"),
+    "radiology": ("lung", "heart", "infection"),
+    "discharge": ("chronic", "brain", "kidney"),
+    "demographics": ("age",),
+}
+CARRIER_NOISE = 0.25
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """The logistic function, elementwise."""
+    return np.asarray(1.0 / (1.0 + np.exp(-x)))
+
+
+def intercept(logit: np.ndarray, rate: float, scale: np.ndarray | float = 1.0) -> float:
+    """The constant c for which the mean of `scale * sigmoid(c + logit)` is `rate` (bisection)."""
+    low, high = -30.0, 30.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.mean(scale * sigmoid(middle + logit)) < rate else (low, middle)
+    return (low + high) / 2
+
+
+@dataclass
+class Latent:
+    """Latents and outcomes of A admissions.
+
+    Attributes:
+        views: modality → latent → (A,), unit variance, what that modality shows.
+        risk: (A,) true probability of death in hospital.
+        died: (A,) bool.
+        phenotype_risk: (A, 25) true probabilities, in the order of PHENOTYPES.
+        phenotypes: (A, 25) bool.
+        mentions: (A, 25) bool, whether the history in the notes names the condition (drawn from its risk).
+        traits: facts that several modalities show and that carry little risk: `side` (-1 left, 0 both, 1 right),
+            `intubated`, `line`, `pacemaker`, `effusion` (latent), each (A,).
+        anchor_age: (S,) years, of S subjects.
+    """
+
+    views: dict[str, dict[str, np.ndarray]]
+    risk: np.ndarray
+    died: np.ndarray
+    phenotype_risk: np.ndarray
+    phenotypes: np.ndarray
+    mentions: np.ndarray
+    traits: dict[str, np.ndarray]
+    anchor_age: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Latent:
+        """The same for some of the admissions (subjects stay as they are)."""
+        return Latent(
+            {m: {k: v[rows] for k, v in view.items()} for m, view in self.views.items()},
+            self.risk[rows],
+            self.died[rows],
+            self.phenotype_risk[rows],
+            self.phenotypes[rows],
+            self.mentions[rows],
+            {k: v[rows] for k, v in self.traits.items()},
+            self.anchor_age,
+        )
+
+
+def draw(
+    subject: np.ndarray, period: np.ndarray, seed: int, influence: dict[str, float] | None = None
+) -> Latent:
+    """Draw states and outcomes.
+
+    Args:
+        subject: (A,) index of each admission's subject, 0 … S-1.
+        period: (A,) period of three years of the admission, 0 … 4.
+        seed: of the hospital.
+        influence: share of each modality in the variance of mortality's logit; None for overlapping modalities.
+    """
+    rng = stream(seed, "latent")
+    n, n_subjects = len(subject), int(subject.max()) + 1
+    latent = {}
+    for name in LATENTS:
+        rho = PERSISTENCE[name]
+        patient, now = rng.normal(size=n_subjects), rng.normal(size=n)
+        latent[name] = np.sqrt(rho) * patient[subject] + np.sqrt(1 - rho) * now
+    views = {
+        modality: {
+            name: (latent[name] + noise * rng.normal(size=n)) / np.sqrt(1 + noise**2)
+            for name, noise in visible.items()
+        }
+        for modality, visible in VISIBILITY.items()
+    }
+    logit = _mix(latent, MORTALITY, MORTALITY_SPREAD)
+    if influence is not None:
+        logit = np.zeros(n)
+        for modality, carriers in CARRIERS.items():
+            # Age belongs to the subject, so its carrier must too; the others are drawn per admission.
+            own = rng.normal(size=n_subjects)[subject] if "age" in carriers else rng.normal(size=n)
+            logit += MORTALITY_SPREAD * np.sqrt(influence.get(modality, 0.0)) * own
+            for name in carriers:
+                noise = 0.0 if name == "age" else CARRIER_NOISE
+                views[modality][name] = (own + noise * rng.normal(size=n)) / np.sqrt(1 + noise**2)
+    else:
+        logit = logit + YEAR_EFFECT * (period - 2)
+    risk = sigmoid(intercept(logit, MORTALITY_RATE) + logit)
+    phenotype_risk, phenotypes, mentions, scores = _phenotypes(latent, rng)
+    pacemaker = scores[:, [p.ccs for p in PHENOTYPES].index(105)] + 0.6 * rng.normal(size=n) > 1.5
+    traits = {
+        "side": rng.integers(-1, 2, n),
+        "intubated": 0.5 * latent["lung"] + 0.5 * latent["brain"] + 0.7 * rng.normal(size=n) > 0.75,
+        "line": rng.random(n) < 0.45,
+        "pacemaker": pacemaker,
+        "effusion": 0.6 * rng.normal(size=n),
+    }
+    age_of_subject = np.zeros(n_subjects)
+    age_of_subject[subject] = views["demographics"]["age"]
+    age = np.clip(np.round(64 + 15.5 * age_of_subject), 18, 91).astype(int)
+    return Latent(views, risk, rng.random(n) < risk, phenotype_risk, phenotypes, mentions, traits, age)
+
+
+def _mix(latent: dict[str, np.ndarray], weights: dict[str, float], spread: float, own: float = 0.0) -> np.ndarray:
+    """Weighted sum of latents, rescaled so that with an `own` part of that weight its deviation would be `spread`."""
+    total = np.sqrt(sum(w * w for w in weights.values()) + own * own)
+    return np.asarray(sum(w * latent[name] for name, w in weights.items()) * spread / total)
+
+
+def _phenotypes(
+    latent: dict[str, np.ndarray], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Risks, labels, mentions and standardised logits, each (A, 25)."""
+    n = len(latent["age"])
+    index = {p.ccs: i for i, p in enumerate(PHENOTYPES)}
+    scores = np.stack(
+        [
+            _mix(latent, p.weights, 1.0, p.own) + p.own / np.hypot(p.own, _norm(p.weights)) * rng.normal(size=n)
+            for p in PHENOTYPES
+        ],
+        axis=1,
+    )
+    noisy = (scores + MENTION_NOISE * rng.normal(size=scores.shape)) / np.hypot(1.0, MENTION_NOISE)
+    mentions = noisy > np.array([[np.quantile(noisy[:, i], 1 - p.prevalence) for i, p in enumerate(PHENOTYPES)]])
+    risk = np.zeros((n, len(PHENOTYPES)))
+    labels = np.zeros((n, len(PHENOTYPES)), dtype=bool)
+    plain = {index[b]: index[a] for a, b in EXCLUSIVE}
+    for i in sorted(range(len(PHENOTYPES)), key=lambda i: i in plain):
+        logit = PHENOTYPE_SPREAD * scores[:, i]
+        # The plain form is only open to those without the complicated one.
+        free = 1 - risk[:, plain[i]] if i in plain else np.ones(n)
+        chance = sigmoid(intercept(logit, PHENOTYPES[i].prevalence, free) + logit)
+        risk[:, i] = free * chance
+        labels[:, i] = rng.random(n) < chance
+        if i in plain:
+            labels[:, i] &= ~labels[:, plain[i]]
+    return risk, labels, mentions, scores
+
+
+def _norm(weights: dict[str, float]) -> float:
+    return float(np.sqrt(sum(w * w for w in weights.values())))

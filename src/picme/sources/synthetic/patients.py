@@ -1,0 +1,143 @@
+"""Who comes when: subjects, admissions and ICU stays with ids and times, around the latent state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from picme.sources.synthetic.files import stream
+from picme.sources.synthetic.latent import Latent, draw
+
+HOUR = 3600
+DAY = 24 * HOUR
+PERIODS = ("2008 - 2010", "2011 - 2013", "2014 - 2016", "2017 - 2019", "2020 - 2022")
+SHORT = 0.12  # share of stays under 48 hours, whatever the outcome
+TWO_STAYS = 0.02  # share of admissions with a second ICU stay
+TRANSFER = 0.055  # share of stays that change ICU type
+MINOR = 1 / 300  # share of subjects aged 17
+MISSING = 0.03  # share of admissions without each modality's records
+
+
+@dataclass
+class Hospital:
+    """Subjects (S), admissions (A), ICU stays (N) and outpatient dates; times are seconds since 1970 (int64).
+
+    Attributes:
+        seed: of the hospital.
+        subject_id, female, anchor_age, anchor_year, period: (S,).
+        subject: (A,) index into subjects. hadm_id, admittime, dischtime, deathtime (-1 for survivors),
+            edregtime (-1 if none), icd_version: (A,).
+        missing: modality → (A,) bool, admissions whose records of that kind do not exist.
+        admission: (N,) index into admissions. stay_id, intime, outtime, transferred: (N,).
+        latent: of the A admissions.
+    """
+
+    seed: int
+    subject_id: np.ndarray
+    female: np.ndarray
+    anchor_age: np.ndarray
+    anchor_year: np.ndarray
+    period: np.ndarray
+    subject: np.ndarray
+    hadm_id: np.ndarray
+    admittime: np.ndarray
+    dischtime: np.ndarray
+    deathtime: np.ndarray
+    edregtime: np.ndarray
+    icd_version: np.ndarray
+    missing: dict[str, np.ndarray]
+    admission: np.ndarray
+    stay_id: np.ndarray
+    intime: np.ndarray
+    outtime: np.ndarray
+    transferred: np.ndarray
+    latent: Latent
+
+    def first_stay(self) -> np.ndarray:
+        """(A,) index of each admission's first ICU stay."""
+        return np.searchsorted(self.admission, np.arange(len(self.hadm_id)))
+
+
+def admit(stays: int, seed: int = 0, influence: dict[str, float] | None = None) -> Hospital:
+    """A hospital with exactly `stays` ICU stays; see `picme.sources.synthetic.write_hospital`."""
+    rng = stream(seed, "patients")
+    per_subject = rng.choice([1, 2, 3], size=stays, p=[0.88, 0.09, 0.03])
+    subject = np.repeat(np.arange(stays), per_subject)
+    period = rng.choice(5, size=stays, p=[0.25, 0.22, 0.2, 0.2, 0.13])
+    latent = draw(subject, period[subject], seed, influence)
+    visit = np.arange(len(subject)) - np.searchsorted(subject, subject)
+    # Who has died does not come again.
+    deaths_before = np.cumsum(latent.died) - latent.died
+    alive = deaths_before == deaths_before[np.searchsorted(subject, subject)]
+    second = rng.random(len(subject)) < TWO_STAYS
+    keep = np.flatnonzero(alive)
+    beds = np.cumsum(1 + second[keep])
+    keep = keep[beds <= stays]
+    if beds[len(keep) - 1] < stays:  # one bed is left where a pair did not fit
+        second[keep[np.flatnonzero(~second[keep])[-1]]] = True
+    subject, visit, second, latent = subject[keep], visit[keep], second[keep], latent.take(keep)
+    n_subjects, n = int(subject.max()) + 1, len(subject)
+    period, latent.anchor_age = period[:n_subjects], latent.anchor_age[:n_subjects]
+    anchor_age = latent.anchor_age.copy()
+    minors = max(1, round(MINOR * n_subjects))
+    anchor_age[np.argsort(anchor_age, kind="stable")[:minors]] = 17
+
+    anchor_year = rng.integers(2110, 2195, n_subjects)
+    year = anchor_year[subject] + visit  # visits of one subject are about a year apart
+    start = (year - 1970).astype("datetime64[Y]").astype("datetime64[D]").astype("int64") * DAY
+    admittime = start + rng.integers(0, 330 * 24 * 60, n) * 60
+    intime0 = admittime + np.clip(np.exp(rng.normal(1.3, 0.9, n)), 0.3, 40).astype("float64") * HOUR
+    first = np.cumsum(1 + second) - 1 - second
+    admission = np.repeat(np.arange(n), 1 + second)
+    is_second = np.arange(stays) != first[admission]
+    hours = _length(stays, rng)
+    intime = intime0[admission].astype("int64")
+    outtime = intime + (hours * HOUR).astype("int64")
+    again = np.flatnonzero(is_second)
+    shift = outtime[again - 1] + rng.integers(12 * HOUR, 60 * HOUR, len(again)) - intime[again]
+    intime[again] += shift
+    outtime[again] += shift
+    last_out = outtime[first + second]
+    ward = (np.exp(rng.normal(np.log(72), 0.7, n)) * HOUR).astype("int64")
+    in_icu = rng.random(n) < 0.75
+    end = last_out + np.where(latent.died & in_icu, 0, ward)
+    end = np.where(latent.died & in_icu, end, end // 60 * 60)
+    emergency = rng.random(n) < 0.65
+    return Hospital(
+        seed=seed,
+        subject_id=_ids(rng, 10_000_000, n_subjects, ordered=True),
+        female=rng.random(n_subjects) < 0.44,
+        anchor_age=anchor_age,
+        anchor_year=anchor_year,
+        period=period,
+        subject=subject,
+        hadm_id=_ids(rng, 20_000_000, n),
+        admittime=admittime,
+        dischtime=end,
+        deathtime=np.where(latent.died, end, -1),
+        edregtime=np.where(emergency, admittime - rng.integers(60, 600, n) * 60, -1),
+        icd_version=np.where(rng.random(n) < np.array([0, 0, 0.5, 1, 1])[period[subject]], 10, 9),
+        missing={name: rng.random(n) < MISSING for name in ("timeseries", "discharge", "radiology", "image")},
+        admission=admission,
+        stay_id=_ids(rng, 30_000_000, stays),
+        intime=intime,
+        outtime=outtime,
+        transferred=rng.random(stays) < TRANSFER,
+        latent=latent,
+    )
+
+
+def _length(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Hours in the ICU: a share of short stays, the others 48 h and more with a median of about 84 and a long tail.
+
+    Independent of the outcome, so that asking for 48 hours changes nobody's true risk.
+    """
+    long = 48.5 + np.exp(rng.normal(np.log(36), 0.95, n))
+    return np.where(rng.random(n) < SHORT, rng.uniform(12, 47.5, n), np.minimum(long, rng.uniform(260, 320, n)))
+
+
+def _ids(rng: np.random.Generator, base: int, n: int, ordered: bool = False) -> np.ndarray:
+    """Distinct ids of eight digits that begin like `base`."""
+    ids = base + rng.choice(9_999_999, size=n, replace=False)
+    return np.sort(ids) if ordered else ids

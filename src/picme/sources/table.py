@@ -1,0 +1,188 @@
+"""The user's own data: tables of samples, labels and modalities, as the configuration describes them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from picme.errors import ConfigError, DataError
+from picme.schema import Extraction, View
+from picme.sources.rows import subset
+from picme.sources.table_files import File, binary, first, splits
+from picme.sources.table_kinds import LONG, Read, Request, read_modality
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from picme.config.sources import TableSource
+
+RESERVED = ("stay_id", "subject_id", "split")
+
+
+def extract(
+    source: TableSource,
+    modalities: Mapping[str, Mapping[str, Any]],
+    tasks: Mapping[str, Mapping[str, Any]],
+    cohort_max_hours: int | None = None,
+    window_hours: float | None = None,
+) -> Extraction:
+    """Read the user's files.
+
+    Args:
+        source: the file of samples and its columns.
+        modalities: by name: `kind` and, depending on it, `column`, `columns`, `folder`, `path`, `id`, `hours`,
+            `variable`, `value`.
+        tasks: by name: `labels`, columns of 0/1, true/false, yes/no, y/n or nothing; the task's own name if empty.
+        cohort_max_hours: longest time series kept; None for all.
+        window_hours: hours of time series that the view `pretrain` sees; None for all.
+
+    Returns:
+        A view for each task, of the samples with at least one of its labels, and `pretrain` with every sample.
+
+    Raises:
+        ConfigError: if the configuration lacks a key.
+        DataError: if a file, column or folder is missing, ids repeat, or a label is not binary.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    notes: list[str] = []
+    files, one_row = _open(source, modalities)
+    labels = {name: list(task.get("labels") or [name]) for name, task in tasks.items()}
+    stays = _stays(source, one_row, _samples(files, one_row), labels)
+    readers = _readers(source, modalities, files, stays["stay_id"], labels, counts, notes)
+
+    windows = {name: _window(task.get("window_hours"), cohort_max_hours) for name, task in tasks.items()}
+    windows["pretrain"] = _window(window_hours, cohort_max_hours)
+    every = list(dict.fromkeys(label for each in labels.values() for label in each))
+    fixed = ["split"] if source.split else []
+    views = {}
+    flow: list[tuple[str, str, int, int]] = []
+    for name, hours in windows.items():
+        columns = labels.get(name, every)
+        kept = pl.repeat(True, len(stays), dtype=pl.Boolean, eager=True)
+        flow.append((name, "samples", len(stays), stays["subject_id"].n_unique()))
+        if name in tasks:
+            kept = stays.select(pl.any_horizontal(pl.col(columns).is_not_null())).to_series()
+            if not kept.any():
+                raise DataError(f"tasks.{name}: no sample has a label in {', '.join(map(repr, columns))}")
+            flow.append((name, "with a label", int(kept.sum()), stays.filter(kept)["subject_id"].n_unique()))
+        chosen = stays.filter(kept).select("stay_id", "subject_id", *fixed, *source.groups, *columns)
+        rows = {modality: subset(read(hours), kept) for modality, read in readers.items()}
+        views[name] = View(name, chosen, columns, list(source.groups), rows)
+    return Extraction(
+        views=views,
+        flow=pl.DataFrame(
+            flow,
+            schema={"task": pl.String, "step": pl.String, "stays": pl.Int64, "subjects": pl.Int64},
+            orient="row",
+        ),
+        quarantine=pl.DataFrame(
+            [(*key, count) for key, count in sorted(counts.items()) if count],
+            schema={"modality": pl.String, "reason": pl.String, "count": pl.Int64},
+            orient="row",
+        ),
+        notes=notes,
+    )
+
+
+def _window(task: float | None, longest: int | None) -> float | None:
+    """The shorter of the task's window and the cohort's longest series."""
+    known = [float(hours) for hours in (task, longest) if hours is not None]
+    return min(known) if known else None
+
+
+def _open(source: TableSource, modalities: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, File], list[File]]:
+    """The file of each modality, and the files with one row per sample, the source's own first."""
+    shared = File(source.path, "source.path", source.id) if source.path is not None else None
+    files: dict[str, File] = {}
+    one_row = [shared] if shared is not None else []
+    for name, entry in modalities.items():
+        if entry.get("path") is None:
+            if entry.get("kind") in LONG or shared is None:
+                raise ConfigError(f"modalities.{name}.path is missing: its data are not in the file of samples")
+            files[name] = shared
+            continue
+        column = entry.get("id") or source.id
+        if column is None:
+            raise ConfigError(f"modalities.{name}.path needs `id` or source.id, the column of the sample id")
+        long = entry.get("kind") in LONG
+        files[name] = File(Path(entry["path"]), f"modalities.{name}.path", column, unique=not long)
+        one_row += [] if long else [files[name]]
+    return files, one_row
+
+
+def _samples(files: Mapping[str, File], one_row: list[File]) -> pl.Series:
+    """Ids of all samples: those of the source's file, or of all files together where it has none; sorted."""
+    ids = [one_row[0].ids] if one_row and one_row[0].key == "source.path" else [file.ids for file in files.values()]
+    common = pl.Int64 if all(each.dtype == pl.Int64 for each in ids) else pl.String
+    return pl.concat([each.drop_nulls().cast(common) for each in ids]).unique().sort().alias("stay_id")
+
+
+def _stays(source: TableSource, files: list[File], samples: pl.Series, labels: Mapping[str, list[str]]) -> pl.DataFrame:
+    """stay_id, subject_id, split, groups and labels of every sample; each column from the first file that has it."""
+
+    def find(column: str, role: str) -> tuple[File, pl.Series]:
+        file = next((file for file in files if column in file.frame.columns), None)
+        if file is None and not files:
+            raise DataError(f"no file with one row per sample holds column {column!r} ({role})")
+        file = file or files[0]
+        return file, file.column(column, role)
+
+    columns = [samples]
+    if source.subject is None:
+        columns.append(samples.alias("subject_id"))
+    else:
+        file, cells = find(source.subject, "source.subject")
+        if cells.null_count():
+            raise DataError(f"{file.path}, row {first(cells.is_null())}: no subject in column {source.subject!r}")
+        cells = cells.cast(pl.Int64 if cells.dtype.is_integer() else pl.String)
+        subjects = file.align(cells, samples).alias("subject_id")
+        if subjects.null_count():
+            raise DataError(
+                f"{file.path} names the subject of {len(samples) - subjects.null_count()} of {len(samples)} samples"
+            )
+        columns.append(subjects)
+    if source.split is not None:
+        file, cells = find(source.split, "source.split")
+        columns.append(file.align(splits(cells, file.path), samples).alias("split"))
+    for name in source.groups:
+        file, cells = find(name, "source.groups")
+        words = file.align(cells.cast(pl.String).str.strip_chars(), samples).fill_null("unknown")
+        columns.append(words.set(words == "", "unknown").alias(name))
+    for task, names in labels.items():
+        for name in names:
+            file, cells = find(name, f"tasks.{task}.labels")
+            if name in (*RESERVED, *source.groups):
+                raise ConfigError(f"tasks.{task}.labels: {name!r} is already an id, split or group column; rename it")
+            if name not in [column.name for column in columns]:
+                columns.append(file.align(binary(cells, file.path), samples).alias(name))
+    return pl.DataFrame(columns)
+
+
+def _readers(
+    source: TableSource,
+    modalities: Mapping[str, Mapping[str, Any]],
+    files: Mapping[str, File],
+    samples: pl.Series,
+    labels: Mapping[str, list[str]],
+    counts: Counter[tuple[str, str]],
+    notes: list[str],
+) -> dict[str, Read]:
+    """What gives each modality's rows; a modality's columns are not another's features unless both name them."""
+    parts = [source.id, source.subject, source.split, *source.groups, *(x for each in labels.values() for x in each)]
+    parts += [entry.get(key) for entry in modalities.values() for key in ("id", "column")]
+    readers: dict[str, Read] = {}
+    for name, entry in modalities.items():
+        file = files[name]
+        known = file.ids.cast(samples.dtype, strict=False).is_in(samples.implode()).fill_null(False)
+        if not known.any():
+            raise DataError(f"{file.path}: none of its sample ids is among the samples")
+        counts[name, "row of an unknown sample"] += len(known) - int(known.sum())
+        others = (x for other, e in modalities.items() if other != name for x in e.get("columns") or ())
+        taken = {column for column in (*parts, *others) if column is not None}
+        request = Request(name, entry, file, samples, taken, source.max_bad_rows, counts, notes)
+        readers[name] = cache(read_modality(request))
+    return readers

@@ -1,0 +1,134 @@
+"""Files of the user's own data: read, checked, and lined up by sample id. Messages name row numbers, never values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from picme.errors import DataError, near
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# How empty cells are written by spreadsheets, pandas and R.
+EMPTY = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
+BINARY = {"0": 0, "0.0": 0, "false": 0, "no": 0, "n": 0, "1": 1, "1.0": 1, "true": 1, "yes": 1, "y": 1}
+SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+
+def read(path: Path, key: str) -> pl.DataFrame:
+    """A Parquet or CSV file (`.parquet`, `.csv`, `.tsv`, the text also gzipped), types told from all rows.
+
+    Raises:
+        DataError: if it is missing, of another format, unreadable or empty; `key` says where it was named.
+    """
+    if not path.is_file():
+        raise DataError(f"{key}: there is no file {path}")
+    ending = next((e for e in (*SEPARATORS, ".parquet") if path.name.lower().endswith(e)), None)
+    if ending is None:
+        raise DataError(f"{key}: {path} is neither Parquet nor CSV; expected .parquet, {', '.join(SEPARATORS)}")
+    try:
+        if ending == ".parquet":
+            frame = pl.read_parquet(path)
+        else:
+            frame = pl.read_csv(
+                path, separator=SEPARATORS[ending], infer_schema_length=None, null_values=EMPTY, glob=False
+            )
+    except pl.exceptions.NoDataError as error:
+        raise DataError(f"{key}: {path} has no rows") from error
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        # The library's own message may quote cells, which may be a patient's.
+        what = "Parquet" if ending == ".parquet" else "CSV in UTF-8 with one header row"
+        raise DataError(f"{key}: {path} cannot be read as {what} ({type(error).__name__})") from None
+    if frame.is_empty():
+        raise DataError(f"{key}: {path} has no rows")
+    return frame
+
+
+class File:
+    """One file and the sample of each of its rows.
+
+    Args:
+        path: where it is.
+        key: where the configuration names it, for messages.
+        id_column: column of the sample id; None numbers the rows 1, 2, ….
+        unique: one row per sample, or many (a long time series).
+
+    Raises:
+        DataError: if the file is unusable, the id column is missing, or ids are empty or (with `unique`) repeated.
+    """
+
+    def __init__(self, path: Path, key: str, id_column: str | None, unique: bool = True) -> None:
+        self.path = path
+        self.key = key
+        self.frame = read(path, key)
+        if id_column is None:
+            self.ids = pl.Series("id", range(1, len(self.frame) + 1), dtype=pl.Int64)
+            return
+        ids = self.column(id_column, "the sample id").alias("id")
+        self.ids = ids.cast(pl.Int64) if ids.dtype.is_integer() else ids.cast(pl.String).str.strip_chars()
+        if not unique:
+            return
+        if self.ids.null_count():
+            raise DataError(f"{path}, row {first(self.ids.is_null())}: no sample id in column {id_column!r}")
+        repeated = self.ids.is_duplicated()
+        if repeated.any():
+            many, rows = self.ids.filter(repeated).n_unique(), int(repeated.sum())
+            raise DataError(
+                f"{path}: ids in column {id_column!r} repeat ({many} id{'s' * (many > 1)} in {rows} rows); "
+                "expected one row per sample"
+            )
+
+    def column(self, name: str, role: str) -> pl.Series:
+        """One column by name.
+
+        Raises:
+            DataError: if there is none; says what it was wanted for, and a near match.
+        """
+        if name not in self.frame.columns:
+            raise DataError(f"{self.path} has no column {name!r} ({role}){near(name, self.frame.columns)}")
+        return self.frame[name]
+
+    def align(self, values: pl.Series, samples: pl.Series) -> pl.Series:
+        """`values` (row of this file,) in the order of `samples`; null where this file lacks the sample."""
+        here = pl.DataFrame({"id": self.ids.cast(samples.dtype, strict=False), "value": values}).drop_nulls("id")
+        order = pl.DataFrame({"id": samples}).join(here, on="id", how="left", maintain_order="left")
+        return order["value"].alias(values.name)
+
+
+def first(mask: pl.Series) -> int:
+    """Number of the first row that is True; the first row under the header is 1."""
+    return int(mask.arg_max() or 0) + 1
+
+
+def binary(values: pl.Series, path: Path) -> pl.Series:
+    """A label as 0, 1 or null (Int8), from numbers, booleans, or the words yes/no, y/n, true/false in any case.
+
+    Raises:
+        DataError: names column and row number of anything else.
+    """
+    words = values.cast(pl.String).str.strip_chars().str.to_lowercase()
+    words = words.set(words.is_in([word.lower() for word in EMPTY]), None)
+    result = words.replace_strict(BINARY, default=None, return_dtype=pl.Int8)
+    wrong = result.is_null() & words.is_not_null()
+    if wrong.any():
+        raise DataError(
+            f"{path}, row {first(wrong)}: label column {values.name!r} must hold 0/1, true/false, yes/no, y/n "
+            "or nothing"
+        )
+    return result
+
+
+def splits(values: pl.Series, path: Path) -> pl.Series:
+    """`train`, `val` or `test` for every row.
+
+    Raises:
+        DataError: names the row number of anything else.
+    """
+    words = values.cast(pl.String).str.strip_chars().str.to_lowercase()
+    result = words.replace_strict(SPLITS, default=None, return_dtype=pl.String)
+    if result.null_count():
+        raise DataError(f"{path}, row {first(result.is_null())}: column {values.name!r} must hold train, val or test")
+    return result

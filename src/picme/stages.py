@@ -1,0 +1,385 @@
+"""Which jobs each stage consists of, in phases: what is in one phase can run side by side.
+
+Torch-free, so that planning a study is instant; a phase may look at the artifacts of the phases before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from picme.config.encoders import has_locked_trunk
+from picme.config.study import PAPER_COMBINATIONS
+from picme.executor import Job
+from picme.keys import Keys
+from picme.modalities.combinations import Combination, combinations, label, parse
+from picme.store import Store, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from picme.config.study import Config
+
+FROZEN = ("contrastive", "random")
+BASELINES = ("gradient_boosting", "logistic_regression")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fine-tuning to be done."""
+
+    task: str
+    combination: Combination
+    strategy: str
+    seed: int
+
+
+class Run:
+    """A configuration and the folder it runs in."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self.config = config
+        self.folder = folder
+        self.store = Store(folder)
+        self.keys = Keys(config)
+
+    @cached_property
+    def tree(self) -> dict[str, Any]:
+        """The configuration as plain values, for jobs."""
+        return self.config.model_dump(mode="json")
+
+    @property
+    def combinations(self) -> list[Combination]:
+        """All of the study's sizes."""
+        return combinations(list(self.config.modalities), self.config.study.combination_sizes)
+
+    @property
+    def pretrained_combinations(self) -> list[Combination]:
+        """Those of the study's sizes, and those that fine-tuning or t-SNE name beside them."""
+        return list(dict.fromkeys([*self.combinations, *(self.named or ())]))
+
+    @property
+    def locked(self) -> list[str]:
+        """Modalities whose encoder has a part that is run once."""
+        return [name for name, section in self.config.modalities.items() if has_locked_trunk(section.encoder)]
+
+    @property
+    def prepared(self) -> Path:
+        """The prepare artifact."""
+        return self.store.path("prepare", self.keys.prepare)
+
+    @property
+    def features(self) -> dict[str, str]:
+        """Trunk caches by modality."""
+        return {name: str(self.store.path("features", self.keys.features(name)) / "cache") for name in self.locked}
+
+    @property
+    def named(self) -> list[Combination] | None:
+        """The combinations that fine-tuning names; None where alignment decides."""
+        chosen, names = self.config.finetune.combinations, list(self.config.modalities)
+        if chosen == "best":
+            return None
+        if chosen == "all":
+            return self.combinations
+        return [parse(text, names) for text in (PAPER_COMBINATIONS if chosen == "paper" else chosen)]
+
+    def finetuned_combinations(self) -> list[Combination] | None:
+        """Combinations that go on to fine-tuning; None as long as alignment has yet to decide."""
+        if self.named is not None:
+            found = self.named
+        else:
+            from picme.align.choose import best_aligned
+
+            best = best_aligned(self)
+            if best is None:
+                return None
+            found = best
+        return [(name,) for name in self.config.modalities] * self.config.finetune.singles + found
+
+    def cells(self) -> list[Cell] | None:
+        """All fine-tunings; None as long as alignment has yet to decide."""
+        chosen = self.finetuned_combinations()
+        if chosen is None:
+            return None
+        found = []
+        for task in self.config.tasks:
+            for combination in chosen:
+                for strategy in strategies_for(self.config.finetune.strategies, combination):
+                    seeds = 1 if strategy == "logistic_regression" else self.config.study.seeds
+                    found += [Cell(task, combination, strategy, seed) for seed in range(seeds)]
+        return found
+
+    def finetune_key(self, cell: Cell) -> str:
+        """Key of one cell."""
+        return self.keys.finetune(cell.task, cell.combination, cell.strategy, cell.seed)
+
+
+def strategies_for(strategies: tuple[str, ...], combination: Combination) -> list[str]:
+    """The strategies that apply to a combination.
+
+    One modality has nothing to fuse, so it is fine-tuned as `supervised` and `random` (and the baselines). λ exists
+    from three modalities on, so `gated` with two runs as `gated_uniform`.
+    """
+    if len(combination) == 1:
+        return [name for name in strategies if name in ("supervised", "random", *BASELINES)]
+    if len(combination) == 2:
+        strategies = tuple("gated_uniform" if name == "gated" else name for name in strategies)
+    return list(dict.fromkeys(strategies))
+
+
+def prepare(run: Run) -> Iterator[list[Job]]:
+    """Raw tables to a cohort and arrays; the locked part of every encoder over them, once."""
+    keys = run.keys
+    base = {"run": str(run.folder), "config": run.tree}
+    if run.config.source.kind == "synthetic":
+        yield [
+            Job(
+                "hospital",
+                keys.hospital,
+                "synthetic hospital",
+                "picme.prepare:hospital",
+                {**base, "key": keys.hospital},
+            )
+        ]
+    hospital = str(run.store.path("hospital", keys.hospital)) if run.config.source.kind == "synthetic" else None
+    yield [
+        Job(
+            "prepare",
+            keys.prepare,
+            "cohort",
+            "picme.prepare:prepare",
+            {**base, "key": keys.prepare, "hospital": hospital},
+        )
+    ]
+    yield [
+        Job(
+            "features", keys.features(name), f"locked encoder of {name}", "picme.pretrain.features:features",
+            {**base, "modality": name, "key": keys.features(name), "prepared": str(run.prepared)},
+        )
+        for name in run.locked
+    ]  # fmt: skip
+
+
+def pretrain(run: Run) -> Iterator[list[Job]]:
+    """One contrastive pretraining for each combination."""
+    yield [
+        Job(
+            "pretrain",
+            run.keys.pretrain(combination, seed),
+            label(combination) + (f" seed {seed}" if seed else ""),
+            "picme.pretrain.job:pretrain",
+            {
+                "run": str(run.folder), "config": run.tree, "combination": list(combination), "seed": seed,
+                "key": run.keys.pretrain(combination, seed), "prepared": str(run.prepared), "features": run.features,
+            },
+            weight=cost(run.config, combination),
+        )
+        for combination in run.pretrained_combinations
+        for seed in range(run.config.pretrain.seeds)
+    ]  # fmt: skip
+
+
+def align(run: Run) -> Iterator[list[Job]]:
+    """How well each combination's modalities find one another."""
+    yield [
+        Job(
+            "align",
+            run.keys.align(combination),
+            label(combination),
+            "picme.align.job:align",
+            {
+                "run": str(run.folder), "config": run.tree, "combination": list(combination),
+                "key": run.keys.align(combination), "tsne": shows_frames(run, combination),
+                "pretrained": str(run.store.path("pretrain", run.keys.pretrain(combination))),
+                "prepared": str(run.prepared),
+            },
+        )
+        for combination in run.pretrained_combinations
+        if run.store.done("pretrain", run.keys.pretrain(combination))
+    ]  # fmt: skip
+
+
+def finetune(run: Run) -> Iterator[list[Job]]:
+    """Frozen embeddings, the search of hyperparameters, and then every cell with every seed."""
+    cells = run.cells() or []
+    ready = [cell for cell in cells if _pretrained_ready(run, cell)]
+    yield list({job.key: job for cell in ready for job in _embeddings(run, cell)}.values())
+    ready = [cell for cell in ready if all(run.store.done("embed", job.key) for job in _embeddings(run, cell))]
+    if run.config.finetune.search != "off":
+        yield list(
+            {job.key: job for cell in ready if cell.strategy not in BASELINES for job in [_search(run, cell)]}.values()
+        )
+    yield [
+        Job(
+            "finetune",
+            run.finetune_key(cell),
+            f"{cell.task} {label(cell.combination)} {cell.strategy} seed {cell.seed}",
+            "picme.finetune.job:finetune",
+            {
+                **cell_arguments(run, cell),
+                "seed": cell.seed,
+                "key": run.finetune_key(cell),
+                "searched": str(run.store.path("search", _search(run, cell).key))
+                if run.config.finetune.search != "off" and cell.strategy not in BASELINES
+                else None,
+            },
+            weight=0.05 if cell.strategy in FROZEN else cost(run.config, cell.combination),
+        )
+        for cell in ready
+    ]
+
+
+def evaluate(run: Run) -> Iterator[list[Job]]:
+    """What the models looked at, and all tables from predictions alone."""
+    cells = [cell for cell in run.cells() or [] if run.store.done("finetune", run.finetune_key(cell))]
+    groups: dict[tuple[str, Combination, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.task, cell.combination, cell.strategy), []).append(cell)
+    yield [
+        Job(
+            "attribute",
+            attribution_key(run, group),
+            f"{task} {label(combination)} {strategy}",
+            "picme.evaluate.attribute:attribute",
+            {
+                **cell_arguments(run, group[0]),
+                "key": attribution_key(run, group),
+                "cells": [
+                    {
+                        "seed": cell.seed,
+                        "path": str(run.store.path("finetune", run.finetune_key(cell))),
+                        "embedded": [str(run.store.path("embed", job.key)) for job in _embeddings(run, cell)],
+                    }
+                    for cell in group
+                ],
+            },
+            weight=len(combination) * len(group),
+        )
+        for (task, combination, strategy), group in groups.items()
+        if len(combination) > 1 and strategy not in BASELINES
+    ]
+    yield [
+        Job(
+            "evaluate",
+            evaluate_key(run, cells),
+            "scores, intervals, comparisons",
+            "picme.evaluate.job:evaluate",
+            {
+                "run": str(run.folder), "config": run.tree,
+                "key": evaluate_key(run, cells), "prepared": str(run.prepared),
+                "cells": [
+                    {
+                        "task": cell.task, "combination": label(cell.combination), "strategy": cell.strategy,
+                        "seed": cell.seed, "path": str(run.store.path("finetune", run.finetune_key(cell))),
+                    }
+                    for cell in cells
+                ],
+            },
+        )
+    ] if cells else []  # fmt: skip
+
+
+STAGES = {"prepare": prepare, "pretrain": pretrain, "align": align, "finetune": finetune, "evaluate": evaluate}
+
+
+def evaluate_key(run: Run, cells: list[Cell]) -> str:
+    """Key of the tables made from the given cells."""
+    return key_of("evaluate", run.tree["evaluate"], [(*_plain(cell), run.finetune_key(cell)) for cell in cells])
+
+
+def attribution_key(run: Run, group: list[Cell]) -> str:
+    """Key of the attributions of a combination and strategy, over its seeds."""
+    return key_of("attribute", [run.finetune_key(cell) for cell in group])
+
+
+def search_key(run: Run, cell: Cell) -> str:
+    """Key of the search that serves every seed of a cell."""
+    return key_of("search", run.finetune_key(Cell(cell.task, cell.combination, cell.strategy, 0)))
+
+
+def cost(config: Config, combination: Combination) -> float:
+    """Relative cost of training a combination: what is not locked dominates."""
+    return sum(0.1 if has_locked_trunk(config.modalities[name].encoder) else 1.0 for name in combination)
+
+
+def shows_frames(run: Run, combination: Combination) -> bool:
+    """Whether t-SNE frames of a combination are wanted."""
+    wanted = run.config.align.tsne
+    if isinstance(wanted, tuple):
+        return combination in [parse(text, list(run.config.modalities)) for text in wanted]
+    return wanted == "all" or (wanted == "largest" and len(combination) == max(map(len, run.pretrained_combinations)))
+
+
+def _plain(cell: Cell) -> tuple[str, str, str, int]:
+    return cell.task, label(cell.combination), cell.strategy, cell.seed
+
+
+def _pretrained_ready(run: Run, cell: Cell) -> bool:
+    """A cell whose pretraining failed is left out."""
+    needs = run.keys.reads_pretraining(cell.strategy, cell.combination)
+    return not needs or run.store.done("pretrain", run.keys.pretrain(cell.combination))
+
+
+def _embeddings(run: Run, cell: Cell) -> list[Job]:
+    """The embeddings that a frozen strategy reads."""
+    keys = run.keys
+    base: dict[str, Any] = {
+        "run": str(run.folder), "config": run.tree, "task": cell.task,
+        "prepared": str(run.prepared), "features": run.features,
+    }  # fmt: skip
+    if cell.strategy == "contrastive":
+        key = keys.embed(cell.task, cell.combination)
+        pretrained = str(run.store.path("pretrain", keys.pretrain(cell.combination)))
+        arguments = {**base, "combination": list(cell.combination), "key": key, "pretrained": pretrained}
+        name = f"{cell.task} {label(cell.combination)}"
+        return [
+            Job(
+                "embed",
+                key,
+                name,
+                "picme.finetune.embed:embed_pretrained",
+                arguments,
+                cost(run.config, cell.combination),
+            )
+        ]
+    if cell.strategy != "random":
+        return []
+    jobs = []
+    for name in cell.combination:
+        key = keys.embed_random(cell.task, name, cell.seed)
+        arguments = {**base, "modality": name, "key": key, "seed": cell.seed}
+        jobs.append(Job("embed", key, f"{cell.task} {name} untrained", "picme.finetune.embed:embed_random", arguments))
+    return jobs
+
+
+def cell_arguments(run: Run, cell: Cell) -> dict[str, Any]:
+    """What a job about one cell has to know."""
+    reads = run.keys.reads_pretraining(cell.strategy, cell.combination)
+    return {
+        "run": str(run.folder),
+        "config": run.tree,
+        "task": cell.task,
+        "combination": list(cell.combination),
+        "strategy": cell.strategy,
+        "prepared": str(run.prepared),
+        "features": run.features,
+        "pretrained": str(run.store.path("pretrain", run.keys.pretrain(cell.combination))) if reads else None,
+        "embedded": [str(run.store.path("embed", job.key)) for job in _embeddings(run, cell)],
+    }
+
+
+def _search(run: Run, cell: Cell) -> Job:
+    """The search is done with seed 0 and serves every seed."""
+    first = Cell(cell.task, cell.combination, cell.strategy, 0)
+    key = search_key(run, cell)
+    name = f"{cell.task} {label(cell.combination)} {cell.strategy}"
+    return Job(
+        "search",
+        key,
+        name,
+        "picme.finetune.search:search",
+        {**cell_arguments(run, first), "key": key},
+        cost(run.config, cell.combination),
+    )

@@ -1,0 +1,175 @@
+"""The Python side of a study: run it, open it, look at its tables and arrays."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from picme.config.loading import load as load_config
+from picme.config.loading import validate
+from picme.errors import ConfigError, DataError, near
+from picme.modalities.combinations import label, parse
+from picme.stages import Run
+from picme.tasks import build as build_task
+
+if TYPE_CHECKING:
+    from picme.config.study import Config
+
+
+@dataclass(frozen=True)
+class Series:
+    """A time-series modality of a task's stays, before normalisation.
+
+    Attributes:
+        stay_id: (stay,).
+        values: (sum of lengths, column) float32, hour by hour, stays one after the other.
+        lengths: (stay,) hours.
+        columns: names of the columns.
+    """
+
+    stay_id: np.ndarray
+    values: np.ndarray
+    lengths: np.ndarray
+    columns: list[str]
+
+
+class Study:
+    """A run folder, with whatever stages are finished in it."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.folder = folder
+        self.config = config
+        self._run = Run(config, folder)
+
+    def __repr__(self) -> str:
+        return f"Study({str(self.folder)!r}, tables={self.tables})"
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the result tables that are there."""
+        return sorted(file.stem for file in (self.folder / "results").glob("*.parquet"))
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A result table.
+
+        Raises:
+            DataError: if it is not there.
+        """
+        file = self.folder / "results" / f"{name}.parquet"
+        if not file.is_file():
+            raise DataError(f"{self.folder} has no table {name!r}{near(name, self.tables)}")
+        return pl.read_parquet(file)
+
+    def cohort(self, task: str) -> pl.DataFrame:
+        """The stays of a task: stay_id, subject_id, split, subgroup columns, label columns."""
+        view = self._view(task)
+        frame = pl.read_parquet(view / "cohort.parquet")
+        manifest = self._run.store.manifest("prepare", self._run.keys.prepare)
+        columns = ["stay_id", "subject_id", "split", *manifest["groups"][task], *manifest["labels"][task]]
+        return frame.filter(pl.col("split").is_not_null()).select(columns)
+
+    def tensors(self, modality: str, task: str) -> Series:
+        """A time-series modality of a task's stays.
+
+        Raises:
+            DataError: if the modality is unknown or no time series.
+        """
+        if modality not in self.config.modalities:
+            raise DataError(f"unknown modality {modality!r}{near(modality, self.config.modalities)}")
+        view = self._view(task)
+        folder = view / modality
+        if not (folder / "offsets.npy").is_file():
+            raise DataError(f"modality {modality!r} is not a time series, so it has no tensors by the hour")
+        frame = pl.read_parquet(view / "cohort.parquet", columns=["stay_id", "split"])
+        inside = frame.get_column("split").is_not_null().to_numpy()
+        lengths = np.diff(np.load(folder / "offsets.npy"))
+        values = np.load(folder / "values.npy", mmap_mode="r")
+        if not inside.all():
+            values = values[np.repeat(inside, lengths)]
+        columns = json.loads((folder / "columns.json").read_text(encoding="utf-8"))["columns"]
+        return Series(frame.get_column("stay_id").to_numpy()[inside], values, lengths[inside], columns)
+
+    def embeddings(self, combination: str, split: str = "test") -> dict[str, np.ndarray]:
+        """Pretrained embeddings of held-out stays.
+
+        Args:
+            combination: such as `discharge+image`.
+            split: `val` or `test`.
+
+        Returns:
+            {modality: (stay, dim) float32}, zero where absent, and `stay_id` (stay,) in the same order.
+
+        Raises:
+            DataError: if the combination is not pretrained, or the split is not held out.
+        """
+        chosen = parse(combination, list(self.config.modalities))
+        key = self._run.keys.pretrain(chosen)
+        if not self._run.store.done("pretrain", key):
+            raise DataError(f"{label(chosen)} is not pretrained in {self.folder}")
+        if split not in ("val", "test"):
+            raise DataError(f"embeddings are kept of the splits val and test, not {split!r}")
+        folder = self._run.store.path("pretrain", key)
+        rows = np.load(folder / "rows.npy")
+        values = np.load(folder / "embeddings.npy", mmap_mode="r")
+        frame = pl.read_parquet(
+            self._run.prepared / "views" / "pretrain" / "cohort.parquet", columns=["stay_id", "split"]
+        )
+        inside = frame.get_column("split").to_numpy()[rows] == split
+        found = {name: np.asarray(values[index][inside]) for index, name in enumerate(chosen)}
+        return found | {"stay_id": frame.get_column("stay_id").to_numpy()[rows[inside]]}
+
+    @property
+    def report(self) -> Path:
+        """Where the report is."""
+        return self.folder / "report.html"
+
+    def _view(self, task: str) -> Path:
+        if task not in self.config.tasks:
+            raise DataError(f"unknown task {task!r}{near(task, self.config.tasks)}")
+        if not self._run.store.done("prepare", self._run.keys.prepare):
+            raise DataError(f"the cohort of {self.folder} is not prepared")
+        build_task(task, self.config.tasks[task])
+        return self._run.prepared / "views" / task
+
+
+def run(
+    config: str | Path | dict[str, Any],
+    out: str | Path,
+    set: dict[str, Any] | None = None,
+    until: str = "report",
+    quiet: bool = True,
+) -> Study:
+    """Runs a study, reusing what is finished.
+
+    Args:
+        config: name of a preset, path of a YAML file, or the configuration itself.
+        out: run folder.
+        set: overrides, `{"source.stays": 400}`.
+        until: last stage.
+        quiet: no progress on stderr.
+
+    Raises:
+        PicmeError: if the configuration, the data or a job is at fault.
+    """
+    from picme.pipeline import run as run_pipeline
+
+    loaded = load_config(config, set) if not isinstance(config, dict) else validate(config)
+    study = run_pipeline(loaded, Path(out), until, quiet)
+    return Study(study.folder, loaded)
+
+
+def load(folder: str | Path) -> Study:
+    """Opens a run folder with whatever stages are there.
+
+    Raises:
+        ConfigError: if it is not a run folder.
+    """
+    path = Path(folder).expanduser().resolve()
+    if not (path / "config.yaml").is_file():
+        raise ConfigError(f"{path} is not a run folder: it has no config.yaml")
+    return Study(path, load_config(path / "config.yaml"))

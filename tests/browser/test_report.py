@@ -1,0 +1,286 @@
+"""The report in a browser: quiet, offline, accessible, and its controls do what they say.
+
+`$PICME_REPORT` names another report to run these tests on, such as that of a finished run; `$PICME_SCREENSHOTS` a
+folder for pictures of it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from picme.report.build import build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe_module = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+)
+
+CHROMIUM = os.environ.get("PICME_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+pytestmark = pytest.mark.skipif(
+    not Path(CHROMIUM).exists(), reason="no chromium found: install Debian's chromium or set PICME_CHROMIUM"
+)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    given = os.environ.get("PICME_REPORT")
+    if given:
+        return Path(given).resolve()
+    where = Path(__file__).parents[1] / "unit" / "report" / "fabricate.py"
+    spec = importlib.util.spec_from_file_location("fabricated_study", where)
+    assert spec is not None
+    assert spec.loader is not None
+    fabricate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fabricate)
+    folder = tmp_path_factory.mktemp("run")
+    return build(folder, fabricate.fabricate(), fabricate.config(), fabricate.run_info(), folder / "report.html")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield made
+        made.close()
+
+
+class Opened:
+    """A page with what it said and asked for."""
+
+    def __init__(self, browser: Any, report: Path, viewport: dict[str, int], scheme: str) -> None:
+        self.page = browser.new_page(viewport=viewport, color_scheme=scheme)
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(report.as_uri())
+        self.page.wait_for_load_state("load")
+
+    def scroll_through(self) -> None:
+        """Brings every figure into view, so that all are drawn."""
+        for plate in self.page.locator("[data-plate]").all():
+            plate.scroll_into_view_if_needed()
+            plate.locator(".main-svg").first.wait_for(state="attached", timeout=20_000)
+        self.page.evaluate("scrollTo(0, 0)")
+
+
+@pytest.fixture(scope="module", params=["desktop light", "desktop dark", "phone light"])
+def opened(request: pytest.FixtureRequest, browser: Any, report: Path) -> Iterator[Opened]:
+    size, scheme = request.param.split()
+    made = Opened(browser, report, DESKTOP if size == "desktop" else PHONE, scheme)
+    made.scroll_through()
+    folder = os.environ.get("PICME_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        made.page.screenshot(path=f"{folder}/{size}-{scheme}.png", full_page=True)
+    yield made
+    made.page.close()
+
+
+@pytest.fixture
+def desktop(browser: Any, report: Path) -> Iterator[Any]:
+    made = Opened(browser, report, DESKTOP, "light")
+    yield made.page
+    assert made.said == []
+    made.page.close()
+
+
+def test_it_says_nothing_on_the_console_and_asks_for_nothing(opened: Opened) -> None:
+    assert opened.said == []
+    assert [url for url in opened.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert len(opened.asked) == 1
+
+
+def test_axe_finds_nothing_serious(opened: Opened) -> None:
+    for details in opened.page.locator("details").all():
+        details.evaluate("element => { element.open = true; }")
+    found = axe_module.Axe().run(opened.page).response["violations"]
+    for details in opened.page.locator("details").all():
+        details.evaluate("element => { element.open = false; }")
+    serious = [
+        f"{item['id']}: {item['help']} ({item['nodes'][0]['html'][:200]})"
+        for item in found
+        if item["impact"] in ("serious", "critical", "moderate")
+    ]
+    assert serious == []
+
+
+def test_the_page_is_no_wider_than_the_screen(opened: Opened) -> None:
+    width = opened.page.evaluate("document.documentElement.scrollWidth")
+    assert width <= opened.page.viewport_size["width"]
+
+
+def test_every_figure_is_drawn_within_its_column(opened: Opened) -> None:
+    plates = opened.page.locator("[data-plate]")
+    assert plates.count() > 0
+    for plate in plates.all():
+        box = plate.bounding_box()
+        drawn = plate.locator(".main-svg").first.bounding_box()
+        assert box is not None
+        assert drawn is not None
+        assert drawn["width"] <= box["width"] + 1
+        assert drawn["height"] > 100
+
+
+def test_a_table_sorts_both_ways_and_by_keyboard(desktop: Any) -> None:
+    table = desktop.locator("[data-table=table-1]")
+    column = next(
+        index for index, text in enumerate(table.locator("th").all_inner_texts()) if text.startswith("AUROC, mean")
+    )
+    button = table.locator("th").nth(column).locator("button")
+
+    def shown() -> list[float]:
+        cells = table.locator(f"tbody tr:not([hidden]) td:nth-child({column + 1})")
+        return [float(value) for value in cells.evaluate_all("cells => cells.map(c => c.dataset.value)") if value]
+
+    before = shown()
+    button.click()
+    assert shown() == sorted(before, reverse=True)
+    assert table.locator("th").nth(column).get_attribute("aria-sort") == "descending"
+    button.focus()
+    desktop.keyboard.press("Enter")
+    assert shown() == sorted(before)
+    assert table.locator("th").nth(column).get_attribute("aria-sort") == "ascending"
+    assert len(before) > 1
+
+
+def test_a_table_filters_by_lists_and_words(desktop: Any) -> None:
+    table = desktop.locator("[data-table=table-1]")
+    rows = table.locator("tbody tr:not([hidden])")
+    total = table.locator("tbody tr").count()
+    heads = [text.strip().lower() for text in table.locator("th").all_text_contents()]
+    place = heads.index("strategy")
+    table.locator(f"select[data-filter='{place}']").select_option(index=1)
+    wanted = table.locator(f"select[data-filter='{place}']").input_value()
+    kept = rows.locator(f"td:nth-child({place + 1})").all_text_contents()
+    assert kept
+    assert {text.strip() for text in kept} == {wanted}
+    assert len(kept) < total
+    assert table.locator(".shown").inner_text() == f"{len(kept)} of {total} rows"
+    table.locator("[data-words]").fill("no such words at all")
+    assert rows.count() == 0
+    assert table.locator(".shown").inner_text() == f"0 of {total} rows"
+
+
+def test_the_slider_and_the_play_button_move_the_embeddings(desktop: Any) -> None:
+    plate = desktop.locator("[data-plate=tsne]")
+    if plate.count() == 0:
+        pytest.skip("the study kept no t-SNE frames")
+    plate.scroll_into_view_if_needed()
+    plate.locator(".main-svg").first.wait_for(state="attached")
+    slider, said = plate.locator("input[type=range]"), plate.locator("output")
+    first_point = "plot => [plot.data[0].x[0], plot.data[0].y[0]]"
+    last = plate.locator(".plot").evaluate(first_point)
+    slider.focus()
+    desktop.keyboard.press("Home")
+    desktop.wait_for_timeout(800)
+    start = plate.locator(".plot").evaluate(first_point)
+    epoch = said.inner_text()
+    assert start != last
+    plate.locator(".play").click()
+    assert plate.locator(".play").inner_text() == "Pause"
+    desktop.wait_for_timeout(1600)
+    assert said.inner_text() != epoch
+    plate.locator(".play").click()
+    assert plate.locator(".play").inner_text() == "Play"
+    assert plate.locator(".plot").evaluate(first_point) != start
+
+
+def test_choosing_another_view_changes_figure_reading_and_lists(desktop: Any) -> None:
+    plate = desktop.locator("[data-plate=alignment]")
+    plate.scroll_into_view_if_needed()
+    plate.locator(".main-svg").first.wait_for(state="attached")
+    bars = "plot => plot.data.find(trace => trace.type === 'bar').x"
+    before, said = plate.locator(".plot").evaluate(bars), plate.locator(".reading").inner_text()
+    lists = plate.locator("select[data-choice='0']")
+    lists.select_option(index=lists.locator("option").count() - 1)
+    assert plate.locator(".plot").evaluate(bars) != before
+    assert plate.locator(".reading").inner_text() != said
+
+
+def test_a_series_can_be_hidden_from_the_keyboard(desktop: Any) -> None:
+    plate = desktop.locator("[data-plate=seeds]")
+    plate.scroll_into_view_if_needed()
+    plate.locator(".main-svg").first.wait_for(state="attached")
+    drawn = "plot => plot.data.filter(trace => trace.visible === 'legendonly').length"
+    assert plate.locator(".plot").evaluate(drawn) == 0
+    entry = plate.locator(".legend button").first
+    entry.focus()
+    desktop.keyboard.press("Space")
+    assert entry.get_attribute("aria-pressed") == "false"
+    assert plate.locator(".plot").evaluate(drawn) == 1
+
+
+@pytest.mark.parametrize(("kind", "starts"), [("csv", b""), ("svg", b"<svg"), ("png", b"\x89PNG")])
+def test_a_figure_can_be_saved(desktop: Any, kind: str, starts: bytes, tmp_path: Path) -> None:
+    plate = desktop.locator("[data-plate=alignment]")
+    plate.scroll_into_view_if_needed()
+    plate.locator(".main-svg").first.wait_for(state="attached")
+    with desktop.expect_download() as download:
+        plate.locator(f"[data-save={kind}]").click()
+    download.value.save_as(tmp_path / "saved")
+    content = (tmp_path / "saved").read_bytes()
+    assert content.startswith(starts)
+    assert len(content) > 500
+    assert download.value.suggested_filename.endswith(f".{kind}")
+    if kind == "csv":
+        assert content.splitlines()[0].startswith(b"combination,n_modalities,metric")
+
+
+def test_a_table_can_be_saved_as_latex(desktop: Any, tmp_path: Path) -> None:
+    with desktop.expect_download() as download:
+        desktop.locator("[data-table=table-1] [data-save=tex]").click()
+    download.value.save_as(tmp_path / "saved")
+    content = (tmp_path / "saved").read_text(encoding="utf-8")
+    assert r"\toprule" in content
+    assert content.count(r"\begin{tabular}") == 1
+
+
+def test_the_data_of_a_figure_can_be_read_as_a_table(desktop: Any) -> None:
+    plate = desktop.locator("[data-plate=alignment]")
+    plate.locator("details.data summary").click()
+    table = plate.locator("details.data table")
+    table.wait_for(state="visible")
+    assert table.locator("th").first.inner_text() == "combination"
+    assert table.locator("tbody tr").count() > 1
+
+
+def test_the_page_turns_dark_and_the_figures_with_it(desktop: Any) -> None:
+    plot = desktop.locator("[data-plate=alignment]")
+    plot.scroll_into_view_if_needed()
+    plot.locator(".main-svg").first.wait_for(state="attached")
+    colour = "plot => plot._fullLayout.font.color"
+    light = plot.locator(".plot").evaluate(colour)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    paper = desktop.evaluate(ground)
+    desktop.locator("button.theme").click()
+    assert desktop.evaluate(ground) != paper
+    assert plot.locator(".plot").evaluate(colour) != light
+    assert desktop.locator("button.theme").get_attribute("aria-pressed") == "true"
+
+
+def test_it_prints_with_all_figures(desktop: Any, tmp_path: Path) -> None:
+    desktop.pdf(path=tmp_path / "report.pdf", format="A4")
+    assert (tmp_path / "report.pdf").stat().st_size > 50_000
+    drawn = desktop.evaluate("[...document.querySelectorAll('.plot')].filter(p => p.querySelector('.main-svg')).length")
+    assert drawn == desktop.locator(".plot").count()
+
+
+def test_contents_lead_to_every_chapter(desktop: Any) -> None:
+    links = desktop.locator(".toc a").evaluate_all("links => links.map(a => a.getAttribute('href'))")
+    assert len(links) > 3
+    for link in links:
+        assert desktop.locator(link).count() == 1

@@ -1,0 +1,183 @@
+"""Images: which film stands for a stay, and decoding."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from release_files import film, hours, stays, write_films
+
+from picme.cohort.decode import decode_images
+from picme.cohort.images import image_rows
+from picme.config.notes import ImagesConfig
+from picme.errors import DataError
+
+CONFIG = ImagesConfig()
+
+
+def stems(result) -> list[str | None]:
+    return [None if path is None else path.stem for path in result.rows.paths]
+
+
+def test_the_last_film_of_the_view_before_the_cut_off(tmp_path):
+    rows = [
+        film(-1, dicom_id="before_admission"),
+        film(5, dicom_id="early"),
+        film(20, dicom_id="last"),
+        film(30, view="PA", dicom_id="other_view"),
+        film(51, dicom_id="late"),
+        film(5, subject=2, dicom_id="of_two", view=" ap "),
+    ]
+    write_films(tmp_path, rows)
+    result = image_rows(tmp_path, stays(3), CONFIG)
+    assert stems(result) == ["last", "of_two", None]
+    assert result.latest.to_list() == [hours(20), hours(5), None]
+    assert result.audit.row(0, named=True)["count"] == 0 and not result.audit["violation"].any()
+    assert stems(image_rows(tmp_path, stays(1), ImagesConfig(views=("AP", "PA")))) == ["other_view"]
+    assert stems(image_rows(tmp_path, stays(1), ImagesConfig(which="first"))) == ["early"]
+    assert stems(image_rows(tmp_path, stays(3).reverse(), CONFIG)) == [None, "of_two", "last"]
+
+
+def test_a_missing_file_is_counted_and_the_next_film_is_used(tmp_path):
+    write_films(tmp_path, [film(5, dicom_id="there"), film(20, dicom_id="gone")])
+    next(tmp_path.rglob("gone.jpg")).unlink()
+    result = image_rows(tmp_path, stays(1), CONFIG)
+    assert stems(result) == ["there"]
+    assert dict(result.quarantine.iter_rows()) == {"image file is missing": 1}
+
+
+def test_a_film_whose_date_cannot_be_read_is_counted(tmp_path):
+    write_films(tmp_path, [film(5), film(6, StudyDate="2150/03/01")])
+    result = image_rows(tmp_path, stays(1), CONFIG)
+    assert dict(result.quarantine.iter_rows()) == {"StudyDate or StudyTime cannot be parsed": 1}
+
+
+films = st.lists(st.tuples(st.integers(-100, 1000), st.sampled_from([1, 2]), st.sampled_from(["AP", "PA"])), max_size=8)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(films=films, order=st.randoms(use_true_random=False))
+def test_never_after_the_cut_off_and_later_films_and_order_change_nothing(tmp_path_factory, films, order):
+    folder = tmp_path_factory.mktemp("cxr")
+    rows = [
+        film(tenth / 10, subject, view, dicom_id=f"{number}", study_id=50_000_000 + number)
+        for number, (tenth, subject, view) in enumerate(films)
+    ]
+    cohort = stays(2)
+    write_films(folder, rows)
+    result = image_rows(folder, cohort, CONFIG)
+    for index, stem in enumerate(stems(result)):
+        fits = [
+            (tenth, -number)
+            for number, (tenth, subject, view) in enumerate(films)
+            if subject == index + 1 and view == "AP" and 0 <= tenth <= 500
+        ]
+        assert stem == (str(-max(fits)[1]) if fits else None)
+    assert ((result.latest - cohort["cutoff"]).drop_nulls() <= timedelta(0)).all()
+    future = [film(hour, subject, dicom_id=f"future{hour}{subject}") for hour in (50.1, 99) for subject in (1, 2)]
+    shuffled = rows + future
+    order.shuffle(shuffled)
+    write_films(folder, shuffled)
+    again = image_rows(folder, cohort, CONFIG)
+    assert stems(again) == stems(result) and again.latest.equals(result.latest)
+
+
+# --- decoding ---------------------------------------------------------------------------------------------------
+
+
+def pattern(width: int, height: int) -> np.ndarray:
+    """A smooth grey image that is different everywhere."""
+    y, x = np.mgrid[0:height, 0:width]
+    return (127 + 60 * np.sin(9 * x / width) + 50 * np.cos(7 * y / height + x / width)).astype(np.uint8)
+
+
+def plain(path, size: int) -> np.ndarray:
+    """Decode every pixel, resize the shorter side, cut out the centre."""
+    grey = Image.open(path).convert("L")
+    scale = size / min(grey.size)
+    resized = grey.resize((round(grey.width * scale), round(grey.height * scale)), Image.Resampling.LANCZOS)
+    left, top = (resized.width - size) // 2, (resized.height - size) // 2
+    return np.asarray(resized.crop((left, top, left + size, top + size)))
+
+
+@pytest.mark.parametrize("shape", [(1001, 1203), (1203, 1001), (640, 480), (100, 90), (64, 64), (40, 200)])
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+def test_scaled_decoding_equals_decoding_in_full(tmp_path, shape, ending):
+    path = tmp_path / f"x{ending}"
+    Image.fromarray(pattern(*shape)).save(path, **({"quality": 95} if ending == ".jpg" else {}))
+    result = decode_images([path], tmp_path / "out.npy", 64)
+    square = np.load(result.images, mmap_mode="r")
+    assert square.shape == (1, 64, 64) and square.dtype == np.uint8
+    difference = np.abs(square[0].astype(int) - plain(path, 64))
+    assert difference.mean() < 0.75 and difference.max() <= 4
+
+
+def test_the_centre_is_cut_out_and_the_aspect_kept(tmp_path):
+    wide = np.zeros((100, 300), np.uint8)
+    wide[:, 100:200] = 255  # the central third fills the square
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    square = np.load(decode_images([tmp_path / "wide.png"], tmp_path / "o.npy", 50).images)[0]
+    assert square[:, 3:-3].min() > 250
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "1", "P", "RGBA", "I;16", "I", "F"])
+def test_every_kind_of_pixel_becomes_grey(tmp_path, mode):
+    grey = pattern(90, 90)
+    if mode == "I;16":
+        image = Image.fromarray(grey.astype(np.uint16) * 257)
+    elif mode in ("I", "F"):
+        image = Image.fromarray(grey.astype(np.int32 if mode == "I" else np.float32) * 100)
+    else:
+        image = Image.fromarray(grey).convert(mode)
+    path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.tif")
+    image.save(path)
+    square = np.load(decode_images([path], tmp_path / "o.npy", 90).images)[0].astype(float)
+    assert np.corrcoef(square.ravel(), grey.ravel().astype(float))[0, 1] > (0.3 if mode == "1" else 0.99)
+    if mode in ("L", "RGB", "RGBA", "I;16"):
+        assert np.abs(square - grey).max() <= 1
+
+
+def test_damaged_files_are_counted_with_a_reason_and_leave_zeros(tmp_path):
+    good = tmp_path / "good.jpg"
+    Image.fromarray(pattern(120, 120)).save(good)
+    (tmp_path / "text.jpg").write_text("this is a text file")
+    (tmp_path / "cut.jpg").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    names = ["good", "text", "cut", "empty", "absent"]
+    paths = [tmp_path / f"{name}.jpg" for name in names]
+    result = decode_images([None, *paths], tmp_path / "o.npy", 32, workers=2)
+    assert result.damaged == {2: "not an image", 3: "truncated", 4: "not an image", 5: "file is missing"}
+    assert result.counts() == {"file is missing": 1, "not an image": 2, "truncated": 1}
+    assert result.decoded.tolist() == [False, True, False, False, False, False]
+    array = np.load(result.images)
+    assert array[1].any() and not array[[0, 2, 3, 4, 5]].any()
+
+
+def test_too_many_damaged_files_are_an_error_without_names(tmp_path):
+    Image.fromarray(pattern(50, 50)).save(tmp_path / "10000001.jpg")
+    (tmp_path / "10000002.jpg").write_text("text")
+    paths = [tmp_path / "10000001.jpg", tmp_path / "10000002.jpg"]
+    with pytest.raises(DataError, match="1 of 2 image files") as error:
+        decode_images(paths, tmp_path / "o.npy", 32, max_damaged_share=0.4)
+    assert "10000002" not in str(error.value)
+    assert not list(tmp_path.glob("o.npy*"))
+    assert decode_images(paths, tmp_path / "o.npy", 32, max_damaged_share=0.5).decoded.sum() == 1
+
+
+def test_no_image_at_all(tmp_path):
+    assert np.load(decode_images([], tmp_path / "o.npy", 16).images).shape == (0, 16, 16)
+    assert not np.load(decode_images([None, None], tmp_path / "p.npy", 16).images).any()
+
+
+def test_workers_change_nothing(tmp_path):
+    paths = []
+    for number in range(9):
+        paths.append(tmp_path / f"{number}.jpg")
+        Image.fromarray(np.roll(pattern(300, 260), 9 * number, 1)).save(paths[-1])
+    one = np.load(decode_images(paths, tmp_path / "one.npy", 64, workers=1).images)
+    two = np.load(decode_images(paths, tmp_path / "two.npy", 64, workers=3).images)
+    assert np.array_equal(one, two) and len({image.tobytes() for image in one}) == 9

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from picme.cohort.mimic import extract
+from picme.config.cohort import CohortConfig, MimicSource
+from picme.errors import ConfigError, DataError
+from picme.schema import Extraction, SeriesRows
+from tiny_release import chart, diagnosis, lab, stay, write_release
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEART = 220045
+STAYS = [
+    stay(1, 60.0, deathtime="2150-01-02 00:00:00", hospital_expire_flag=0),
+    stay(2, 100.0),
+    stay(3, 20.0),
+    stay(4, 70.0),
+]
+CHARTS = [chart(number, hour, HEART, 60 + hour) for number in (1, 2, 3) for hour in range(0, 100, 7)]
+CHARTS += [chart(4, 50, HEART, 77)]
+CODES = [diagnosis(1, "5849", 9), diagnosis(2, "I10", 10), diagnosis(3, "Z66", 10)]
+MODALITIES: dict[str, dict[str, Any]] = {"vitals": {"table": "chartevents"}, "who": {"table": "demographics"}}
+
+
+def run(folder: Path, modalities: dict[str, dict[str, Any]] = MODALITIES, **changes: Any) -> Extraction:
+    options = {"stays": STAYS, "charts": CHARTS, "labs": [lab(2, 3, 50931, 150)], "diagnoses": CODES, **changes}
+    config = options.pop("config", {})
+    tasks = options.pop("tasks", ["mortality", "phenotyping"])
+    release = write_release(folder / "ehr", ending=".csv", **options)
+    return extract(MimicSource(ehr=release), CohortConfig(**config), modalities, tasks, 48, folder / "scratch")
+
+
+def test_views_have_their_stays_labels_groups_and_lengths(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert set(result.views) == {"mortality", "phenotyping", "pretrain"}
+    mortality, phenotyping, pretrain = (result.views[name] for name in ("mortality", "phenotyping", "pretrain"))
+    assert mortality.stays["stay_id"].to_list() == [30001, 30002]
+    assert mortality.stays["mortality"].to_list() == [1, 0]
+    assert mortality.labels == ["mortality"]
+    assert phenotyping.stays["stay_id"].to_list() == [30001, 30002, 30003]
+    assert len(phenotyping.labels) == 25
+    assert phenotyping.stays["Essential hypertension"].to_list() == [0, 1, 0]
+    assert pretrain.stays["stay_id"].to_list() == [30001, 30002, 30003, 30004]
+    assert pretrain.labels == []
+    assert all(view.groups == ["gender", "ethnicity", "age_group"] for view in result.views.values())
+    lengths = {name: view.modalities["vitals"].lengths.tolist() for name, view in result.views.items()}  # type: ignore[union-attr]
+    # The fourth stay has its first measurement after 48 hours: absent there, and no stay for mortality.
+    assert lengths == {"mortality": [48, 48], "phenotyping": [60, 100, 20], "pretrain": [48, 48, 20, 0]}
+    for view in result.views.values():
+        series = view.modalities["vitals"]
+        assert isinstance(series, SeriesRows)
+        assert len(series.values) == series.lengths.sum()
+        assert len(view.modalities["who"].frame) == view.stays.height  # type: ignore[union-attr]
+
+
+def test_every_exclusion_is_a_line_of_the_flow(tmp_path: Path) -> None:
+    flow = run(tmp_path).flow
+    assert flow.columns == ["task", "step", "stays", "subjects"]
+    lines = flow.filter(pl.col("task") == "mortality").select("step", "stays").rows()
+    assert lines[-2:] == [("at least 48 hours in the ICU", 3), ("measurements within the window", 2)]
+    assert flow.filter(pl.col("task") == "phenotyping").row(-1)[1:] == ("diagnoses coded", 3, 3)
+
+
+def test_nothing_after_the_cut_off_is_used_and_the_audit_says_so(tmp_path: Path) -> None:
+    audit = run(tmp_path).audit
+    assert audit is not None
+    latest = audit.filter(pl.col("check") == "latest_time")
+    assert latest["modality"].to_list() == ["vitals"] * 3
+    assert not latest["violation"].any()
+    assert audit.filter(pl.col("check") == "label")["count"].to_list() == [1]
+
+
+def test_the_published_rules_let_later_stored_values_through_and_the_audit_names_them(tmp_path: Path) -> None:
+    charts = [*CHARTS, chart(1, 40, HEART, 200, stored=49)]
+    audit = run(tmp_path, charts=charts, config={"extraction": "benchmark"}).audit
+    assert audit is not None
+    late = audit.filter(pl.col("detail").str.starts_with("mortality:")).row(0, named=True)
+    assert late["count"] == 1
+    assert "1 values were stored after it" in late["detail"]
+
+
+def test_max_hours_caps_the_series_of_every_view(tmp_path: Path) -> None:
+    result = run(tmp_path, config={"max_hours": 50})
+    lengths = {name: view.modalities["vitals"].lengths.tolist() for name, view in result.views.items()}  # type: ignore[union-attr]
+    assert lengths == {"mortality": [48, 48], "phenotyping": [50, 50, 20], "pretrain": [48, 48, 20, 0]}
+
+
+def test_a_study_without_phenotyping_needs_no_diagnoses(tmp_path: Path) -> None:
+    release = write_release(tmp_path / "ehr", STAYS, CHARTS, ending=".csv")
+    (release / "hosp" / "diagnoses_icd.csv").unlink()
+    source, config = MimicSource(ehr=release), CohortConfig()
+    result = extract(source, config, MODALITIES, ["mortality"], 48, tmp_path / "a")
+    assert set(result.views) == {"mortality", "pretrain"}
+    with pytest.raises(DataError, match="table 'diagnoses_icd' not found"):
+        extract(source, config, MODALITIES, ["phenotyping"], 48, tmp_path / "b")
+
+
+def test_a_definitions_file_gives_a_table_of_agreement(tmp_path: Path) -> None:
+    path = tmp_path / "groups.yaml"
+    path.write_text("Essential hypertension: {codes: ['4019'], id: 98, use_in_benchmark: true}")
+    agreement = run(tmp_path / "a", config={"definitions": path}).label_agreement
+    assert agreement is not None
+    assert agreement.rows() == [("Essential hypertension", 1, 0, 0)]
+    swapped = run(tmp_path / "b", config={"phenotypes": path}, tasks=["phenotyping"])
+    assert swapped.views["phenotyping"].labels == ["Essential hypertension"]
+    assert swapped.label_agreement is not None
+    assert swapped.label_agreement.rows() == agreement.rows()
+
+
+def test_unusable_event_rows_are_counted_up_to_a_share(tmp_path: Path) -> None:
+    charts = [*CHARTS, chart(1, 1, HEART, 80, charttime="noon"), chart(1, 1, HEART, "high"), chart(1, 1, HEART, 5000)]
+    result = run(tmp_path / "a", charts=charts)
+    assert result.quarantine is not None
+    counts = {row["reason"]: row["count"] for row in result.quarantine.iter_rows(named=True)}
+    assert counts["chartevents: column 'charttime': expected a date and time like 2180-07-23 12:36:00"] == 1
+    assert counts["Heart rate: value not readable"] == 1
+    assert counts["Heart rate: outside 0 to 390"] == 1
+    with pytest.raises(DataError, match=r"chartevents\.csv: 1 of 49 rows .*column 'charttime'"):
+        run(tmp_path / "b", charts=charts, config={"max_bad_rows": 0.001})
+
+
+@pytest.mark.parametrize(
+    ("modalities", "error", "message"),
+    [
+        (
+            {"x": {"table": "chartevent"}},
+            ConfigError,
+            r"modalities\.x\.table is 'chartevent'.*did you mean 'chartevents'",
+        ),
+        ({"x": {}}, ConfigError, r"modalities\.x\.table"),
+        ({"x": {"table": "radiology"}}, DataError, r"source\.notes is needed for modality 'x'"),
+        ({"x": {"table": "cxr"}}, DataError, r"source\.cxr is needed for modality 'x'"),
+    ],
+)
+def test_a_modality_that_cannot_be_built_is_named(
+    tmp_path: Path, modalities: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run(tmp_path, modalities)
+
+
+def test_an_unknown_task_and_missing_tables_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tasks\.mortalty .*did you mean 'mortality'"):
+        run(tmp_path / "a", tasks=["mortalty"])
+    release = write_release(tmp_path / "b", STAYS, CHARTS, ending=".csv")
+    (release / "icu" / "chartevents.csv").unlink()
+    with pytest.raises(DataError, match="table 'chartevents' not found"):
+        extract(MimicSource(ehr=release), CohortConfig(), MODALITIES, ["mortality"], 48, tmp_path / "c")

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from picme.config.evaluate import ComparisonsConfig, EvaluateConfig
+from picme.evaluate import evaluate
+from picme.evaluate.bootstrap import SubjectResamples
+from picme.evaluate.compare import holm, two_sided_p
+from picme.evaluate.predictions import SplitStays
+
+CONFIG = EvaluateConfig(resamples=200, interval_resamples=100)
+
+
+def holm_by_definition(p: list[float]) -> list[float]:
+    """The k-th smallest is adjusted to the greatest of (m − j + 1) p_(j) over j ≤ k, at most 1."""
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    adjusted = [0.0] * len(p)
+    for rank, place in enumerate(order):
+        adjusted[place] = min(1.0, max((len(p) - j) * p[order[j]] for j in range(rank + 1)))
+    return adjusted
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=12))
+def test_holm(p: list[float]) -> None:
+    assert holm(p) == pytest.approx(holm_by_definition(p), abs=1e-12)
+
+
+def test_holm_by_hand_and_against_statsmodels() -> None:
+    p = [0.01, 0.04, 0.03, 0.005]
+    assert holm(p) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    assert holm(p) == pytest.approx(multitest.multipletests(p, method="holm")[1])
+
+
+def test_holm_leaves_undefined_ones_out() -> None:
+    found = holm([0.02, float("nan"), 0.01])
+    assert np.isnan(found[1])
+    assert [found[0], found[2]] == pytest.approx([0.02, 0.02])
+    assert holm([]) == []
+
+
+def test_two_sided_p() -> None:
+    # One of 99 resamples on the other side: 2 · (1 + 1) / (99 + 1).
+    assert two_sided_p(np.array([0.1] * 98 + [-0.1])) == pytest.approx(0.04)
+    assert two_sided_p(np.array([-0.1] * 98 + [0.1])) == pytest.approx(0.04)
+    assert two_sided_p(np.full(999, 0.3)) == pytest.approx(2 / 1000)
+    assert two_sided_p(np.zeros(100)) == 1
+    assert two_sided_p(np.array([-1.0, 1.0] * 50)) == 1
+    assert two_sided_p(np.array([0.1] * 98 + [-0.1] + [np.nan] * 20)) == pytest.approx(0.04)
+    assert np.isnan(two_sided_p(np.array([np.nan, np.nan, 1.0])))
+
+
+def test_paired_difference_equals_scikit_learn_on_the_same_resamples(study: Any) -> None:
+    cells = [("a", "contrastive", 2, 1.0), ("a", "random", 2, 0.6)]
+    cohort, predictions = study("mortality", ["mortality"], 150, cells)
+    tables = evaluate(predictions, {"mortality": cohort}, CONFIG)
+    row = tables["comparisons"].row(
+        by_predicate=(pl.col("family") == "contrastive vs random") & (pl.col("metric") == "auroc"), named=True
+    )
+    stays = SplitStays.of(cohort, "test")
+    mean = (
+        predictions.filter(pl.col("split") == "test").group_by("strategy", "stay_id").agg(pl.col("probability").mean())
+    )
+    p = {
+        name: stays.frame.join(mean.filter(pl.col("strategy") == name), on="stay_id", maintain_order="left")[
+            "probability"
+        ].to_numpy()
+        for name in ("contrastive", "random")
+    }
+    y = stays.frame["mortality"].to_numpy()
+    drawn = np.concatenate(SubjectResamples.draw(stays.n_subjects, 200, 0).blocks, axis=1)
+    differences = [
+        roc_auc_score(y, p["contrastive"], sample_weight=w) - roc_auc_score(y, p["random"], sample_weight=w)
+        for w in drawn[stays.subject].T.astype(float)
+    ]
+    assert row["difference"] == pytest.approx(roc_auc_score(y, p["contrastive"]) - roc_auc_score(y, p["random"]))
+    assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(differences, [0.025, 0.975])))
+    below = min(np.sum(np.array(differences) <= 0), np.sum(np.array(differences) >= 0))
+    assert row["p_value"] == pytest.approx(min(1, 2 * (1 + below) / 201))
+
+
+def test_families_and_correction(study: Any) -> None:
+    cells = [
+        (combination, strategy, 1, strength)
+        for combination, strength in (("a+b+c", 1.0), ("a+b", 0.8), ("a+c", 0.6))
+        for strategy in ("contrastive", "random", "supervised", "gated", "gated_uniform", "gradient_boosting")
+    ]
+    cohort, predictions = study("mortality", ["mortality"], 200, cells)
+    tables = evaluate(predictions, {"mortality": cohort}, CONFIG)
+    found = tables["comparisons"]
+    assert set(found["family"]) == {
+        "contrastive vs random",
+        "gated vs gated_uniform",
+        "contrastive vs supervised",
+        "gated vs supervised",
+        "gated vs contrastive",
+        "combinations: contrastive",
+        "combinations: supervised",
+        "combinations: gated",
+        "best vs gradient_boosting",
+    }
+    for (_, _), part in found.group_by("family", "metric"):
+        assert part["p_adjusted"].to_list() == pytest.approx(holm_by_definition(part["p_value"].to_list()))
+    # The reference of a family of combinations is the best on validation, not on test.
+    summary = tables["summary"].filter(pl.col("strategy") == "gated").sort("validation_auroc")
+    of_gated = found.filter(pl.col("family") == "combinations: gated")
+    assert of_gated["combination_a"].unique().to_list() == [summary["combination"][-1]]
+    assert sorted(of_gated["combination_b"].unique()) == sorted(summary["combination"][:-1])
+    within = found.filter(~pl.col("family").str.starts_with("combinations"))
+    assert (within["combination_a"] == within["combination_b"]).all()
+
+
+def test_equal_predictions_differ_by_nothing(study: Any) -> None:
+    cohort, predictions = study("mortality", ["mortality"], 100, [("a", "contrastive", 1, 1.0)])
+    twice = pl.concat([predictions, predictions.with_columns(strategy=pl.lit("random"))])
+    rows = evaluate(twice, {"mortality": cohort}, CONFIG)["comparisons"]
+    assert rows.select("difference", "low", "high", "p_value").unique().rows() == [(0.0, 0.0, 0.0, 1.0)]
+
+
+def test_only_stays_that_both_predict_are_compared(study: Any) -> None:
+    cells = [("a", "supervised", 1, 1.5), ("b", "supervised", 1, 0.5)]
+    cohort, predictions = study("mortality", ["mortality"], 240, cells)
+    kept = cohort.sort("stay_id")["stay_id"].to_list()[::2]
+    partial = predictions.filter((pl.col("combination") == "a") | pl.col("stay_id").is_in(kept))
+    row = evaluate(partial, {"mortality": cohort}, CONFIG)["comparisons"].filter(pl.col("metric") == "auroc")
+    both = partial.filter((pl.col("split") == "test") & pl.col("stay_id").is_in(kept))
+    area = {c[0]: roc_auc_score(g["target"], g["probability"]) for c, g in both.group_by("combination")}
+    sign = 1 if row["combination_a"].item() == "a" else -1
+    assert row["difference"].item() == pytest.approx(sign * (area["a"] - area["b"]), abs=1e-12)
+    assert row["low"].item() < row["difference"].item() < row["high"].item()
+
+
+def test_no_families_no_comparisons(study: Any) -> None:
+    cohort, predictions = study("mortality", ["mortality"], 80, [("a", "contrastive", 1, 1), ("a", "random", 1, 1)])
+    config = EvaluateConfig(comparisons=ComparisonsConfig(families=()))
+    assert len(evaluate(predictions, {"mortality": cohort}, config)["comparisons"]) == 0
+
+
+@pytest.mark.slow
+def test_p_values_are_uniform_enough_under_no_difference() -> None:
+    # Two scores of the same quality on the same 150 stays: at most about 5 % are below 0.05.
+    from picme.evaluate.bootstrap import bootstrap_areas
+
+    rng = np.random.default_rng(5)
+    found = []
+    for run in range(600):
+        y = (rng.random((1, 150)) < 0.3).astype(float)
+        shared = rng.normal(size=y.shape)
+        drawn = SubjectResamples.draw(150, 300, run)
+        first, second = (
+            bootstrap_areas(y, y + shared + rng.normal(size=y.shape), np.arange(150), drawn)[0][0] for _ in range(2)
+        )
+        found.append(two_sided_p(first - second))
+    assert 0.02 < np.mean(np.array(found) < 0.05) < 0.08
+    assert 0.4 < np.mean(np.array(found) < 0.5) < 0.6

@@ -1,0 +1,97 @@
+"""Two processes with parts of a batch give the gradient of one process with all of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed, nn
+from torch.multiprocessing.spawn import spawn
+from torch.nn.parallel import DistributedDataParallel
+
+from picme.objectives import GRAM, AllPairs, InfoNCE, OneVersusOthers, ReleasedOvO, SigLIP, Symile
+
+STAYS = 12
+# Stays of the first process: equal parts, and parts of different sizes.
+CUTS = {"equal": 6, "uneven": 4}
+
+
+class Model(nn.Module):
+    """An encoder and an objective in one module, so that DistributedDataParallel averages both."""
+
+    def __init__(self, objective):
+        super().__init__()
+        self.encoder = nn.Linear(6, 4)
+        self.objective = objective
+
+    def forward(self, values, present):
+        return self.objective(self.encoder(values), present)[0]
+
+
+def models():
+    torch.manual_seed(0)
+    yield "infonce", 2, Model(InfoNCE())
+    yield "all_pairs", 3, Model(AllPairs(3, weighted=True))
+    yield "ovo", 3, Model(OneVersusOthers(3))
+    yield "released_ovo", 3, Model(ReleasedOvO(3))
+    yield "siglip", 3, Model(SigLIP(3))
+    yield "gram", 3, Model(GRAM(3))
+    yield "symile", 3, Model(Symile(3, negatives="sampled"))
+
+
+def data(modalities):
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn(modalities, STAYS, 6, generator=generator)
+    present = torch.rand(STAYS, modalities, generator=generator) < 0.8
+    # Only one stay of the second part has the last modality: it counts because the first part has more.
+    present[6:, -1] = torch.arange(6) == 0
+    return values, present
+
+
+def gradients(model):
+    return [parameter.grad for parameter in model.parameters()]
+
+
+def part_of_the_batch(rank, port, folder):
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", rank=rank, world_size=2)
+    for split, cut in CUTS.items():
+        for masked in (False, True):
+            for name, modalities, model in models():
+                values, present = data(modalities)
+                own = slice(0, cut) if rank == 0 else slice(cut, STAYS)
+                wrapped = DistributedDataParallel(model)
+                loss = wrapped(values[:, own], present[own] if masked else None)
+                loss.backward()
+                torch.save((loss.item(), gradients(model)), Path(folder) / f"{split}-{masked}-{name}-{rank}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    spawn(part_of_the_batch, (port, str(folder)), nprocs=2)
+    return folder
+
+
+@pytest.mark.parametrize("split", CUTS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_gradients_of_two_processes_equal_one(parts, split, masked):
+    for name, modalities, model in models():
+        values, present = data(modalities)
+        loss = model(values, present if masked else None)
+        loss.backward()
+        expected = gradients(model)
+        assert max(float(gradient.abs().max()) for gradient in expected) > 1e-3
+        for rank in (0, 1):
+            value, found = torch.load(parts / f"{split}-{masked}-{name}-{rank}.pt", weights_only=True)
+            assert value == pytest.approx(loss.item(), abs=1e-6), name
+            for mine, whole in zip(found, expected, strict=True):
+                assert torch.allclose(mine, whole, atol=1e-6), name

@@ -1,0 +1,116 @@
+"""Files of results: exact, whole, and harmless whatever the names in them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from picme.report.export import csv_text, embedded, write_results
+from picme.report.latex import booktabs, escape, summary_latex
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ATTACKS = (
+    "<script>alert(1)</script>",
+    "{{7*7}}",
+    "../../x",
+    "=cmd()",
+    "+1+cmd",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1",
+    "\\input{x}",
+)
+
+
+def test_every_table_is_written_as_parquet_and_csv(tables: dict[str, pl.DataFrame], tmp_path: Path) -> None:
+    write_results(tables, tmp_path / "results")
+    for name, table in tables.items():
+        assert_frame_equal(pl.read_parquet(tmp_path / "results" / f"{name}.parquet"), table)
+        back = pl.read_csv(tmp_path / "results" / f"{name}.csv", infer_schema_length=None)
+        assert back.shape == table.shape
+        for column in table.select(pl.selectors.float()).columns:
+            assert back[column].cast(pl.Float64).to_list() == table[column].to_list()
+    assert not [file for file in (tmp_path / "results").iterdir() if file.name.startswith(".")]
+    assert (tmp_path / "results" / "summary.tex").exists()
+    assert (tmp_path / "results" / "alignment.tex").exists()
+
+
+def test_predictions_are_parquet_only(tmp_path: Path) -> None:
+    write_results({"predictions": pl.DataFrame({"stay_id": [123456], "probability": [0.5]})}, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["predictions.parquet"]
+
+
+@pytest.mark.parametrize("attack", [text for text in ATTACKS if text[0] in "=+-@\t"])
+def test_a_formula_in_a_cell_or_a_name_is_disarmed(attack: str) -> None:
+    table = pl.DataFrame({"group": [attack, "plain"], attack: [1.5, 2.5]})
+    rows = list(csv.reader(io.StringIO(csv_text(table))))
+    assert rows[0] == ["group", f"'{attack}"]
+    assert rows[1] == [f"'{attack}", "1.5"]
+    assert rows[2] == ["plain", "2.5"]
+
+
+def test_text_that_is_a_number_stays_one_and_negative_numbers_too() -> None:
+    table = pl.DataFrame({"text": ["-1.5", "+2e-3", "-", "=1"], "value": [-1.0, 2.0, -3.5, None]})
+    rows = list(csv.reader(io.StringIO(csv_text(table))))
+    assert [row[0] for row in rows[1:]] == ["-1.5", "+2e-3", "'-", "'=1"]
+    assert [row[1] for row in rows[1:]] == ["-1.0", "2.0", "-3.5", ""]
+
+
+def test_csv_quotes_what_would_break_a_row() -> None:
+    nasty = 'a,"b"\nc'
+    assert list(csv.reader(io.StringIO(csv_text(pl.DataFrame({"x": [nasty]})))))[1] == [nasty]
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS, "</script><b>", "<!--", "\u2028"])
+def test_embedded_json_cannot_end_the_script_and_reads_back(attack: str) -> None:
+    text = embedded({attack: [attack, 1.25, None]})
+    assert not any(sign in text for sign in "<>&\u2028\u2029")
+    assert json.loads(text) == {attack: [attack, 1.25, None]}
+
+
+def test_a_number_that_is_not_one_is_refused_in_json() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        embedded({"x": float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("text", "tex"),
+    [
+        ("a_b & 50 % #1 $x$", r"a\_b \& 50 \% \#1 \$x\$"),
+        (r"\input{/etc/passwd}", r"\textbackslash{}input\{/etc/passwd\}"),
+        ("{{7*7}}", r"\{\{7*7\}\}"),
+        ("~^", r"\textasciitilde{}\textasciicircum{}"),
+        ("[x]", "{[}x{]}"),
+        ("a\n\nb", "a b"),
+        ("0.5 ± 0.1", r"0.5 $\pm$ 0.1"),
+    ],
+)
+def test_latex_signs_lose_their_meaning(text: str, tex: str) -> None:
+    assert escape(text) == tex
+
+
+def test_booktabs_has_its_rules_and_as_many_cells_as_columns() -> None:
+    made = booktabs(["A", "B"], [["1", "2"], ["3", "4"]], "lr", "It_s")
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\caption{It\_s}", r"\begin{tabular}{lr}"):
+        assert rule in made
+    assert [line.count("&") for line in made.splitlines() if line.endswith(r"\\")] == [1, 1, 1]
+
+
+def test_summary_in_latex_is_in_percent_and_marks_the_best() -> None:
+    base = {"task": "t_1", "strategy": "gated", "n_seeds": 3}
+    names = ("ensemble_auroc", "ensemble_auroc_low", "ensemble_auroc_high", "auprc_mean", "auprc_std")
+    rows = [
+        {**base, "combination": "a+b", "auroc_mean": 0.812, "auroc_std": 0.01, **dict.fromkeys(names, 0.5)},
+        {**base, "combination": "a", "auroc_mean": 0.7, "auroc_std": None, **dict.fromkeys(names)},
+    ]
+    made = summary_latex(pl.DataFrame(rows))
+    assert r"t\_1 & a + b & gated & \textbf{81.2} $\pm$ 1.0 & \textbf{50.0} $\pm$ 50.0 & 50.0 [50.0, 50.0] \\" in made
+    assert r"t\_1 & a & gated & 70.0 & -- & -- \\" in made

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from picme.config.sources import TableSource
+from picme.errors import ConfigError, DataError
+from picme.schema import Extraction, ImageRows, SeriesRows, TableRows, TextRows
+from picme.sources.table import extract
+
+SAMPLES = """sample,person,sex,age,note,file,died,sick,part
+s2,B,,61.5,"two
+lines",b.png,no,1,test
+s1,A,F,70,first note,a.png,YES,0,train
+s4,A,F,,  ,gone.png,,,train
+s3,C,M,50,third,,FALSE,0,Validation
+"""
+MODALITIES: dict[str, dict[str, Any]] = {
+    "picture": {"kind": "image", "column": "file", "folder": Path("pictures")},
+    "note": {"kind": "text", "column": "note"},
+    "table": {"kind": "tabular", "columns": ["sex", "age"]},
+}
+TASKS = {"death": {"labels": ("died",)}, "both": {"labels": ["died", "sick"]}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "samples.csv").write_text(SAMPLES)
+    (tmp_path / "pictures").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "pictures" / name).write_bytes(b"")
+    return tmp_path
+
+
+def run(folder: Path, changes: dict[str, Any] | None = None, **arguments: Any) -> Extraction:
+    source = {"path": folder / "samples.csv", "id": "sample", "subject": "person"} | (changes or {})
+    return extract(TableSource(**source), **({"modalities": MODALITIES, "tasks": TASKS} | arguments))
+
+
+def edit(folder: Path, old: str, new: str) -> Path:
+    assert old in SAMPLES
+    (folder / "samples.csv").write_text(SAMPLES.replace(old, new))
+    return folder
+
+
+def test_one_file(folder: Path) -> None:
+    extraction = run(folder, {"groups": ["sex"], "split": "part"})
+    view = extraction.views["pretrain"]
+    assert view.stays.rows() == [
+        ("s1", "A", "train", "F", 1, 0),
+        ("s2", "B", "test", "unknown", 0, 1),
+        ("s3", "C", "val", "M", 0, 0),
+        ("s4", "A", "train", "F", None, None),
+    ]
+    assert view.stays.columns == ["stay_id", "subject_id", "split", "sex", "died", "sick"]
+    picture, note, table = (view.modalities[name] for name in MODALITIES)
+    assert isinstance(note, TextRows)
+    assert note.texts == ["first note", "two\nlines", "third", None]
+    assert isinstance(picture, ImageRows)
+    assert picture.paths == [folder / "pictures/a.png", folder / "pictures/b.png", None, None]
+    assert isinstance(table, TableRows)
+    assert table.frame.to_dict(as_series=False) == {"sex": ["F", None, "M", "F"], "age": [70, 61.5, 50, None]}
+    assert table.present.all()
+    assert extraction.quarantine is not None
+    assert extraction.quarantine.rows() == [("picture", "file not found", 1)]
+
+
+def test_a_task_sees_samples_with_a_label(folder: Path) -> None:
+    extraction = run(folder)
+    view = extraction.views["death"]
+    assert view.stays["stay_id"].to_list() == ["s1", "s2", "s3"]
+    assert view.labels == ["died"]
+    assert view.modalities["note"].texts == ["first note", "two\nlines", "third"]  # type: ignore[union-attr]
+    assert len(view.modalities["table"].frame) == len(view.modalities["table"].present) == 3  # type: ignore[union-attr]
+    assert extraction.flow.filter(pl.col("task") == "death").rows() == [
+        ("death", "samples", 4, 3),
+        ("death", "with a label", 3, 3),
+    ]
+
+
+def test_row_numbers_are_ids_where_none_are_given(folder: Path) -> None:
+    stays = run(folder, {"id": None, "subject": None}).views["pretrain"].stays
+    assert stays["stay_id"].to_list() == stays["subject_id"].to_list() == [1, 2, 3, 4]
+    assert stays["died"].to_list() == [0, 1, None, 0]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("1,0,1,", [1, 0, 1, None]),
+        ("1.0,0.0,NA,1", [1, 0, None, 1]),
+        ("true,FALSE,True,nan", [1, 0, 1, None]),
+        ("Y,n, y ,N", [1, 0, 1, 0]),
+        ("yes,No,,YES", [1, 0, None, 1]),
+    ],
+)
+def test_labels_in_words(tmp_path: Path, words: str, expected: list[int | None]) -> None:
+    lines = [f"{i},x,1,{word}" for i, word in enumerate(words.split(","))]
+    (tmp_path / "samples.csv").write_text("\n".join(["sample,note,age,died", *lines]))
+    modalities = {"note": {"kind": "text", "column": "note"}, "table": {"kind": "tabular", "columns": ["age"]}}
+    stays = run(tmp_path, {"subject": None}, modalities=modalities, tasks={"died": {}}).views["pretrain"].stays
+    assert stays["died"].to_list() == expected
+
+
+def test_own_files_and_series(folder: Path) -> None:
+    pl.DataFrame(
+        {
+            "key": ["s1", "s1", "s1", "s3", "zz", "s3", None, "s1"],
+            "t": [0.2, 2.5, 0.7, 1.0, 1.0, 50.0, 3.0, -1.0],
+            "what": ["hr", "hr", "hr", "sat", "hr", "sat", "hr", "hr"],
+            "number": [80.0, 90.0, 100.0, 97.0, 1.0, 99.0, 2.0, 3.0],
+        }
+    ).write_parquet(folder / "long.parquet")
+    (folder / "notes.tsv").write_text("sample\ttext\ns3\tthe third\ns9\tnobody's\n")
+    modalities = {
+        "series": {
+            "kind": "timeseries", "path": folder / "long.parquet",
+            "id": "key", "hours": "t", "variable": "what", "value": "number",
+        },
+        "note": {"kind": "text", "path": folder / "notes.tsv", "column": "text"},
+    }  # fmt: skip
+    extraction = run(folder, {"max_bad_rows": 0.5}, modalities=modalities, window_hours=48)
+    rows = extraction.views["pretrain"].modalities["series"]
+    assert isinstance(rows, SeriesRows)
+    assert rows.lengths.tolist() == [3, 0, 2, 0]
+    assert rows.columns == ["hr", "sat", "mask->hr", "mask->sat", "since->hr", "since->sat"]
+    nan = float("nan")
+    never = 2.0
+    expected = [
+        [90, nan, 1, 0, 0, never],
+        [90, nan, 0, 0, 1 / 24, never],
+        [90, nan, 1, 0, 0, never],
+        [nan, nan, 0, 0, never, never],
+        [nan, 97, 0, 1, never, 0],
+    ]
+    np.testing.assert_allclose(rows.values, np.array(expected, np.float32))
+    # A task sees the whole series unless its window says otherwise.
+    whole = extraction.views["death"].modalities["series"]
+    assert isinstance(whole, SeriesRows)
+    assert whole.lengths.tolist() == [3, 0, 51]
+    assert extraction.views["pretrain"].modalities["note"].texts == [None, None, "the third", None]  # type: ignore[union-attr]
+    assert extraction.quarantine is not None
+    assert {(m, r): n for m, r, n in extraction.quarantine.iter_rows()} == {
+        ("note", "row of an unknown sample"): 1,
+        ("series", "row of an unknown sample"): 2,
+        ("series", "row without id or variable"): 1,
+        ("series", "row without a time of 0 hours or later"): 1,
+    }
+    with pytest.raises(DataError, match=r"2 of 8 rows lack .* the first is row 7"):
+        run(folder, modalities=modalities)
+    modalities["series"]["columns"] = ["hrr"]
+    with pytest.raises(DataError, match=r"no variable 'hrr'.*did you mean 'hr'"):
+        run(folder, {"max_bad_rows": 0.5}, modalities=modalities)
+
+
+def test_one_file_per_modality(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,who,x,died\n3,p,1.5,1\n1,q,2.5,0\n")
+    (tmp_path / "b.csv").write_text("id,text\n2,hello\n3,there\n")
+    modalities = {
+        "a": {"kind": "tabular", "path": tmp_path / "a.csv"},
+        "b": {"kind": "text", "path": tmp_path / "b.csv", "column": "text"},
+    }
+    view = extract(TableSource(id="id"), modalities, {"died": {}}).views["pretrain"]
+    assert view.stays.rows() == [(1, 1, 0), (2, 2, None), (3, 3, 1)]
+    assert view.modalities["b"].texts == [None, "hello", "there"]  # type: ignore[union-attr]
+    assert view.modalities["a"].present.tolist() == [True, False, True]  # type: ignore[union-attr]
+    assert view.modalities["a"].frame.columns == ["who", "x"]  # type: ignore[union-attr]
+    with pytest.raises(DataError, match="names the subject of 2 of 3 samples"):
+        extract(TableSource(id="id", subject="who"), modalities, {"died": {}})
+    with pytest.raises(ConfigError, match=r"modalities\.b\.path is missing"):
+        extract(TableSource(id="id"), modalities | {"b": {"kind": "text", "column": "text"}}, {"died": {}})
+    with pytest.raises(ConfigError, match=r"needs `id` or source\.id"):
+        extract(TableSource(), modalities, {"died": {}})
+
+
+def test_free_columns_exclude_those_with_another_part(folder: Path) -> None:
+    modalities = MODALITIES | {"table": {"kind": "tabular"}}
+    table = (
+        run(folder, {"groups": ["sex"], "split": "part"}, modalities=modalities).views["pretrain"].modalities["table"]
+    )
+    assert table.frame.columns == ["age"]  # type: ignore[union-attr]
+
+
+def test_texts_in_files(folder: Path) -> None:
+    (folder / "pictures" / "a.png").write_text(" what it says ")
+    modalities = MODALITIES | {"note": {"kind": "text", "column": "file", "folder": "pictures"}}
+    note = run(folder, modalities=modalities).views["pretrain"].modalities["note"]
+    assert note.texts == ["what it says", None, None, None]  # type: ignore[union-attr]
+
+
+def test_bad_files_are_one_sentence(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"source\.path: there is no file .*absent\.csv"):
+        run(folder, {"path": folder / "absent.csv"})
+    (folder / "x.xlsx").touch()
+    with pytest.raises(DataError, match="neither Parquet nor CSV"):
+        run(folder, {"path": folder / "x.xlsx"})
+    (folder / "x.parquet").write_bytes(b"no parquet")
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        run(folder, {"path": folder / "x.parquet"})
+    for empty in ("", "sample,person\n"):
+        (folder / "x.csv").write_text(empty)
+        with pytest.raises(DataError, match=r"x\.csv has no rows"):
+            run(folder, {"path": folder / "x.csv"})
+    (folder / "x.csv").write_text("sample,person\n1,2\n3,secret,4,5\n")
+    with pytest.raises(DataError, match="cannot be read as CSV") as caught:
+        run(folder, {"path": folder / "x.csv"})
+    assert "secret" not in str(caught.value)
+
+
+def test_bad_columns_are_one_sentence(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"no column 'samples' \(the sample id\); did you mean 'sample'"):
+        run(folder, {"id": "samples"})
+    with pytest.raises(DataError, match=r"no column 'persons' \(source\.subject\); did you mean 'person'"):
+        run(folder, {"subject": "persons"})
+    with pytest.raises(DataError, match=r"no column 'dead' \(tasks\.x\.labels\); did you mean 'died'"):
+        run(folder, tasks={"x": {"labels": ["dead"]}})
+    with pytest.raises(DataError, match=r"no column 'notes' \(modalities\.note\); did you mean 'note'"):
+        run(folder, modalities=MODALITIES | {"note": {"kind": "text", "column": "notes"}})
+    with pytest.raises(ConfigError, match=r"modalities\.note\.column is missing"):
+        run(folder, modalities=MODALITIES | {"note": {"kind": "text"}})
+    with pytest.raises(ConfigError, match=r"has no kind 'txt'.*did you mean 'text'"):
+        run(folder, modalities=MODALITIES | {"note": {"kind": "txt", "column": "note"}})
+    with pytest.raises(DataError, match=r"there is no folder .*absent"):
+        run(folder, modalities=MODALITIES | {"picture": {"kind": "image", "column": "file", "folder": "absent"}})
+    with pytest.raises(DataError, match="none of the 3 files named in column 'file'"):
+        run(folder, modalities=MODALITIES | {"picture": {"kind": "image", "column": "file"}})
+
+
+def test_bad_rows_are_one_sentence(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"samples\.csv: ids in column 'sample' repeat \(1 id in 2 rows\)"):
+        run(edit(folder, "s2,", "s1,"))
+    with pytest.raises(DataError, match=r"row 3: no sample id"):
+        run(edit(folder, "s4,", ","))
+    with pytest.raises(DataError, match=r"row 2: no subject in column 'person'"):
+        run(edit(folder, "s1,A", "s1,"))
+    with pytest.raises(DataError, match=r"row 2: label column 'died' must hold 0/1") as caught:
+        run(edit(folder, "YES", "perhaps"))
+    assert "perhaps" not in str(caught.value)
+    with pytest.raises(DataError, match=r"row 1: column 'part' must hold train, val or test"):
+        run(edit(folder, "1,test", "1,tset"), {"split": "part"})
+    with pytest.raises(DataError, match=r"tasks\.x: no sample has a label in 'empty'"):
+        text = SAMPLES.replace("part\n", "part,empty\n").replace("train\n", "train,\n").replace("test\n", "test,\n")
+        (folder / "samples.csv").write_text(text.replace("Validation\n", "Validation,\n"))
+        run(folder, tasks={"x": {"labels": ["empty"]}})
+
+
+def test_chest_xrays(shared_data: Path) -> None:
+    """The example's own words on real, messy data: repeated patients, empty notes, mixed views."""
+    config = yaml.safe_load((Path(__file__).resolve().parents[3] / "examples" / "covid-chestxray.yaml").read_text())
+    path = shared_data / "covid-chestxray" / "metadata.csv"
+    extraction = extract(TableSource(**{**config["source"], "path": path}), config["modalities"], config["tasks"])
+    truth = pl.read_csv(path, infer_schema_length=None)
+    view, every = extraction.views["went_icu"], extraction.views["pretrain"]
+    assert len(every.stays) == len(truth) == 138
+    assert every.stays["subject_id"].n_unique() == 73
+    assert sum(text is not None for text in every.modalities["notes"].texts) == 101  # type: ignore[union-attr]
+    assert all(path is not None and path.is_file() for path in every.modalities["image"].paths)  # type: ignore[union-attr]
+    assert every.modalities["clinical"].frame["age"].to_list() == truth["age"].to_list()  # type: ignore[union-attr]
+    assert view.stays["went_icu"].to_list() == [int(x == "Y") for x in truth["went_icu"].drop_nulls()]
+    assert view.stays["view"].value_counts()["count"].sum() == view.stays.height == 84
+
+
+def test_the_example_is_a_valid_configuration() -> None:
+    from picme.config.loading import load
+
+    config = load(Path(__file__).resolve().parents[3] / "examples" / "covid-chestxray.yaml")
+    assert list(config.modalities) == ["image", "notes", "clinical"]
+    assert isinstance(config.source, TableSource)
