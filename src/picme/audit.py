@@ -16,26 +16,28 @@ from picme.cohort.leakage import (
 from picme.schema import TableRows, TextRows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from picme.config.study import Config
-    from picme.schema import Extraction, View
+    from picme.schema import Extraction, Rows
 
 
 def leakage(study: Config, extraction: Extraction) -> pl.DataFrame:
     """The table `leakage`, from views that are already divided into splits."""
     cohorts = {name: view.stays.select("subject_id", "split") for name, view in extraction.views.items()}
     parts: list[pl.DataFrame | None] = [subjects_across_splits(cohorts), extraction.audit]
-    notes = study.cohort.notes.mode
+    # Modalities that are written later but declare to hold only what was known at admission.
+    audit = extraction.audit if study.cohort.notes.mode == "prospective" else None
+    strict = set() if audit is None else set(audit.filter(pl.col("check") == "written_later")["modality"].to_list())
     for name, view in extraction.views.items():
-        texts = _texts(view)
+        texts = _texts(view.modalities)
         split = view.stays.get_column("split").to_list()
-        # The paper's way declares that it reads on; what it lets through is measured, not forbidden.
-        strict = list(texts) if notes == "prospective" else []
         parts.append(_in_view(name, outcome_words(texts, split, strict)))
         if view.labels and texts:
-            preset = study.cohort.admit
-            parts.append(measured_leaks(texts, view.stays.select(view.labels), split, preset))
-            for other, alternative in extraction.other_texts.get(name, {}).items():
-                parts.append(measured_leaks(alternative, view.stays.select(view.labels), split, other))
+            labels = view.stays.select(view.labels)
+            preset = study.cohort.notes.mode if view.alternatives else study.name
+            parts.append(measured_leaks(texts, labels, split, preset))
+            parts += [measured_leaks(_texts(rows), labels, split, other) for other, rows in view.alternatives.items()]
     first = next(iter(extraction.views.values()))
     parts += [
         discharge_fields(modality, rows.frame.columns)
@@ -45,8 +47,8 @@ def leakage(study: Config, extraction: Extraction) -> pl.DataFrame:
     return leakage_table(*parts)
 
 
-def _texts(view: View) -> dict[str, list[str | None]]:
-    return {name: rows.texts for name, rows in view.modalities.items() if isinstance(rows, TextRows)}
+def _texts(modalities: Mapping[str, Rows]) -> dict[str, list[str | None]]:
+    return {name: rows.texts for name, rows in modalities.items() if isinstance(rows, TextRows)}
 
 
 def _in_view(name: str, table: pl.DataFrame) -> pl.DataFrame:

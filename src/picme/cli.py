@@ -192,6 +192,28 @@ def predict(
 
 
 @app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_A RUN_B …", help="Folders of finished studies.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("compare.html"),
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples over subjects.")] = 2000,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Studies side by side: settings that differ, scores, paired tests on the stays that both tested.
+
+    Example: picme compare runs/paper runs/prospective --out compare.html
+    """
+    from picme.compare import compare as make_comparison
+
+    found = make_comparison(runs, resamples=resamples)
+    path = found.write(out)
+    if as_json:
+        typer.echo(json.dumps({"page": str(path), "tests": found.tests.to_dicts()}))
+    else:
+        typer.echo(f"{found.tests.height} tests of {len(runs)} studies written to {path}")
+
+
+@app.command()
 def synth(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder.")],
     stays: Annotated[int, typer.Option(help="ICU stays.")] = 600,

@@ -26,7 +26,8 @@ def collect(run: Run) -> dict[str, pl.DataFrame]:
     tables["finetuning"] = _finetuning(run, cells)
     tables["search"] = _search(run, cells)
     tables |= _evaluation(run, cells)
-    tables["attributions"] = _attributions(run, cells)
+    tables["attributions"] = _attributions(run, cells, "attributions", ("modality", "method", "value", "std"))
+    tables["agreement"] = _attributions(run, cells, "agreement", ("method_a", "method_b", "tau", "modalities"))
     tables["ceiling"] = _ceiling(run)
     tables["runtimes"] = _runtimes(run, cells)
     return {name: table for name, table in tables.items() if table is not None}
@@ -127,7 +128,8 @@ def _evaluation(run: Run, cells: list[Cell]) -> dict[str, pl.DataFrame | None]:
     return tables
 
 
-def _attributions(run: Run, cells: list[Cell]) -> pl.DataFrame | None:
+def _attributions(run: Run, cells: list[Cell], name: str, columns: tuple[str, ...]) -> pl.DataFrame | None:
+    """One of the tables that are made for each task, combination and strategy over its seeds."""
     from picme.stages import attribution_key
 
     groups: dict[tuple[str, tuple[str, ...], str], list[Cell]] = {}
@@ -135,10 +137,10 @@ def _attributions(run: Run, cells: list[Cell]) -> pl.DataFrame | None:
         groups.setdefault((cell.task, cell.combination, cell.strategy), []).append(cell)
     found = []
     for group in groups.values():
-        table = _read(run.store.path("attribute", attribution_key(run, group)) / "attributions.parquet")
+        table = _read(run.store.path("attribute", attribution_key(run, group)) / f"{name}.parquet")
         if table is not None:
             task, combination, strategy, _ = _cell(group[0])
-            found.append(table.select(task, combination, strategy, "modality", "method", "value", "std"))
+            found.append(table.select(task, combination, strategy, *columns))
     return _stack(found)
 
 

@@ -59,12 +59,13 @@ class Keys:
 
     def features(self, modality: str) -> str:
         """Of a modality's trunk cache."""
-        return key_of("features", self.prepare, modality, self.trunk(modality))
+        return key_of("features", self.prepare, modality, self.trunk(modality), self.config.study.precision)
 
     def encoder(self, modality: str) -> list[Any]:
         """All that determines an encoder and its input."""
         return [
             modality,
+            self.config.study.precision,
             self._tree["modalities"][modality]["encoder"],
             self.trunk(modality),
             self.config.study.embed_dim,
@@ -103,8 +104,10 @@ class Keys:
         section = {
             name: value
             for name, value in self._tree["finetune"].items()
-            if name not in {"combinations", "best", "singles", "strategies"}
+            if name not in {"combinations", "best", "singles", "strategies", "fusions"}
         }
+        if strategy in self.config.finetune.fusions:
+            section["fusion"] = self._tree["finetune"]["fusions"][strategy]
         pretrained = self.pretrain(combination) if self.reads_pretraining(strategy, combination) else None
         return key_of(
             "finetune",

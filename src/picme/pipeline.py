@@ -80,7 +80,14 @@ def run_phase(study: Run, executor: Executor, jobs: list[Job], progress: Progres
     if not pending:
         return []
     progress.begin(pending, reused=len(jobs) - len(pending))
-    failures = executor.run(pending, progress.advance)
+
+    def finished(job: Job) -> None:
+        progress.advance(job)
+        warning = study.store.manifest(job.stage, job.key).get("warning")
+        if warning:
+            progress.say(warning)
+
+    failures = executor.run(pending, finished)
     for failure in failures:
         progress.say(f"{failure.job.stage} of {failure.job.name} failed: {failure.reason}")
     if len(failures) == len(jobs):

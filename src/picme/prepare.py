@@ -111,6 +111,10 @@ def _keep(view: View, keep: np.ndarray) -> None:
     if not keep.all():
         view.stays = view.stays.filter(pl.Series(keep))
         view.modalities = {name: take(values, keep) for name, values in view.modalities.items()}
+        view.alternatives = {
+            preset: {name: take(values, keep) for name, values in rows.items()}
+            for preset, rows in view.alternatives.items()
+        }
 
 
 def _step(task: str, step: str, stays: pl.DataFrame) -> dict[str, Any]:

@@ -60,7 +60,10 @@ class View:
     """One observation window over stays: a task's, or the one for pretraining.
 
     `stays` has one row per stay, sorted by stay_id: stay_id, subject_id, the group columns, the label columns
-    (0, 1 or null), and `split` (`train`, `val`, `test`) only where the source fixes it.
+    (0, 1 or null), and `split` (`train`, `val`, `test`) only where the source fixes it. Where a source has times, also
+    `cutoff` and `latest_<modality>`, so that an audit can compare them again.
+
+    `alternatives` are text modalities as another preset would have chosen them: preset → modality → rows.
     """
 
     name: str
@@ -68,6 +71,7 @@ class View:
     labels: list[str]
     groups: list[str]
     modalities: dict[str, Rows]
+    alternatives: dict[str, dict[str, Rows]] = field(default_factory=dict)
 
 
 @dataclass
@@ -85,5 +89,3 @@ class Extraction:
     label_agreement: pl.DataFrame | None = None
     audit: pl.DataFrame | None = None
     notes: list[str] = field(default_factory=list)
-    other_texts: dict[str, dict[str, dict[str, list[str | None]]]] = field(default_factory=dict)
-    """view → preset → text modality → texts as that preset would have chosen them: what does each let through?"""

@@ -291,7 +291,9 @@ def evaluate_key(run: Run, cells: list[Cell]) -> str:
 
 def attribution_key(run: Run, group: list[Cell]) -> str:
     """Key of the attributions of a combination and strategy, over its seeds."""
-    return key_of("attribute", [run.finetune_key(cell) for cell in group])
+    largest = max(map(len, run.named or run.combinations))
+    shapley = run.config.evaluate.wants_shapley(len(group[0].combination), largest)
+    return key_of("attribute", [run.finetune_key(cell) for cell in group], {"shapley": shapley})
 
 
 def search_key(run: Run, cell: Cell) -> str:

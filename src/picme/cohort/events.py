@@ -14,7 +14,7 @@ import polars as pl
 
 from picme.cohort.readings import MEASUREMENT, Reader
 from picme.errors import DataError
-from picme.sources.mimic_ehr import TIME_FORMATS, parse_time, typed
+from picme.sources.mimic_ehr import TIME_FORMATS, blank, parse_time, typed
 from picme.sources.mimic_events import scan
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from picme.cohort.channel_sets import ChannelSet
     from picme.sources.mimic_ehr import Release
 
-ROW = ("subject_id", "hadm_id", "stay_id", "charttime", "storetime", "value", "valuenum", "valueuom")
 NEEDED = ("subject_id", "charttime", "value")
+OPTIONAL = ("stay_id", "storetime", "valuenum", "valueuom")
 MAX_PARTS = 256
 # Hours of stays whose measurements are binned together: some 100 MB.
 PART_HOURS = 50_000
@@ -100,12 +100,12 @@ def spill_events(
     counts: Counter[str] = Counter()
     keys = stays.select("subject_id", "hadm_id", "stay_id", "intime", "seconds").with_row_index("stay")
     with_text: set[int] = set()
+    needed = (*NEEDED, "hadm_id") if by_admission else NEEDED
     for table in channels.tables():
         reader = Reader(channels, table)
         seen: Counter[str] = Counter()
         bad: Counter[str] = Counter()
-        optional = [column for column in ROW if column not in NEEDED]
-        for batch in scan(release, table, reader.itemids, NEEDED, optional, seen):
+        for batch in scan(release, table, reader.itemids, needed, OPTIONAL, seen):
             seen["kept"] += batch.height
             frame, unreadable = _typed(batch)
             bad.update(unreadable)
@@ -148,15 +148,20 @@ def _typed(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
     for column in ("charttime", "storetime"):
         if schema[column] == pl.String and frame[column].null_count() > batch[column].null_count():
             frame = frame.with_columns(batch.select(parse_time(column)).to_series())
-    no_time, no_subject = frame["charttime"].null_count(), frame["subject_id"].null_count()
-    bad = Counter(
-        {
-            "column 'charttime': expected a date and time like 2180-07-23 12:36:00": no_time,
-            "column 'subject_id': expected a whole number": no_subject,
-        }
-    )
-    if no_time or no_subject:
-        frame = frame.filter(pl.col("charttime").is_not_null() & pl.col("subject_id").is_not_null())
+    time = "expected a date and time like 2180-07-23 12:36:00"
+    # A value stored at an unknown time cannot be said to be known at the cut-off.
+    unusable = {
+        "column 'subject_id': expected a whole number": frame["subject_id"].is_null(),
+        f"column 'charttime': {time}": frame["charttime"].is_null(),
+        f"column 'storetime': {time}": frame["storetime"].is_null() & ~blank(batch["storetime"]),
+    }
+    bad: Counter[str] = Counter()
+    keep = pl.repeat(True, frame.height, eager=True)
+    for reason, rows in unusable.items():
+        bad[reason] += int((rows & keep).sum())
+        keep &= ~rows
+    if bad.total():
+        frame = frame.filter(keep)
     if schema["value"] != pl.String:
         frame = frame.with_columns(pl.col("value").cast(pl.String))
     return frame, bad

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from picme.errors import ConfigError
 from picme.registry import Registry
+from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,10 @@ def extract(config: Config, scratch: Path, hospital: Path | None) -> Extraction:
         name: {key: value for key, value in dict(section).items() if key != "encoder"}
         for name, section in config.modalities.items()
     }
-    tasks = {name: section.model_dump() for name, section in config.tasks.items()}
+    tasks = {
+        name: {**section.model_dump(), "window_hours": build_task(name, section).hours}
+        for name, section in config.tasks.items()
+    }
     source: Extraction = SOURCES.load(config.source.kind)(config, modalities, tasks, scratch, hospital)
     return source
 
@@ -82,5 +86,12 @@ def from_table(
 ) -> Extraction:
     """The user's own files."""
     from picme.sources.table import extract as read
+    from picme.tasks import build
 
+    # A registered task says its labels and its prediction time itself.
+    known = {name: build(name, section) for name, section in config.tasks.items()}
+    tasks = {
+        name: {**section, "labels": known[name].labels, "window_hours": known[name].hours}
+        for name, section in tasks.items()
+    }
     return read(config.source, modalities, tasks, config.cohort.max_hours, config.pretrain.window)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from picme.cohort.audit import latest_time
 from picme.cohort.demographics import group_columns, table_rows
 from picme.cohort.images import image_rows
 from picme.cohort.labels import Labels, label_agreement, phenotype_labels
-from picme.cohort.notes import text_rows
+from picme.cohort.notes import compare_modes
 from picme.cohort.stays import Cohort, Flow, long_enough, read_stays
 from picme.cohort.timeseries import HOUR, Series, Window, build_series
 from picme.errors import ConfigError, DataError, near
@@ -258,6 +258,9 @@ def _view(
         .drop("cut")
     )
     rows: dict[str, Rows] = {}
+    others: dict[str, Rows] = {}
+    latest: list[pl.Series] = []
+    other = "prospective" if cohort.notes.mode == "paper" else "paper"
     for name, options in modalities.items():
         table = options["table"]
         if table == EVENTS:
@@ -269,17 +272,26 @@ def _view(
             images = image_rows(source.cxr, stays, cohort.images)
             notices.take(name, plan.name, images, stays, declared)
             rows[name] = images.rows
+            latest.append(images.latest.alias(f"latest_{name}"))
         else:
             assert source.notes is not None
-            texts = text_rows(source.notes, table, stays, cohort.notes)
+            modes = compare_modes(source.notes, table, stays, cohort.notes)
+            if paper:  # what the task's prediction time would have let in
+                strict = stays.with_columns(pl.col("predicted").alias("cutoff"))
+                modes["prospective"] = compare_modes(source.notes, table, strict, cohort.notes)["prospective"]
+            texts = modes[cohort.notes.mode]
             notices.take(name, plan.name, texts, stays, declared)
-            rows[name] = texts.rows
-    stays, rows = _with_data(plan, stays, rows, series)
+            rows[name], others[name] = texts.rows, modes[other].rows
+            if texts.latest.null_count() < len(texts.latest):
+                latest.append(texts.latest.alias(f"latest_{name}"))
+    stays = stays.with_columns(latest)
+    stays, rows, others = _with_data(plan, stays, rows, others, series)
     groups = group_columns(stays)
+    times = stays.select("cutoff", *(series.name for series in latest))
     frame = pl.concat(
-        [stays.select("stay_id", "subject_id"), groups, _label_frame(stays, plan.labels)], how="horizontal"
+        [stays.select("stay_id", "subject_id"), groups, _label_frame(stays, plan.labels), times], how="horizontal"
     )
-    return View(plan.name, frame, plan.labels, groups.columns, rows)
+    return View(plan.name, frame, plan.labels, groups.columns, rows, {other: others} if others else {})
 
 
 def _label_frame(stays: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
@@ -287,18 +299,23 @@ def _label_frame(stays: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
 
 
 def _with_data(
-    plan: _Plan, stays: pl.DataFrame, rows: dict[str, Rows], series: dict[str, dict[str, Series]]
-) -> tuple[pl.DataFrame, dict[str, Rows]]:
+    plan: _Plan,
+    stays: pl.DataFrame,
+    rows: dict[str, Rows],
+    others: dict[str, Rows],
+    series: dict[str, dict[str, Series]],
+) -> tuple[pl.DataFrame, dict[str, Rows], dict[str, Rows]]:
     """The mortality task's last rule: measurements within its window, where a time series is configured."""
     if plan.name != "mortality" or not series:
-        return stays, rows
+        return stays, rows, others
     from picme.cohort.select import take
 
     measured = np.any([one[plan.name].rows.lengths > 0 for one in series.values()], axis=0)
     stays = plan.flow.add("measurements within the window", stays.filter(pl.Series(measured)))
     if measured.all():
-        return stays, rows
-    return stays, {name: _take(one, measured, take) for name, one in rows.items()}
+        return stays, rows, others
+    kept, kept_others = ({name: _take(one, measured, take) for name, one in part.items()} for part in (rows, others))
+    return stays, kept, kept_others
 
 
 def _take(rows: Rows, keep: np.ndarray, take: Any) -> Rows:

@@ -154,7 +154,8 @@ def _add_part(
     local[members - bounds[0]] = np.arange(len(members))
     stay = local[rows["stay"].astype(np.int64) - bounds[0]]
     end = seconds[stay] if len(seconds) else np.zeros(len(stay), np.int64)
-    admitted = (stay >= 0) & (rows["seconds"] <= end)
+    # A stay of no length has no hour to put a measurement in.
+    admitted = (stay >= 0) & (rows["seconds"] <= end) & (end > 0)
     if not published:
         admitted &= rows["known"] <= end
     chosen, stay, end = rows[admitted], stay[admitted], end[admitted]

@@ -65,7 +65,7 @@ class ComparisonsConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """Metrics, intervals, comparisons and subgroups; reads predictions, never a model."""
+    """Metrics, intervals, comparisons and subgroups, which read predictions; and what is attributed to modalities."""
 
     resamples: int = Field(default=10000, ge=100, le=1_000_000)
     """Bootstrap resamples over subjects for comparisons, and for the intervals of `summary`, which share them."""
@@ -95,6 +95,9 @@ class EvaluateConfig(Section):
     """Which differences are tested."""
     controls: tuple[str, ...] = ("random", "gated_uniform", "supervised_lstm")
     """Strategies that exist to be compared with; never selected as best."""
+    shapley: Literal["all", "largest", "off"] = "largest"
+    """Combinations for which every coalition of modalities is fitted: each of 2^K − 1 gets a head on the embeddings of
+    every seed. `largest` takes the combinations with the most modalities that the study fine-tunes."""
 
     @model_validator(mode="after")
     def _crossed_of_two(self) -> Self:
@@ -102,6 +105,10 @@ class EvaluateConfig(Section):
             if len(columns) < 2 or len(set(columns)) < len(columns):
                 raise ValueError(f"`crossed` takes lists of two or more different columns, not {list(columns)}")
         return self
+
+    def wants_shapley(self, size: int, largest: int) -> bool:
+        """Whether a combination of `size` modalities gets Shapley values, where the study's largest have `largest`."""
+        return size > 1 and (self.shapley == "all" or (self.shapley == "largest" and size == largest))
 
     def selectable(self, strategy: str) -> bool:
         """Whether a strategy can be reported as the best one."""

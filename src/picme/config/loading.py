@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import re
 from importlib.resources import files
 from pathlib import Path
 from types import UnionType
@@ -15,6 +15,26 @@ from picme.config.study import Config
 from picme.errors import ConfigError, near
 
 QUOTE = "'"
+
+
+class Yaml(yaml.SafeLoader):
+    """Safe YAML with the words of version 1.2: `off` is a word, `1e-3` a number."""
+
+
+Yaml.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?$|^[-+]?[0-9]+[eE][-+]?[0-9]+$|^[-+]?\.(?:inf|nan)$"
+    ),
+    list("-+0123456789."),
+)
 
 
 def presets() -> dict[str, str]:
@@ -88,7 +108,7 @@ def _read(config: str | Path) -> dict[str, Any]:
             raise ConfigError(f"unknown preset {str(config)!r}{near(str(config), known)}")
         text, where = (files("picme") / "presets" / f"{config}.yaml").read_text(encoding="utf-8"), f"preset {config}"
     try:
-        tree = yaml.safe_load(text)
+        tree = yaml.load(text, Yaml)
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = f" line {line + 1}" if line is not None else ""
@@ -118,12 +138,9 @@ def _same_choice(old: dict[str, Any], new: dict[str, Any]) -> bool:
 def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
     if isinstance(value, str):
         try:
-            value = yaml.safe_load(value)
+            value = yaml.load(value, Yaml)
         except yaml.YAMLError:
             raise ConfigError(f"--set {key}: the value is not valid YAML") from None
-        if isinstance(value, str):
-            with suppress(ValueError):  # YAML 1.1 reads 1e-3 as text
-                value = float(value)
     *parents, last = key.split(".")
     node = tree
     for parent in parents:
@@ -131,8 +148,7 @@ def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(child, dict):
             raise ConfigError(f"--set {key}: {parent!r} is a value, not a section")
         node = child
-    old = node.get(last)
-    node[last] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    node[last] = value
 
 
 def _sentence(error: ValidationError) -> str:

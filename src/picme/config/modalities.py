@@ -32,6 +32,8 @@ class ModalityConfig(Section):
     """Images: largest share of unreadable files before the data are refused; fewer are counted and left out."""
     table: str | None = None
     """MIMIC: the table it is made from."""
+    channels: str | None = None
+    """MIMIC, time series: its own channel set, by name or path; the cohort's where it is not given."""
     path: Path | None = None
     """Own data: the modality's own file; the source's file where it is not given."""
     columns: tuple[str, ...] | None = None

@@ -16,6 +16,8 @@ class Physionet2012Source(Section):
     kind: Literal["physionet2012"] = "physionet2012"
     path: Path
     """Folder with `set-a`, `set-b`, `set-c` (`.zip`, `.tar.gz` or folder) and their `Outcomes-a.txt`, …; any subset."""
+    time_since: bool = False
+    """Also give each series the days since every variable's last measurement; it did not help beside the mask."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """Largest share of unreadable lines (no time, no number) before the data are refused; fewer are counted."""
 

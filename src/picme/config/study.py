@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from picme.config.base import Section, choice
 from picme.config.cohort import CohortConfig, MimicSource
 from picme.config.evaluate import EvaluateConfig
+from picme.config.fusions import CONFIGS as FUSIONS
 from picme.config.modalities import ModalityConfig  # noqa: TC001 (pydantic reads the annotation)
 from picme.config.objectives import CONFIGS as OBJECTIVES
 from picme.config.objectives import InfoNCEConfig, OneVersusOthersConfig
@@ -64,6 +65,8 @@ class TaskConfig(Section):
     """Label columns; empty for a task whose labels the source defines (`mortality`, `phenotyping`)."""
     kind: Literal["binary", "multilabel"] | None = None
     """`binary` has one label. Told from the number of labels where it is not given."""
+    hours: float | None = Field(None, gt=0)
+    """Own data: prediction time; time series are cut there. Tasks of picme's own have theirs."""
 
 
 class StudyConfig(Section):
@@ -75,6 +78,9 @@ class StudyConfig(Section):
     """Fine-tunings of each cell, with seeds 0, 1, …"""
     embed_dim: int = Field(256, ge=2)
     """Size of every modality's embedding."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of large encoders: `bf16` under autocast, `auto` where the processor computes in it. Embeddings, losses and small
+    encoders are always fp32."""
 
     @field_validator("combination_sizes")
     @classmethod
@@ -143,7 +149,9 @@ class FinetuneConfig(Section):
     singles: bool = True
     """Also each modality alone (as `supervised` and `random`)."""
     strategies: tuple[str, ...] = ("contrastive", "supervised", "gated", "random")
-    """What is compared; see `picme list`."""
+    """What is compared; see `picme list strategies`."""
+    fusions: dict[str, choice("fusions", FUSIONS)] = Field(default_factory=dict)  # type: ignore[valid-type]
+    """Strategies of your own, named in `strategies` like the others: trained as `supervised`, with this fusion head."""
     epochs: int = Field(75, ge=1)
     """At most."""
     patience: int = Field(15, ge=1)
@@ -170,13 +178,26 @@ class FinetuneConfig(Section):
 
     @field_validator("strategies")
     @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in STRATEGIES:
-                raise ValueError(f"unknown strategy {name!r}{near(name, STRATEGIES)}")
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if not names:
             raise ValueError("at least one strategy is needed")
         return tuple(dict.fromkeys(names))
+
+    @model_validator(mode="after")
+    def _known(self) -> FinetuneConfig:
+        for name in self.fusions:
+            if name in STRATEGIES or not name.isidentifier():
+                raise ValueError(
+                    f"fusions.{name} is a strategy already; choose another name"
+                    if name in STRATEGIES
+                    else f"fusions: a strategy's name is letters, digits and underscores, not {name!r}"
+                )
+            if name not in self.strategies:
+                raise ValueError(f"fusions.{name} is not named in strategies, so it would not be run")
+        for name in self.strategies:
+            if name not in STRATEGIES and name not in self.fusions:
+                raise ValueError(f"unknown strategy {name!r}{near(name, [*STRATEGIES, *self.fusions])}")
+        return self
 
 
 class ExecutionConfig(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from picme.config.encoders import model_path
 from picme.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from picme.config.encoders import TransformerEncoder
 
 # Names of the linear layers that make queries and values (fused with keys in some architectures); the first set that
@@ -37,36 +40,59 @@ def load_transformer(config: TransformerEncoder) -> nn.Module:
         ConfigError: if there is no such model, the folder holds none, or it has too few positions.
     """
     import transformers
-    from transformers.utils import logging
 
     path = model_path(config.model)
     if path is not None and not (path / "config.json").is_file():
         raise ConfigError(f"{path} holds no config.json: expected the folder of a transformers checkpoint")
-    source: dict[str, Any] = {"local_files_only": True} if path else {"revision": config.revision}
-    bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        settings = transformers.AutoConfig.from_pretrained(str(path or config.model), **source)
-        kind = transformers.AutoModel._model_mapping[type(settings)]
-        kind = kind[0] if isinstance(kind, tuple) else kind
-        extra = (
-            {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(kind.__init__).parameters else {}
-        )
-        model: nn.Module = kind.from_pretrained(str(path or config.model), **source, **extra)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        where = f"folder {path}" if path else f"model {config.model!r}"
-        raise ConfigError(
-            f"{where} cannot be loaded as a transformer ({_first_line(error)}): expected a hub name in "
-            "reach or in the local cache, or a folder with config.json and weights"
-        ) from error
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
+    name = str(path or config.model)
+    # A hub model that was fetched before is not looked up again: faster, and the same without a network.
+    sources: list[dict[str, Any]] = [{"revision": None if path else config.revision, "local_files_only": True}]
+    if path is None:
+        sources.append({"revision": config.revision})
+    with quiet():
+        for source in sources:
+            try:
+                settings = transformers.AutoConfig.from_pretrained(name, **source)
+                kind = transformers.AutoModel._model_mapping[type(settings)]
+                kind = kind[0] if isinstance(kind, tuple) else kind
+                pooler = "add_pooling_layer" in inspect.signature(kind.__init__).parameters
+                extra = {"add_pooling_layer": False} if pooler else {}
+                model: nn.Module = kind.from_pretrained(name, **source, **extra)
+                break
+            except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+                failure = error
+        else:
+            where = f"folder {path}" if path else f"model {config.model!r}"
+            raise ConfigError(
+                f"{where} cannot be loaded as a transformer ({_first_line(failure)}): expected a hub name in "
+                "reach or in the local cache, or a folder with config.json and weights"
+            ) from failure
     model = model.float()
     check_length(model, config.max_length, config.model)
     return model
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars, advice or lines about retries while a model is loaded; failures are told in one sentence."""
+    import huggingface_hub
+    from transformers.utils import logging
+
+    bar, level, hub = (
+        logging.is_progress_bar_enabled(),
+        logging.get_verbosity(),
+        huggingface_hub.logging.get_verbosity(),
+    )
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    huggingface_hub.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        huggingface_hub.logging.set_verbosity(hub)
+        if bar:
+            logging.enable_progress_bar()
 
 
 def check_length(model: Any, max_length: int, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What the fine-tuned heads use: integrated gradients of every seed's head, and λ where there is one."""
+"""What the fine-tuned models attribute to each modality: λ, integrated gradients and Shapley values over the seeds."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ import polars as pl
 import torch
 
 from picme.config.loading import validate
-from picme.evaluate.attribution import attribution_rows
+from picme.evaluate.attribution import agreement_rows, attribution_rows, shapley_rows
+from picme.evaluate.coalitions import coalition_values
 from picme.evaluate.integrated_gradients import integrated_gradients
 from picme.finetune.restore import restore
 from picme.modalities.combinations import label
 from picme.modalities.view import open_view
+from picme.stages import Run
 from picme.store import Store
+from picme.tasks import build as build_task
 from picme.training import resolve_device
 
 if TYPE_CHECKING:
     from picme.finetune.cell import Cell
+    from picme.modalities.view import ViewData
 
-# Stays that are attributed: enough for a mean, drawn evenly from the test stays.
+# Stays that integrated gradients are taken of, or their baseline: enough for a mean, drawn evenly from the split.
 STAYS = 512
-SCHEMA = {
-    "task": pl.String,
-    "combination": pl.String,
-    "strategy": pl.String,
-    "modality": pl.String,
-    "method": pl.String,
-    "value": pl.Float64,
-    "std": pl.Float64,
-}
+METHODS = {"integrated_gradients": "zero", "integrated_gradients_mean": "mean"}
+PLACE = {"task": pl.String, "combination": pl.String, "strategy": pl.String}
+SCHEMA = {**PLACE, "modality": pl.String, "method": pl.String, "value": pl.Float64, "std": pl.Float64}
+AGREEMENT = {**PLACE, "method_a": pl.String, "method_b": pl.String, "tau": pl.Float64, "modalities": pl.Int64}
 
 
 def attribute(
@@ -48,25 +47,38 @@ def attribute(
     embedded: list[str],
     cells: list[dict[str, Any]],
 ) -> None:
-    """Attributions of one combination and strategy of a task, over its seeds."""
+    """Attributions of one combination and strategy of a task, over its seeds.
+
+    Writes `attributions.parquet` (methods `lambda`, `integrated_gradients` against zero embeddings,
+    `integrated_gradients_mean` against the training stays' mean embeddings, and `shapley` for the combinations that
+    `evaluate.shapley` asks for) and `agreement.parquet` (Kendall's τ of every pair of methods). The greatest
+    completeness error of integrated gradients over seeds and baselines goes into the manifest.
+    """
     study = validate(config)
     view = open_view(Path(prepared), task, study.modalities, {name: Path(path) for name, path in features.items()})
     name = label(combination)
+    everything = Run(study, Path(run))
+    largest = max(map(len, everything.named or everything.combinations))
+    wants_shapley = study.evaluate.wants_shapley(len(combination), largest)
+    rows = {split: view.usable(combination, split) for split in ("train", "val", "test")}
+    targets = view.labels(build_task(task, study.tasks[task]).labels)
     about: dict[str, Any] = {"task": task, "combination": combination, "strategy": strategy}
     with Store(Path(run)).create("attribute", key, about) as folder:
-        gradients: list[dict[str, float]] = []
+        gradients: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
         weights: list[dict[str, float]] = []
         errors: list[float] = []
+        # By the embedding artifacts, where there are any: seeds that share them share the coalitions' heads.
+        coalitions: dict[tuple[Any, ...], dict[frozenset[str], float]] = {}
         device = resolve_device(study.execution.device)
         for cell in cells:
             model = restore(study, view, task, combination, strategy, cell, pretrained, device)
-            rows = _some(view.usable(combination, "test"))
-            if len(rows):
-                found = integrated_gradients(
-                    model.head, _embeddings(model, rows), model.present[torch.from_numpy(rows)]
-                )
-                gradients.append(dict(zip(combination, found.shares.tolist(), strict=True)))
-                errors.append(found.completeness_error)
+            if len(rows["test"]):
+                for method, found, error in _gradients(model, rows):
+                    gradients[method].append(dict(zip(combination, found, strict=True)))
+                    errors.append(error)
+                source = tuple(cell["embedded"]) or (cell["seed"],)
+                if wants_shapley and source not in coalitions:
+                    coalitions[source] = _coalitions(model, view, targets, rows)
             gate = getattr(model.head, "weights", None)
             if callable(gate):
                 weights.append(dict(zip(combination, gate().detach().cpu().double().tolist(), strict=True)))
@@ -74,12 +86,43 @@ def attribute(
             values = json.loads((Path(pretrained) / "manifest.json").read_text(encoding="utf-8"))["weights"]
             if values is not None and len(combination) > 2:
                 weights = [dict(zip(combination, values, strict=True))]
-        table = attribution_rows(task, name, strategy, "integrated_gradients", gradients) if gradients else []
+        table = []
+        for method, shares in gradients.items():
+            table += attribution_rows(task, name, strategy, method, shares) if shares else []
         table += attribution_rows(task, name, strategy, "lambda", weights) if weights else []
-        pl.DataFrame(table, schema=SCHEMA).with_columns(pl.col("value", "std").fill_nan(None)).write_parquet(
-            folder / "attributions.parquet"
+        # A label with one class in training or test leaves nothing to measure.
+        defined = [values for values in coalitions.values() if np.isfinite(list(values.values())).all()]
+        table += shapley_rows(task, name, strategy, defined) if defined else []
+        _write(table, SCHEMA, folder / "attributions.parquet")
+        _write(
+            agreement_rows([row for row in table if row["value"] is not None]), AGREEMENT, folder / "agreement.parquet"
         )
-        about["completeness_error"] = float(np.nanmax(errors)) if errors else None
+        about["completeness_error"] = float(np.nanmax(errors)) if np.isfinite(errors).any() else None
+
+
+def _gradients(model: Cell, rows: dict[str, np.ndarray]) -> list[tuple[str, list[float], float]]:
+    """Method, share of each modality, completeness error."""
+    test, train = _some(rows["test"]), _some(rows["train"])
+    embeddings, present = _embeddings(model, test), model.present[torch.from_numpy(test).to(model.device)]
+    seen, there = _embeddings(model, train), model.present[torch.from_numpy(train).to(model.device)][..., None]
+    mean = torch.where(there, seen, 0).sum(dim=0) / there.sum(dim=0).clamp_min(1)
+    baselines: dict[str, Any] = {"zero": "zero", "mean": mean}
+    found = []
+    for method, baseline in METHODS.items():
+        result = integrated_gradients(model.head, embeddings, present, baselines[baseline])
+        found.append((method, result.shares.tolist(), result.completeness_error))
+    return found
+
+
+def _coalitions(
+    model: Cell, view: ViewData, targets: np.ndarray, rows: dict[str, np.ndarray]
+) -> dict[frozenset[str], float]:
+    """Test AUROC of every coalition of the model's modalities, on its embeddings."""
+    every = np.concatenate(list(rows.values()))
+    found = _embeddings(model, every).cpu().numpy()
+    embeddings = np.zeros((len(view), *found.shape[1:]), np.float32)
+    embeddings[every] = found
+    return coalition_values(embeddings, model.present.cpu().numpy(), targets, rows, model.combination)
 
 
 def _some(rows: np.ndarray) -> np.ndarray:
@@ -88,4 +131,15 @@ def _some(rows: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def _embeddings(model: Cell, rows: np.ndarray) -> torch.Tensor:
-    return torch.cat([model.embeddings(part) for part in np.array_split(rows, max(1, len(rows) // 128))])
+    """Embeddings (row, modality, dim) in the rows' order; batches hold stays of about equal length."""
+    place = torch.full((len(model.view),), -1)
+    place[torch.from_numpy(rows)] = torch.arange(len(rows))
+    batches = model.view.evaluation_batches(model.combination, rows, 256)
+    order = place[torch.from_numpy(np.concatenate(batches))].to(model.device)
+    found = torch.cat([model.embeddings(part) for part in batches])
+    return torch.empty_like(found).index_copy_(0, order, found)
+
+
+def _write(table: list[dict[str, Any]], schema: dict[str, Any], file: Path) -> None:
+    frame = pl.DataFrame(table, schema=schema)
+    frame.with_columns(pl.selectors.float().fill_nan(None)).write_parquet(file)

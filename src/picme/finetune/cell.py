@@ -8,14 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from picme.config.fusions import (
-    AttentionConfig,
-    ConcatConfig,
-    FusionConfig,
-    GatedLSTMConfig,
-    GatedSumConfig,
-    LSTMConfig,
-)
+from picme.config.fusions import AttentionConfig, ConcatConfig, GatedLSTMConfig, GatedSumConfig, LSTMConfig
 from picme.finetune import build as build_head
 from picme.pretrain.job import load_encoders
 from picme.pretrain.model import ModalityEncoders, modality_seed
@@ -24,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from picme.config.base import Component
     from picme.config.study import Config
     from picme.modalities.view import ViewData
 
@@ -113,9 +107,11 @@ class TrainedCell(Cell):
         return self.encoders(self.view.batch(self.combination, rows, self.device), mask).transpose(0, 1)
 
 
-def head_config(strategy: str, study: Config, combination: Sequence[str]) -> FusionConfig:
+def head_config(strategy: str, study: Config, combination: Sequence[str]) -> Component:
     """The fusion head of a strategy."""
     section = study.finetune
+    if strategy in section.fusions:
+        return section.fusions[strategy]
     common: dict[str, Any] = {"hidden": section.hidden, "dropout": section.dropout}
     order = tuple(combination.index(name) for name in section.order if name in combination) or None
     if order is not None:  # modalities that the configured order leaves out come after it

@@ -97,15 +97,20 @@ def load_tokenizer(model: str, revision: str | None) -> Any:
     import transformers
 
     path = model_path(model)
-    try:
-        return transformers.AutoTokenizer.from_pretrained(
-            str(path or model), revision=None if path else revision, local_files_only=path is not None
-        )
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        where = f"folder {path}" if path else f"model {model!r}"
-        raise ConfigError(
-            f"{where} has no tokenizer that can be loaded: expected tokenizer.json or a vocabulary"
-        ) from error
+    # What was fetched before is not looked up again.
+    sources: list[dict[str, Any]] = [{"revision": None if path else revision, "local_files_only": True}]
+    if path is None:
+        sources.append({"revision": revision})
+    for source in sources:
+        try:
+            return transformers.AutoTokenizer.from_pretrained(str(path or model), **source)
+        except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+            failure = error
+    where = f"folder {path}" if path else f"model {model!r}"
+    raise ConfigError(
+        f"{where} has no tokenizer that can be loaded: expected a hub name in reach or in the local cache, or "
+        "a folder with tokenizer.json or a vocabulary"
+    ) from failure
 
 
 def _write(modality: TextModality, model: str, revision: str | None, folder: Path) -> None:

@@ -100,7 +100,7 @@ class _Contrast(torch.autograd.Function):
         kept = []
         for which, rows in _blocks(terms, batch, chunk):
             a, b = _pick(left, pairs[which], 0)[:, rows], _pick(right, pairs[which], 1)
-            block = _exponentials(a, b, factor, work, valid, which, rows)
+            block = _exponentials(a, b, factor, work, valid, which, rows if both else None)
             torch.sum(block, 2, out=row_sums[which, rows])
             if both:
                 column_sums[which] += block.sum(1)
@@ -109,20 +109,20 @@ class _Contrast(torch.autograd.Function):
                 kept.append(block)
         count = torch.full((terms,), batch, dtype=left.dtype) if valid is None else valid.sum(1).to(left.dtype)
         count = count.to(left.device).clamp_min(1)
-        ctx.save_for_backward(left, right, scale, valid, row_sums, column_sums, count)
-        ctx.kept, ctx.pairs, ctx.both, ctx.chunk, ctx.work = kept, pairs, both, chunk, work
+        ctx.save_for_backward(left, right, scale, valid, row_sums, column_sums, count, *kept)
+        ctx.pairs, ctx.both, ctx.chunk, ctx.work = pairs, both, chunk, work
         rows_mean = _mean(row_sums, diagonal, factor, valid, count)
         return rows_mean, _mean(column_sums, diagonal, factor, valid, count) if both else rows_mean.new_zeros(0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_rows: Tensor, grad_columns: Tensor) -> tuple[Tensor | None, ...]:
-        left, right, scale, valid, row_sums, column_sums, count = ctx.saved_tensors
+        left, right, scale, valid, row_sums, column_sums, count, *kept = ctx.saved_tensors
         factor, dtype = float(scale), left.dtype
         terms, batch = len(ctx.pairs), left.shape[1]
         # ∂loss/∂logit_ij = E_ij (by_row_i + by_column_j) − on_diagonal_i [i = j]
-        by_row = _over(grad_rows, count, row_sums)
-        by_column = _over(grad_columns, count, column_sums) if ctx.both else None
+        by_row = _over(grad_rows, count, row_sums, valid)
+        by_column = _over(grad_columns, count, column_sums, valid) if ctx.both else None
         on_diagonal = (((grad_rows + grad_columns) if ctx.both else grad_rows) / count)[:, None].expand(terms, batch)
         if valid is not None:
             on_diagonal = on_diagonal * valid
@@ -131,17 +131,27 @@ class _Contrast(torch.autograd.Function):
         for number, (which, rows) in enumerate(_blocks(terms, batch, ctx.chunk)):
             pairs = ctx.pairs[which]
             a, b = _pick(left, pairs, 0)[:, rows], _pick(right, pairs, 1)
-            block = ctx.kept[number] if ctx.kept else _exponentials(a, b, factor, ctx.work, valid, which, rows)
-            if by_column is None:
-                block = block * by_row[which, rows, None]
+            if kept:
+                block = kept[number]
             else:
-                block = (by_row[which, rows, None] + by_column[which, None, :]).mul_(block)
+                block = _exponentials(a, b, factor, ctx.work, valid, which, rows if ctx.both else None)
+            own, of_row = on_diagonal[which, rows, None], by_row[which, rows, None]
+            weight: Tensor | int = 1
+            if by_column is not None:
+                block = (of_row + by_column[which, None, :]).mul_(block)
+            elif block.dtype != dtype:
+                block = block * of_row
+            else:
+                # Rows alone are scaled outside the products, which spares a pass over the block.
+                weight = of_row
             block = block.to(dtype)
-            block.diagonal(rows.start, 1, 2).sub_(on_diagonal[which, rows])
-            for_left = torch.bmm(block, b)
+            for_left = torch.bmm(block, b) * weight
+            for_right = torch.bmm(block.transpose(1, 2), a * weight)
+            for_left -= own * b[:, rows]
+            for_right[:, rows] -= own * a
             grad_scale += (for_left * a).sum()
             _add(grad_left, pairs, 0, rows, for_left)
-            _add(grad_right, pairs, 1, slice(0, batch), torch.bmm(block.transpose(1, 2), a))
+            _add(grad_right, pairs, 1, slice(0, batch), for_right)
         return grad_left.mul_(factor), grad_right.mul_(factor), grad_scale.to(scale.dtype), None, None, None, None
 
 
@@ -172,13 +182,14 @@ def _add(total: Tensor, pairs: list[tuple[int, int]], side: int, rows: slice, pa
 
 
 def _exponentials(
-    a: Tensor, b: Tensor, factor: float, work: torch.dtype, valid: Tensor | None, which: slice, rows: slice
+    a: Tensor, b: Tensor, factor: float, work: torch.dtype, valid: Tensor | None, which: slice, rows: slice | None
 ) -> Tensor:
-    """exp(a bᵀ / τ) of a block, zero in the rows and columns of invalid stays."""
+    """exp(a bᵀ / τ) of a block, zero in the columns of invalid stays, and in their rows where `rows` says which."""
     block = torch.bmm(a * factor, b.transpose(1, 2)).to(work).exp_()
     if valid is not None:
         block *= valid[which, None, :]
-        block *= valid[which, rows, None]
+        if rows is not None:
+            block *= valid[which, rows, None]
     return block
 
 
@@ -190,7 +201,7 @@ def _mean(sums: Tensor, diagonal: Tensor, factor: float, valid: Tensor | None, c
     return torch.where(valid, logarithms - factor * diagonal, 0).sum(1) / count
 
 
-def _over(gradient: Tensor, count: Tensor, sums: Tensor) -> Tensor:
-    """gradient / (count · sums) as (term, batch), 0 where a stay is invalid and its sum therefore 0."""
+def _over(gradient: Tensor, count: Tensor, sums: Tensor, valid: Tensor | None) -> Tensor:
+    """gradient / (count · sums) as (term, batch), 0 where a stay is invalid and its sum may be 0."""
     share = (gradient / count)[:, None] / sums
-    return torch.where(sums > 0, share, 0)
+    return share if valid is None else torch.where(valid, share, 0)

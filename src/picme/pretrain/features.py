@@ -26,4 +26,6 @@ def features(run: str, config: dict[str, Any], modality: str, key: str, prepared
             section.encoder,
         )
         device = resolve_device(study.execution.device)
-        cache_features(opened, section.encoder, opened.spec(), folder / CACHE, device=str(device))
+        cache_features(
+            opened, section.encoder, opened.spec(), folder / CACHE, device=str(device), precision=study.study.precision
+        )

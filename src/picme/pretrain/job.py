@@ -125,13 +125,13 @@ def _pretrain(study: Config, view: ViewData, combination: list[str], seed: int, 
     np.save(folder / "rows.npy", held_out)
     np.save(folder / "embeddings.npy", embed(model, view, held_out, device))
     state.unlink(missing_ok=True)
-    weights = _weights(objective)
+    weights, warning = _weights(objective), None
     if weights is not None and len(combination) > 2 and max(weights) > DOMINANT:
         top = combination[int(np.argmax(weights))]
-        message = f"{name}: λ of {top} is {max(weights):.2f}; the objective all but ignores the others"
-        (folder / "warnings.txt").write_text(message, encoding="utf-8")
+        warning = f"{name}: λ of {top} is {max(weights):.2f}; the objective all but ignores the others"
     return {
         "weights": weights,
+        "warning": warning,
         "best_epoch": result.best_epoch,
         "epochs": len(result.history),
         "val_recall5": result.history[result.best_epoch]["val_recall5"],

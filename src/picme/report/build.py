@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from picme.report import cohort, results
+from picme.report import cohort, judgements, results
 from picme.report.blocks import DataTable, Plate, Section
 from picme.report.export import embedded
 from picme.report.facts import answers, frame, modalities
@@ -46,17 +46,17 @@ if TYPE_CHECKING:
 Maker = "Callable[[Tables, dict[str, Any]], Plate | DataTable | None]"
 
 # Figures with their data; plotly.js and the tables come on top, and the page is to stay well under 12 MB.
-MOST_BYTES = 4_000_000
+MOST_BYTES = 5_000_000
 
 # The page in its order: id, title, what it holds.
 CHAPTERS: tuple[tuple[str, str, tuple[Callable[[Any, dict[str, Any]], Plate | DataTable | None], ...]], ...] = (
     ("scores", "Scores", (results.main_table, results.comparisons)),
     ("alignment-chapter", "Alignment", (alignment_bars, modality_gap, pairs, tsne)),
-    ("weights", "Weights of the modalities", (trajectory, attributions)),
+    ("weights", "Weights of the modalities", (trajectory, attributions, judgements.agreement)),
     ("all-combinations", "All combinations", (overview,)),
-    ("groups", "Subgroups", (subgroups, results.fairness)),
+    ("groups", "Subgroups", (subgroups, judgements.fairness)),
     ("label-chapter", "Labels", (types, labels, cohort.agreement)),
-    ("risk", "Calibration and thresholds", (calibration, results.calibration_errors, results.thresholds)),
+    ("risk", "Calibration and thresholds", (calibration, judgements.calibration_errors, judgements.thresholds)),
     ("curves", "Learning curves", (pretraining, finetuning)),
     ("every-seed", "Every seed", (seeds,)),
     ("efficiency", "Label efficiency", (label_efficiency,)),

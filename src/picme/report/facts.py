@@ -14,12 +14,12 @@ Row = dict[str, Any]
 _TYPES = {
     pl.Int64: """stays subjects stays_present stays_total count positives_a positives_b both n_modalities k
         candidates epoch seed n positives n_seeds best_epoch batch_size n_stays n_subjects bin stay trial groups
-        labels""",
+        labels modalities""",
     pl.Float64: """chance value weight train_loss val_loss val_recall5 temperature seconds auroc auprc auroc_mean
         auroc_std auprc_mean auprc_std ensemble_auroc ensemble_auroc_low ensemble_auroc_high ensemble_auprc
         ensemble_auprc_low ensemble_auprc_high validation_auroc difference low high p_value p_adjusted val_auroc
         learning_rate std brier ece slope intercept brier_recalibrated ece_recalibrated mean_predicted observed
-        threshold sensitivity specificity ppv npv x y epochs peak_memory_mb share""",
+        threshold sensitivity specificity ppv npv x y tau epochs peak_memory_mb share""",
     pl.Boolean: "violation selected suppressed",
 }
 _TYPE_OF = {name: kind for kind, columns in _TYPES.items() for name in columns.split()}
@@ -43,6 +43,7 @@ COLUMNS = {
     "fairness": "task combination strategy attribute metric value groups labels",
     "phenotype_types": "combination strategy type auroc_mean auroc_std",
     "attributions": "task combination strategy modality method value std",
+    "agreement": "task combination strategy method_a method_b tau modalities",
     "calibration": """task combination strategy brier ece bin mean_predicted observed n slope intercept
         brier_recalibrated ece_recalibrated""",
     "thresholds": "task combination strategy label rule threshold sensitivity specificity ppv npv",
@@ -89,7 +90,7 @@ def modalities(tables: Tables, config: dict[str, Any]) -> list[str]:
     found = list(named) if isinstance(named, dict | list | tuple) else []
     known = [
         combination
-        for name in ("alignment", "summary")
+        for name in ("alignment", "summary", "lambdas", "attributions", "tsne")
         for combination in frame(tables, name)["combination"].drop_nulls().unique(maintain_order=True)
     ]
     for combination in sorted(known, key=lambda item: -item.count("+")):

@@ -1,4 +1,4 @@
-"""Tables of results: Table 1, tests of differences, calibration errors, thresholds."""
+"""Tables of results: Table 1, and tests of differences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import polars as pl
 from markupsafe import Markup
 
 from picme.report.blocks import Column, DataTable
-from picme.report.facts import answers, frame, modalities, tasks
+from picme.report.facts import frame, modalities, tasks
 from picme.report.numbers import MISSING, count, interval, missing, number, p_value, percent, say, signed
 from picme.report.paper import Published, any_of_paper, score_of_paper
 from picme.report.words import combination_text, strategy_text, task_title
@@ -142,22 +142,22 @@ def comparisons(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
         Column("First", lambda row: _cell_name(row, "a")),
         Column("Second", lambda row: _cell_name(row, "b")),
-        Column("Family", lambda row: (row["family"] or "").replace("_", " "), choose=True),
-        Column("Metric", lambda row: (row["metric"] or "").upper(), choose=True),
         Column(
             "First − second, points",
             lambda row: signed(row["difference"], "comparisons.difference"),
-            _get("difference"),
+            field("difference"),
             True,
         ),
-        Column("95 % interval", _difference_interval, _get("low"), numeric=True),
-        Column("p-value", lambda row: p_value(row["p_value"], "comparisons.p_value"), _get("p_value"), numeric=True),
+        Column("95 % interval", _difference_interval, field("low"), numeric=True),
+        Column("p-value", lambda row: p_value(row["p_value"], "comparisons.p_value"), field("p_value"), numeric=True),
         Column(
             "adjusted p-value",
             lambda row: p_value(row["p_adjusted"], "comparisons.p_adjusted"),
-            _get("p_adjusted"),
+            field("p_adjusted"),
             numeric=True,
         ),
+        Column("Family", lambda row: (row["family"] or "").replace("_", " "), choose=True),
+        Column("Metric", lambda row: (row["metric"] or "").upper(), choose=True, first=True),
     ]
     reading = say(
         "Of {n} paired differences on the same test stays, {k} have an interval that leaves out zero; adjusted"
@@ -168,7 +168,8 @@ def comparisons(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     return DataTable("comparisons", "Differences and how sure they are", columns, rows, reading, tall=True, search=True)
 
 
-def _get(name: str) -> Callable[[Row], Any]:
+def field(name: str) -> Callable[[Row], Any]:
+    """What a column is sorted by: the row's own value."""
     return lambda row: row[name]
 
 
@@ -186,93 +187,3 @@ def _difference_interval(row: Row) -> Markup:
     return say(
         "{low} to {high}", low=signed(row["low"], "comparisons.low"), high=signed(row["high"], "comparisons.high")
     )
-
-
-def calibration_errors(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """Brier score and expected calibration error of every cell."""
-    rows = frame(tables, "calibration").unique(["task", "combination", "strategy"], keep="first", maintain_order=True)
-    rows = rows.select(
-        "task",
-        "combination",
-        "strategy",
-        "brier",
-        "ece",
-        "slope",
-        "intercept",
-        "brier_recalibrated",
-        "ece_recalibrated",
-    )
-    if rows.is_empty():
-        return None
-    columns = [
-        Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
-        Column("Combination", lambda row: combination_text(row["combination"])),
-        Column("Strategy", lambda row: strategy_text(row["strategy"]), choose=True),
-        Column("Brier score", lambda row: number(row["brier"], "calibration.brier", 3), _get("brier"), numeric=True),
-        Column("ECE, %", lambda row: percent(row["ece"], "calibration.ece", sign=False), _get("ece"), numeric=True),
-    ]
-    if rows["ece_recalibrated"].is_not_null().any():
-        columns += [_after("ece_recalibrated", "ECE recalibrated, %", 1, 100)]
-        columns += [_after("slope", "Slope", 2), _after("intercept", "Intercept", 2)]
-    reading = Markup(
-        "Smaller is better for both: the Brier score is the mean squared error of the risk, ECE its mean gap by bins."
-    )
-    return DataTable("calibration-errors", "Calibration errors", columns, rows, reading, tall=True, search=True)
-
-
-def _after(name: str, title: str, digits: int, scale: float = 1) -> Column:
-    source = f"calibration.{name}"
-    return Column(title, lambda row: number(row[name], source, digits, scale=scale), _get(name), numeric=True)
-
-
-def thresholds(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """What a decision at a threshold would mean, for the cell chosen for each task."""
-    chosen = [item.best for item in answers(tables, config)]
-    names = ("task", "combination", "strategy")
-    keys = pl.DataFrame([{name: row[name] for name in names} for row in chosen], schema=dict.fromkeys(names, pl.String))
-    rows = frame(tables, "thresholds").join(keys, on=names, how="semi", maintain_order="left")
-    if rows.is_empty():
-        return None
-
-    def share(name: str, title: str) -> Column:
-        return Column(title, lambda row: percent(row[name], f"thresholds.{name}", sign=False), _get(name), numeric=True)
-
-    columns = [
-        Column("Task", lambda row: task_title(row["task"] or ""), choose=True),
-        Column("Label", lambda row: row["label"] or ""),
-        Column("Rule", lambda row: (row["rule"] or "").replace("_", " "), choose=True, first=True),
-        share("threshold", "Threshold, %"),
-        share("sensitivity", "Sensitivity, %"),
-        share("specificity", "Specificity, %"),
-        share("ppv", "Positive predictive value, %"),
-        share("npv", "Negative predictive value, %"),
-    ]
-    reading = Markup(
-        "The combination and strategy chosen for each task. Thresholds are set on validation stays by the rule named;"
-        " the other columns are measured on test stays."
-    )
-    return DataTable("thresholds", "Decisions at a threshold", columns, rows, reading, tall=True, search=True)
-
-
-def fairness(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """Differences in decisions between groups, for the cell chosen for each task."""
-    rows = frame(tables, "fairness").filter(pl.col("value").is_not_null())
-    if rows.is_empty():
-        return None
-    columns = [
-        Column("Task", lambda row: task_title(row["task"] or ""), choose=True),
-        Column("Attribute", lambda row: (row["attribute"] or "").replace("_", " ")),
-        Column("Measure", lambda row: (row["metric"] or "").replace("_", " "), choose=True),
-        Column("Largest difference, points", lambda row: _points(row["value"]), _get("value"), numeric=True),
-        Column("Groups compared", lambda row: count(row["groups"], "fairness.groups"), _get("groups"), numeric=True),
-        Column("Labels averaged", lambda row: count(row["labels"], "fairness.labels"), _get("labels"), numeric=True),
-    ]
-    reading = Markup(
-        "How far decisions at the threshold of Youden’s rule differ between the groups that are treated most"
-        " differently; zero is the same for all. Small groups make large differences by chance."
-    )
-    return DataTable("fairness", "Decisions by group", columns, rows, reading, tall=True, search=rows.height > 8)
-
-
-def _points(value: float | None) -> Markup:
-    return number(value, "fairness.value", 1, scale=100)

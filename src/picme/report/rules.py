@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from picme.report.facts import frame
 from picme.report.numbers import count, many, say
+from picme.report.words import task_title
 
 if TYPE_CHECKING:
     from picme.report.facts import Tables
@@ -46,7 +47,11 @@ def studied(tables: Tables, config: dict[str, Any]) -> Markup:
         return say("Data: {origin}.", origin=origin)
     last = flow.group_by("task", maintain_order=True).last()
     parts = [
-        say("{n} stays for {task}", n=count(row["stays"], "cohort_flow.stays"), task=row["task"] or "all tasks")
+        say(
+            "{n} stays for {task}",
+            n=count(row["stays"], "cohort_flow.stays"),
+            task=task_title(row["task"] or "all tasks").lower(),
+        )
         for row in last.iter_rows(named=True)
     ]
     return say("Data: {origin}; {parts}.", origin=origin, parts=Markup(", ").join(parts))

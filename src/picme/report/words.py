@@ -46,7 +46,7 @@ def combination_text(combination: str | None) -> str:
 
 def task_title(task: str) -> str:
     """A task's name as a heading."""
-    text = task.replace("_", " ")
+    text = "pretraining" if task == "pretrain" else task.replace("_", " ")
     return text[:1].upper() + text[1:]
 
 
@@ -90,7 +90,9 @@ def paragraph(tables: Tables, config: dict[str, Any]) -> list[Markup]:
 
 def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
     """The answer for one task, how sure it is, and what it is worth against its controls."""
-    what, with_it, without = TASKS.get(item.task, (task_title(item.task), "a stay with the outcome", "one without it"))
+    what, with_it, without = TASKS.get(
+        item.task, (item.task.replace("_", " "), "a stay with the outcome", "one without it")
+    )
     value, source = item.auroc
     sentences = [
         say(

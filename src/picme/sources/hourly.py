@@ -61,34 +61,40 @@ def hourly(
     return grid
 
 
-def series(grid: np.ndarray, lengths: np.ndarray, names: Sequence[str], start: np.ndarray) -> SeriesRows:
+def series(
+    grid: np.ndarray, lengths: np.ndarray, names: Sequence[str], start: np.ndarray, since: bool = True
+) -> SeriesRows:
     """The time-series modality of an hourly grid.
 
-    Each variable `x` becomes three columns: `x` (the last measured value, carried forward), `mask->x` (1 in hours with
-    a measurement) and `since->x` (days since the last measurement, 0 in its hour, 2 before the first).
+    Each variable `x` becomes two columns or three: `x` (the last measured value, carried forward), `mask->x` (1 in
+    hours with a measurement) and, with `since`, `since->x` (days since the last measurement: 0 in its hour, 2 at most
+    and before the first).
 
     Args:
         grid: (sum of lengths, variable) from `hourly`.
         lengths: (stay,) hours.
         names: the variables.
-        start: (variable,) the value before the first measurement, fixed beforehand so that no stay's data is used for
-            another's.
+        start: (variable,) the value before the first measurement; NaN is a gap, which normalisation turns into the
+            training stays' mean.
+        since: whether to add the third column.
     """
-    hours = len(grid)
+    hours, width = grid.shape
     row = np.arange(hours, dtype=np.int64)
     first = np.repeat(np.concatenate([[0], np.cumsum(lengths)])[:-1], lengths)
-    values = np.empty((hours, 3 * len(names)), np.float32)
-    for index in range(len(names)):
+    values = np.empty((hours, (3 if since else 2) * width), np.float32)
+    for index in range(width):
         observed = ~np.isnan(grid[:, index])
         latest = np.maximum.accumulate(np.where(observed, row, -1))
         known = latest >= first
         values[:, index] = np.where(known, grid[np.maximum(latest, 0), index], start[index])
-        values[:, len(names) + index] = observed
-        since = np.where(known, np.minimum(row - latest, MAX_SINCE), MAX_SINCE)
-        values[:, 2 * len(names) + index] = since / SINCE_UNIT
+        values[:, width + index] = observed
+        if since:
+            ago = np.where(known, np.minimum(row - latest, MAX_SINCE), MAX_SINCE)
+            values[:, 2 * width + index] = ago / SINCE_UNIT
+    extra = [f"since->{name}" for name in names] if since else []
     return SeriesRows(
         values=values,
         lengths=np.asarray(lengths, np.int64),
-        columns=[*names, *(f"mask->{name}" for name in names), *(f"since->{name}" for name in names)],
-        continuous=[True] * len(names) + [False] * (2 * len(names)),
+        columns=[*names, *(f"mask->{name}" for name in names), *extra],
+        continuous=[index < width for index in range(values.shape[1])],
     )

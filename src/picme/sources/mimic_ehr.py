@@ -159,7 +159,7 @@ class Release:
         frame = text.select(typed(column, text.schema[column]) for column in text.columns)
         unreadable = {}
         for column in frame.columns:
-            filled = text.height - int(_blank(text[column]).sum())
+            filled = text.height - int(blank(text[column]).sum())
             bad = filled - (frame.height - frame[column].null_count())
             if bad <= 0:
                 continue
@@ -213,7 +213,8 @@ def _expected(column: str) -> str:
     return "a whole number" if column in INTEGERS else "a number"
 
 
-def _blank(values: pl.Series) -> pl.Series:
+def blank(values: pl.Series) -> pl.Series:
+    """Which cells hold nothing."""
     if values.dtype != pl.String:
         return values.is_null()
     return values.is_null() | (values.str.strip_chars() == "")

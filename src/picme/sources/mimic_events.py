@@ -15,7 +15,7 @@ import pyarrow.csv as pacsv
 from isal import igzip
 
 from picme.errors import DataError
-from picme.sources.mimic_ehr import RENAMED, reading
+from picme.sources.mimic_ehr import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,8 +70,9 @@ def csv_batches(file: Path, columns: list[str], items: Sequence[int], counts: Co
         counts["malformed"] += 1
         return "skip"
 
-    keep = pa.array([str(item) for item in items], pa.string())
-    convert = {name: pa.string() for column in columns for name in (column, RENAMED.get(column, column))}
+    # Bytes: whether they are text is asked of the few rows that stay.
+    keep = pa.array([str(item) for item in items], pa.binary())
+    convert = dict.fromkeys(columns, pa.binary())
     with _open(file) as stream:
         try:
             reader = pacsv.open_csv(
@@ -163,6 +164,15 @@ def _open(file: Path) -> IO[bytes]:
 def _frame(table: pa.Table, wanted: list[str]) -> pl.DataFrame:
     """A polars frame, with null columns for those the table lacks."""
     frame = pl.DataFrame(pl.from_arrow(table))
+    try:
+        frame = frame.with_columns(pl.col(pl.Binary).cast(pl.String))
+    except pl.exceptions.PolarsError:  # bytes that are no UTF-8, for instance ° in another encoding
+        text = {
+            column: [None if cell is None else cell.decode("utf-8", "replace") for cell in frame[column]]
+            for column, dtype in frame.schema.items()
+            if dtype == pl.Binary
+        }
+        frame = frame.with_columns(pl.Series(column, cells, pl.String) for column, cells in text.items())
     absent = [pl.lit(None, pl.String).alias(column) for column in wanted if column not in frame.columns]
     return frame.with_columns(absent).select(wanted)
 

@@ -29,6 +29,8 @@ GROUPS = ["gender", "age_group", "icu_type"]
 LABELS = ["mortality"]
 # The challenge ends after 48 hours: a longer window sees the same.
 HOURS = 48
+# Zero (no urine in an hour) has a logarithm too.
+LOG_OFFSET = 0.1
 AGE_BREAKS = [25, 35, 45, 55, 65, 75, 85]
 AGE_BANDS = ["under 25", "25–34", "35–44", "45–54", "55–64", "65–74", "75–84", "85 and over"]
 
@@ -86,7 +88,7 @@ def extract(
                 modality: (
                     TableRows(demographics, _any_value(demographics))
                     if table == "demographics"
-                    else _series(measured, table, len(stays), length)
+                    else _series(measured, table, len(stays), length, source.time_since)
                 )
                 for modality, table in tables.items()
             }
@@ -236,7 +238,7 @@ def _any_value(frame: pl.DataFrame) -> np.ndarray:
     return frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().to_numpy()
 
 
-def _series(measured: pl.DataFrame, table: str, n_stays: int, length: int) -> SeriesRows:
+def _series(measured: pl.DataFrame, table: str, n_stays: int, length: int, since: bool) -> SeriesRows:
     """One table of the challenge, hour by hour; length 0 for stays without a measurement in the window."""
     names = [name for name, variable in SERIES.items() if variable.table == table]
     rows = measured.filter(pl.col("parameter").is_in(names) & (pl.col("hours") <= length))
@@ -244,6 +246,12 @@ def _series(measured: pl.DataFrame, table: str, n_stays: int, length: int) -> Se
     lengths = np.zeros(n_stays, np.int64)
     lengths[np.unique(stay)] = length
     variable = rows["parameter"].replace_strict({n: i for i, n in enumerate(names)}, return_dtype=pl.Int64).to_numpy()
-    reduce = [SERIES[name].reduce for name in names]
-    grid = hourly(stay, rows["hours"].to_numpy(), variable, rows["value"].to_numpy(), lengths, reduce)
-    return series(grid, lengths, names, np.array([SERIES[name].normal for name in names]))
+    kinds = [SERIES[name] for name in names]
+    grid = hourly(
+        stay, rows["hours"].to_numpy(), variable, rows["value"].to_numpy(), lengths, [k.reduce for k in kinds]
+    )
+    for column, kind in enumerate(kinds):
+        if kind.log:
+            grid[:, column] = np.log(grid[:, column] + LOG_OFFSET)
+    titles = [f"log {name}" if kind.log else name for name, kind in zip(names, kinds, strict=True)]
+    return series(grid, lengths, titles, np.array([kind.start for kind in kinds]), since)

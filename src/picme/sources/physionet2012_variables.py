@@ -1,7 +1,8 @@
-"""The challenge's parameters: table, plausible range, normal value, and known mistakes of unit."""
+"""The challenge's parameters: table, plausible range, scale, and known mistakes of unit."""
 
 from __future__ import annotations
 
+from math import nan
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -16,52 +17,55 @@ class Variable(NamedTuple):
     """Values below are taken as mistakes and left out."""
     high: float
     """Values above likewise."""
-    normal: float
-    """What stands before the first measurement: a typical healthy adult's value, not a statistic of the data."""
     reduce: Reduce = "mean"
     """What several measurements in one hour become."""
+    log: bool = False
+    """Whether the series holds log(value + 0.1), column `log x`: for values that span orders of magnitude."""
+    start: float = nan
+    """What stands before the first measurement; NaN for the training stays' mean."""
 
 
 SERIES: dict[str, Variable] = {
-    "HR": Variable("vitals", 10, 300, 80),
-    "SysABP": Variable("vitals", 20, 300, 120),
-    "DiasABP": Variable("vitals", 10, 250, 70),
-    "MAP": Variable("vitals", 15, 250, 87),
-    "NISysABP": Variable("vitals", 20, 300, 120),
-    "NIDiasABP": Variable("vitals", 10, 250, 70),
-    "NIMAP": Variable("vitals", 15, 250, 87),
-    "RespRate": Variable("vitals", 1, 90, 16),
-    "Temp": Variable("vitals", 25, 45, 37),
-    "GCS": Variable("vitals", 3, 15, 15),
-    "pH": Variable("blood_gas", 6.5, 8.0, 7.4),
-    "PaCO2": Variable("blood_gas", 5, 200, 40),
-    "PaO2": Variable("blood_gas", 20, 700, 95),
-    "FiO2": Variable("blood_gas", 0.21, 1.0, 0.21),
-    "SaO2": Variable("blood_gas", 20, 100, 97),
-    "MechVent": Variable("blood_gas", 0, 1, 0, "last"),
-    "Lactate": Variable("blood_gas", 0.1, 40, 1),
-    "Albumin": Variable("labs", 0.5, 7, 4.2),
-    "ALP": Variable("labs", 5, 5000, 70),
-    "ALT": Variable("labs", 1, 30000, 25),
-    "AST": Variable("labs", 1, 30000, 25),
-    "Bilirubin": Variable("labs", 0.05, 80, 0.7),
-    "BUN": Variable("labs", 0.5, 300, 14),
-    "Cholesterol": Variable("labs", 20, 1000, 170),
-    "Creatinine": Variable("labs", 0.05, 40, 0.9),
-    "Glucose": Variable("labs", 5, 2000, 110),
-    "HCO3": Variable("labs", 2, 60, 25),
-    "HCT": Variable("labs", 5, 75, 41),
-    "K": Variable("labs", 1, 25, 4.1),
-    "Mg": Variable("labs", 0.2, 15, 2),
-    "Na": Variable("labs", 80, 200, 140),
-    "Platelets": Variable("labs", 1, 3000, 250),
-    "TroponinI": Variable("labs", 0, 1000, 0.02),
-    "TroponinT": Variable("labs", 0, 200, 0.01),
-    "WBC": Variable("labs", 0.01, 1000, 7.5),
-    "Urine": Variable("fluids", 0, 5000, 70, "sum"),
-    "Weight": Variable("fluids", 20, 400, 80, "last"),
+    "HR": Variable("vitals", 10, 300),
+    "SysABP": Variable("vitals", 20, 300),
+    "DiasABP": Variable("vitals", 10, 250),
+    "MAP": Variable("vitals", 15, 250),
+    "NISysABP": Variable("vitals", 20, 300),
+    "NIDiasABP": Variable("vitals", 10, 250),
+    "NIMAP": Variable("vitals", 15, 250),
+    "RespRate": Variable("vitals", 1, 90),
+    "Temp": Variable("vitals", 25, 45),
+    "GCS": Variable("vitals", 3, 15),
+    "pH": Variable("blood_gas", 6.5, 8.0),
+    "PaCO2": Variable("blood_gas", 5, 200),
+    "PaO2": Variable("blood_gas", 20, 700, log=True),
+    "FiO2": Variable("blood_gas", 0.21, 1.0),
+    "SaO2": Variable("blood_gas", 20, 100),
+    "MechVent": Variable("blood_gas", 0, 1, "last", start=0),
+    "Lactate": Variable("blood_gas", 0.1, 40, log=True),
+    "Albumin": Variable("labs", 0.5, 7),
+    "ALP": Variable("labs", 5, 5000, log=True),
+    "ALT": Variable("labs", 1, 30000, log=True),
+    "AST": Variable("labs", 1, 30000, log=True),
+    "Bilirubin": Variable("labs", 0.05, 80, log=True),
+    "BUN": Variable("labs", 0.5, 300, log=True),
+    "Cholesterol": Variable("labs", 20, 1000),
+    "Creatinine": Variable("labs", 0.05, 40, log=True),
+    "Glucose": Variable("labs", 5, 2000, log=True),
+    "HCO3": Variable("labs", 2, 60),
+    "HCT": Variable("labs", 5, 75),
+    "K": Variable("labs", 1, 25),
+    "Mg": Variable("labs", 0.2, 15),
+    "Na": Variable("labs", 80, 200),
+    "Platelets": Variable("labs", 1, 3000, log=True),
+    "TroponinI": Variable("labs", 0, 1000, log=True),
+    "TroponinT": Variable("labs", 0, 200, log=True),
+    "WBC": Variable("labs", 0.01, 1000, log=True),
+    "Urine": Variable("fluids", 0, 5000, "sum", log=True),
+    "Weight": Variable("fluids", 20, 400, "last"),
 }
-"""Time series by parameter. Weight here is the daily weight; the one at admission is a demographic."""
+"""Time series by parameter. Weight here is the daily weight; the one at admission is a demographic. MechVent is written
+only while a stay is ventilated, so 0 stands before."""
 
 DEMOGRAPHICS: dict[str, tuple[float, float]] = {
     "Age": (0, 120),

@@ -56,8 +56,8 @@ def build(name: str, config: TaskConfig) -> Task:
     if config.labels:
         if config.kind == "binary" and len(config.labels) != 1:
             raise ConfigError(f"tasks.{name} is binary but names {len(config.labels)} labels")
-        return Task(name, config.labels)
+        return Task(name, config.labels, config.hours)
     if name in TASKS.names():
         task: Task = TASKS.load(name)
         return task
-    return Task(name, (name,))
+    return Task(name, (name,), config.hours)

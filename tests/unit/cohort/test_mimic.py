@@ -114,13 +114,16 @@ def test_a_definitions_file_gives_a_table_of_agreement(tmp_path: Path) -> None:
 
 def test_unusable_event_rows_are_counted_up_to_a_share(tmp_path: Path) -> None:
     charts = [*CHARTS, chart(1, 1, HEART, 80, charttime="noon"), chart(1, 1, HEART, "high"), chart(1, 1, HEART, 5000)]
+    charts += [chart(1, 2, HEART, 80, storetime="later"), chart(1, 2, HEART, 80, subject_id="x")]
     result = run(tmp_path / "a", charts=charts)
     assert result.quarantine is not None
     counts = {row["reason"]: row["count"] for row in result.quarantine.iter_rows(named=True)}
     assert counts["chartevents: column 'charttime': expected a date and time like 2180-07-23 12:36:00"] == 1
+    assert counts["chartevents: column 'storetime': expected a date and time like 2180-07-23 12:36:00"] == 1
+    assert counts["chartevents: column 'subject_id': expected a whole number"] == 1
     assert counts["Heart rate: value not readable"] == 1
     assert counts["Heart rate: outside 0 to 390"] == 1
-    with pytest.raises(DataError, match=r"chartevents\.csv: 1 of 49 rows .*column 'charttime'"):
+    with pytest.raises(DataError, match=r"chartevents\.csv: 1 of 51 rows .*column 'subject_id'"):
         run(tmp_path / "b", charts=charts, config={"max_bad_rows": 0.001})
 
 

@@ -127,6 +127,13 @@ def test_a_lab_without_admission_is_attached_by_time_and_a_chart_row_of_another_
     assert cell(rows, "mask->Heart rate", 0) == 0
 
 
+def test_a_stay_of_no_length_has_no_hours_and_disturbs_no_other() -> None:
+    stays = [stay(1, 0.0), stay(2, 3.0)]
+    rows = series([chart(1, 0, HEART, 200), chart(2, 1.5, HEART, 70)], stays=stays)
+    assert rows.lengths.tolist() == [0, 3]
+    assert rows.values[:, rows.columns.index("Heart rate")].tolist() == [86, 70, 70]
+
+
 def test_published_rules_attach_by_admission_and_take_the_text_maximum() -> None:
     names = load("benchmark")
     charts = [chart(1, 0.5, ARTERIAL, "87"), chart(1, 0.5, CUFF, "108"), chart(1, 0.5, EYES, "None")]

@@ -15,8 +15,8 @@ from torch.nn.parallel import DistributedDataParallel
 from picme.objectives import GRAM, AllPairs, InfoNCE, OneVersusOthers, ReleasedOvO, SigLIP, Symile
 
 STAYS = 12
-# Stays of the first process: equal parts, and parts of different sizes.
-CUTS = {"equal": 6, "uneven": 4}
+# Stays of the first process, and whether presence is given.
+SPLITS = [(6, False), (4, True)]
 
 
 class Model(nn.Module):
@@ -59,15 +59,14 @@ def part_of_the_batch(rank, port, folder):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", rank=rank, world_size=2)
-    for split, cut in CUTS.items():
-        for masked in (False, True):
-            for name, modalities, model in models():
-                values, present = data(modalities)
-                own = slice(0, cut) if rank == 0 else slice(cut, STAYS)
-                wrapped = DistributedDataParallel(model)
-                loss = wrapped(values[:, own], present[own] if masked else None)
-                loss.backward()
-                torch.save((loss.item(), gradients(model)), Path(folder) / f"{split}-{masked}-{name}-{rank}.pt")
+    for cut, masked in SPLITS:
+        for name, modalities, model in models():
+            values, present = data(modalities)
+            own = slice(0, cut) if rank == 0 else slice(cut, STAYS)
+            wrapped = DistributedDataParallel(model)
+            loss = wrapped(values[:, own], present[own] if masked else None)
+            loss.backward()
+            torch.save((loss.item(), gradients(model)), Path(folder) / f"{cut}-{name}-{rank}.pt")
     distributed.destroy_process_group()
 
 
@@ -81,9 +80,8 @@ def parts(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("split", CUTS)
-@pytest.mark.parametrize("masked", [False, True])
-def test_gradients_of_two_processes_equal_one(parts, split, masked):
+@pytest.mark.parametrize(("cut", "masked"), SPLITS)
+def test_gradients_of_two_processes_equal_one(parts, cut, masked):
     for name, modalities, model in models():
         values, present = data(modalities)
         loss = model(values, present if masked else None)
@@ -91,7 +89,7 @@ def test_gradients_of_two_processes_equal_one(parts, split, masked):
         expected = gradients(model)
         assert max(float(gradient.abs().max()) for gradient in expected) > 1e-3
         for rank in (0, 1):
-            value, found = torch.load(parts / f"{split}-{masked}-{name}-{rank}.pt", weights_only=True)
+            value, found = torch.load(parts / f"{cut}-{name}-{rank}.pt", weights_only=True)
             assert value == pytest.approx(loss.item(), abs=1e-6), name
             for mine, whole in zip(found, expected, strict=True):
                 assert torch.allclose(mine, whole, atol=1e-6), name

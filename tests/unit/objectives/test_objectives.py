@@ -259,17 +259,23 @@ def test_temperature_is_trained_and_kept_in_its_range():
     assert not InfoNCE(train_temperature=False).log_temperature.requires_grad
 
 
-@pytest.mark.parametrize("make", [lambda: InfoNCE(temperature=0.01), lambda: OneVersusOthers(2, temperature=0.01)])
-def test_lowest_temperature_stays_exact_in_single_precision(make):
+@pytest.mark.parametrize("share", [None, 0.8])
+@pytest.mark.parametrize("modalities", [2, 3])
+def test_lowest_temperature_stays_exact_in_single_precision(modalities, share):
     # exp(±100) overflows single precision, and a row of opposite vectors underflows it.
-    x = batch(2, 40, 16).float()
-    x[1] = -x[0] + 0.05 * x[1]
-    x.requires_grad_()
-    loss, _ = make()(x)
-    expected = formulas.infonce(x.detach().double().numpy(), np.ones((40, 2), bool), 0.01)
-    assert loss.item() == pytest.approx(expected, rel=1e-5)
-    loss.backward()
-    assert torch.isfinite(x.grad).all()
+    x = batch(modalities, 40, 16).float()
+    x[1:] = -x[0] + 0.05 * x[1:]
+    present = None if share is None else presence(modalities, 40, share)
+    objective = OneVersusOthers(modalities, weighted=False, temperature=0.01)
+    gradients = []
+    for exact in (False, True):
+        leaf = x.clone().to(torch.float64 if exact else torch.float32).requires_grad_()
+        loss, _ = objective.double()(leaf, present) if exact else objective(leaf, present)
+        mask = np.ones((40, modalities), bool) if present is None else present.numpy()
+        assert loss.item() == pytest.approx(formulas.ovo(x.double().numpy(), mask, 0.01), rel=1e-5)
+        loss.backward()
+        gradients.append(leaf.grad.double())
+    assert (gradients[0] - gradients[1]).norm() < 1e-4 * gradients[1].norm()
 
 
 @pytest.mark.parametrize(("objective", "formula"), CASES)

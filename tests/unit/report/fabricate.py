@@ -62,6 +62,17 @@ def fabricate(seed: int = 0, seeds: int = 3) -> dict[str, pl.DataFrame]:
             {"modality": ["image", "stays"], "reason": ["damaged_file", "no_age"], "count": [2, 1]}
         ),
         "fairness": _fairness(summary),
+        "agreement": pl.DataFrame(
+            {
+                "task": ["mortality", "phenotyping"],
+                "combination": ["+".join(MODALITIES)] * 2,
+                "strategy": ["gated", "gated"],
+                "method_a": ["lambda", "integrated_gradients"],
+                "method_b": ["shapley", "integrated_gradients_mean"],
+                "tau": [-0.2, None],
+                "modalities": [5, 5],
+            }
+        ),
         "runtimes": _runtimes(rng, cells),
         "label_efficiency": _efficiency(rng),
         "ceiling": pl.DataFrame(
@@ -444,6 +455,7 @@ def _attributions(rng: np.random.Generator) -> pl.DataFrame:
             for method, strategies in (
                 ("lambda", ("gated",)),
                 ("integrated_gradients", ("contrastive", "supervised", "gated")),
+                ("integrated_gradients_mean", ("gated",)),
                 ("shapley", ("supervised", "contrastive")),
             ):
                 for strategy in strategies:
@@ -598,6 +610,21 @@ def _efficiency(rng: np.random.Generator) -> pl.DataFrame:
                         }
                     )
     return pl.DataFrame(rows)
+
+
+def reduced(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The same study with a handful of combinations and few labels: quick to draw and to check."""
+    every = names()
+    kept = ["timeseries", "demographics", every[0], every[1], every[10], every[20], every[-1]]
+    made = {}
+    for name, table in tables.items():
+        for column in ("combination", "combination_a", "combination_b"):
+            if column in table.columns:
+                table = table.filter(pl.col(column).is_null() | pl.col(column).is_in(kept))
+        if name == "scores":
+            table = table.filter(pl.col("label").is_in(["mortality", "macro", *PHENOTYPES[:3]]))
+        made[name] = table
+    return made
 
 
 def config() -> dict[str, object]:

@@ -205,17 +205,7 @@ def test_lambda_is_never_called_importance(read: pages.Page) -> None:
 
 @pytest.fixture(scope="module")
 def small(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-    """The same study with four combinations and no single labels."""
-    kept = ["timeseries", "discharge+radiology", "discharge+radiology+image", fabricate.names()[-1]]
-    made = {}
-    for name, table in tables.items():
-        for column in ("combination", "combination_a", "combination_b"):
-            if column in table.columns:
-                table = table.filter(pl.col(column).is_in(kept))
-        if name == "scores":
-            table = table.filter(pl.col("label").is_in(["mortality", "macro"]))
-        made[name] = table
-    return made
+    return fabricate.reduced(tables)
 
 
 @pytest.mark.parametrize("name", sorted(COLUMNS))

@@ -121,3 +121,25 @@ def test_ids_written_as_decimals_and_dates_in_other_spellings_are_read(tmp_path:
     assert frame["hadm_id"].to_list() == [20001, 20002]
     assert frame["intime"].n_unique() == 1
     assert unreadable == {}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_damaged_file_is_one_sentence_with_its_name(tmp_path: Path, seed: int) -> None:
+    charts = [chart(1, index / 1000, 220045, index) for index in range(3000)]
+    release = Release.open(write_release(tmp_path, STAYS, charts))
+    file = release.file("chartevents")
+    whole = bytearray(file.read_bytes())
+    middle = len(whole) // 2 + 100 * seed
+    whole[middle : middle + 20] = bytes(20)
+    file.write_bytes(bytes(whole))
+    with pytest.raises(DataError, match=r"chartevents\.csv\.gz") as raised:
+        list(scan(release, "chartevents", [220045], ["value"]))
+    assert "\n" not in str(raised.value)
+
+
+def test_bytes_that_are_no_text_do_not_stop_the_scan(tmp_path: Path) -> None:
+    release = Release.open(write_release(tmp_path, STAYS, CHARTS, ending=".csv"))
+    file = release.file("chartevents")
+    file.write_bytes(file.read_bytes().replace(b"n/a", b"\xff\xfe"))
+    frame = pl.concat(scan(release, "chartevents", [220045], ["value"]))
+    assert frame["value"].to_list() == ["80", "\ufffd\ufffd"]

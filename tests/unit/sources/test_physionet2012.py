@@ -14,7 +14,6 @@ from picme.config.sources import Physionet2012Source
 from picme.errors import ConfigError, DataError
 from picme.schema import Extraction, SeriesRows, TableRows
 from picme.sources.physionet2012 import extract
-from picme.sources.physionet2012_variables import SERIES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +75,11 @@ def write(folder: Path, how: str, name: str = "a", records: dict[int, str] = REC
 
 def run(folder: Path, **changes: Any) -> Extraction:
     arguments: dict[str, Any] = {
-        "source": Physionet2012Source(path=folder, max_bad_rows=changes.pop("max_bad_rows", 0.5)),
+        "source": Physionet2012Source(
+            path=folder,
+            max_bad_rows=changes.pop("max_bad_rows", 0.5),
+            time_since=changes.pop("time_since", False),
+        ),
         "cohort_max_hours": None,
         "modalities": MODALITIES,
         "tasks": {"mortality": {"labels": []}},
@@ -112,21 +115,23 @@ def test_every_form_gives_the_same(tmp_path: Path, how: str) -> None:
 
 
 def test_values_by_hand(tmp_path: Path) -> None:
-    rows = run(write(tmp_path, "zip")).views["pretrain"].modalities
+    rows = run(write(tmp_path, "zip"), time_since=True).views["pretrain"].modalities
     heart = column(rows["vitals"], 0, "HR")
     # Hour 0 is the mean of two; carried to hour 1; hour 47 holds the measurement at 48:00.
     assert heart.tolist() == [75, 75, *[100] * 45, 60]
     assert np.flatnonzero(column(rows["vitals"], 0, "mask->HR")).tolist() == [0, 2, 47]
     assert column(rows["vitals"], 0, "since->HR")[:5] * 24 == pytest.approx([0, 1, 0, 1, 2])
-    # 0 °F is a mistake: nothing measured, the normal value stands, "never" is two days.
-    assert set(column(rows["vitals"], 0, "Temp").tolist()) == {SERIES["Temp"].normal}
+    # 0 °F is a mistake: nothing measured, a gap, and "never" is two days.
+    assert np.isnan(column(rows["vitals"], 0, "Temp")).all()
     assert set(column(rows["vitals"], 0, "since->Temp").tolist()) == {2.0}
     ph = column(rows["blood_gas"], 0, "pH")
-    assert ph[4:6] == pytest.approx([SERIES["pH"].normal, 7.35])
-    assert column(rows["fluids"], 0, "Urine")[:3].tolist() == [SERIES["Urine"].normal, 80, 80]  # 30 + 50 in hour 1
+    assert ph[4:6] == pytest.approx([np.nan, 7.35], nan_ok=True)
+    assert not column(rows["blood_gas"], 0, "MechVent").any()
+    urine = column(rows["fluids"], 0, "log Urine")  # 30 + 50 in hour 1
+    assert urine[:3] == pytest.approx([np.nan, np.log(80.1), np.log(80.1)], nan_ok=True)
     assert not column(rows["fluids"], 0, "mask->Weight").any()  # the admission weight is a demographic
-    assert column(rows["fluids"], 1, "Weight")[3:5].tolist() == [SERIES["Weight"].normal, 81]
-    assert column(rows["labs"], 1, "WBC")[3] == pytest.approx(12.5)
+    assert column(rows["fluids"], 1, "Weight")[3:5] == pytest.approx([np.nan, 81], nan_ok=True)
+    assert column(rows["labs"], 1, "log WBC")[3] == pytest.approx(np.log(12.6))
     vitals = rows["vitals"]
     assert isinstance(vitals, SeriesRows)
     assert vitals.continuous == [not name.startswith(("mask->", "since->")) for name in vitals.columns]
@@ -230,6 +235,8 @@ def test_the_challenge_itself(shared_data: Path) -> None:
     }
     assert present == {"vitals": 7872, "labs": 7885, "blood_gas": 6679, "fluids": 7849}
     for rows in view.modalities.values():
-        assert not isinstance(rows, SeriesRows) or np.isfinite(rows.values).all()
+        if isinstance(rows, SeriesRows):
+            assert not np.isinf(rows.values).any()
+            assert [name.startswith("mask->") for name in rows.columns] == [not flag for flag in rows.continuous]
     # The first record's file, read by hand.
     assert column(view.modalities["vitals"], 0, "HR")[:4].tolist() == [75, 60, 62, 80]

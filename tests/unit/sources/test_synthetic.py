@@ -64,7 +64,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @cache
 def read(folder: Path, name: str) -> pl.DataFrame:
     texts = ("icd_code", "value", "valuenum", "valueuom", "StudyDate", "text", "comments", "order_provider_id")
-    types = {column: pl.String for column in texts} | {"StudyTime": pl.Float64, "hadm_id": pl.Int64}
+    types = dict.fromkeys(texts, pl.String) | {"StudyTime": pl.Float64, "hadm_id": pl.Int64}
     frame = pl.read_csv(folder / f"{name}.csv.gz", infer_schema_length=1000, schema_overrides=types)
     times = [c for c in frame.columns if c.endswith("time") and c in TIMES]
     frame = frame.with_columns(pl.col(times).str.to_datetime("%Y-%m-%d %H:%M:%S"))
@@ -247,7 +247,13 @@ def test_every_channel_is_charted(hospital: Path) -> None:
 
 def test_vitals_are_plausible(hospital: Path) -> None:
     chart = read(hospital, "ehr/icu/chartevents").with_columns(pl.col("valuenum").cast(pl.Float64))
-    for itemid, low, high in ((220045, 70, 110), (220181, 65, 95), (223761, 97, 100), (220277, 93, 99), (223835, 25, 80)):
+    for itemid, low, high in (
+        (220045, 70, 110),
+        (220181, 65, 95),
+        (223761, 97, 100),
+        (220277, 93, 99),
+        (223835, 25, 80),
+    ):
         median = chart.filter(pl.col("itemid") == itemid)["valuenum"].median()
         assert low < median < high, itemid
     scores = chart.filter(pl.col("itemid").is_in([220739, 223900, 223901])).unique(["itemid", "value"])
@@ -288,7 +294,7 @@ def test_malformed_rows_exist(hospital: Path) -> None:
 
 def test_images_lie_where_the_metadata_says(hospital: Path) -> None:
     meta = read(hospital, "cxr/mimic-cxr-2.0.0-metadata")
-    files = {path for path in (hospital / "cxr" / "files").rglob("*.jpg")}
+    files = set((hospital / "cxr" / "files").rglob("*.jpg"))
     assert len(files) == len(meta)
     for row in meta.iter_rows(named=True):
         subject = row["subject_id"]

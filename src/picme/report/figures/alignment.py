@@ -55,7 +55,7 @@ def alignment_bars(tables: Tables, config: dict[str, Any]) -> Plate | None:
     if not views:
         return None
     note = say(
-        "Each row is a combination; dark dots say which modalities it has. The stroke is what chance would give with"
+        "Each row is a combination; filled dots say which modalities it has. The stroke is what chance would give with"
         " the same number of candidates. Alignment says how well the modalities of one stay find each other, not how"
         " well anything is predicted."
     )
@@ -167,7 +167,8 @@ def pairs(tables: Tables, config: dict[str, Any]) -> Plate | None:
         if combination.count("+") > 1
     ]
     limit = int((config.get("report") or {}).get("combinations", 30))
-    return Plate("pairs", "From which modality to which", views[:limit], ("Combination",)) if views else None
+    note = Markup("Recall in percent when the row’s modality looks for the same stay among the column’s embeddings.")
+    return Plate("pairs", "From which modality to which", views[:limit], ("Combination",), note) if views else None
 
 
 def _heat(rows: pl.DataFrame, combination: str, names: list[str]) -> View:

@@ -10,6 +10,8 @@ from picme.report.words import strategy_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import polars as pl
+
     from picme.report.facts import Row
 
 
@@ -130,6 +132,12 @@ def labelled_rows(
         "annotations": notes,
         "shapes": lines,
     }
+
+
+def epoch_axis(rows: pl.DataFrame) -> dict[str, Any]:
+    """An axis of whole epochs."""
+    few = rows["epoch"].n_unique() <= 12
+    return {"title": {"text": "epoch"}, "zeroline": False, **({"dtick": 1} if few else {})}
 
 
 def guess_line(x: float = 50.0, axis: str = "x") -> dict[str, Any]:

@@ -107,7 +107,7 @@ def types(tables: Tables, config: dict[str, Any]) -> Plate | None:
         return None
     note = Markup(
         "Mean AUROC of the phenotypes of a type, mean over seeds; lines span one standard deviation to either side."
-        " Hollow stars are the published figures, from another cohort."
+        " Hollow stars, where there are any, are the published figures, from another cohort."
     )
     return Plate("phenotype-types", "Types of phenotypes", views, ("Combination",), note)
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from picme.report.blocks import Plate, View
 from picme.report.facts import by_rank, frame
-from picme.report.figures.dots import strategies_of
+from picme.report.figures.dots import epoch_axis, strategies_of
 from picme.report.figures.matrix import size_words
 from picme.report.numbers import count, many, percent, say
 from picme.report.theme import safe, series_style, strategy_style
@@ -68,7 +68,7 @@ def _pretraining(rows: pl.DataFrame, measure: str, title: str, axis: str, scale:
         seen.add(size)
     layout = {
         "height": 340,
-        "xaxis": {"title": {"text": "epoch"}, "zeroline": False},
+        "xaxis": epoch_axis(rows),
         "yaxis": {"title": {"text": axis}, "zeroline": False},
     }
     chosen = rows.filter(pl.col("selected").fill_null(False))
@@ -123,7 +123,7 @@ def _finetuning(rows: pl.DataFrame, task: str, combination: str) -> View:
             )
     layout = {
         "height": 340,
-        "xaxis": {"title": {"text": "epoch"}, "zeroline": False},
+        "xaxis": epoch_axis(rows),
         "yaxis": {"title": {"text": "validation AUROC, %"}, "zeroline": False},
     }
     top = rows.sort("val_auroc").to_dicts()[-1]

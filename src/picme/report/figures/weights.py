@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from picme.report.blocks import Plate, View
 from picme.report.facts import by_rank, frame, modalities
-from picme.report.figures.dots import labelled_rows
+from picme.report.figures.dots import epoch_axis, labelled_rows
 from picme.report.numbers import percent, say, signed
 from picme.report.paper import attribution_of_paper
-from picme.report.theme import BLUE, GREEN, MUTED, ORANGE, safe, series_style
+from picme.report.theme import BLUE, GREEN, MUTED, ORANGE, PURPLE, safe, series_style
 from picme.report.words import combination_text, strategy_text, task_title
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 METHODS = {
     "lambda": ("λ of pretraining", BLUE),
     "integrated_gradients": ("integrated gradients", ORANGE),
+    "integrated_gradients_mean": ("integrated gradients from the mean", PURPLE),
     "shapley": ("Shapley values", GREEN),
 }
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "x", "cross")
@@ -64,7 +65,7 @@ def _trajectory(rows: pl.DataFrame, combination: str, names: list[str]) -> View:
         )
     layout: dict[str, Any] = {
         "height": 320,
-        "xaxis": {"title": {"text": "epoch"}, "zeroline": False},
+        "xaxis": epoch_axis(rows),
         "yaxis": {"title": {"text": "λ, %"}, "rangemode": "tozero"},
         "shapes": [
             {
@@ -80,14 +81,22 @@ def _trajectory(rows: pl.DataFrame, combination: str, names: list[str]) -> View:
         if ends
         else [],
     }
-    top = max(ends, key=lambda row: row["weight"])
-    low = min(ends, key=lambda row: row["weight"])
+    return View((combination_text(combination),), {"data": traces, "layout": layout}, rows, _trajectory_reading(ends))
+
+
+def _trajectory_reading(ends: list[Row]) -> Markup:
+    top, low = max(ends, key=lambda row: row["weight"]), min(ends, key=lambda row: row["weight"])
+    if top["weight"] - low["weight"] < 0.0005:
+        return say(
+            "At the checkpoint in use every modality has the same weight, {value}.",
+            value=percent(top["weight"], "lambdas.weight"),
+        )
     warning = (
         Markup(" One weight holds nearly all: the objective has collapsed on it.")
         if top["weight"] > 0.8
         else Markup("")
     )
-    reading = say(
+    return say(
         "At the checkpoint in use {top} has {high} and {bottom} {low}.{warning}",
         top=top["modality"],
         high=percent(top["weight"], "lambdas.weight"),
@@ -95,12 +104,33 @@ def _trajectory(rows: pl.DataFrame, combination: str, names: list[str]) -> View:
         low=percent(low["weight"], "lambdas.weight"),
         warning=warning,
     )
-    return View((combination_text(combination),), {"data": traces, "layout": layout}, rows, reading)
+
+
+def with_weights(tables: Tables) -> pl.DataFrame:
+    """`attributions`, and λ of the checkpoint in use for every combination and task that has no row of it."""
+    rows = frame(tables, "attributions").filter(pl.col("value").is_not_null())
+    general = rows.filter(pl.col("task").is_null()).drop("task")
+    rows = rows.filter(pl.col("task").is_not_null())
+    places = rows.select("task", "combination").unique(maintain_order=True)
+    spread = places.join(general, on="combination", maintain_order="left").select(rows.columns)
+    known = pl.concat([rows, spread]).filter(pl.col("method") == "lambda")
+    chosen = frame(tables, "lambdas").filter(pl.col("selected").fill_null(False) & pl.col("weight").is_not_null())
+    missing = places.join(known, on=["task", "combination"], how="anti", maintain_order="left")
+    weights = missing.join(chosen, on="combination", maintain_order="left_right").select(
+        "task",
+        "combination",
+        pl.lit(None, pl.String).alias("strategy"),
+        "modality",
+        pl.lit("lambda").alias("method"),
+        pl.col("weight").alias("value"),
+        pl.lit(None, pl.Float64).alias("std"),
+    )
+    return pl.concat([weights, spread, rows])
 
 
 def attributions(tables: Tables, config: dict[str, Any]) -> Plate | None:
     """λ and integrated gradients as shares, Shapley values in AUROC; one view for each task and combination."""
-    rows = frame(tables, "attributions").filter(pl.col("value").is_not_null())
+    rows = with_weights(tables)
     names = modalities(tables, config)
     views = [
         _attributions(cell, task, combination, names, config)
@@ -109,10 +139,10 @@ def attributions(tables: Tables, config: dict[str, Any]) -> Plate | None:
     if not views:
         return None
     note = Markup(
-        "Three different questions. λ: how the pretraining objective weighted a modality. Integrated gradients: how"
-        " much of the model’s output moves with a modality’s embedding. Shapley: how much test AUROC a modality adds,"
-        " averaged over all orders of adding them. Shares add up to 100\u00a0%; Shapley values add up to the AUROC"
-        " above guessing. Hollow diamonds are the published figures, from another cohort."
+        "Different questions. λ: how the pretraining objective weighted a modality. Integrated gradients: how much of"
+        " the model’s output moves with a modality’s embedding. Shapley: how much test AUROC a modality adds, averaged"
+        " over all orders of adding them. Shares add up to 100\u00a0%; Shapley values add up to the AUROC above"
+        " guessing. Hollow diamonds, where there are any, are the published figures, from another cohort."
     )
     return Plate("attribution", "λ, integrated gradients and Shapley values", views, ("Task", "Combination"), note)
 
@@ -134,7 +164,7 @@ def _attributions(rows: pl.DataFrame, task: str, combination: str, names: list[s
         of_method[method] = of_method.get(method, 0) + 1
         own = [row for row in rows.iter_rows(named=True) if (row["method"], row["strategy"]) == (method, strategy)]
         own = [row for row in own if row["modality"] in place]
-        name = safe(label if method == "lambda" else f"{label}, {strategy_text(strategy)}")
+        name = safe(label if method == "lambda" or not strategy else f"{label}, {strategy_text(strategy)}")
         traces.append(_series(own, name, colour, symbol, axis, place, shift))
     if (config.get("report") or {}).get("paper", True):
         traces += _paper(combination, task, place)
@@ -196,19 +226,25 @@ def _paper(combination: str, task: str, place: dict[str, int]) -> list[dict[str,
 
 
 def _reading(rows: pl.DataFrame) -> Markup:
+    """Which modality each method puts first, by the first strategy it was applied to."""
     parts = []
     for method, (label, _) in METHODS.items():
         own = rows.filter(pl.col("method") == method).to_dicts()
-        if own:
-            top = max(own, key=lambda row: row["value"])
-            show = signed if method == "shapley" else percent
-            parts.append(
-                say(
-                    "{label} it is {modality} ({value}{unit})",
-                    label=label,
-                    modality=top["modality"],
-                    value=show(top["value"], "attributions.value"),
-                    unit=" points" if method == "shapley" else "",
-                )
+        own = [row for row in own if row["strategy"] == own[0]["strategy"]]
+        if not own:
+            continue
+        top = max(own, key=lambda row: row["value"])
+        even = top["value"] - min(row["value"] for row in own) < 0.0005
+        strategy = f" ({strategy_text(top['strategy'])})" if top["strategy"] and method != "lambda" else ""
+        show = signed if method == "shapley" else percent
+        parts.append(
+            say(
+                "{label}{strategy} it is {modality} ({value}{unit})",
+                label=label,
+                strategy=strategy,
+                modality="none, all are equal" if even else top["modality"],
+                value=show(top["value"], "attributions.value|lambdas.weight"),
+                unit=" points" if method == "shapley" else "",
             )
+        )
     return say("Which modality comes first: by {parts}.", parts=Markup("; by ").join(parts)) if parts else Markup("")

@@ -147,7 +147,7 @@ PHENOTYPES: tuple[Phenotype, ...] = (
         0.11,
         {"heart": 0.7, "age": 0.6},
         0.4,
-        ("complete heart block s/p pacemaker", "sick sinus syndrome s/p pacemaker"),
+        ("complete heart block", "sick sinus syndrome"),
         {
             "V4501": "Cardiac pacemaker in situ",
             "4263": "Other left bundle branch block",
@@ -183,7 +183,7 @@ PHENOTYPES: tuple[Phenotype, ...] = (
         0.30,
         {"heart": 0.7, "metabolic": 0.5, "age": 0.4},
         0.3,
-        ("coronary artery disease s/p CABG", "coronary artery disease s/p PCI"),
+        ("coronary artery disease", "coronary artery disease s/p PCI"),
         {
             "41401": "Coronary atherosclerosis of native coronary artery",
             "412": "Old myocardial infarction",

@@ -100,7 +100,7 @@ def write(folder: Path, chart_rows: int, lab_rows: int, stays: int, seed: int, t
     table = _Table()
     chart = _Mix([(i.itemid, i.signal, i.decimals, i.unit) for i in CHART], _shares_of_chart())
     tests = _Mix([(t.itemid, t.signal, t.decimals, t.unit) for t in LABS_OF_HOSPITAL], _shares_of_labs())
-    units = pl.Series(sorted({i.unit for i in (*CHART, *LABS_OF_HOSPITAL) if i.unit}) + [None])
+    units = pl.Series([*sorted({unit for _, _, _, unit in (*chart.items, *tests.items) if unit}), None])
 
     def chart_chunk(k: int, n: int) -> bytes:
         return to_csv(_chart(hospital, chart, table, units, n, stream(seed, "chart rows", k)), header=k == 0)
@@ -172,9 +172,7 @@ def _balance(weight: np.ndarray, wanted: np.ndarray, share: float) -> np.ndarray
     return np.asarray(weight * part)
 
 
-def _chart(
-    h: Hospital, mix: _Mix, table: _Table, units: pl.Series, n: int, rng: np.random.Generator
-) -> pl.DataFrame:
+def _chart(h: Hospital, mix: _Mix, table: _Table, units: pl.Series, n: int, rng: np.random.Generator) -> pl.DataFrame:
     """Rows of chartevents."""
     stay = rng.integers(0, len(h.stay_id), n)
     admission = h.admission[stay]

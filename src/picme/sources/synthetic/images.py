@@ -40,7 +40,9 @@ FINDINGS = (
     "Pneumothorax",
     "Support Devices",
 )
-_Y, _X = np.meshgrid(np.linspace(-1, 1, GRID, dtype="float32"), np.linspace(-1, 1, GRID, dtype="float32"), indexing="ij")
+_Y, _X = np.meshgrid(
+    np.linspace(-1, 1, GRID, dtype="float32"), np.linspace(-1, 1, GRID, dtype="float32"), indexing="ij"
+)
 
 
 def write_images(h: Hospital, studies: Studies, folder: Path, size: tuple[int, int] | None) -> int:
@@ -69,7 +71,17 @@ def write_images(h: Hospital, studies: Studies, folder: Path, size: tuple[int, i
             Image.fromarray(picture).save(buffer, "JPEG", quality=QUALITY)
             (study / f"{dicom}.jpg").write_bytes(buffer.getvalue())
             rows.append(
-                (dicom, subject, int(studies.study_id[s]), view, shape[0], shape[1], int(studies.time[s]), int(own.integers(1000)), a)
+                (
+                    dicom,
+                    subject,
+                    int(studies.study_id[s]),
+                    view,
+                    shape[0],
+                    shape[1],
+                    int(studies.time[s]),
+                    int(own.integers(1000)),
+                    a,
+                )
             )
     if rows:
         _damage(folder, rows, rng)
@@ -100,27 +112,30 @@ def _write_metadata(h: Hospital, folder: Path, rows: list[tuple[object, ...]]) -
             "dicom_id",
             "subject_id",
             "study_id",
-            pl.when(ap).then(pl.lit("CHEST (PORTABLE AP)")).otherwise(pl.lit("CHEST (PA AND LAT)")).alias(
-                "PerformedProcedureStepDescription"
-            ),
+            pl.when(ap)
+            .then(pl.lit("CHEST (PORTABLE AP)"))
+            .otherwise(pl.lit("CHEST (PA AND LAT)"))
+            .alias("PerformedProcedureStepDescription"),
             pl.col("view").alias("ViewPosition"),
             "Rows",
             "Columns",
             day.dt.strftime("%Y%m%d").alias("StudyDate"),
             # The release writes the time as a number, so midnight loses its zeros.
             pl.format("{}.{}", clock, pl.col("ms").cast(pl.String).str.zfill(3)).alias("StudyTime"),
-            pl.when(ap).then(pl.lit("CHEST (PORTABLE AP)")).otherwise(pl.lit("CHEST (PA AND LAT)")).alias(
-                "ProcedureCodeSequence_CodeMeaning"
-            ),
+            pl.when(ap)
+            .then(pl.lit("CHEST (PORTABLE AP)"))
+            .otherwise(pl.lit("CHEST (PA AND LAT)"))
+            .alias("ProcedureCodeSequence_CodeMeaning"),
             pl.when(ap)
             .then(pl.lit("antero-posterior"))
             .when(lateral)
             .then(pl.lit("lateral"))
             .otherwise(pl.lit("postero-anterior"))
             .alias("ViewCodeSequence_CodeMeaning"),
-            pl.when(ap).then(pl.lit("Recumbent")).otherwise(pl.lit("Erect")).alias(
-                "PatientOrientationCodeSequence_CodeMeaning"
-            ),
+            pl.when(ap)
+            .then(pl.lit("Recumbent"))
+            .otherwise(pl.lit("Erect"))
+            .alias("PatientOrientationCodeSequence_CodeMeaning"),
         ),
     )
     fold = (pl.col("subject_id") % 100).replace_strict({0: "validate", 1: "test"}, default="train").alias("split")
@@ -165,9 +180,10 @@ def finding(h: Hospital, a: int, rng: np.random.Generator) -> dict[str, float]:
         "lung": lung,
         "heart": heart,
         "effusion": 0.5 * (lung + heart) + float(traits["effusion"][a]),
+        "age": float(view["age"][a]),
         "side": float(traits["side"][a]),
         "female": float(h.female[h.subject[a]]),
-        **{name: float(traits[name][a]) for name in ("intubated", "line", "pacemaker")},
+        **{name: float(traits[name][a]) for name in ("intubated", "line", "pacemaker", "sternotomy")},
     }
 
 
@@ -220,12 +236,16 @@ def _frontal(shows: dict[str, float], rng: np.random.Generator, magnify: bool) -
     dx, dy, wide = (float(rng.normal(m, s)) for m, s in ((0, 0.02), (0, 0.03), (1, 0.03)))
     x, y = _X - np.float32(dx), _Y - np.float32(dy)
     out = np.abs(x)
-    body = _soft(np.square(np.square(x / 0.98)) + np.square(np.square(np.maximum((0.25 - y) / 1.22, 0))), 0.35)
+    body = _soft(
+        np.square(np.square(x / (0.88 if shows["female"] else 0.98)))
+        + np.square(np.square(np.maximum((0.25 - y) / 1.22, 0))),
+        0.35,
+    )
     air = _soft(np.square((out - 0.43 * wide) / 0.35) + np.square((y + 0.02) / 0.74), 0.45)
     dome = 0.52 + 1.1 * np.square(out - 0.40)
     air = air * _soft(1 + (y - dome), 0.08)
     # Heart: its share of the thorax grows with the latent; a bedside film magnifies it.
-    radius = min(max(0.28 + 0.075 * shows["heart"] + (0.02 if magnify else 0), 0.14), 0.6)
+    radius = min(max(0.28 + 0.09 * shows["heart"] + (0.02 if magnify else 0), 0.14), 0.6)
     middle, tall = 0.06 + 0.35 * radius, 0.26 + 0.4 * radius
     heart = _soft(np.square((x - middle) / radius) + np.square((y - 0.30) / tall), 0.35)
     air = air * (1 - heart)
@@ -233,15 +253,17 @@ def _frontal(shows: dict[str, float], rng: np.random.Generator, magnify: bool) -
     film = 0.66 * body - 0.47 * air + 0.07 * air * ribs * ribs
     film += 0.13 * _soft(out / 0.09, 0.6) + 0.07 * heart  # spine; heart denser than the soft parts
     film += 0.07 * _soft(np.square(x / 0.22) + np.square((y + 0.62) / 0.5), 0.9)
-    film += air * (max(shows["heart"] - 0.3, 0.0) * 0.06) * np.clip(1.2 - 2 * out, 0, 1)  # congestion
+    # Aortic knob: wider and calcified with age.
+    film += (0.13 * min(max(shows["age"] + 1.2, 0.0), 3.5)) * _blob(0.17 + dx, -0.33 + dy, 0.13, 0.15)
+    film += air * (max(shows["heart"] + 0.3, 0.0) * 0.08) * np.clip(1.2 - 2 * out, 0, 1)  # congestion
     sides = {-1.0: (1,), 0.0: (-1, 1), 1.0: (-1,)}[shows["side"]]
     opacity = max(shows["lung"] + 1.0, 0.0)
     mottle = Image.fromarray(rng.normal(size=(28, 28)).astype("float32")).resize((GRID, GRID), Image.Resampling.BICUBIC)
-    haze = 0.05 + 0.035 * np.asarray(mottle)
+    haze = 0.085 + 0.035 * np.asarray(mottle)
     for side in sides:
         for _ in range(2):
             cx, cy, w, t = (rng.uniform(*r) for r in ((0.3, 0.55), (-0.15, 0.35), (0.16, 0.26), (0.16, 0.28)))
-            haze = haze + 0.10 * _blob(side * cx, cy, w, t)
+            haze = haze + 0.07 * _blob(side * cx, cy, w, t)
     film += air * (opacity * haze)
     level = 0.50 - 0.22 * max(shows["effusion"] + 0.2, 0.0)
     for side in sides:
@@ -258,6 +280,9 @@ def _devices(film: np.ndarray, x: np.ndarray, y: np.ndarray, shows: dict[str, fl
         film = np.where((np.abs(x - 0.02) < 0.014) & (y < -0.35), 0.97, film)
     if shows["line"]:
         film = np.where((np.abs(x + 0.16 - 0.1 * y) < 0.012) & (y < 0.0), 0.93, film)
+    if shows["sternotomy"]:
+        wires = (np.abs(x) < 0.035) & (np.abs((y + 0.5) % 0.2 - 0.1) < 0.025) & (np.abs(y) < 0.5)
+        film = np.where(wires, 1.0, film)
     if shows["pacemaker"]:
         film = np.where((np.abs(x - 0.58) < 0.12) & (np.abs(y + 0.58) < 0.09), 1.0, film)
         film = np.where((np.abs(np.hypot(x - 0.6, y - 0.1) - 0.62) < 0.012) & (x < 0.5) & (y < 0.4), 0.95, film)

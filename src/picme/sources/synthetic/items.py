@@ -12,7 +12,7 @@ class Item:
     Attributes:
         itemid: MIMIC-IV item.
         label, category, unit: as in `d_items`.
-        signal: name of the number or text that is charted (see `series.signals`), or of a pool of texts.
+        signal: name of the number or text that is charted (see `signals.signals`), or of a pool of texts.
         every: hours between two entries.
         chance: probability that a due entry is made.
         who: name of the condition on a stay under which it is charted at all.
@@ -118,7 +118,7 @@ POOLS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Test:
-    """One laboratory item: id, name, fluid, category, unit, signal, reference range, hours between, chance, decimals."""
+    """One laboratory item: as in `d_labitems`, then as `Item`, with its reference range."""
 
     itemid: int
     label: str

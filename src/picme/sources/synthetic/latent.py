@@ -20,7 +20,7 @@ LATENTS = ("severity", "heart", "lung", "kidney", "liver", "infection", "brain",
 PERSISTENCE = dict(zip(LATENTS, (0.1, 0.6, 0.5, 0.7, 0.8, 0.1, 0.2, 0.9, 0.95, 1.0), strict=True))
 
 # Part of each latent in the logit of dying in hospital (rescaled to MORTALITY_SPREAD).
-MORTALITY = dict(zip(LATENTS, (1.0, 0.8, 0.85, 0.4, 0.2, 0.5, 0.8, 0.2, 0.85, 0.8), strict=True))
+MORTALITY = dict(zip(LATENTS, (1.0, 0.8, 0.85, 0.35, 0.15, 0.5, 0.85, 0.15, 0.9, 0.8), strict=True))
 MORTALITY_RATE = 0.20
 MORTALITY_SPREAD = 3.6  # standard deviation of the logit: a perfect observer reaches an AUROC of about 0.94
 YEAR_EFFECT = -0.1  # per period of three years, in logits
@@ -32,24 +32,26 @@ VISIBILITY: dict[str, dict[str, float]] = {
     "timeseries": {
         "severity": 0.3,
         "infection": 0.7,
-        "lung": 1.0,
-        "brain": 1.3,
-        "heart": 1.5,
+        "lung": 0.9,
+        "brain": 0.8,
+        "heart": 1.3,
         "kidney": 1.3,
         "liver": 1.0,
-        "metabolic": 0.7,
+        "metabolic": 0.6,
+        "age": 1.0,
     },
-    "image": {"lung": 0.2, "heart": 0.2},
-    "radiology": {"lung": 0.35, "heart": 0.35, "infection": 0.7},
+    "image": {"lung": 0.2, "heart": 0.2, "age": 0.9},
+    "radiology": {"lung": 0.35, "heart": 0.35, "infection": 0.7, "age": 1.0},
     "discharge": {
         "chronic": 0.3,
         "brain": 0.35,
         "kidney": 0.5,
         "metabolic": 0.5,
         "liver": 0.5,
-        "infection": 1.6,
-        "heart": 1.6,
-        "lung": 1.6,
+        "infection": 1.2,
+        "heart": 1.2,
+        "lung": 1.2,
+        "age": 1.0,
     },
     "demographics": {"age": 0.0, "chronic": 0.8, "severity": 1.6},
 }
@@ -91,7 +93,7 @@ class Latent:
         phenotypes: (A, 25) bool.
         mentions: (A, 25) bool, whether the history in the notes names the condition (drawn from its risk).
         traits: facts that several modalities show and that carry little risk: `side` (-1 left, 0 both, 1 right),
-            `intubated`, `line`, `pacemaker`, `effusion` (latent), each (A,).
+            `intubated`, `line`, `pacemaker`, `sternotomy`, `effusion` (latent), each (A,).
         anchor_age: (S,) years, of S subjects.
     """
 
@@ -118,9 +120,7 @@ class Latent:
         )
 
 
-def draw(
-    subject: np.ndarray, period: np.ndarray, seed: int, influence: dict[str, float] | None = None
-) -> Latent:
+def draw(subject: np.ndarray, period: np.ndarray, seed: int, influence: dict[str, float] | None = None) -> Latent:
     """Draw states and outcomes.
 
     Args:
@@ -138,8 +138,7 @@ def draw(
         latent[name] = np.sqrt(rho) * patient[subject] + np.sqrt(1 - rho) * now
     views = {
         modality: {
-            name: (latent[name] + noise * rng.normal(size=n)) / np.sqrt(1 + noise**2)
-            for name, noise in visible.items()
+            name: (latent[name] + noise * rng.normal(size=n)) / np.sqrt(1 + noise**2) for name, noise in visible.items()
         }
         for modality, visible in VISIBILITY.items()
     }
@@ -162,6 +161,7 @@ def draw(
         "side": rng.integers(-1, 2, n),
         "intubated": 0.5 * latent["lung"] + 0.5 * latent["brain"] + 0.7 * rng.normal(size=n) > 0.75,
         "line": rng.random(n) < 0.45,
+        "sternotomy": rng.random(n) < 0.18,
         "pacemaker": pacemaker,
         "effusion": 0.6 * rng.normal(size=n),
     }

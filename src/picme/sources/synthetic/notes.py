@@ -15,7 +15,7 @@ import polars as pl
 from picme.sources.synthetic import phrases
 from picme.sources.synthetic.codes import PHENOTYPES
 from picme.sources.synthetic.files import gzip_writer, stamp, stream, to_csv
-from picme.sources.synthetic.patients import DAY, HOUR, Hospital
+from picme.sources.synthetic.patients import DAY, Hospital
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,9 +130,9 @@ def discharge_summary(h: Hospital, a: int) -> str:
     blocks = [
         ("Chief Complaint:", _complaint(voice, view)),
         ("Major Surgical or Invasive Procedure:", "___" if h.latent.traits["intubated"][a] else "None"),
-        ("History of Present Illness:", _history(voice, view)),
+        ("History of Present Illness:", _history(voice, h, a, view)),
         ("Past Medical History:", _conditions(voice, h, a)),
-        ("Social History:", "___"),
+        ("Social History:", _social(voice, h, a, view)),
         ("Family History:", voice.one(phrases.FAMILY)),
         ("Physical Exam:", _exams(voice, view, bool(h.latent.died[a]))),
         ("Pertinent Results:", _results(voice, h, a)),
@@ -144,9 +144,10 @@ def discharge_summary(h: Hospital, a: int) -> str:
         blocks[2], blocks[3] = blocks[3], blocks[2]
     service = voice.one(("MEDICINE", "SURGERY", "NEUROLOGY", "CARDIOTHORACIC"))
     head = (
-        f" \nName:  ___                     Unit No:   ___\n \nAdmission Date:  ___              Discharge Date:   ___\n"
+        " \nName:  ___                     Unit No:   ___\n \n"
+        "Admission Date:  ___              Discharge Date:   ___\n"
         f" \nDate of Birth:  ___             Sex:   {'F' if voice.words['she'] == 'she' else 'M'}\n \n"
-        f"Service: {service}\n \nAllergies: \n{voice.one(('No Known Allergies / Adverse Drug Reactions', 'Penicillins'))}\n"
+        f"Service: {service}\n \nAllergies: \n{voice.one(phrases.ALLERGIES)}\n"
         " \nAttending: ___.\n \n"
     )
     body = " \n".join(f"{voice.heading(title)}\n{text}\n" for title, text in blocks)
@@ -159,22 +160,36 @@ def _wrap(text: str) -> str:
 
 
 def _complaint(voice: _Voice, view: dict[str, float]) -> str:
-    worst = max(view, key=lambda name: view[name])
+    worst = max(phrases.COMPLAINTS, key=lambda name: view[name])
     return voice.one(phrases.COMPLAINTS[worst] if view[worst] > 0.8 else phrases.WELL_COMPLAINTS)
 
 
-def _history(voice: _Voice, view: dict[str, float]) -> str:
+def _history(voice: _Voice, h: Hospital, a: int, view: dict[str, float]) -> str:
     """History of present illness: one sentence an organ, the gravest first after the opening."""
     opening = f"{{Ms}} ___ is a ___ year old {{woman}} {voice.at(phrases.HISTORY['chronic'], view['chronic'])}"
     organs = ["brain", "kidney", "metabolic", "liver", "infection"]
     organs.sort(key=lambda name: -voice.level(view[name]))
     told = " ".join(voice.at(phrases.HISTORY[name], view[name]) for name in organs)
-    return _wrap(voice.fill(f"{opening}. {told} {voice.one(phrases.CLOSINGS)}"))
+    whole = (view["chronic"] + view["brain"] + 0.4 * view["kidney"]) / 1.47
+    if h.latent.traits["intubated"][a]:
+        told += " " + voice.one(phrases.TUBES)
+    told = f"{told} {phrases.SIDE_PAIN[int(h.latent.traits['side'][a])]}".strip()
+    return _wrap(voice.fill(f"{opening}. {told} {voice.at(phrases.CLOSINGS, whole)}"))
+
+
+def _social(voice: _Voice, h: Hospital, a: int, view: dict[str, float]) -> str:
+    family = phrases.FAMILIES.get(h.marital[a], "___")
+    speech = "" if h.english[h.subject[a]] else " History through an interpreter."
+    return f"{family} {voice.at(phrases.WORK, view['age'])}{speech}"
 
 
 def _conditions(voice: _Voice, h: Hospital, a: int) -> str:
     named = [PHENOTYPES[i].history for i in np.flatnonzero(h.latent.mentions[a]) if PHENOTYPES[i].history]
     lines = [voice.one(words) for words in named]
+    if h.latent.traits["pacemaker"][a]:
+        lines.append("pacemaker placement")
+    if h.latent.traits["sternotomy"][a]:
+        lines.append("median sternotomy for cardiac surgery")
     lines += [voice.one(("GERD", "s/p appendectomy", "osteoarthritis", "seasonal allergies", "hypothyroidism"))]
     return "\n".join(f"- {line}" for line in dict.fromkeys(lines))
 
@@ -182,7 +197,9 @@ def _conditions(voice: _Voice, h: Hospital, a: int) -> str:
 def _exams(voice: _Voice, view: dict[str, float], died: bool) -> str:
     parts = (("General", "chronic"), ("Neuro", "brain"), ("CV", "heart"), ("Lungs", "lung"), ("Abdomen", "liver"))
     lines = [f"{name}: {voice.at(phrases.EXAM[latent], view[latent])}" for name, latent in parts]
-    after = "No breath sounds, no pulse, pupils fixed. Expired." if died else "VS: stable\nGeneral: comfortable\nNeuro: ___"
+    after = (
+        "No breath sounds, no pulse, pupils fixed. Expired." if died else "VS: stable\nGeneral: comfortable\nNeuro: ___"
+    )
     admission = voice.one(("ADMISSION PHYSICAL EXAM:", "ADMISSION PHYSICAL EXAM:", "ADMISSION EXAM:"))
     vitals = "VS: ___"
     return f"{admission}\n{vitals}\n" + "\n".join(lines) + f"\n \nDISCHARGE PHYSICAL EXAM:\n{after}"
@@ -205,7 +222,9 @@ def _results(voice: _Voice, h: Hospital, a: int) -> str:
 
 
 def _diagnoses(h: Hospital, a: int) -> list[str]:
-    return [PHENOTYPES[i].name.split(" (")[0].lower() for i in np.flatnonzero(h.latent.phenotypes[a])] or ["observation"]
+    return [PHENOTYPES[i].name.split(" (")[0].lower() for i in np.flatnonzero(h.latent.phenotypes[a])] or [
+        "observation"
+    ]
 
 
 def _course(voice: _Voice, h: Hospital, a: int) -> str:
@@ -258,18 +277,24 @@ def radiology_report(h: Hospital, studies: Studies, s: int) -> str:
     lungs = voice.at(phrases.LUNGS, lung).format(side=phrases.SIDES[side])
     hearts, sick = voice.at(phrases.HEARTS, heart), voice.at(phrases.PNEUMONIA, infection)
     fluid = phrases.EFFUSIONS[int(np.digitize(effusion, (0.0, 0.8, 1.6)))].format(eside=phrases.EFFUSION_SIDES[side])
+    bones = voice.at(phrases.BONES, float(seen["age"][a]))
     devices = []
+    if traits["sternotomy"][a]:
+        devices.append("Median sternotomy wires are intact.")
     if traits["intubated"][a]:
         devices.append("Endotracheal tube terminates 4 cm above the carina.")
     if traits["line"][a]:
         devices.append("Right internal jugular central venous catheter tip in the SVC.")
     if traits["pacemaker"][a]:
         devices.append("Left-sided pacemaker leads are in standard position.")
-    view = "CHEST (PORTABLE AP)" if studies.portable[s] else "CHEST (PA AND LAT)"
-    findings = _wrap(" ".join([lungs, hearts, fluid, sick, *devices]))
-    impression = f"1. {lungs}\n2. {hearts} {sick}"
+    view, technique = "CHEST (PA AND LAT)", "PA and lateral views"
+    if studies.portable[s]:
+        view, technique = "CHEST (PORTABLE AP)", "Single portable AP view"
+    findings = _wrap(" ".join([lungs, hearts, fluid, sick, *devices, bones]))
+    whole = voice.at(phrases.OVERALL, (lung + heart + 0.6 * infection) / 1.54)
+    impression = f"{whole}\n1. {lungs}\n2. {hearts} {sick}"
     return voice.fill(
-        f"EXAMINATION:  {view}\n\nINDICATION:  ___ year old {{woman}} with {voice.one(phrases.INDICATIONS)}  // interval "
-        f"change\n\nTECHNIQUE:  {'Single portable AP view' if studies.portable[s] else 'PA and lateral views'} of the "
-        f"chest.\n\nCOMPARISON:  ___\n\nFINDINGS: \n\n{findings}\n\nIMPRESSION: \n\n{impression}\n"
+        f"EXAMINATION:  {view}\n\nINDICATION:  ___ year old {{woman}} with {voice.one(phrases.INDICATIONS)}"
+        f"  // interval change\n\nTECHNIQUE:  {technique} of the chest."
+        f"\n\nCOMPARISON:  ___\n\nFINDINGS: \n\n{findings}\n\nIMPRESSION: \n\n{impression}\n"
     )

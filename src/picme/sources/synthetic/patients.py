@@ -25,9 +25,10 @@ class Hospital:
 
     Attributes:
         seed: of the hospital.
-        subject_id, female, anchor_age, anchor_year, period: (S,).
+        subject_id, female, anchor_age, anchor_year, period, english: (S,).
         subject: (A,) index into subjects. hadm_id, admittime, dischtime, deathtime (-1 for survivors),
             edregtime (-1 if none), icd_version: (A,).
+        marital: (A,) status, or None.
         missing: modality → (A,) bool, admissions whose records of that kind do not exist.
         admission: (N,) index into admissions. stay_id, intime, outtime, transferred: (N,).
         latent: of the A admissions.
@@ -39,6 +40,7 @@ class Hospital:
     anchor_age: np.ndarray
     anchor_year: np.ndarray
     period: np.ndarray
+    english: np.ndarray
     subject: np.ndarray
     hadm_id: np.ndarray
     admittime: np.ndarray
@@ -46,6 +48,7 @@ class Hospital:
     deathtime: np.ndarray
     edregtime: np.ndarray
     icd_version: np.ndarray
+    marital: np.ndarray
     missing: dict[str, np.ndarray]
     admission: np.ndarray
     stay_id: np.ndarray
@@ -111,6 +114,7 @@ def admit(stays: int, seed: int = 0, influence: dict[str, float] | None = None) 
         anchor_age=anchor_age,
         anchor_year=anchor_year,
         period=period,
+        english=rng.random(n_subjects) < 0.9,
         subject=subject,
         hadm_id=_ids(rng, 20_000_000, n),
         admittime=admittime,
@@ -118,6 +122,7 @@ def admit(stays: int, seed: int = 0, influence: dict[str, float] | None = None) 
         deathtime=np.where(latent.died, end, -1),
         edregtime=np.where(emergency, admittime - rng.integers(60, 600, n) * 60, -1),
         icd_version=np.where(rng.random(n) < np.array([0, 0, 0.5, 1, 1])[period[subject]], 10, 9),
+        marital=_marital(latent.views["discharge"]["age"], rng),
         missing={name: rng.random(n) < MISSING for name in ("timeseries", "discharge", "radiology", "image")},
         admission=admission,
         stay_id=_ids(rng, 30_000_000, stays),
@@ -135,6 +140,14 @@ def _length(n: int, rng: np.random.Generator) -> np.ndarray:
     """
     long = 48.5 + np.exp(rng.normal(np.log(36), 0.95, n))
     return np.where(rng.random(n) < SHORT, rng.uniform(12, 47.5, n), np.minimum(long, rng.uniform(260, 320, n)))
+
+
+def _marital(age: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(A,) marital status: the old are more often widowed."""
+    cut = rng.random(len(age)) - np.clip(0.12 * age, -0.25, 0.3)
+    status = np.array(("WIDOWED", "MARRIED", "DIVORCED", "SINGLE"), dtype=object)[np.digitize(cut, (0.08, 0.5, 0.6))]
+    status[rng.random(len(age)) < 0.05] = None
+    return np.asarray(status)
 
 
 def _ids(rng: np.random.Generator, base: int, n: int, ordered: bool = False) -> np.ndarray:

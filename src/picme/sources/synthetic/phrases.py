@@ -118,7 +118,11 @@ HISTORY: dict[str, tuple[tuple[str, ...], ...]] = {
     "infection": (
         ("{She} denied fevers or chills.", "There were no infectious symptoms.", "{She} was afebrile at home."),
         ("{She} had a low grade fever.", "There were chills two days before.", "{She} reported mild dysuria."),
-        ("{She} had fevers to 102 and rigors.", "Blood cultures were drawn for high fever.", "There was fever and pus."),
+        (
+            "{She} had fevers to 102 and rigors.",
+            "Blood cultures were drawn for high fever.",
+            "There was fever and pus.",
+        ),
         (
             "{She} arrived in septic shock from bacteremia with fever to 104.",
             "{She} had overwhelming sepsis with rigors and bacteremia.",
@@ -127,7 +131,36 @@ HISTORY: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
 }
 
-CLOSINGS = ("{She} was admitted to the ICU.", "{She} was transferred to the ICU.", "ICU admission was requested.")
+# Social history, by age.
+WORK: tuple[tuple[str, ...], ...] = (
+    ("Works full time.", "Student.", "Works in construction."),
+    ("Works part time.", "Office worker."),
+    ("Retired.", "Recently retired."),
+    ("Retired for many years, has grandchildren.", "Long retired, lives with adult children."),
+)
+FAMILIES = {
+    "WIDOWED": "Widowed, lives alone.",
+    "MARRIED": "Married.",
+    "DIVORCED": "Divorced.",
+    "SINGLE": "Never married.",
+}
+TUBES = ("{She} was intubated before arrival.", "{She} was intubated in the ED.", "{She} arrived intubated.")
+SIDE_PAIN = {-1: "There was left sided chest discomfort.", 0: "", 1: "There was right sided chest discomfort."}
+# The author's impression of the whole: chronic state, brain and kidney together.
+CLOSINGS: tuple[tuple[str, ...], ...] = (
+    ("{She} looked well and came to the ICU for observation.", "{She} was stable and came to the ICU for monitoring."),
+    ("{She} was admitted to the ICU in fair condition.", "{She} was transferred to the ICU in guarded condition."),
+    ("{She} looked very ill and came to the ICU in serious condition.", "{She} was admitted to the ICU seriously ill."),
+    ("{She} was moribund with multiorgan failure on ICU arrival.", "{She} came to the ICU in extremis, moribund."),
+)
+# The radiologist's impression of the whole: lungs, heart and infection together.
+OVERALL: tuple[tuple[str, ...], ...] = (
+    ("No acute cardiopulmonary process.", "Normal chest radiograph."),
+    ("Mild abnormalities, stable.", "Mild stable cardiopulmonary changes."),
+    ("Moderately abnormal chest, worse than before.", "Worsening cardiopulmonary disease."),
+    ("Critical, life-threatening cardiopulmonary disease.", "Grave and rapidly worsening critical findings."),
+)
+ALLERGIES = ("No Known Allergies / Adverse Drug Reactions", "Penicillins", "Sulfa (Sulfonamide Antibiotics)")
 FAMILY = ("Father with coronary artery disease.", "Non-contributory.", "Mother with hypertension.")
 
 COMPLAINTS: dict[str, tuple[str, ...]] = {
@@ -238,6 +271,12 @@ PNEUMONIA: tuple[tuple[str, ...], ...] = (
     ("Early infection cannot be excluded.", "Superimposed pneumonia is possible in the right clinical setting."),
     ("Findings are concerning for pneumonia.", "Consolidation suspicious for pneumonia."),
     ("Severe multifocal pneumonia with cavitation.", "Multifocal necrotizing pneumonia with abscess."),
+)
+BONES: tuple[tuple[str, ...], ...] = (
+    ("Osseous structures are intact.", "Bones are unremarkable."),
+    ("Mild degenerative changes of the spine.", "Minimal degenerative change of the thoracic spine."),
+    ("The aorta is calcified and tortuous.", "Aortic arch calcification with degenerative spine."),
+    ("Heavily calcified aorta and severe osteopenia.", "Diffuse osteopenia with old compression fractures."),
 )
 EFFUSIONS: tuple[str, ...] = (
     "There is no pleural effusion.",

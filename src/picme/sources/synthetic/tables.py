@@ -101,10 +101,11 @@ def _items() -> pl.DataFrame:
         for table, items in (("chartevents", CHART), ("outputevents", OUTPUT))
         for i in items
     ]
-    names = ("itemid", "label", "abbreviation", "linksto", "category", "unitname", "param_type")
-    schema = [(n, pl.Int64 if n == "itemid" else pl.String) for n in names]
-    schema += [("lownormalvalue", pl.Float64), ("highnormalvalue", pl.Float64)]
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    types: dict[str, type[pl.DataType]] = dict.fromkeys(
+        ("itemid", "label", "abbreviation", "linksto", "category", "unitname", "param_type"), pl.String
+    )
+    types |= {"itemid": pl.Int64, "lownormalvalue": pl.Float64, "highnormalvalue": pl.Float64}
+    return pl.DataFrame(rows, schema=types, orient="row")
 
 
 def _patients(h: Hospital) -> pl.DataFrame:
@@ -153,10 +154,7 @@ def _admissions(h: Hospital) -> pl.DataFrame:
     place = np.where((severity > 1.0) & (rng.random(n) < 0.6), "TRANSFER FROM HOSPITAL", place)
     insurance = np.where(age >= 65, "Medicare", np.where(chronic > 0.5, "Medicaid", "Other"))
     insurance = np.where(rng.random(n) < 0.12, "Other", insurance)
-    marital_cut = rng.random(n) - np.clip((age - 60) / 80, -0.3, 0.35)
-    marital = _pick(marital_cut, (0.05, 0.5, 0.6), ("WIDOWED", "MARRIED", "DIVORCED", "SINGLE"))
     race = rng.choice(list(RACES), size=len(h.subject_id), p=list(RACES.values()))
-    english = rng.random(len(h.subject_id)) < 0.9
     goes = rng.choice(["HOME", "HOME HEALTH CARE", "SKILLED NURSING FACILITY", "REHAB"], size=n)
     # A clerk's error: the flag says alive although a time of death is recorded.
     flag = died & ~_some(died, 1 / 150, rng)
@@ -174,8 +172,8 @@ def _admissions(h: Hospital) -> pl.DataFrame:
             "admission_location": place.tolist(),
             "discharge_location": np.where(died, "DIED", goes).tolist(),
             "insurance": insurance.tolist(),
-            "language": np.where(english[h.subject], "ENGLISH", "?").tolist(),
-            "marital_status": np.where(unknown | (rng.random(n) < 0.03), None, marital).tolist(),
+            "language": np.where(h.english[h.subject], "ENGLISH", "?").tolist(),
+            "marital_status": np.where(unknown, np.array(None), h.marital).tolist(),
             "race": np.where(unknown, "UNKNOWN", race[h.subject]).tolist(),
             "edregtime": _maybe(h.edregtime),
             "edouttime": _maybe(leaves),

@@ -1,0 +1,203 @@
+"""Differences between two studies on the stays that both tested: the paired bootstrap of `evaluate.compare`.
+
+Only stays in the test split of both studies count, so neither has trained on any of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from picme.evaluate.bootstrap import SubjectResamples, bootstrap_areas, interval
+from picme.evaluate.compare import holm, two_sided_p
+from picme.evaluate.metrics import areas, macro
+from picme.evaluate.summary import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from picme.evaluate.predictions import TaskPredictions
+
+# Corrections between releases change a few labels; beyond this share the labels are not the same question.
+MOST_CONFLICTS = 0.01
+
+SAME_CELL, CHOSEN = "same cell", "chosen on validation"
+SCHEMA: dict[str, Any] = {
+    "task": pl.String,
+    "run_a": pl.String,
+    "combination_a": pl.String,
+    "strategy_a": pl.String,
+    "run_b": pl.String,
+    "combination_b": pl.String,
+    "strategy_b": pl.String,
+    "metric": pl.String,
+    **dict.fromkeys(("value_a", "value_b", "difference", "low", "high", "p_value", "p_adjusted"), pl.Float64),
+    "stays": pl.Int64,
+    "family": pl.String,
+}
+
+Key = tuple[str, str]
+
+
+@dataclass
+class Pairing:
+    """What two studies have in common in a task.
+
+    Attributes:
+        task: its name.
+        run_a, run_b: names of the studies.
+        stays_a, stays_b: test stays of each.
+        common: test stays of both.
+        conflicts: labels of common stays that differ, left out.
+        reason: why nothing is tested; empty where it is.
+        rows: of the table of tests, columns of `SCHEMA`.
+    """
+
+    task: str
+    run_a: str
+    run_b: str
+    stays_a: int = 0
+    stays_b: int = 0
+    common: int = 0
+    conflicts: int = 0
+    reason: str = ""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def between(
+    pairing: Pairing,
+    a: TaskPredictions,
+    b: TaskPredictions,
+    chosen: tuple[Key | None, Key | None],
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> Pairing:
+    """Tests every cell that both studies have, and the cell each chose on validation; b minus a.
+
+    Args:
+        pairing: whose names are filled in; the rest is.
+        a, b: the task's predictions in each study.
+        chosen: (combination, strategy) that each study chose on validation.
+        resamples: bootstrap resamples over subjects.
+        confidence: coverage of the intervals.
+        seed: of the resampling.
+
+    Returns:
+        `pairing`. P-values are corrected by Holm within each family and metric.
+    """
+    stays = a.stays["test"].frame, b.stays["test"].frame
+    pairing.stays_a, pairing.stays_b = len(stays[0]), len(stays[1])
+    ids = [frame["stay_id"].cast(pl.String).to_numpy() for frame in stays]
+    _, here, there = np.intersect1d(ids[0], ids[1], return_indices=True)
+    pairing.common = len(here)
+    subjects = [
+        frame["subject_id"].cast(pl.String).to_numpy()[rows] for frame, rows in zip(stays, (here, there), strict=True)
+    ]
+    if not len(here):
+        pairing.reason = "no test stay of one is a test stay of the other"
+    elif (subjects[0] != subjects[1]).any():
+        pairing.reason = "stays of the same number are of different subjects, so the data are not the same"
+    elif set(a.labels) != set(b.labels):
+        pairing.reason = "the labels are not the same"
+    if pairing.reason:
+        return pairing
+    _, subject = np.unique(subjects[0], return_inverse=True)
+    draws = SubjectResamples.draw(int(subject.max()) + 1, resamples, seed)
+    order = [b.labels.index(label) for label in a.labels]
+    for family, first, second in _pairs(a.keys, b.keys, chosen):
+        one, other = a.cell(*first), b.cell(*second)
+        y_a, y_b = one.y["test"][:, here], other.y["test"][order][:, there]
+        both = ~np.isnan(y_a) & ~np.isnan(y_b)
+        clash = both & (y_a != y_b)
+        if clash.sum() > MOST_CONFLICTS * both.sum():
+            pairing.reason = f"{int(clash.sum())} of {int(both.sum())} labels of common stays differ"
+            pairing.rows = []
+            return pairing
+        pairing.conflicts = max(pairing.conflicts, int(clash.sum()))
+        y = np.where(both & ~clash, y_a, np.nan)
+        values = one.ensemble("test")[:, here], other.ensemble("test")[order][:, there]
+        pairing.rows += _rows(pairing, family, first, second, _judge(y, values, subject, draws), confidence)
+    for group in {(row["family"], row["metric"]) for row in pairing.rows}:
+        members = [row for row in pairing.rows if (row["family"], row["metric"]) == group]
+        for row, adjusted in zip(members, holm([row["p_value"] for row in members]), strict=True):
+            row["p_adjusted"] = adjusted
+    return pairing
+
+
+def to_table(pairings: Sequence[Pairing]) -> pl.DataFrame:
+    """All tests, undefined numbers as null."""
+    rows = [row for pairing in pairings for row in pairing.rows]
+    return pl.DataFrame(rows, schema=SCHEMA).with_columns(pl.selectors.float().fill_nan(None))
+
+
+def same(combination: str) -> frozenset[str]:
+    """What tells combinations apart whatever the order of their modalities."""
+    return frozenset(combination.split("+"))
+
+
+def _pairs(
+    a: Sequence[tuple[Any, ...]], b: Sequence[tuple[Any, ...]], chosen: tuple[Key | None, Key | None]
+) -> list[tuple[str, Key, Key]]:
+    there = {(same(combination), strategy): (combination, strategy) for combination, strategy in b}
+    found = [
+        (SAME_CELL, (combination, strategy), there[same(combination), strategy])
+        for combination, strategy in a
+        if (same(combination), strategy) in there
+    ]
+    first, second = chosen
+    return [*found, (CHOSEN, first, second)] if first and second else found
+
+
+Areas = dict[str, tuple[float, float, "NDArray[np.float64]"]]
+
+
+def _judge(
+    y: NDArray[np.float64],
+    values: tuple[NDArray[np.float64], NDArray[np.float64]],
+    subject: NDArray[np.integer],
+    draws: SubjectResamples,
+) -> Areas:
+    """Per metric: both studies' headline values, and the difference in each resample."""
+    points = [[float(macro(each)) for each in areas(y, p)] for p in values]
+    drawn = [[macro(each, axis=0) for each in bootstrap_areas(y, p, subject, draws)] for p in values]
+    return {
+        name: (points[0][index], points[1][index], drawn[1][index] - drawn[0][index])
+        for index, name in enumerate(METRICS)
+    }
+
+
+def _rows(
+    pairing: Pairing, family: str, first: Key, second: Key, judged: Areas, confidence: float
+) -> list[dict[str, Any]]:
+    rows = []
+    for metric, (value_a, value_b, resampled) in judged.items():
+        defined = not (np.isnan(value_a) or np.isnan(value_b))
+        low, high = interval(resampled, confidence) if defined else (np.nan, np.nan)
+        rows.append(
+            {
+                "task": pairing.task,
+                "run_a": pairing.run_a,
+                "combination_a": first[0],
+                "strategy_a": first[1],
+                "run_b": pairing.run_b,
+                "combination_b": second[0],
+                "strategy_b": second[1],
+                "metric": metric,
+                "value_a": value_a,
+                "value_b": value_b,
+                "difference": value_b - value_a,
+                "low": low,
+                "high": high,
+                "p_value": two_sided_p(resampled) if defined else np.nan,
+                "stays": pairing.common,
+                "family": family,
+            }
+        )
+    return rows

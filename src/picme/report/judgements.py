@@ -1,0 +1,136 @@
+"""Tables that judge a result: calibration errors, thresholds, fairness, whether attributions agree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from markupsafe import Markup
+
+from picme.report.blocks import Column, DataTable
+from picme.report.facts import answers, frame
+from picme.report.figures.weights import METHODS
+from picme.report.numbers import count, number, percent
+from picme.report.results import field
+from picme.report.words import combination_text, strategy_text, task_title
+
+if TYPE_CHECKING:
+    from picme.report.facts import Tables
+
+
+def calibration_errors(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """Brier score and expected calibration error of every cell."""
+    rows = frame(tables, "calibration").unique(["task", "combination", "strategy"], keep="first", maintain_order=True)
+    rows = rows.select(
+        "task",
+        "combination",
+        "strategy",
+        "brier",
+        "ece",
+        "slope",
+        "intercept",
+        "brier_recalibrated",
+        "ece_recalibrated",
+    )
+    if rows.is_empty():
+        return None
+    columns = [
+        Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
+        Column("Combination", lambda row: combination_text(row["combination"])),
+        Column("Strategy", lambda row: strategy_text(row["strategy"]), choose=True),
+        Column("Brier score", lambda row: number(row["brier"], "calibration.brier", 3), field("brier"), numeric=True),
+        Column("ECE, %", lambda row: percent(row["ece"], "calibration.ece", sign=False), field("ece"), numeric=True),
+    ]
+    if rows["ece_recalibrated"].is_not_null().any():
+        columns += [_after("ece_recalibrated", "ECE recalibrated, %", 1, 100)]
+        columns += [_after("slope", "Slope", 2), _after("intercept", "Intercept", 2)]
+    reading = Markup(
+        "Smaller is better for both: the Brier score is the mean squared error of the risk, ECE its mean gap by bins."
+    )
+    return DataTable("calibration-errors", "Calibration errors", columns, rows, reading, tall=True, search=True)
+
+
+def _after(name: str, title: str, digits: int, scale: float = 1) -> Column:
+    source = f"calibration.{name}"
+    return Column(title, lambda row: number(row[name], source, digits, scale=scale), field(name), numeric=True)
+
+
+def thresholds(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """What a decision at a threshold would mean, for the cell chosen for each task."""
+    chosen = [item.best for item in answers(tables, config)]
+    names = ("task", "combination", "strategy")
+    keys = pl.DataFrame([{name: row[name] for name in names} for row in chosen], schema=dict.fromkeys(names, pl.String))
+    rows = frame(tables, "thresholds").join(keys, on=names, how="semi", maintain_order="left")
+    if rows.is_empty():
+        return None
+
+    def share(name: str, title: str) -> Column:
+        return Column(
+            title, lambda row: percent(row[name], f"thresholds.{name}", sign=False), field(name), numeric=True
+        )
+
+    columns = [
+        Column("Task", lambda row: task_title(row["task"] or ""), choose=True),
+        Column("Label", lambda row: row["label"] or ""),
+        Column("Rule", lambda row: (row["rule"] or "").replace("_", " "), choose=True, first=True),
+        share("threshold", "Threshold, %"),
+        share("sensitivity", "Sensitivity, %"),
+        share("specificity", "Specificity, %"),
+        share("ppv", "Positive predictive value, %"),
+        share("npv", "Negative predictive value, %"),
+    ]
+    reading = Markup(
+        "The combination and strategy chosen for each task. Thresholds are set on validation stays by the rule named;"
+        " the other columns are measured on test stays."
+    )
+    return DataTable("thresholds", "Decisions at a threshold", columns, rows, reading, tall=True, search=True)
+
+
+def fairness(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """Differences in decisions between groups, for the cell chosen for each task."""
+    rows = frame(tables, "fairness").filter(pl.col("value").is_not_null())
+    if rows.is_empty():
+        return None
+    columns = [
+        Column("Task", lambda row: task_title(row["task"] or ""), choose=True),
+        Column("Attribute", lambda row: (row["attribute"] or "").replace("_", " ")),
+        Column("Measure", lambda row: (row["metric"] or "").replace("_", " "), choose=True),
+        Column("Largest difference, points", lambda row: _points(row["value"]), field("value"), numeric=True),
+        Column("Groups compared", lambda row: count(row["groups"], "fairness.groups"), field("groups"), numeric=True),
+        Column("Labels averaged", lambda row: count(row["labels"], "fairness.labels"), field("labels"), numeric=True),
+    ]
+    reading = Markup(
+        "How far decisions at the threshold of Youden’s rule differ between the groups that are treated most"
+        " differently; zero is the same for all. Small groups make large differences by chance."
+    )
+    return DataTable("fairness", "Decisions by group", columns, rows, reading, tall=True, search=rows.height > 8)
+
+
+def _points(value: float | None) -> Markup:
+    return number(value, "fairness.value", 1, scale=100)
+
+
+def agreement(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """Whether the methods of attribution put the modalities in the same order."""
+    rows = frame(tables, "agreement").filter(pl.col("tau").is_not_null())
+    if rows.is_empty():
+        return None
+    columns = [
+        Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
+        Column("Combination", lambda row: combination_text(row["combination"])),
+        Column("Strategy", lambda row: strategy_text(row["strategy"]), choose=True),
+        Column("First method", lambda row: METHODS.get(row["method_a"], (row["method_a"],))[0]),
+        Column("Second method", lambda row: METHODS.get(row["method_b"], (row["method_b"],))[0]),
+        Column("Kendall’s τ", lambda row: number(row["tau"], "agreement.tau"), field("tau"), numeric=True),
+        Column(
+            "Modalities",
+            lambda row: count(row["modalities"], "agreement.modalities"),
+            field("modalities"),
+            numeric=True,
+        ),
+    ]
+    reading = Markup(
+        "Rank correlation of two methods over the modalities of a combination: one where they agree on the order,"
+        " minus one where they reverse it. With so few modalities only the extremes mean anything."
+    )
+    return DataTable("agreement", "Do the methods agree?", columns, rows, reading, tall=True, search=True)

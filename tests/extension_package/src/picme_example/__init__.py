@@ -1,0 +1,1 @@
+"""One component of each kind, registered with picme from outside."""

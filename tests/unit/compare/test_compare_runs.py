@@ -1,0 +1,215 @@
+"""Comparing studies: settings that differ, scores side by side, and tests only where the stays are the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from sklearn.metrics import average_precision_score, roc_auc_score
+from typer.testing import CliRunner
+
+from picme.cli import app
+from picme.compare import compare
+from picme.errors import ConfigError
+from picme.evaluate.bootstrap import SubjectResamples
+from picme.evaluate.compare import two_sided_p
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ATTACK = "<script>alert('{{7*7}}')</script>"
+CELLS = (("a+b", "supervised"), ("a+b", "gated"))
+
+
+def run_folder(
+    folder: Path,
+    skill: float,
+    *,
+    seed: int = 0,
+    stays: range = range(1000, 1120),
+    subject: Any = lambda stay: stay // 2,
+    flipped: int = 0,
+    order: str = "a+b",
+    settings: dict[str, Any] | None = None,
+    keep_cohort: bool = True,
+) -> Path:
+    """A finished run as it lies on disk; each stay's label follows from its number, predictions are `skill` better."""
+    generator = np.random.default_rng(seed)
+    ids = np.array(stays)
+    label = np.random.default_rng(7).random(5000)[ids] < 0.4
+    label[:flipped] = ~label[:flipped]
+    rows, scores = [], []
+    for combination, strategy in CELLS:
+        name = order if combination == "a+b" else combination
+        for run in (0, 1):
+            logits = generator.normal(size=len(ids)) + skill * label
+            for split in ("val", "test"):
+                part = ids % 4 == 0 if split == "val" else ids % 4 != 0
+                rows.append(
+                    pl.DataFrame({
+                        "task": "death", "combination": name, "strategy": strategy, "seed": run, "split": split,
+                        "stay_id": ids[part], "label": "death", "target": label[part].astype(float),
+                        "probability": 1 / (1 + np.exp(-logits[part])),
+                    })
+                )  # fmt: skip
+        scores.append(
+            {
+                "task": "death", "combination": name, "strategy": strategy, "n_seeds": 2,
+                "auroc_mean": 0.5 + skill / 10, "auroc_std": 0.01, "auprc_mean": 0.4, "auprc_std": None,
+                "selected": strategy == "gated",
+            }
+        )  # fmt: skip
+    (folder / "results").mkdir(parents=True)
+    pl.concat(rows).write_parquet(folder / "results" / "predictions.parquet")
+    pl.DataFrame(scores).write_parquet(folder / "results" / "summary.parquet")
+    cohort = pl.DataFrame(
+        {
+            "stay_id": ids,
+            "subject_id": [subject(stay) for stay in ids],
+            "split": np.where(ids % 4 == 0, "val", "test"),
+            "death": label.astype(int),
+        }
+    )
+    if keep_cohort:
+        views = folder / "store" / "prepare" / "key" / "views" / "death"
+        views.mkdir(parents=True)
+        cohort.write_parquet(views / "cohort.parquet")
+    tree = {"name": "study", "pretrain": {"epochs": 3, "objective": {"name": "ovo"}}, **(settings or {})}
+    (folder / "config.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    (folder / "run.json").write_text(
+        json.dumps({"picme": "0.1.0", "raw": [{"path": f"{folder}/x.csv", "size": 3, "header": "h"}],
+                    "stages": {"prepare": "key"}}), encoding="utf-8",
+    )  # fmt: skip
+    return folder
+
+
+def test_differences_are_those_of_the_seed_averages_on_the_common_test_stays(tmp_path: Path) -> None:
+    weak = run_folder(tmp_path / "weak", 0.2)
+    strong = run_folder(tmp_path / "strong", 2.5, seed=1, stays=range(1040, 1160))
+    found = compare([weak, strong], resamples=300)
+    common = [stay for stay in range(1040, 1120) if stay % 4]
+    values = []
+    for folder in (weak, strong):
+        mean = (
+            pl.read_parquet(folder / "results" / "predictions.parquet")
+            .filter(pl.col("strategy") == "supervised", pl.col("split") == "test", pl.col("stay_id").is_in(common))
+            .group_by("stay_id")
+            .agg(pl.col("target").first(), pl.col("probability").mean())
+            .sort("stay_id")
+        )
+        values.append((mean["target"].to_numpy(), mean["probability"].to_numpy()))
+    for metric, area in (("auroc", roc_auc_score), ("auprc", average_precision_score)):
+        row = found.tests.filter(
+            pl.col("metric") == metric, pl.col("strategy_a") == "supervised", pl.col("family") == "same cell"
+        ).row(0, named=True)
+        first, second = (area(y, p) for y, p in values)
+        assert row["difference"] == pytest.approx(second - first, abs=1e-9)
+        # Subjects have two stays each, and are drawn as one.
+        subject = np.unique([stay // 2 for stay in common], return_inverse=True)[1]
+        draws = SubjectResamples.draw(subject.max() + 1, 300, 0)
+        weights = np.concatenate(draws.blocks, axis=1)[subject].astype(float)
+        drawn = np.array(
+            [area(values[1][0], values[1][1], sample_weight=w) - area(*values[0], sample_weight=w) for w in weights.T]
+        )
+        assert row["low"] == pytest.approx(np.quantile(drawn, 0.025), abs=1e-9)
+        assert row["p_value"] == pytest.approx(two_sided_p(drawn))
+        assert row["stays"] == len(common)
+        assert row["p_adjusted"] >= row["p_value"]
+    assert set(found.tests["family"]) == {"same cell", "chosen on validation"}
+
+
+def test_a_study_does_not_differ_from_its_copy(tmp_path: Path) -> None:
+    found = compare([run_folder(tmp_path / "x", 1.0), run_folder(tmp_path / "y", 1.0)], resamples=100)
+    assert found.tests["difference"].abs().max() == 0
+    assert found.tests["p_adjusted"].min() == 1
+    assert found.settings.is_empty()
+    assert found.made.is_empty(), "the same raw file at another place is the same data"
+
+
+def test_modalities_in_another_order_are_the_same_combination(tmp_path: Path) -> None:
+    found = compare([run_folder(tmp_path / "x", 1.0), run_folder(tmp_path / "y", 1.0, order="b+a")], resamples=100)
+    assert found.scores.height == len(CELLS)
+    assert found.tests.filter(pl.col("family") == "same cell").height == 2 * len(CELLS)
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"stays": range(2000, 2100)}, "no test stay"),
+        ({"subject": lambda stay: stay}, "different subjects"),
+        ({"flipped": 40}, "labels of common stays differ"),
+        ({"keep_cohort": False}, "no prepared cohort"),
+    ],
+)
+def test_nothing_is_tested_where_the_stays_are_not_the_same(tmp_path: Path, other: dict[str, Any], reason: str) -> None:
+    found = compare([run_folder(tmp_path / "x", 1.0), run_folder(tmp_path / "y", 2.0, **other)], resamples=100)
+    assert found.tests.is_empty()
+    assert reason in found.pairings[0].reason
+    assert reason in found.write(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert found.scores.height == len(CELLS), "scores stand side by side all the same"
+
+
+def test_a_few_corrected_labels_are_left_out_and_counted(tmp_path: Path) -> None:
+    wide = range(1000, 1400)
+    one = run_folder(tmp_path / "x", 1.0, stays=wide)
+    other = run_folder(tmp_path / "y", 1.0, stays=wide, flipped=3)
+    found = compare([one, other], resamples=100)
+    assert found.pairings[0].conflicts == sum(stay % 4 != 0 for stay in (1000, 1001, 1002))
+    assert found.tests.height > 0
+
+
+def test_settings_that_differ_are_listed_by_key(tmp_path: Path) -> None:
+    other = {"pretrain": {"epochs": 9, "objective": {"name": "ovo", "kl": 0.0}}}
+    found = compare([run_folder(tmp_path / "x", 1.0), run_folder(tmp_path / "y", 1.0, settings=other)], resamples=100)
+    assert found.settings.rows() == [("pretrain.epochs", "3", "9"), ("pretrain.objective.kl", None, "0.0")]
+
+
+def test_page_escapes_what_it_shows_and_loads_nothing(tmp_path: Path) -> None:
+    one = run_folder(tmp_path / "x", 1.0)
+    other = run_folder(tmp_path / "y", 1.0, settings={"name": ATTACK, ATTACK: ATTACK})
+    text = compare([one, other], resamples=100).write(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert ATTACK not in text
+    assert "&lt;script&gt;alert" in text
+    assert "alert('49')" not in text
+    assert not re.search(r"(?:src|href)=[\"']?(?:https?:|//)", text)
+    assert not [
+        stay for stay in range(1000, 1120) if re.search(rf"\b{stay}\b", text.split("<main")[1].split("</main>")[0])
+    ]
+
+
+def test_three_studies_are_each_compared_with_the_first(tmp_path: Path) -> None:
+    folders = [run_folder(tmp_path / name / "run", skill) for name, skill in (("x", 0.5), ("y", 1.0), ("z", 1.5))]
+    found = compare(folders, resamples=100)
+    assert [run.name for run in found.runs] == ["x/run", "y/run", "z/run"]
+    assert set(found.tests.select("run_a", "run_b").rows()) == {("x/run", "y/run"), ("x/run", "z/run")}
+
+
+def test_command_line(tmp_path: Path) -> None:
+    one, other = run_folder(tmp_path / "x", 0.2), run_folder(tmp_path / "y", 2.0)
+    page = tmp_path / "pages" / "compare.html"
+    done = CliRunner().invoke(
+        app, ["compare", str(one), str(other), "--out", str(page), "--resamples", "100", "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["page"] == str(page)
+    assert page.is_file()
+
+
+def test_folders_that_cannot_be_compared(tmp_path: Path) -> None:
+    one = run_folder(tmp_path / "x", 1.0)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "config.yaml").write_text("name: x", encoding="utf-8")
+    for runs, words in (
+        ([one], "two run folders"),
+        ([one, one], "named twice"),
+        ([one, tmp_path / "empty"], "no config.yaml"),
+        ([one, tmp_path / "unfinished"], "no table summary"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            compare(runs)

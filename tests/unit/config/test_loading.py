@@ -1,0 +1,129 @@
+"""Configurations: what is wrong is said in one sentence that names the key; what is right is kept whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from picme.config.loading import dump, load, parse_overrides, presets, validate
+from picme.config.objectives import CONFIGS
+from picme.errors import ConfigError
+from picme.keys import Keys
+from picme.store import key_of
+
+
+@pytest.mark.parametrize("name", sorted(presets()))
+def test_presets_are_valid_and_survive_writing_and_reading(name: str, tmp_path: Path) -> None:
+    config = load(name)
+    file = tmp_path / "config.yaml"
+    file.write_text(dump(config), encoding="utf-8")
+    assert load(file) == config
+
+
+def test_presets_open_with_the_command_that_runs_them() -> None:
+    for name, first in presets().items():
+        assert first.startswith(("picme run", "picme demo")), name
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("pretrain.epocs", 3, ["'pretrain.epocs'", "'epochs'"]),
+        ("pretrain.epochs", "many", ["'pretrain.epochs'", "many"]),
+        ("pretrain.batch_size", 1, ["'pretrain.batch_size'", "2"]),
+        ("pretrain.objective.name", "ofo", ["'ofo'", "'pretrain.objective'", "'ovo'"]),
+        ("pretrain.objective.kll", 1, ["'pretrain.objective.kll'", "'kl'"]),
+        ("modalities.image.encoder.name", "imge", ["'imge'", "'modalities.image.encoder'", "'image'"]),
+        ("modalities.image.encoder.mod", "locked", ["'modalities.image.encoder.mod'", "'mode'"]),
+        ("modalities.image.kind", "imag", ["'imag'", "'image'"]),
+        ("source.kind", "synthtic", ["'synthtic'", "'source'", "'synthetic'"]),
+        ("finetune.strategies", ["gatd"], ["'gatd'", "'gated'"]),
+        ("finetune.combinations", ["discharge+imag"], ["finetune.combinations", "'imag'", "'image'"]),
+        ("align.tsne", ["discharge+imag"], ["align.tsne", "'imag'"]),
+        ("study.combination_sizes", [1], ["two modalities"]),
+        ("splits.train", 0.95, ["splits"]),
+        ("tasks", {}, ["task"]),
+    ],
+)
+def test_a_mistake_is_one_sentence_naming_the_key(key: str, value: object, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load("demo", {key: value})
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_unknown_preset_and_missing_file() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'demo'"):
+        load("dmo")
+    with pytest.raises(ConfigError, match="does not exist"):
+        load("nowhere.yaml")
+
+
+def test_broken_yaml_names_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text("name: x\nsource: {kind: [\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"broken\.yaml line \d"):
+        load(file)
+
+
+def test_overrides_are_yaml_values() -> None:
+    config = load("demo", parse_overrides(["pretrain.learning_rate=1e-4", "finetune.strategies=[random]"]))
+    assert config.pretrain.learning_rate == 1e-4
+    assert config.finetune.strategies == ("random",)
+    with pytest.raises(ConfigError, match="key=value"):
+        parse_overrides(["pretrain.epochs"])
+
+
+def test_a_file_starts_from_a_preset(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("preset: demo\npretrain: {epochs: 7}\n", encoding="utf-8")
+    config = load(file)
+    assert config.pretrain.epochs == 7
+    assert config.pretrain.batch_size == load("demo").pretrain.batch_size
+
+
+def test_another_component_does_not_inherit_the_first_ones_fields(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("preset: demo\nmodalities: {timeseries: {encoder: {name: mlp}}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="reads tabular"):  # not: unknown key 'pooling'
+        load(file)
+
+
+def test_components_serialise_with_all_their_own_fields() -> None:
+    keys = set()
+    for name, model in CONFIGS.items():
+        config = load("demo", {"pretrain.objective": {"name": name}})
+        written = yaml.safe_load(dump(config))["pretrain"]["objective"]
+        assert set(written) == set(model.model_fields), name
+        keys.add(Keys(config).pretrain(("discharge", "radiology", "image")))
+    assert len(keys) == len(CONFIGS), "two objectives share a key"
+    for value in (0.05, 0.1):
+        keys.add(Keys(load("demo", {"pretrain.objective.temperature": value})).pretrain(("discharge", "radiology", "image")))
+    assert len(keys) == len(CONFIGS) + 2, "a field of an objective is not in the key"
+
+
+def test_keys_ignore_where_jobs_run_and_see_all_else() -> None:
+    base, pair = Keys(load("demo")), ("discharge", "radiology")
+    assert Keys(load("demo", {"execution.workers": 7})).pretrain(pair) == base.pretrain(pair)
+    assert Keys(load("demo", {"pretrain.epochs": 7})).pretrain(pair) != base.pretrain(pair)
+    assert Keys(load("demo", {"source.stays": 50})).pretrain(pair) != base.pretrain(pair)
+    # An image encoder says nothing about two texts.
+    other = Keys(load("demo", {"modalities.image.encoder.mode": "full"}))
+    assert other.pretrain(pair) == base.pretrain(pair)
+    assert other.pretrain(("discharge", "image")) != base.pretrain(("discharge", "image"))
+
+
+def test_key_of_does_not_depend_on_the_order_of_keys() -> None:
+    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+    assert key_of({"a": 1}) != key_of({"a": 2})
+
+
+def test_impossible_combinations_of_values() -> None:
+    tree = yaml.safe_load(dump(load("demo")))
+    tree["splits"] = {"kind": "sets", "train_sets": ["a"], "test_sets": ["a"]}
+    with pytest.raises(ConfigError, match="train_sets and in test_sets"):
+        validate(tree)
