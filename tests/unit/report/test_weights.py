@@ -71,8 +71,8 @@ def test_the_reading_names_the_first_of_each_method() -> None:
     assert plate is not None
     text = plate.views[0].reading.striptags()
     assert text == (
-        "Which modality comes first: by λ of pretraining it is c (60.0 %); by integrated gradients (gated) it is a (50.0 %);"
-        " by Shapley values (gated) it is b (+20.0 points)."
+        "Which modality comes first: by λ of pretraining it is c (60.0 %);"
+        " by integrated gradients (gated) it is a (50.0 %); by Shapley values (gated) it is b (+20.0 points)."
     )
 
 
