@@ -1,12 +1,13 @@
 """Which attribution method finds the truth, where the truth is planted?
 
-    python benchmarks/planted.py [--stays N] [--seeds N] [--out DIR] [--quick]
+    python benchmarks/planted.py [--stays N] [--seeds N] [--hospitals N] [--out DIR] [--quick]
 
 The synthetic hospital draws each modality's share of the risk of dying from that modality alone, with the shares of
-`SHARES`. One combination of all five modalities is pretrained and fine-tuned on mortality; λ, integrated gradients and
-Shapley values are printed beside the planted shares, with Kendall's τ over the modalities. `oracle` are the Shapley
-values (in AUROC) of an observer who knows every modality's part of the risk exactly: what the Shapley column could
-show at best. Nothing is timed here; a finished run folder is reused.
+`SHARES`. One combination of all five modalities is pretrained and fine-tuned on mortality, in each of several hospitals
+(source seeds); λ, integrated gradients and Shapley values are printed beside the planted shares: mean ± deviation over
+the hospitals, and the mean over hospitals of Kendall's τ with the planted order. `oracle` are the Shapley values (in
+AUROC) of an observer who knows every modality's part of the risk exactly: what the Shapley rows could show at best.
+Nothing is timed here; finished run folders are reused.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ COMBINATION = "discharge+radiology+image+timeseries+demographics"
 STRATEGIES = ("contrastive", "supervised", "gated")
 
 
-def settings(stays: int, seeds: int, quick: bool) -> dict[str, object]:
+def settings(stays: int, hospital: int, seeds: int, quick: bool) -> dict[str, object]:
     """Overrides of the preset `demo`."""
     found: dict[str, object] = {
         "source.stays": stays,
+        "source.seed": hospital,
         "source.influence": SHARES,
         "tasks": {"mortality": {}},
         "study.combination_sizes": [5],
@@ -74,47 +76,67 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stays", type=int, default=1200)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--hospitals", type=int, default=3)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--quick", action="store_true")
     chosen = parser.parse_args()
-    stays, seeds = (200, 2) if chosen.quick else (chosen.stays, chosen.seeds)
+    stays, seeds, hospitals = (200, 2, 1) if chosen.quick else (chosen.stays, chosen.seeds, chosen.hospitals)
     with tempfile.TemporaryDirectory() as scratch:
-        out = chosen.out or Path(scratch) / "run"
-        study = picme.run("demo", out=out, set=settings(stays, seeds, chosen.quick), quiet=False, until="evaluate")
-        show(study)
-
-
-def show(study: picme.Study) -> None:
-    """The table: one line for each method and strategy, one column for each modality."""
-    attributions, summary = study.table("attributions"), study.table("summary")
-    known = oracle()
-    cells: dict[str, dict[str, dict[str, float]]] = {"planted share": {"": SHARES}, "oracle Shapley": {"": known}}
-    spread: dict[tuple[str, str, str], float | None] = {}
-    for row in attributions.iter_rows(named=True):
-        cells.setdefault(row["method"], {}).setdefault(row["strategy"], {})[row["modality"]] = row["value"]
-        spread[row["method"], row["strategy"], row["modality"]] = row["std"]
-    print(f"\n{'method':<26}{'strategy':<13}" + "".join(f"{name:>17}" for name in SHARES) + f"{'tau':>7}")
-    taus = []
-    for method, by_strategy in cells.items():
-        for strategy, values in by_strategy.items():
-            tau = rank_agreement({"planted": SHARES, method: values})[0]["tau"]
-            text = "".join(_cell(values.get(name), spread.get((method, strategy, name))) for name in SHARES)
-            print(f"{method:<26}{strategy:<13}{text}{'' if tau is None else f'{tau:>7.2f}'}")
-            taus.append({"method": method, "strategy": strategy, "tau": tau, **values})
-    print("\nmean test AUROC of the models: " + ", ".join(
-        f"{row['strategy']} {row['auroc_mean']:.3f}" for row in summary.iter_rows(named=True)
-    ))  # fmt: skip
-    if "ceiling" in study.tables:
-        print(
-            f"AUROC of the true risk: {study.table('ceiling').filter(pl.col('label') == 'mortality')['auroc'][0]:.3f}"
+        out = chosen.out or Path(scratch)
+        show(
+            [
+                picme.run(
+                    "demo",
+                    out=out / f"hospital-{hospital}",
+                    set=settings(stays, hospital, seeds, chosen.quick),
+                    quiet=False,
+                    until="evaluate",
+                )
+                for hospital in range(hospitals)
+            ]
         )
-    print(json.dumps({"combination": COMBINATION, "methods": taus}))
 
 
-def _cell(value: float | None, std: float | None) -> str:
-    if value is None:
-        return f"{'–':>17}"
-    return f"{value:.3f}{'' if std is None else f' ± {std:.3f}'}".rjust(17)
+def show(studies: list[picme.Study]) -> None:
+    """The table: one line for each method and strategy, one column for each modality."""
+    hospitals = pl.concat(
+        study.table("attributions").with_columns(hospital=pl.lit(number)) for number, study in enumerate(studies)
+    )
+    found = [
+        {"method": "planted share", "strategy": "", "taus": [], **{name: [share] for name, share in SHARES.items()}},
+        {"method": "oracle Shapley", "strategy": "", "taus": [], **{name: [v] for name, v in oracle().items()}},
+    ]
+    for (method, strategy), rows in hospitals.group_by("method", "strategy", maintain_order=True):
+        one: dict[str, object] = {"method": method, "strategy": strategy, "taus": []}
+        for name in SHARES:
+            one[name] = rows.filter(modality=name)["value"].to_list()
+        for _, own in rows.group_by("hospital", maintain_order=True):
+            values = dict(own.select("modality", "value").rows())
+            one["taus"].append(rank_agreement({"planted": SHARES, method: values})[0]["tau"])
+        found.append(one)
+    order = {method: number for number, method in enumerate(["planted share", "oracle Shapley", "lambda"])}
+    found.sort(key=lambda one: order.get(one["method"], len(order)))
+    print(f"\n{'method':<26}{'strategy':<13}" + "".join(f"{name:>17}" for name in SHARES) + f"{'tau':>17}")
+    for one in found:
+        cells = "".join(_cell(one[name]) for name in (*SHARES, "taus"))
+        print(f"{one['method']:<26}{one['strategy']:<13}{cells}")
+    for number, study in enumerate(studies):
+        models = study.table("summary")
+        sizes = study.table("scores").filter(split="test")
+        ceiling = study.table("ceiling").filter(label="mortality")["auroc"][0]
+        print(
+            f"hospital {number}: {sizes['n'][0]} test stays, {sizes['positives'][0]} deaths; mean test AUROC "
+            + ", ".join(f"{row['strategy']} {row['auroc_mean']:.3f}" for row in models.iter_rows(named=True))
+            + f"; of the true risk {ceiling:.3f}"
+        )
+    print(json.dumps({"combination": COMBINATION, "hospitals": len(studies), "methods": found}))
+
+
+def _cell(values: list[float]) -> str:
+    if not values:
+        return " " * 17
+    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{spread}".rjust(17)
 
 
 if __name__ == "__main__":

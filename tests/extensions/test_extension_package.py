@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -155,6 +156,23 @@ def test_mistakes_are_one_sentence(installed: dict[str, str], study: Path) -> No
         assert sentence is not None, f"{overrides} was accepted"
         assert words in sentence
         assert "\n" not in sentence
+
+
+def test_configurations_of_the_documentation_are_valid(installed: dict[str, str], tmp_path: Path) -> None:
+    docs = PACKAGE.parents[1] / "docs"
+    fragment = re.compile(r"<!-- fragment(: own.yaml)? -->\n```yaml\n(.*?)```", re.DOTALL)
+    own = re.search(
+        r"<!-- file: own.yaml -->\n```yaml\n(.*?)```", (docs / "own-data.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert own is not None
+    (tmp_path / "own.yaml").write_text(own[1], encoding="utf-8")
+    found = fragment.findall((docs / "extending.md").read_text(encoding="utf-8"))
+    assert len(found) == 5
+    for over, text in found:
+        tree = {"preset": str(tmp_path / "own.yaml"), **yaml.safe_load(text)} if over else yaml.safe_load(text)
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+        done = python(LOAD, installed, str(tmp_path / "study.yaml"), "[{}]")
+        assert json.loads(done.stdout) == [None], done.stdout + done.stderr
 
 
 def test_a_broken_package_is_in_nobodys_way_until_it_is_named(installed: dict[str, str], tmp_path: Path) -> None:

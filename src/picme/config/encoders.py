@@ -50,6 +50,11 @@ class EncoderConfig(Component):
         """Whether a part is never trained, so that it can run once and its output be kept."""
         return False
 
+    @property
+    def large(self) -> bool:
+        """Whether a large network is trained, for which half precision pays; LSTMs and MLPs are faster in fp32."""
+        return getattr(self, "mode", "locked") != "locked"
+
     def trunk_settings(self) -> dict[str, Any]:
         """All that determines the locked part's output, as plain values."""
         return {"name": self.name}

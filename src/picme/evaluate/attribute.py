@@ -14,6 +14,7 @@ from picme.config.loading import validate
 from picme.evaluate.attribution import agreement_rows, attribution_rows, shapley_rows
 from picme.evaluate.coalitions import coalition_values
 from picme.evaluate.integrated_gradients import integrated_gradients
+from picme.finetune.cell import FrozenCell
 from picme.finetune.restore import restore
 from picme.modalities.combinations import label
 from picme.modalities.view import open_view
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
 # Stays that integrated gradients are taken of, or their baseline: enough for a mean, drawn evenly from the split.
 STAYS = 512
-METHODS = {"integrated_gradients": "zero", "integrated_gradients_mean": "mean"}
+# Steps at first; they are doubled until the completeness error is within tolerance. From 8 on shares hardly change.
+STEPS = 16
+METHODS = ("integrated_gradients", "integrated_gradients_mean")
 PLACE = {"task": pl.String, "combination": pl.String, "strategy": pl.String}
 SCHEMA = {**PLACE, "modality": pl.String, "method": pl.String, "value": pl.Float64, "std": pl.Float64}
 AGREEMENT = {**PLACE, "method_a": pl.String, "method_b": pl.String, "tau": pl.Float64, "modalities": pl.Int64}
@@ -80,12 +83,14 @@ def attribute(
                 if wants_shapley and source not in coalitions:
                     coalitions[source] = _coalitions(model, view, targets, rows)
             gate = getattr(model.head, "weights", None)
-            if callable(gate):
+            if callable(gate) and strategy not in study.evaluate.controls:  # a control's λ is set, not found
                 weights.append(dict(zip(combination, gate().detach().cpu().double().tolist(), strict=True)))
         if not weights and pretrained is not None:
             values = json.loads((Path(pretrained) / "manifest.json").read_text(encoding="utf-8"))["weights"]
             if values is not None and len(combination) > 2:
                 weights = [dict(zip(combination, values, strict=True))]
+        if all(seed == weights[0] for seed in weights):
+            weights = weights[:1]  # given once for all seeds, so it has no spread over them
         table = []
         for method, shares in gradients.items():
             table += attribution_rows(task, name, strategy, method, shares) if shares else []
@@ -102,16 +107,17 @@ def attribute(
 
 def _gradients(model: Cell, rows: dict[str, np.ndarray]) -> list[tuple[str, list[float], float]]:
     """Method, share of each modality, completeness error."""
-    test, train = _some(rows["test"]), _some(rows["train"])
+    frozen = isinstance(model, FrozenCell)
+    test, train = _some(rows["test"]), rows["train"] if frozen else _some(rows["train"])
     embeddings, present = _embeddings(model, test), model.present[torch.from_numpy(test).to(model.device)]
     seen, there = _embeddings(model, train), model.present[torch.from_numpy(train).to(model.device)][..., None]
     mean = torch.where(there, seen, 0).sum(dim=0) / there.sum(dim=0).clamp_min(1)
-    baselines: dict[str, Any] = {"zero": "zero", "mean": mean}
-    found = []
-    for method, baseline in METHODS.items():
-        result = integrated_gradients(model.head, embeddings, present, baselines[baseline])
-        found.append((method, result.shares.tolist(), result.completeness_error))
-    return found
+    zero = integrated_gradients(model.head, embeddings, present, "zero", STEPS)
+    # Frozen embeddings are standardised with the training stays: their mean is zero already.
+    same = float(mean.abs().max()) < 1e-3
+    other = zero if same else integrated_gradients(model.head, embeddings, present, mean, STEPS)
+    pairs = zip(METHODS, (zero, other), strict=True)
+    return [(method, found.shares.tolist(), found.completeness_error) for method, found in pairs]
 
 
 def _coalitions(

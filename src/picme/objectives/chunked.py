@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 SMALL = 2**21  # logits up to which all pairs are one batched product
 BLOCK = 2**22  # logits of a block beyond it: 16 MiB, few enough blocks that threads seldom wait for one another
@@ -50,29 +49,6 @@ def contrast(
     """
     terms: tuple[Tensor, Tensor] = _Contrast.apply(left, right, scale, valid, pairs, both, chunk)
     return terms
-
-
-def by_rows(
-    block: Callable[[int, int], tuple[Tensor, ...]], rows: int, width: int, chunk: int | None
-) -> list[tuple[Tensor, ...]]:
-    """Evaluates `block(start, stop)` over all rows of a matrix, recomputing each block in backward.
-
-    For objectives whose logits are not a product of two matrices. A matrix small enough is one block, kept as usual.
-
-    Args:
-        block: tensors of some rows, from tensors it closes over.
-        rows: of the matrix.
-        width: numbers a row takes.
-        chunk: rows a block; None decides.
-    """
-    if chunk is None:
-        chunk = rows if rows * width <= SMALL else max(1, BLOCK // width)
-    if chunk >= rows:
-        return [block(0, rows)]
-    return [
-        checkpoint(block, start, min(start + chunk, rows), use_reentrant=False, preserve_rng_state=False)
-        for start in range(0, rows, chunk)
-    ]
 
 
 class _Contrast(torch.autograd.Function):

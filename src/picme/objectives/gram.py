@@ -9,7 +9,7 @@ from torch import Tensor
 
 from picme.errors import ConfigError
 from picme.objectives.base import Info, Objective, Options, report
-from picme.objectives.chunked import by_rows
+from picme.objectives.by_rows import by_rows
 from picme.objectives.similarity import unit, without_absent
 
 JITTER = 1e-9  # on the Gram matrix of the others: aligned modalities make it singular
@@ -65,22 +65,27 @@ class GRAM(Objective):
 
     def _term(self, vectors: Tensor, anchor: int) -> Tensor:
         """Both directions of one anchor, from the unit vectors of complete stays (modality, stay, dim)."""
-        x = vectors[anchor]
-        rest = torch.cat([vectors[:anchor], vectors[anchor + 1 :]])
-        gram = torch.einsum("pnd,qnd->npq", rest, rest).double()
-        gram = gram + JITTER * torch.eye(len(rest), dtype=gram.dtype, device=gram.device)
+        parts = vectors.unbind()
+        x = parts[anchor]
+        rest = torch.stack([part for index, part in enumerate(parts) if index != anchor], 1)
+        gram = (rest @ rest.mT).double()
+        gram = gram + JITTER * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
         determinant = torch.linalg.det(gram)
         adjugate = determinant[:, None, None] * torch.linalg.inv(gram)
-        determinant, adjugate = determinant.to(x.dtype), adjugate.to(x.dtype)
-        scale = self.scale()
-
-        def block(start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
-            products = rest[:, start:stop] @ x.T
-            projected = torch.einsum("ipq,qij->pij", adjugate[start:stop], products)
-            squared = determinant[start:stop, None] - (projected * products).sum(0)
-            logits = -squared.clamp_min(FLOOR).sqrt() * scale
-            return logits.logsumexp(1), logits.logsumexp(0), logits.diagonal(start)
-
-        rows, columns, positives = zip(*by_rows(block, len(x), len(x) * len(rest), self.chunk), strict=True)
+        of_stays = [rest, adjugate.to(x.dtype), determinant.to(x.dtype)]
+        found = by_rows(_volumes, of_stays, [x, self.scale()], len(x) * gram.shape[1], self.chunk)
+        rows, columns, positives = zip(*found, strict=True)
         positive = torch.cat(positives)
         return (torch.cat(rows) + torch.stack(columns).logsumexp(0) - 2 * positive).mean() / 2
+
+
+def _volumes(
+    start: int, rest: Tensor, adjugate: Tensor, determinant: Tensor, x: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of some stays' volumes with every anchor: log-sum-exp by stay, by anchor, and the logits of their own anchor."""
+    products = rest.transpose(0, 1) @ x.T
+    projected = torch.einsum("ipq,qij->pij", adjugate, products)
+    squared = determinant[:, None] - (projected * products).sum(0)
+    logits = -squared.clamp_min(FLOOR).sqrt() * scale
+    # A view would keep the whole block.
+    return logits.logsumexp(1), logits.logsumexp(0), logits.diagonal(start).clone()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from picme.objectives.base import Info, Objective, Options, report
-from picme.objectives.chunked import by_rows
+from picme.objectives.by_rows import by_rows
 from picme.objectives.similarity import unit, without_absent
 from picme.objectives.weights import mixture
 
@@ -45,7 +45,7 @@ class SigLIP(Objective):
         self.pairs = list(combinations(range(n_modalities), 2))
 
     def evaluate(self, embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Info]:  # noqa: D102
-        vectors = unit(without_absent(embeddings, present))
+        vectors = unit(without_absent(embeddings, present)).unbind()
         terms, counts = [], []
         for i, j in self.pairs:
             x, y = vectors[i], vectors[j]
@@ -54,17 +54,19 @@ class SigLIP(Objective):
                 x, y = x[both], y[both]
             counts.append(len(x))
             terms.append(self._pair(x, y) / max(len(x), 1))
-        stacked, numbers = torch.stack(terms), torch.tensor(counts, device=vectors.device)
+        stacked = torch.stack(terms)
+        numbers = torch.tensor(counts, device=stacked.device)
         weights = mixture(None, numbers >= 2, stacked.dtype)
         return weights @ stacked, report(stacked * (weights > 0), weights, numbers)
 
     def _pair(self, x: Tensor, y: Tensor) -> Tensor:
         """The sum over all stays k and m of two modalities' unit vectors (stay, dim)."""
         scale = self.scale()
-
-        # −log σ(−l) = softplus(l) for every pair of stays; a positive has softplus(−l) = softplus(l) − l instead.
-        def block(start: int, stop: int) -> tuple[Tensor]:
-            return (functional.softplus((x[start:stop] * scale) @ y.T + self.bias).sum(),)
-
         positives = ((x * y).sum(1) * scale + self.bias).sum()
-        return torch.stack([part for (part,) in by_rows(block, len(x), len(y), self.chunk)]).sum() - positives
+        found = by_rows(_negatives, [x], [y, scale, self.bias], len(y), self.chunk)
+        return torch.stack([part for (part,) in found]).sum() - positives
+
+
+def _negatives(start: int, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> tuple[Tensor]:
+    """Sum of −log σ(−l) = softplus(l) over all pairs; a positive's −log σ(l) is softplus(l) − l."""
+    return (functional.softplus((x * scale) @ y.T + bias).sum(),)

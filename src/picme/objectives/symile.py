@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Literal, Unpack
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from picme.errors import ConfigError
 from picme.objectives.base import Info, Objective, Options, report
-from picme.objectives.chunked import by_rows
+from picme.objectives.by_rows import by_rows
 from picme.objectives.similarity import unit, without_absent
 
 
@@ -78,40 +80,25 @@ class Symile(Objective):
         """Terms of all modalities from one cube (stay of x, stay of y, stay of z) of logits; a square for two."""
         x, y = vectors[0] * scale, vectors[1]
         z = vectors[2] if len(vectors) == 3 else torch.ones_like(x[:1])
-        count = len(x)
-
-        def block(start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
-            logits = (x[start:stop, None] * y).flatten(0, 1) @ z.T
-            cube = logits.view(stop - start, count, len(z))
-            return cube.flatten(1).logsumexp(1), cube.logsumexp((0, 2)), cube.flatten(0, 1).logsumexp(0)
-
-        width = count * max(len(z), x.shape[1])
-        first, second, third = zip(*by_rows(block, count, width, self.chunk), strict=True)
+        width = len(x) * max(len(z), x.shape[1])
+        first, second, third = zip(*by_rows(_cube, [x], [y, z], width, self.chunk), strict=True)
         positive = (x * y * z).sum(1).mean()
         sums = [torch.cat(first), torch.stack(second).logsumexp(0), torch.stack(third).logsumexp(0)]
         return torch.stack([each.mean() for each in sums[: len(vectors)]]) - positive
 
     def _sampled(self, vectors: Tensor, scale: Tensor) -> Tensor:
         """Terms of all modalities, each against products of the others' shuffled stays."""
-        modalities, count, _ = vectors.shape
-        positive = vectors.prod(0).sum(1) * scale
+        count = vectors.shape[1]
         shuffles = self.shuffles(count).to(vectors.device)
+        parts = vectors.unbind()
+        positive = reduce(torch.mul, parts).sum(1) * scale
         terms = []
-        for anchor in range(modalities):
-            x = vectors[anchor] * scale
-            partners = [index for index in range(modalities) if index != anchor]
-            product = torch.ones_like(x)
-            for place, index in enumerate(partners):
-                product = product * vectors[index][shuffles[anchor, place]]
-
-            def block(start: int, stop: int, x: Tensor = x, product: Tensor = product) -> tuple[Tensor]:
-                logits = x[start:stop] @ product.T
-                own = torch.zeros_like(logits, dtype=torch.bool)
-                own.diagonal(start).fill_(True)
-                return (torch.where(own, positive[start:stop, None], logits).logsumexp(1),)
-
-            rows = torch.cat([part for (part,) in by_rows(block, count, count, self.chunk)])
-            terms.append((rows - positive).mean())
+        for anchor, x in enumerate(parts):
+            partners = parts[:anchor] + parts[anchor + 1 :]
+            # Made again in backward: its factors take more memory than all the rest.
+            product = checkpoint(_product, shuffles[anchor], *partners, use_reentrant=False, preserve_rng_state=False)
+            found = by_rows(_negatives, [x, positive], [product, scale], count, self.chunk)
+            terms.append((torch.cat([part for (part,) in found]) - positive).mean())
         if self.training and torch.is_grad_enabled():
             self.step += 1
         return torch.stack(terms)
@@ -121,3 +108,22 @@ class Symile(Objective):
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + int(self.step))
         shape = (self.n_modalities, self.n_modalities - 1, count)
         return torch.rand(shape, generator=generator).argsort(2)
+
+
+def _cube(start: int, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the logits of some stays of x with all of y and z: log-sum-exp by stay of x, of y and of z."""
+    logits = ((x[:, None] * y).flatten(0, 1) @ z.T).view(len(x), len(y), len(z))
+    return logits.flatten(1).logsumexp(1), logits.logsumexp((0, 2)), logits.flatten(0, 1).logsumexp(0)
+
+
+def _product(shuffles: Tensor, *partners: Tensor) -> Tensor:
+    """Elementwise product of the partners' stays (stay, dim), each in its own order."""
+    return reduce(torch.mul, (part[order] for part, order in zip(partners, shuffles, strict=True)))
+
+
+def _negatives(start: int, x: Tensor, positive: Tensor, product: Tensor, scale: Tensor) -> tuple[Tensor]:
+    """Log-sum-exp of some stays' logits with the products, their own product's replaced by the positive."""
+    logits = (x * scale) @ product.T
+    own = torch.zeros_like(logits, dtype=torch.bool)
+    own.diagonal(start).fill_(True)
+    return (torch.where(own, positive[:, None], logits).logsumexp(1),)

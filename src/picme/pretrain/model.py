@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from picme.encoders import build
 from picme.errors import TrainingError
+from picme.pretrain.trunk_cache import has_bf16
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ class ModalityEncoders(nn.Module):
                 config.modalities[name].encoder, view.modalities[name].spec(), config.study.embed_dim
             )
         self.encoders = nn.ModuleDict(encoders)
+        self._precision = config.study.precision
+        self._large = {name for name in combination if getattr(config.modalities[name].encoder, "large", False)}
 
     def forward(self, batch: Mapping[str, dict[str, Tensor]], present: Tensor) -> Tensor:
         """Embeddings (modality, batch, dim), zero where absent (`present` is (batch, modality) bool).
@@ -44,8 +47,12 @@ class ModalityEncoders(nn.Module):
             TrainingError: if an embedding is not finite, naming the modality.
         """
         embeddings = []
+        kind = present.device.type
+        half = has_bf16(kind) if self._precision == "auto" else self._precision == "bf16"
         for index, name in enumerate(self.combination):
-            embedding = self.encoders[name](batch[name]).float()
+            with torch.autocast(kind, torch.bfloat16, enabled=half and name in self._large):
+                embedding = self.encoders[name](batch[name])
+            embedding = embedding.float()
             embeddings.append(embedding.masked_fill(~present[:, index, None], 0.0))
         stacked = torch.stack(embeddings)
         if not torch.isfinite(stacked).all():

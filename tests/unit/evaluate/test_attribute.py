@@ -66,7 +66,7 @@ def values(study: picme.Study, combination: str, strategy: str, method: str) -> 
 def test_shapley_values_are_of_the_largest_combination_only(study: picme.Study) -> None:
     table = study.table("attributions")
     assert table.filter(method="shapley")["combination"].unique().to_list() == ["strong+weak+noise"]
-    assert set(table.filter(combination="strong+weak", strategy="contrastive")["method"]) == set(SHARES)
+    assert set(table.filter(combination="strong+weak")["method"]) == set(SHARES)
     assert set(table.filter(strategy="gated", combination="strong+weak+noise")["method"]) == {
         *SHARES, "lambda", "shapley",
     }  # fmt: skip
@@ -88,6 +88,9 @@ def test_spread_is_over_different_embeddings_only(study: picme.Study) -> None:
     """Frozen encoders give every seed the same embeddings, so there is no spread to show."""
     table = study.table("attributions").filter(method="shapley")
     assert table.filter(strategy="contrastive")["std"].is_null().all()
+    given = study.table("attributions").filter(method="lambda")
+    assert given.height == 6
+    assert given["std"].is_null().all()
     assert (table.filter(strategy="gated")["std"] > 0).all()
 
 

@@ -1,0 +1,82 @@
+"""All 26 combinations, as picme schedules them, against the five-modality combination alone on one core.
+
+    python benchmarks/study.py [--quick]
+
+The sizes of the 26 combinations add up to 75 modalities, 15 times the five-modality one, which is what pretraining each
+on its own would cost. Locked encoders run once, small models share the cores, and memory-mapped data is shared, so the
+whole study costs less. Both sides train the same number of epochs on the same synthetic hospital; the locked encoders'
+output is there before either starts. `ratio` is 15 × the five-modality time on one core / the time of all 26.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from picme.config.loading import load
+from picme.executor import Executor
+from picme.pipeline import run as run_pipeline
+from picme.pipeline import workers
+from picme.stages import Run, pretrain
+
+if TYPE_CHECKING:
+    from picme.config.study import Config
+
+
+def timed(config: Config, folder: Path, count: int, threads: int, only: int | None) -> tuple[float, int]:
+    """Seconds of the pretraining jobs of a study whose cohort is prepared; `only` keeps one size."""
+    study = Run(config, folder)
+    jobs = [job for phase in pretrain(study) for job in phase]
+    if only is not None:
+        jobs = [job for job in jobs if len(job.arguments["combination"]) == only]
+    with Executor(count, threads) as executor:
+        start = time.perf_counter()
+        failures = executor.run(jobs)
+        seconds = time.perf_counter() - start
+    if failures:
+        raise SystemExit(failures[0].reason)
+    return seconds, len(jobs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer stays and epochs; under 45 s")
+    arguments = parser.parse_args()
+    stays, epochs = (150, 4) if arguments.quick else (600, 20)
+    settings = {
+        "source.stays": stays, "pretrain.epochs": epochs, "pretrain.patience": epochs,
+        "modalities.image.size": 64 if arguments.quick else 224, "execution.threads": 1,
+        "modalities.discharge.encoder.max_length": 32 if arguments.quick else 256,
+        "modalities.radiology.encoder.max_length": 32 if arguments.quick else 256,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        config = load("demo", settings)
+        folder = Path(scratch) / "run"
+        run_pipeline(config, folder, until="prepare", quiet=True)
+        side = workers(config)
+        # Another learning rate has other keys, so nothing of the first measurement is reused.
+        alone, _ = timed(load("demo", {**settings, "pretrain.learning_rate": 0.003}), folder, 1, 1, only=5)
+        seconds, jobs = timed(config, folder, side, 1, only=None)
+    print(
+        f"{stays} stays, {epochs} epochs: five modalities on one core {alone:.1f} s; "
+        f"all {jobs} on {side} cores {seconds:.1f} s,"
+    )
+    print(f"{seconds / alone:.1f} times as long, where the sum of their sizes is 15 times.")
+    print(
+        json.dumps(
+            {
+                "benchmark": "study", "ratio": 15 * alone / seconds,
+                "reference": "15 × the five-modality pretraining on one core",
+                "five_seconds": alone, "all_seconds": seconds, "times_five": seconds / alone, "combinations": jobs,
+                "workers": side, "stays": stays, "epochs": epochs,
+            }
+        )
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""The documentation is true: its code runs, its tables are complete, and it builds without a warning."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pytest
+import yaml
+from doc_blocks import DOCS, ROOT, STAYS, Block, blocks, commands, pages, small_arguments
+
+from picme.config.loading import _merge, _read, validate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LANGUAGES = {"python", "yaml", "console", "toml"}
+MARKS = ("run", "file: ", "fragment", "same as: ", "not run: ")
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_block_says_how_it_is_tested(page: Path) -> None:
+    for block in blocks(page):
+        if block.language in LANGUAGES:
+            assert block.mark.startswith(MARKS), f"{block.page}:{block.line}"
+
+
+@pytest.mark.parametrize(
+    "block", [b for page in pages() for b in blocks(page) if b.mark.startswith("same as: ")], ids=lambda b: b.mark
+)
+def test_examples_are_the_files_that_the_tests_install(block: Block) -> None:
+    assert block.code == (ROOT / block.mark.removeprefix("same as: ")).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "block",
+    # Those of extending.md name components of the example package: tests/extensions loads them where it is installed.
+    [b for page in pages() for b in blocks(page) if b.mark.startswith("fragment") and page.name != "extending.md"],
+    ids=lambda b: f"{b.page}:{b.line}",
+)
+def test_configurations_are_valid(block: Block) -> None:
+    tree = yaml.safe_load(block.code)
+    over = block.mark.partition(": ")[2]
+    if over:
+        base = next(b for page in pages() for b in blocks(page) if b.mark == f"file: {over}")
+        tree = _merge(yaml.safe_load(base.code), tree)
+    else:
+        tree = _merge(_read(tree.pop("preset")), tree)
+    validate(tree)
+
+
+def run_page(page: Path, folder: Path, environment: dict[str, str], more: dict[str, list[str]]) -> None:
+    """Runs the marked blocks of a page in order; Python blocks share their names, commands may get arguments."""
+
+    def run(words: list[str], where: str) -> None:
+        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{where}\n{done.stdout}\n{done.stderr}"
+
+    script, names = folder / "page.py", ""
+    for block in blocks(page):
+        where = f"{block.page}:{block.line}"
+        if block.mark.startswith("file: "):
+            (folder / block.mark.removeprefix("file: ")).write_text(block.code, encoding="utf-8")
+        elif block.mark == "run" and block.language == "python":
+            names += block.code
+            script.write_text(names, encoding="utf-8")
+            run([sys.executable, str(script)], where)
+        elif block.mark == "run":
+            for command in commands(block.code):
+                extra = [words for start, words in more.items() if command.startswith(start)]
+                run([*shlex.split(command), *(extra[0] if extra else [])], f"{where}: {command}")
+
+
+RUN = [page for page in pages() if any(block.mark == "run" for block in blocks(page))]
+SLOW = {"tutorial.md", "own-data.md"}
+
+
+@pytest.mark.parametrize("page", [page for page in RUN if page.name not in SLOW], ids=lambda page: page.name)
+def test_code_runs(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    run_page(page, tmp_path, environment, {})
+
+
+@pytest.mark.slow
+def test_tutorial_runs(demo: Path, environment: dict[str, str]) -> None:
+    size = [*small_arguments(), "--set", f"source.stays={STAYS}"]
+    more = {f"picme {verb} demo": size for verb in ("run", "plan", "prepare")}
+    more["picme demo"] = ["--stays", str(STAYS), *small_arguments()]
+    run_page(DOCS / "tutorial.md", demo, environment, more)
+    assert (demo / "runs" / "demo" / "report.html").is_file()
+    assert "<h1>" in (demo / "compare.html").read_text(encoding="utf-8")
+    assert (demo / "probabilities.csv").read_text(encoding="utf-8").startswith("stay_id,mortality")
+
+
+@pytest.mark.slow
+def test_own_data_runs(tmp_path: Path, environment: dict[str, str]) -> None:
+    run_page(DOCS / "own-data.md", tmp_path, environment, {})
+    assert (tmp_path / "runs" / "own" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_notebook_runs_on_a_finished_demo(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PICME_RUN", str(demo / "runs" / "demo"))
+    notebook = nbformat.read(ROOT / "examples" / "demo.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(demo)}}).execute()
+    shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [output for output in shown if output.output_type == "error"]
+    kinds = {kind for output in shown for kind in output.get("data", {})}
+    assert "application/vnd.plotly.v1+json" in kinds, "a figure is shown"
+        "a figure is shown"
+    )
+
+
+def test_notebook_is_kept_without_output() -> None:
+    notebook = nbformat.read(ROOT / "examples" / "demo.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert not [cell for cell in notebook.cells if cell.cell_type == "code" and (cell.outputs or cell.execution_count)]
+
+
+def test_result_tables_are_documented_with_all_their_columns() -> None:
+    from picme.evaluate.tables import SCHEMAS
+    from picme.report.facts import COLUMNS
+
+    text = (DOCS / "results.md").read_text(encoding="utf-8")
+    found = re.finditer(r"^\| `(\w+)` \| [^|]+ \| (.+) \|$", text, re.MULTILINE)
+    rows = {row[1]: set(re.findall(r"`(\w+)`", row[2])) for row in found}
+    for name, columns in [*((n, c.split()) for n, c in COLUMNS.items()), *((n, list(c)) for n, c in SCHEMAS.items())]:
+        assert name in rows, f"results.md lacks the table {name}"
+        assert not set(columns) - rows[name], f"results.md lacks columns of {name}"
+    from picme.evaluate.predictions import COLUMNS as PREDICTIONS
+
+    assert set(PREDICTIONS) <= rows["predictions"]
+
+
+@pytest.mark.slow
+def test_documented_tables_are_those_of_a_run(demo: Path) -> None:
+    import polars as pl
+
+    text = (DOCS / "results.md").read_text(encoding="utf-8")
+    for file in (demo / "runs" / "demo" / "results").glob("*.parquet"):
+        row = re.search(rf"^\| `{file.stem}` \|.*$", text, re.MULTILINE)
+        assert row, f"results.md lacks the table {file.stem}"
+        missing = [name for name in pl.read_parquet_schema(file) if f"`{name}`" not in row[0]]
+        assert not missing, f"results.md lacks {missing} of {file.stem}"
+
+
+def hooks() -> Any:
+    """The module that mkdocs calls."""
+    spec = spec_from_file_location("site_pages", DOCS / "hooks" / "site_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_configuration_reference_has_every_key_with_its_meaning() -> None:
+    from picme.config.study import Config
+
+    text = hooks().configuration()
+    for section in ("`cohort.notes`", "`pretrain`", "`modalities.NAME.encoder` with `name: lstm`", "`finetune.search`"):
+        assert f"## {section}\n" in text
+    assert "| `gallery` | whole number | `1000` | Candidates of a retrieval; a smaller split is used whole. |" in text
+    known = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
+    left = [Config]
+    seen = set()
+    while left:
+        model = left.pop()
+        if model in seen:
+            continue
+        seen.add(model)
+        assert set(model.model_fields) <= known
+        left += [one for field in model.model_fields.values() for one in hooks()._models(field.annotation)]
+    assert len(seen) > 30
+
+
+def test_formulas_become_mathml() -> None:
+    pytest.importorskip("latex2mathml", reason="the extra `docs` is not installed")
+    made = hooks().formulas((DOCS / "concepts.md").read_text(encoding="utf-8"))
+    assert "$" not in made
+    assert made.count('display="block"') >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("mkdocs") is None, reason="the extra `docs` is not installed")
+def test_site_builds_without_a_warning_and_loads_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    pages_made = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages_made) >= 12
+    for page in pages_made:
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(r"<(?:script|img|link)[^>]+(?:src|href)=[\"']?(https?://[^\"'> ]+)", text)
+        assert not loaded, f"{page.name} loads {loaded}"
+    concepts = (tmp_path / "site" / "concepts" / "index.html").read_text(encoding="utf-8")
+    assert "<math" in concepts
+    assert "$" not in re.sub(r"<script.*?</script>", "", concepts, flags=re.DOTALL)
+    assert "modality_gated" not in concepts
+    assert "ModalityGatedLSTM" in (tmp_path / "site" / "reference" / "index.html").read_text(encoding="utf-8")
