@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test quick check format build clean
+.PHONY: demo test quick check format docs build clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/picme demo --out runs/demo
@@ -25,6 +25,10 @@ check: $(VENV)/dev.done
 format: $(VENV)/dev.done
 	$(BIN)/ruff format src tests benchmarks
 	$(BIN)/ruff check --fix src tests benchmarks
+
+# The pages in site/, from docs/ and the docstrings; a warning is an error.
+docs: $(VENV)/dev.done
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 build: $(VENV)/dev.done
 	$(BIN)/python -m build

@@ -113,8 +113,6 @@ def test_notebook_runs_on_a_finished_demo(demo: Path, monkeypatch: pytest.Monkey
     assert not [output for output in shown if output.output_type == "error"]
     kinds = {kind for output in shown for kind in output.get("data", {})}
     assert "application/vnd.plotly.v1+json" in kinds, "a figure is shown"
-        "a figure is shown"
-    )
 
 
 def test_notebook_is_kept_without_output() -> None:
@@ -191,7 +189,7 @@ def test_formulas_become_mathml() -> None:
 @pytest.mark.skipif(find_spec("mkdocs") is None, reason="the extra `docs` is not installed")
 def test_site_builds_without_a_warning_and_loads_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

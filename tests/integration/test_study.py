@@ -83,7 +83,9 @@ def test_scores_follow_from_predictions(study: picme.Study) -> None:
 
     key = {"task": "mortality", "combination": FIVE, "strategy": "supervised", "seed": 1, "split": "test"}
     rows = study.table("predictions").filter(*(pl.col(name) == value for name, value in key.items()))
-    score = study.table("scores").filter(*(pl.col(name) == value for name, value in key.items()), pl.col("label") == "mortality")
+    score = study.table("scores").filter(
+        *(pl.col(name) == value for name, value in key.items()), pl.col("label") == "mortality"
+    )
     assert score["auroc"][0] == pytest.approx(roc_auc_score(rows["target"], rows["probability"]), abs=1e-9)
     assert score["n"][0] == rows.height
 
@@ -93,7 +95,9 @@ def test_predictions_are_of_held_out_stays_of_the_cohort(study: picme.Study) -> 
     assert predictions["probability"].is_between(0, 1).all()
     for task in ("mortality", "phenotyping"):
         cohort = study.cohort(task)
-        joined = predictions.filter(pl.col("task") == task).select("stay_id", "split").unique().join(cohort, on="stay_id")
+        joined = (
+            predictions.filter(pl.col("task") == task).select("stay_id", "split").unique().join(cohort, on="stay_id")
+        )
         assert joined.height == cohort.filter(pl.col("split") != "train").height
         assert (joined["split"] == joined["split_right"]).all()
 
@@ -193,7 +197,9 @@ def test_killed_and_resumed_ends_with_the_same_scores(study: picme.Study, tmp_pa
         for stage in ("pretrain", "align", "embed"):
             shutil.copytree(study.folder / "store" / stage, run / "store" / stage)
     killed = subprocess.run(
-        [sys.executable, "-c", KILLER, str(tmp_path / "config.yaml"), str(run), str(moment)], check=False, capture_output=True
+        [sys.executable, "-c", KILLER, str(tmp_path / "config.yaml"), str(run), str(moment)],
+        check=False,
+        capture_output=True,
     )
     assert killed.returncode == -9
     partial = [path.parent.name for path in (run / "store").glob("*/.*.partial")]

@@ -31,7 +31,8 @@ def threads(path: str) -> None:
 
 def _jobs(folder: Path) -> list[Job]:
     made = [
-        Job("s", str(i), f"job {i}", f"{__name__}:write", {"path": str(folder / str(i)), "text": str(i)}) for i in range(4)
+        Job("s", str(i), f"job {i}", f"{__name__}:write", {"path": str(folder / str(i)), "text": str(i)})
+        for i in range(4)
     ]
     return [*made, Job("s", "f", "the failing one", f"{__name__}:fail", {"message": "column 'x' is missing"})]
 

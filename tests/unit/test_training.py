@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +14,9 @@ from torch.nn.functional import mse_loss
 import picme.training as training
 from picme.errors import TrainingError
 from picme.training import Fit, fit
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 X = torch.from_numpy(np.random.default_rng(0).normal(size=(64, 5)).astype(np.float32))
 Y = X @ torch.arange(5.0)[:, None]
@@ -26,7 +29,9 @@ class Model(nn.Module):
         self.net = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
 
 
-def train(epochs: int, state: Path | None = None, scores: list[float] | None = None, patience: int = 100) -> tuple[Model, Fit]:
+def train(
+    epochs: int, state: Path | None = None, scores: list[float] | None = None, patience: int = 100
+) -> tuple[Model, Fit]:
     model = Model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
 
@@ -40,7 +45,9 @@ def train(epochs: int, state: Path | None = None, scores: list[float] | None = N
     def validate(epoch: int) -> dict[str, float]:
         return {"score": scores[epoch] if scores else -float(mse_loss(model.net(X), Y))}
 
-    return model, fit(model, optimizer, batches, loss_of, validate, epochs=epochs, patience=patience, seed=3, state=state)
+    return model, fit(
+        model, optimizer, batches, loss_of, validate, epochs=epochs, patience=patience, seed=3, state=state
+    )
 
 
 def test_resumed_after_any_epoch_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +88,16 @@ def test_a_loss_that_is_not_finite_stops_with_the_epoch() -> None:
         return loss * float("nan") if len(calls) == 3 else loss
 
     with pytest.raises(TrainingError, match="epoch 2"):
-        fit(model, optimizer, lambda epoch: [np.arange(4)], loss_of, lambda epoch: {"score": 0.0}, epochs=9, patience=9, seed=0)
+        fit(
+            model,
+            optimizer,
+            lambda epoch: [np.arange(4)],
+            loss_of,
+            lambda epoch: {"score": 0.0},
+            epochs=9,
+            patience=9,
+            seed=0,
+        )
 
 
 def test_a_device_that_is_not_there_is_named() -> None:

@@ -35,15 +35,16 @@ class ThresholdRule(Section):
 class ComparisonsConfig(Section):
     """Which differences are tested; each pair of strategies and each question is one family for Holm's correction."""
 
-    families: tuple[Literal["controls", "strategies", "combinations", "baselines"], ...] = (
+    families: tuple[Literal["controls", "strategies", "combinations", "singles", "baselines"], ...] = (
         "controls",
         "strategies",
         "combinations",
+        "singles",
         "baselines",
     )
     """`controls`, `strategies`: the pairs below within every combination; `combinations`: the one best on validation
-    against every other, within every strategy; `baselines`: the strategy best on validation against each baseline,
-    within every combination."""
+    against every other, within every strategy; `singles`: the cell best on validation against the best
+    single modality; `baselines`: the strategy best on validation against each baseline, within every combination."""
     controls: tuple[tuple[str, str], ...] = (
         ("contrastive", "random"),
         ("finetuned", "supervised"),
@@ -58,6 +59,7 @@ class ComparisonsConfig(Section):
         ("finetuned", "contrastive"),
         ("supervised_attention", "supervised"),
         ("supervised_sum", "supervised"),
+        ("supervised", "random"),
     )
     """Pairs of strategies that are alternatives for a user."""
     baselines: tuple[str, ...] = ("gradient_boosting", "logistic_regression")

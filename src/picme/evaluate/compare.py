@@ -71,6 +71,11 @@ def pairs(results: list[CellResult], config: EvaluateConfig) -> list[Pair]:
             if config.selectable(strategy) and defined:
                 best = max(defined, key=lambda r: r.validation["auroc"])
                 found += [(f"combinations: {strategy}", best, other) for other in of_strategy if other is not best]
+    if "singles" in settings.families:
+        best_of_all = select(results, config)
+        best_single = select([r for r in results if "+" not in r.combination], config)
+        if best_of_all is not None and best_single is not None and best_of_all is not best_single:
+            found.append(("best vs best single", best_of_all, best_single))
     if "baselines" in settings.families:
         for baseline in settings.baselines:
             for combination in combinations:

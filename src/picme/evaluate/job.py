@@ -31,6 +31,9 @@ def evaluate(run: str, config: dict[str, Any], key: str, prepared: str, cells: l
     study = validate(config)
     tasks = {name: build_task(name, section) for name, section in study.tasks.items()}
     cohorts = {name: pl.read_parquet(Path(prepared) / "views" / name / "cohort.parquet") for name in tasks}
+    # Columns that own data names as groups are subgroups without being named again.
+    named = dict.fromkeys([*study.evaluate.groups, *getattr(study.source, "groups", ())])
+    settings = study.evaluate.model_copy(update={"groups": tuple(named)})
     with Store(Path(run)).create("evaluate", key, {"cells": len(cells)}) as folder:
         predictions = folder / "predictions"
         shutil.rmtree(predictions, ignore_errors=True)
@@ -42,7 +45,7 @@ def evaluate(run: str, config: dict[str, Any], key: str, prepared: str, cells: l
             frames = [_frame(cell, cohorts[task], tasks[task].labels) for cell in group]
             pl.concat(frames).write_parquet(predictions / f"{number:05d}.parquet", compression="zstd")
         types = {label: kind for task in tasks.values() for label, kind in task.types}
-        for name, table in judge(predictions, cohorts, study.evaluate, types).items():
+        for name, table in judge(predictions, cohorts, settings, types).items():
             table.write_parquet(folder / f"{name}.parquet")
 
 

@@ -36,7 +36,8 @@ def by_rows(
     """
     count = len(rows[0])
     if chunk is None:
-        chunk = count if count * width <= SMALL else max(1, BLOCK // width)
+        # A block's graph holds several arrays of its size.
+        chunk = count if count * width <= SMALL else max(1, BLOCK // (4 * width))
     if chunk >= count:
         return [block(0, *rows, *whole)]
     starts = range(0, count, chunk)
@@ -52,10 +53,19 @@ class _ByRows(torch.autograd.Function):
     def forward(ctx: Any, block: Block, chunk: int, n_rows: int, *inputs: Tensor) -> tuple[Tensor, ...]:
         ctx.save_for_backward(*inputs)
         ctx.block, ctx.chunk, ctx.n_rows = block, chunk, n_rows
-        results: list[Tensor] = []
-        for start in range(0, len(inputs[0]), chunk):
-            results += block(start, *(part[start : start + chunk] for part in inputs[:n_rows]), *inputs[n_rows:])
-        return tuple(results)
+        # Room for all results before the blocks: small tensors kept between large ones that come and go would break up
+        # the heap, and the process would hold several times what it uses.
+        stores: list[tuple[Tensor, ...]] = []
+        starts = range(0, len(inputs[0]), chunk)
+        for number, start in enumerate(starts):
+            found = block(start, *(part[start : start + chunk] for part in inputs[:n_rows]), *inputs[n_rows:])
+            if number == 0:
+                stores = [tuple(torch.empty_like(each) for each in found) for _ in starts]
+            stores[number] = tuple(
+                room.copy_(each) if room.shape == each.shape else each.clone()
+                for room, each in zip(stores[number], found, strict=True)
+            )
+        return tuple(each for store in stores for each in store)
 
     @staticmethod
     @once_differentiable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from picme.cohort.splits import assign, read_list
 from picme.config.splits import SplitsConfig
 from picme.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SUBJECTS = st.lists(st.integers(10_000_000, 19_999_999), min_size=1, max_size=60)
 
@@ -43,8 +46,12 @@ def test_hash_has_the_configured_shares() -> None:
 
 def test_published_lists(tmp_path: Path) -> None:
     held_out = list(range(1000, 1600))
-    (tmp_path / "test.csv").write_text("".join(f"{s},{int(s in held_out[:300])}\n" for s in range(2000)), encoding="utf-8")
-    (tmp_path / "val.csv").write_text("".join(f"{s},{int(s in held_out[300:])}\n" for s in range(2000)), encoding="utf-8")
+    (tmp_path / "test.csv").write_text(
+        "".join(f"{s},{int(s in held_out[:300])}\n" for s in range(2000)), encoding="utf-8"
+    )
+    (tmp_path / "val.csv").write_text(
+        "".join(f"{s},{int(s in held_out[300:])}\n" for s in range(2000)), encoding="utf-8"
+    )
     config = SplitsConfig(kind="paper", test_list=tmp_path / "test.csv", val_list=tmp_path / "val.csv")
     stays = frame(list(range(2000)))
     tuning = assign(stays, config, pretraining=False)

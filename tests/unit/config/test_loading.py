@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -12,6 +12,9 @@ from picme.config.objectives import CONFIGS
 from picme.errors import ConfigError
 from picme.keys import Keys
 from picme.store import key_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("name", sorted(presets()))
@@ -102,7 +105,9 @@ def test_components_serialise_with_all_their_own_fields() -> None:
         keys.add(Keys(config).pretrain(("discharge", "radiology", "image")))
     assert len(keys) == len(CONFIGS), "two objectives share a key"
     for value in (0.05, 0.1):
-        keys.add(Keys(load("demo", {"pretrain.objective.temperature": value})).pretrain(("discharge", "radiology", "image")))
+        keys.add(
+            Keys(load("demo", {"pretrain.objective.temperature": value})).pretrain(("discharge", "radiology", "image"))
+        )
     assert len(keys) == len(CONFIGS) + 2, "a field of an objective is not in the key"
 
 

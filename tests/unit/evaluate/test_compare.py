@@ -100,6 +100,7 @@ def test_families_and_correction(study: Any) -> None:
         "contrastive vs random",
         "gated vs gated_uniform",
         "contrastive vs supervised",
+        "supervised vs random",
         "gated vs supervised",
         "gated vs contrastive",
         "combinations: contrastive",
@@ -161,3 +162,19 @@ def test_p_values_are_uniform_enough_under_no_difference() -> None:
         found.append(two_sided_p(first - second))
     assert 0.02 < np.mean(np.array(found) < 0.05) < 0.08
     assert 0.4 < np.mean(np.array(found) < 0.5) < 0.6
+
+
+def test_the_chosen_cell_is_compared_with_the_best_single_modality(study: Any) -> None:
+    cells = [
+        ("a+b", "supervised", 1, 2.0),
+        ("a", "supervised", 1, 1.0),
+        ("b", "supervised", 1, 0.3),
+        ("b", "random", 1, 0.2),
+    ]
+    cohort, predictions = study("mortality", ["mortality"], 240, cells)
+    tables = evaluate(predictions, {"mortality": cohort}, CONFIG)
+    rows = tables["comparisons"].filter(pl.col("family") == "best vs best single")
+    assert rows.select("combination_a", "combination_b").unique().rows() == [("a+b", "a")]
+    auroc = {row["combination"]: row["ensemble_auroc"] for row in tables["summary"].iter_rows(named=True)}
+    found = rows.filter(pl.col("metric") == "auroc")["difference"][0]
+    assert found == pytest.approx(auroc["a+b"] - auroc["a"])
