@@ -196,7 +196,7 @@ def main() -> None:
         make_data(folder, stays)
         for mode in ("lora", "locked"):
             run = folder / mode
-            run_pipeline(configuration(folder, mode, "auto", size), run, until="prepare", quiet=True)
+            run_pipeline(configuration(folder, mode, "auto", size), run, until="encode", quiet=True)
             plain, plain_losses, _, plain_memory = measure(folder, run, mode, False, size, batch, count)
             ours, losses, encoding, memory = measure(
                 folder, run, mode, True, size, batch, 10 if mode == "locked" else count

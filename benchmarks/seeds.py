@@ -81,7 +81,7 @@ def scheduling(quick: bool) -> dict[str, float]:
         config = five_series(Path(scratch), 300 if quick else 1500)
         loop, ours = Path(scratch) / "loop", Path(scratch) / "ours"
         for folder in (loop, ours):
-            run_pipeline(config, folder, until="prepare", quiet=True)
+            run_pipeline(config, folder, until="encode", quiet=True)
         side = workers(config)
         with Executor(side, 1) as executor:
             executor.run(
@@ -124,7 +124,7 @@ def frozen(quick: bool) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         config, folder = load("demo", settings), Path(scratch) / "run"
         study = Run(config, folder)
-        run_pipeline(config, folder, until="prepare", quiet=True)
+        run_pipeline(config, folder, until="encode", quiet=True)
         encoding = sum(study.store.manifest("features", study.keys.features(name))["seconds"] for name in study.locked)
         with Executor(workers(config), 1) as executor:
             start = time.perf_counter()

@@ -56,7 +56,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         config = load("demo", settings)
         folder = Path(scratch) / "run"
-        run_pipeline(config, folder, until="prepare", quiet=True)
+        run_pipeline(config, folder, until="encode", quiet=True)
         side = workers(config)
         # Another learning rate has other keys, so nothing of the first measurement is reused.
         alone, _ = timed(load("demo", {**settings, "pretrain.learning_rate": 0.003}), folder, 1, 1, only=5)

@@ -74,7 +74,8 @@ def run(
     out: Out = None,
     set_: Set = None,
     until: Annotated[
-        str, typer.Option(metavar="STAGE", help="Last stage: prepare, pretrain, align, finetune, evaluate, report.")
+        str,
+        typer.Option(metavar="STAGE", help="Last stage: prepare, encode, pretrain, align, finetune, evaluate, report."),
     ] = "report",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -274,7 +275,9 @@ def _run(config: Config, out: Path, until: str, quiet: bool) -> None:
 
     opened = Study(study.folder, config)
     tables = {name: opened.table(name) for name in opened.tables if name != "predictions"}
-    Console().print(main_table(tables))
+    # Into a file or pipe the table is as wide as it needs to be.
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console.print(main_table(tables))
     typer.echo(headline(tables, study.tree))
     typer.echo(f"\nReport: {opened.report}")
 

@@ -130,7 +130,7 @@ def strategies_for(strategies: tuple[str, ...], combination: Combination) -> lis
 
 
 def prepare(run: Run) -> Iterator[list[Job]]:
-    """Raw tables to a cohort and arrays; the locked part of every encoder over them, once."""
+    """Raw tables to a cohort and arrays."""
     keys = run.keys
     base = {"run": str(run.folder), "config": run.tree}
     if run.config.source.kind == "synthetic":
@@ -153,10 +153,17 @@ def prepare(run: Run) -> Iterator[list[Job]]:
             {**base, "key": keys.prepare, "hospital": hospital},
         )
     ]
+
+
+def encode(run: Run) -> Iterator[list[Job]]:
+    """The locked part of every encoder over the cohort's texts and images, once for the whole study."""
     yield [
         Job(
-            "features", keys.features(name), f"locked encoder of {name}", "picme.pretrain.features:features",
-            {**base, "modality": name, "key": keys.features(name), "prepared": str(run.prepared)},
+            "features", run.keys.features(name), f"locked encoder of {name}", "picme.pretrain.features:features",
+            {
+                "run": str(run.folder), "config": run.tree, "modality": name,
+                "key": run.keys.features(name), "prepared": str(run.prepared),
+            },
         )
         for name in run.locked
     ]  # fmt: skip
@@ -281,7 +288,14 @@ def evaluate(run: Run) -> Iterator[list[Job]]:
     ] if cells else []  # fmt: skip
 
 
-STAGES = {"prepare": prepare, "pretrain": pretrain, "align": align, "finetune": finetune, "evaluate": evaluate}
+STAGES = {
+    "prepare": prepare,
+    "encode": encode,
+    "pretrain": pretrain,
+    "align": align,
+    "finetune": finetune,
+    "evaluate": evaluate,
+}
 
 
 def evaluate_key(run: Run, cells: list[Cell]) -> str:

@@ -105,7 +105,10 @@ def fit(
         model.train()
         began, losses = time.perf_counter(), []
         for rows in batches(epoch):
-            loss = loss_of(rows)
+            try:
+                loss = loss_of(rows)
+            except TrainingError as error:
+                raise TrainingError(f"epoch {epoch}: {error}") from error
             if not torch.isfinite(loss):
                 raise TrainingError(f"the loss is not finite in epoch {epoch}; try a smaller learning rate")
             optimizer.zero_grad(set_to_none=True)

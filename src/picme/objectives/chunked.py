@@ -1,10 +1,10 @@
 """Contrastive terms of many pairs of matrices at once, in blocks, with a backward of their own.
 
-With E = exp(L Rᵀ / τ), L and R of unit length, the two directions of a pair share E: its row sums normalise one, its
-column sums the other. The gradient needs nothing but E, those sums, L and R. So the forward pass does one matrix
-product, one exponential and two sums, block by block; the backward pass two products, and a third if E was too
-large to keep. Logits lie between −1/τ and 1/τ, hence no maximum is subtracted; where that span overflows single
-precision (τ < 1/70), the exponentials are in double.
+Let E = exp(L Rᵀ / τ), L and R of unit length. One direction needs a block of rows of E only once: its sums are
+complete, so the gradient (two more products) is found in the forward pass and nothing of E is kept. Two directions
+share E: its row sums normalise one, its column sums the other; the gradient has to wait for the last block, and E is
+kept or, where it is too large, made again. Logits lie between −1/τ and 1/τ, hence no maximum is subtracted; where that
+span overflows single precision (τ < 1/70), the exponentials are in double.
 """
 
 from __future__ import annotations
@@ -47,12 +47,15 @@ def contrast(
     Returns:
         (term,) from left to right, and from right to left (empty without `both`); 0 for a term without a valid stay.
     """
-    terms: tuple[Tensor, Tensor] = _Contrast.apply(left, right, scale, valid, pairs, both, chunk)
-    return terms
+    if both:
+        terms: tuple[Tensor, Tensor] = _BothDirections.apply(left, right, scale, valid, pairs, chunk)
+        return terms
+    rows: Tensor = _OneDirection.apply(left, right, scale, valid, pairs, chunk)
+    return rows, rows.new_zeros(0)
 
 
-class _Contrast(torch.autograd.Function):
-    """`contrast` with its backward; see the module."""
+class _OneDirection(torch.autograd.Function):
+    """Terms from left to right, whose gradient is ready before it is asked for."""
 
     @staticmethod
     def forward(
@@ -62,73 +65,118 @@ class _Contrast(torch.autograd.Function):
         scale: Tensor,
         valid: Tensor | None,
         pairs: list[tuple[int, int]],
-        both: bool,
+        chunk: int | None,
+    ) -> Tensor:
+        terms, batch, dim = len(pairs), left.shape[1], left.shape[2]
+        factor, work = float(scale), _precision(left, scale)
+        wanted = any(ctx.needs_input_grad[:3])
+        sums, diagonal = left.new_zeros(terms, batch, dtype=work), left.new_zeros(terms, batch)
+        grad_left, grad_right = (left.new_zeros(terms if wanted else 0, batch, dim) for _ in range(2))
+        for which, rows in _blocks(terms, batch, chunk):
+            a, b = _pick(left, pairs[which], 0)[:, rows], _pick(right, pairs[which], 1)
+            block = _exponentials(a, b, factor, work, valid, which, None)
+            torch.sum(block, 2, out=sums[which, rows])
+            diagonal[which, rows] = (a * b[:, rows]).sum(2)
+            if not wanted:
+                continue
+            # ∂term/∂logit_ij = E_ij / (sum_i) − [i = j], over the number of valid stays
+            share = _over(None, sums[which, rows], None if valid is None else valid[which, rows])[..., None]
+            if block.dtype != left.dtype:
+                block, share = (block * share).to(left.dtype), (share > 0).to(left.dtype)
+            own = 1 if valid is None else valid[which, rows, None]
+            torch.mul(torch.bmm(block, b), share, out=grad_left[which, rows])
+            grad_left[which, rows] -= own * b[:, rows]
+            grad_right[which] += torch.bmm(block.transpose(1, 2), a * share)
+            grad_right[which, rows] -= own * a
+        count = _count(left, terms, valid)
+        ctx.save_for_backward(left, right, scale, count, grad_left, grad_right)
+        ctx.pairs = pairs
+        return _mean(sums, diagonal, factor, valid, count)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        left, right, scale, count, for_left, for_right = ctx.saved_tensors
+        grad_left, grad_right, grad_scale = torch.zeros_like(left), torch.zeros_like(right), torch.zeros_like(scale)
+        for term, (i, j) in enumerate(ctx.pairs):
+            weight = gradient[term] / count[term]
+            grad_left[i].addcmul_(for_left[term], weight * scale)
+            grad_right[j].addcmul_(for_right[term], weight * scale)
+            grad_scale += weight * torch.dot(for_left[term].flatten(), left[i].flatten())
+        return grad_left, grad_right, grad_scale, None, None, None
+
+
+class _BothDirections(torch.autograd.Function):
+    """Terms from left to right and from right to left."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        left: Tensor,
+        right: Tensor,
+        scale: Tensor,
+        valid: Tensor | None,
+        pairs: list[tuple[int, int]],
         chunk: int | None,
     ) -> tuple[Tensor, Tensor]:
         terms, batch = len(pairs), left.shape[1]
-        factor = float(scale)
-        span = 70 if left.dtype == torch.float32 else 300
-        work = torch.float64 if factor > span else left.dtype
+        factor, work = float(scale), _precision(left, scale)
         keep = any(ctx.needs_input_grad[:3]) and terms * batch * batch <= KEPT
-        row_sums = left.new_zeros(terms, batch, dtype=work)
-        column_sums = left.new_zeros(terms if both else 0, batch, dtype=work)
+        row_sums, column_sums = (left.new_zeros(terms, batch, dtype=work) for _ in range(2))
         diagonal = left.new_zeros(terms, batch)
         kept = []
         for which, rows in _blocks(terms, batch, chunk):
             a, b = _pick(left, pairs[which], 0)[:, rows], _pick(right, pairs[which], 1)
-            block = _exponentials(a, b, factor, work, valid, which, rows if both else None)
+            block = _exponentials(a, b, factor, work, valid, which, rows)
             torch.sum(block, 2, out=row_sums[which, rows])
-            if both:
-                column_sums[which] += block.sum(1)
+            column_sums[which] += block.sum(1)
             diagonal[which, rows] = (a * b[:, rows]).sum(2)
             if keep:
                 kept.append(block)
-        count = torch.full((terms,), batch, dtype=left.dtype) if valid is None else valid.sum(1).to(left.dtype)
-        count = count.to(left.device).clamp_min(1)
+        count = _count(left, terms, valid)
         ctx.save_for_backward(left, right, scale, valid, row_sums, column_sums, count, *kept)
-        ctx.pairs, ctx.both, ctx.chunk, ctx.work = pairs, both, chunk, work
+        ctx.pairs, ctx.chunk = pairs, chunk
         rows_mean = _mean(row_sums, diagonal, factor, valid, count)
-        return rows_mean, _mean(column_sums, diagonal, factor, valid, count) if both else rows_mean.new_zeros(0)
+        return rows_mean, _mean(column_sums, diagonal, factor, valid, count)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_rows: Tensor, grad_columns: Tensor) -> tuple[Tensor | None, ...]:
         left, right, scale, valid, row_sums, column_sums, count, *kept = ctx.saved_tensors
-        factor, dtype = float(scale), left.dtype
-        terms, batch = len(ctx.pairs), left.shape[1]
+        factor, terms, batch = float(scale), len(ctx.pairs), left.shape[1]
         # ∂loss/∂logit_ij = E_ij (by_row_i + by_column_j) − on_diagonal_i [i = j]
-        by_row = _over(grad_rows, count, row_sums, valid)
-        by_column = _over(grad_columns, count, column_sums, valid) if ctx.both else None
-        on_diagonal = (((grad_rows + grad_columns) if ctx.both else grad_rows) / count)[:, None].expand(terms, batch)
+        by_row = _over(grad_rows / count, row_sums, valid)
+        by_column = _over(grad_columns / count, column_sums, valid)
+        on_diagonal = ((grad_rows + grad_columns) / count)[:, None].expand(terms, batch)
         if valid is not None:
             on_diagonal = on_diagonal * valid
-        grad_left, grad_right = torch.zeros_like(left), torch.zeros_like(right)
-        grad_scale = left.new_zeros(())
+        grad_left, grad_right, grad_scale = torch.zeros_like(left), torch.zeros_like(right), torch.zeros_like(scale)
         for number, (which, rows) in enumerate(_blocks(terms, batch, ctx.chunk)):
             pairs = ctx.pairs[which]
             a, b = _pick(left, pairs, 0)[:, rows], _pick(right, pairs, 1)
-            if kept:
-                block = kept[number]
-            else:
-                block = _exponentials(a, b, factor, ctx.work, valid, which, rows if ctx.both else None)
-            own, of_row = on_diagonal[which, rows, None], by_row[which, rows, None]
-            weight: Tensor | int = 1
-            if by_column is not None:
-                block = (of_row + by_column[which, None, :]).mul_(block)
-            elif block.dtype != dtype:
-                block = block * of_row
-            else:
-                # Rows alone are scaled outside the products, which spares a pass over the block.
-                weight = of_row
-            block = block.to(dtype)
-            for_left = torch.bmm(block, b) * weight
-            for_right = torch.bmm(block.transpose(1, 2), a * weight)
+            block = kept[number] if kept else _exponentials(a, b, factor, row_sums.dtype, valid, which, rows)
+            block = (by_row[which, rows, None] + by_column[which, None, :]).mul_(block).to(left.dtype)
+            for_left, for_right = torch.bmm(block, b), torch.bmm(block.transpose(1, 2), a)
+            own = on_diagonal[which, rows, None]
             for_left -= own * b[:, rows]
             for_right[:, rows] -= own * a
             grad_scale += (for_left * a).sum()
-            _add(grad_left, pairs, 0, rows, for_left)
-            _add(grad_right, pairs, 1, slice(0, batch), for_right)
-        return grad_left.mul_(factor), grad_right.mul_(factor), grad_scale.to(scale.dtype), None, None, None, None
+            for place, (i, j) in enumerate(pairs):
+                grad_left[i, rows] += for_left[place]
+                grad_right[j] += for_right[place]
+        return grad_left.mul_(factor), grad_right.mul_(factor), grad_scale, None, None, None
+
+
+def _precision(left: Tensor, scale: Tensor) -> torch.dtype:
+    """The type that holds exp(±1/τ)."""
+    return torch.float64 if float(scale) > (70 if left.dtype == torch.float32 else 300) else left.dtype
+
+
+def _count(left: Tensor, terms: int, valid: Tensor | None) -> Tensor:
+    """Valid stays of each term (term,), at least 1."""
+    if valid is None:
+        return left.new_full((terms,), left.shape[1])
+    return valid.sum(1).to(left.dtype).clamp_min(1)
 
 
 def _blocks(terms: int, batch: int, chunk: int | None) -> Iterator[tuple[slice, slice]]:
@@ -151,12 +199,6 @@ def _pick(stack: Tensor, pairs: list[tuple[int, int]], side: int) -> Tensor:
     return stack if index == list(range(len(stack))) else stack[index]
 
 
-def _add(total: Tensor, pairs: list[tuple[int, int]], side: int, rows: slice, part: Tensor) -> None:
-    """Adds each pair's part to its matrix; an index may occur in several pairs."""
-    for number, pair in enumerate(pairs):
-        total[pair[side], rows] += part[number]
-
-
 def _exponentials(
     a: Tensor, b: Tensor, factor: float, work: torch.dtype, valid: Tensor | None, which: slice, rows: slice | None
 ) -> Tensor:
@@ -177,7 +219,7 @@ def _mean(sums: Tensor, diagonal: Tensor, factor: float, valid: Tensor | None, c
     return torch.where(valid, logarithms - factor * diagonal, 0).sum(1) / count
 
 
-def _over(gradient: Tensor, count: Tensor, sums: Tensor, valid: Tensor | None) -> Tensor:
-    """gradient / (count · sums) as (term, batch), 0 where a stay is invalid and its sum may be 0."""
-    share = (gradient / count)[:, None] / sums
+def _over(weight: Tensor | None, sums: Tensor, valid: Tensor | None) -> Tensor:
+    """weight (term,), or 1, over sums (term, batch); 0 where a stay is invalid and its sum may be 0."""
+    share = 1 / sums if weight is None else weight[:, None] / sums
     return share if valid is None else torch.where(valid, share, 0)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from picme.objectives.base import Info, Objective, Options, report
-from picme.objectives.by_rows import by_rows
+from picme.objectives.chunked import BLOCK
 from picme.objectives.similarity import unit, without_absent
 from picme.objectives.weights import mixture
 
@@ -45,28 +46,61 @@ class SigLIP(Objective):
         self.pairs = list(combinations(range(n_modalities), 2))
 
     def evaluate(self, embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Info]:  # noqa: D102
-        vectors = unit(without_absent(embeddings, present)).unbind()
-        terms, counts = [], []
-        for i, j in self.pairs:
-            x, y = vectors[i], vectors[j]
-            if present is not None:
-                both = present[:, i] & present[:, j]
-                x, y = x[both], y[both]
-            counts.append(len(x))
-            terms.append(self._pair(x, y) / max(len(x), 1))
-        stacked = torch.stack(terms)
-        numbers = torch.tensor(counts, device=stacked.device)
-        weights = mixture(None, numbers >= 2, stacked.dtype)
-        return weights @ stacked, report(stacked * (weights > 0), weights, numbers)
-
-    def _pair(self, x: Tensor, y: Tensor) -> Tensor:
-        """The sum over all stays k and m of two modalities' unit vectors (stay, dim)."""
-        scale = self.scale()
-        positives = ((x * y).sum(1) * scale + self.bias).sum()
-        found = by_rows(_negatives, [x], [y, scale, self.bias], len(y), self.chunk)
-        return torch.stack([part for (part,) in found]).sum() - positives
+        vectors = unit(without_absent(embeddings, present))
+        valid = None if present is None else [present[:, i] & present[:, j] for i, j in self.pairs]
+        loss, terms, counts = _Pairs.apply(vectors, self.scale(), self.bias, self.pairs, valid, self.chunk)
+        weights = mixture(None, counts >= 2, terms.dtype)
+        return loss, report(terms * (weights > 0), weights, counts)
 
 
-def _negatives(start: int, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> tuple[Tensor]:
-    """Sum of −log σ(−l) = softplus(l) over all pairs; a positive's −log σ(l) is softplus(l) − l."""
-    return (functional.softplus((x * scale) @ y.T + bias).sum(),)
+class _Pairs(torch.autograd.Function):
+    """The mean over pairs of modalities; a logit adds its own part to loss and gradient, so both come in one pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        vectors: Tensor,
+        scale: Tensor,
+        bias: Tensor,
+        pairs: list[tuple[int, int]],
+        valid: list[Tensor] | None,
+        chunk: int | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        counts = [vectors.shape[1]] * len(pairs) if valid is None else [int(mask.sum()) for mask in valid]
+        used = max(sum(count >= 2 for count in counts), 1)
+        wanted = any(ctx.needs_input_grad[:3])
+        gradient, terms = torch.zeros_like(vectors), vectors.new_zeros(len(pairs))
+        grad_scale, grad_bias = torch.zeros_like(scale), torch.zeros_like(bias)
+        for place, ((i, j), count) in enumerate(zip(pairs, counts, strict=True)):
+            if count < 2:
+                continue
+            stays = slice(None) if valid is None else valid[place]
+            x, y = vectors[i][stays], vectors[j][stays]
+            for_x, for_y = torch.zeros_like(x), torch.zeros_like(y)
+            rows = chunk or max(32, BLOCK // count)
+            for start in range(0, count, rows):
+                part = x[start : start + rows]
+                logits = torch.addmm(bias, part * scale, y.T)
+                # −log σ(−l) = softplus(l) for all; −log σ(l) = softplus(l) − l for the positives.
+                terms[place] += functional.softplus(logits).sum() - logits.diagonal(start).sum()
+                if wanted:
+                    slope = logits.sigmoid_()
+                    slope.diagonal(start).sub_(1)
+                    for_part = slope @ y
+                    for_x[start : start + len(part)] = for_part
+                    for_y.addmm_(slope.T, part)
+                    grad_bias += slope.sum() / (count * used)
+                    grad_scale += (for_part * part).sum() / (count * used)
+            terms[place] /= count
+            gradient[i][stays] += for_x * (scale / (count * used))
+            gradient[j][stays] += for_y * (scale / (count * used))
+        ctx.save_for_backward(gradient, grad_scale, grad_bias)
+        numbers = torch.tensor(counts, device=vectors.device)
+        ctx.mark_non_differentiable(terms, numbers)
+        return terms.sum() / used, terms, numbers
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        gradient, grad_scale, grad_bias = ctx.saved_tensors
+        return gradient * upstream, grad_scale * upstream, grad_bias * upstream, None, None, None
