@@ -49,7 +49,9 @@ class AllPairs(Objective):
     def evaluate(self, embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Info]:  # noqa: D102
         vectors = unit(without_absent(embeddings, present))
         valid = None if present is None else torch.stack([present[:, i] & present[:, j] for i, j in self.pairs])
-        rows, columns = contrast(vectors, vectors, self.scale(), self.pairs, valid, both=True, chunk=self.chunk)
+        rows, columns = contrast(
+            vectors, vectors, self.scale(embeddings.dtype), self.pairs, valid, both=True, chunk=self.chunk
+        )
         terms = (rows + columns) / 2
         counts = torch.full_like(terms, vectors.shape[1]) if valid is None else valid.sum(1)
         weights = mixture(self.weight_logits, counts >= 2, terms.dtype)

@@ -96,9 +96,9 @@ class Objective(nn.Module):
     def evaluate(self, embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Info]:
         """Loss and `terms`, `weights`, `counts` of the whole batch in one precision."""
 
-    def scale(self) -> Tensor:
-        """1/τ, with its gradient."""
-        return (-self.log_temperature).exp()
+    def scale(self, dtype: torch.dtype) -> Tensor:
+        """1/τ in the embeddings' precision, with its gradient."""
+        return (-self.log_temperature.to(dtype)).exp()
 
     def weights(self) -> Tensor:
         """Weight of each modality (modality,), adding up to 1: uniform unless the objective trains them."""

@@ -57,7 +57,7 @@ class GRAM(Objective):
             vectors = vectors[:, present.all(1)]
         count = vectors.shape[1]
         if count < 2:
-            terms = vectors.sum() * self.scale() * vectors.new_zeros(len(self.anchors))
+            terms = vectors.sum() * self.scale(embeddings.dtype) * vectors.new_zeros(len(self.anchors))
         else:
             terms = torch.stack([self._term(vectors, anchor) for anchor in self.anchors])
         weights = torch.full_like(terms, (count >= 2) / len(self.anchors)).detach()
@@ -73,7 +73,7 @@ class GRAM(Objective):
         determinant = torch.linalg.det(gram)
         adjugate = determinant[:, None, None] * torch.linalg.inv(gram)
         of_stays = [rest, adjugate.to(x.dtype), determinant.to(x.dtype)]
-        found = by_rows(_volumes, of_stays, [x, self.scale()], len(x) * gram.shape[1], self.chunk)
+        found = by_rows(_volumes, of_stays, [x, self.scale(x.dtype)], len(x) * gram.shape[1], self.chunk)
         rows, columns, positives = zip(*found, strict=True)
         positive = torch.cat(positives)
         return (torch.cat(rows) + torch.stack(columns).logsumexp(0) - 2 * positive).mean() / 2

@@ -41,7 +41,7 @@ class InfoNCE(Objective):
         super().__init__(n_modalities, **options)
 
     def evaluate(self, embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Info]:  # noqa: D102
-        terms, counts = both_directions(embeddings, present, self.scale(), self.chunk)
+        terms, counts = both_directions(embeddings, present, self.scale(embeddings.dtype), self.chunk)
         weights = (counts >= 2).to(terms.dtype).expand(2) / 2
         return weights @ terms, report(terms * (weights > 0), weights, counts.expand(2))
 

@@ -52,7 +52,7 @@ class OneVersusOthers(Objective):
 
     def evaluate(self, embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Info]:  # noqa: D102
         if self.n_modalities == 2:
-            terms, count = both_directions(embeddings, present, self.scale(), self.chunk)
+            terms, count = both_directions(embeddings, present, self.scale(embeddings.dtype), self.chunk)
             counts = count.expand(2)
         else:
             terms, counts = self._terms(embeddings, present)
@@ -67,7 +67,9 @@ class OneVersusOthers(Objective):
         clean = without_absent(embeddings, present)
         valid = None if present is None else (present & (present.sum(1, keepdim=True) >= 2)).T.contiguous()
         pairs = [(i, i) for i in range(self.n_modalities)]
-        terms, _ = contrast(unit(clean), unit(others(clean)), self.scale(), pairs, valid, chunk=self.chunk)
+        terms, _ = contrast(
+            unit(clean), unit(others(clean)), self.scale(embeddings.dtype), pairs, valid, chunk=self.chunk
+        )
         return terms, torch.full_like(terms, embeddings.shape[1]) if valid is None else valid.sum(1)
 
     def weights(self) -> Tensor:

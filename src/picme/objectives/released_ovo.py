@@ -53,7 +53,9 @@ class ReleasedOvO(Objective):
         vectors = unit(without_absent(embeddings, present))
         first, second = (torch.tensor(side, device=vectors.device) for side in zip(*self.pairs, strict=True))
         valid = None if present is None else (present[:, first] & present[:, second]).T.contiguous()
-        rows, columns = contrast(vectors, vectors, self.scale(), self.pairs, valid, both=True, chunk=self.chunk)
+        rows, columns = contrast(
+            vectors, vectors, self.scale(embeddings.dtype), self.pairs, valid, both=True, chunk=self.chunk
+        )
         shared = torch.full_like(rows, vectors.shape[1]) if valid is None else valid.sum(1).to(rows.dtype)
         usable = (shared >= 2).to(rows.dtype)
         square = rows.new_zeros(self.n_modalities, self.n_modalities)

@@ -48,7 +48,9 @@ class SigLIP(Objective):
     def evaluate(self, embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Info]:  # noqa: D102
         vectors = unit(without_absent(embeddings, present))
         valid = None if present is None else [present[:, i] & present[:, j] for i, j in self.pairs]
-        loss, terms, counts = _Pairs.apply(vectors, self.scale(), self.bias, self.pairs, valid, self.chunk)
+        loss, terms, counts = _Pairs.apply(
+            vectors, self.scale(embeddings.dtype), self.bias.to(embeddings.dtype), self.pairs, valid, self.chunk
+        )
         weights = mixture(None, counts >= 2, terms.dtype)
         return loss, report(terms * (weights > 0), weights, counts)
 

@@ -66,7 +66,7 @@ class Symile(Objective):
         if present is not None:
             vectors = vectors[:, present.all(1)]
         modalities, count, dim = vectors.shape
-        scale = self.scale() * dim ** ((modalities - 2) / 2)
+        scale = self.scale(embeddings.dtype) * dim ** ((modalities - 2) / 2)
         if count < 2:
             terms = vectors.sum() * scale * vectors.new_zeros(modalities)
         elif self.sampled:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from markupsafe import Markup
 
-from picme.report.facts import answers, modalities
+from picme.report.facts import answers, frame, modalities
 from picme.report.numbers import count, percent, points, say, signed, text_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ STRATEGIES = {
 
 
 ENDS = "comparisons.low|comparisons.high"
+# Fewer test stays with or without the outcome than this, and a score is a hint at most.
+FEW = 15
 
 
 def combination_text(combination: str | None) -> str:
@@ -79,6 +82,7 @@ def paragraph(tables: Tables, config: dict[str, Any]) -> list[Markup]:
     sentences = [opening]
     for item in found:
         sentences += task_sentences(item, names)
+        sentences += size_sentences(item, tables)
     if any(not item.on_validation for item in found):
         sentences.append(
             Markup(
@@ -127,6 +131,29 @@ def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
             )
         )
     return sentences
+
+
+def size_sentences(item: Answer, tables: Tables) -> list[Markup]:
+    """A warning where a task with one label has too few test stays of either kind to rest anything on."""
+    cell = frame(tables, "scores").filter(
+        (pl.col("task") == item.task)
+        & (pl.col("combination") == item.best["combination"])
+        & (pl.col("strategy") == item.best["strategy"])
+        & (pl.col("split") == "test")
+        & ~pl.col("label").is_in(["macro", "micro"])
+    )
+    if cell.get_column("label").n_unique() != 1:
+        return []
+    n, positives = cell["n"][0], cell["positives"][0]
+    if min(positives, n - positives) >= FEW:
+        return []
+    return [
+        say(
+            "That rests on {n} test stays, {positives} of them with the outcome: too few to be more than a hint.",
+            n=count(n, "scores.n"),
+            positives=count(positives, "scores.positives"),
+        )
+    ]
 
 
 def _range(item: Answer) -> Markup:

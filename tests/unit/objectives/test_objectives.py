@@ -279,6 +279,20 @@ def test_lowest_temperature_stays_exact_in_single_precision(modalities, share):
 
 
 @pytest.mark.parametrize(("objective", "formula"), CASES)
+@pytest.mark.parametrize("chunk", [None, 3])
+def test_double_precision_embeddings_need_no_double_parameters(objective, formula, chunk):
+    x = batch(objective.n_modalities).requires_grad_()
+    objective.chunk = chunk
+    objective.float()
+    loss, _ = objective(x)
+    loss.backward()
+    exact = formula(x.detach().numpy(), formulas.everything(x))
+    objective.double()
+    assert loss.item() == pytest.approx(exact, abs=1e-6)
+    assert x.grad.dtype == torch.float64
+
+
+@pytest.mark.parametrize(("objective", "formula"), CASES)
 def test_half_precision_embeddings_are_compared_in_single(objective, formula):
     x = batch(objective.n_modalities).bfloat16()
     objective.float()
