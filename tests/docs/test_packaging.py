@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 # `sys.path` without the editable checkout: every file that is found is the wheel's.
 USE = """
 import sys
-target, checkout = sys.argv[1:]
-sys.path = [target, *(entry for entry in sys.path if checkout not in entry)]
+target, source = sys.argv[1:]
+sys.path = [target, *(entry for entry in sys.path if entry != source)]
 import picme
 from picme.cohort.channel_sets import load as channels
 from picme.config.loading import load, presets
@@ -26,6 +26,7 @@ from picme.report.build import _environment
 _environment().get_template("report.html.j2")
 [load(name) for name in presets()]
 channels("default")
+assert picme.__file__.startswith(target), picme.__file__
 print(picme.__file__)
 """
 SUFFIXES = (".yaml", ".csv", ".j2", ".css", ".js", ".typed")
@@ -70,7 +71,7 @@ def test_installed_wheel_runs_without_the_checkout(built: Path, tmp_path: Path) 
         check=True,
     )  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-c", USE, str(target), str(ROOT)], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", USE, str(target), str(ROOT / "src")], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().startswith(str(target))
