@@ -189,7 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few stays and small images; under 45 s")
     quick = parser.parse_args().quick
-    stays, size, batch, count = (20, 96, 8, 1) if quick else (160, 224, 16, 2)
+    stays, size, batch, count = (16, 96, 8, 1) if quick else (160, 224, 16, 2)
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -71,7 +71,11 @@ def test_installed_wheel_runs_without_the_checkout(built: Path, tmp_path: Path) 
         check=True,
     )  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-c", USE, str(target), str(ROOT / "src")], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", USE, str(target), str(ROOT / "src")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().startswith(str(target))

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from itertools import combinations
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,9 +17,6 @@ import pytest
 import picme
 from picme.pipeline import plan
 from picme.store import Store
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 COLUMNS = {
     "cohort_flow": "task step stays subjects",
@@ -222,3 +219,32 @@ def test_store_never_shows_half_an_artifact(tmp_path: Path) -> None:
     with store.create("stage", "key", {"n": 1}) as folder:
         assert (folder / "half").is_file(), "what was begun is there to resume from"
     assert store.manifest("stage", "key")["n"] == 1
+
+
+def test_shuffled_labels_are_not_predicted(study: picme.Study) -> None:
+    """Twenty shuffles of the labels under a fast model: what is left above chance would be a leak."""
+    from sklearn.metrics import roc_auc_score
+
+    from picme.finetune.baselines import fit_predict
+    from picme.finetune.job import baseline_features
+    from picme.modalities.view import open_view
+    from picme.stages import Run
+
+    run = Run(study.config, study.folder)
+    names = FIVE.split("+")
+    features = {name: Path(path) for name, path in run.features.items()}
+    view = open_view(run.prepared, "mortality", study.config.modalities, features)
+    train, held_out = view.splits["train"], np.concatenate([view.splits["val"], view.splits["test"]])
+    split = np.full(len(view), "test", dtype=object)
+    split[train] = "train"
+    inputs = baseline_features(view, names, split == "train")
+    labels = view.labels(["mortality"])
+
+    def score(targets: np.ndarray) -> float:
+        predicted = fit_predict("logistic_regression", inputs, targets, split, seed=0)
+        return float(roc_auc_score(targets[held_out, 0], predicted[held_out, 0]))
+
+    assert score(labels) > 0.65, "the model finds what is there"
+    rng = np.random.default_rng(0)
+    shuffled = [score(rng.permutation(labels)) for _ in range(20)]
+    assert np.mean(shuffled) == pytest.approx(0.5, abs=0.05)
