@@ -275,11 +275,14 @@ def _run(config: Config, out: Path, until: str, quiet: bool) -> None:
 
     opened = Study(study.folder, config)
     tables = {name: opened.table(name) for name in opened.tables if name != "predictions"}
-    # Into a file or pipe the table is as wide as it needs to be.
-    console = Console() if sys.stdout.isatty() else Console(width=160)
-    console.print(main_table(tables))
+    Console(width=_width(160)).print(main_table(tables))
     typer.echo(headline(tables, study.tree))
     typer.echo(f"\nReport: {opened.report}")
+
+
+def _width(wide: int) -> int | None:
+    """The terminal's width; into a file or pipe a table is as wide as it needs to be."""
+    return None if sys.stdout.isatty() else wide
 
 
 def _print_table(table: Any, as_json: bool) -> None:
@@ -296,7 +299,7 @@ def _print_table(table: Any, as_json: bool) -> None:
         shown.add_row(
             *("" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value) for value in row)
         )
-    Console().print(shown)
+    Console(width=_width(240)).print(shown)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from picme.schema import Extraction, View
 
 SPLITS = ("train", "val", "test")
+FLOW = {"task": pl.String, "step": pl.String, "stays": pl.Int64, "subjects": pl.Int64}
 
 
 def hospital(run: str, config: dict[str, Any], key: str) -> None:
@@ -99,12 +100,16 @@ def _require(name: str, view: View, rule: str) -> pl.DataFrame:
     if not inside.all():
         steps.append(_step(name, "in a split", view.stays))
     count = np.sum([present(values) for values in view.modalities.values()], axis=0)
-    needed = len(view.modalities) if rule == "complete" else 2
-    _keep(view, count >= needed)
-    steps.append(
-        _step(name, "every modality present" if rule == "complete" else "at least two modalities present", view.stays)
-    )
-    return pl.DataFrame(steps)
+    _keep(view, count >= _needed(rule, len(view.modalities)))
+    meaning = {"complete": "every modality present", "any": "at least two modalities present"}
+    if rule in meaning:
+        steps.append(_step(name, meaning[rule], view.stays))
+    return pl.DataFrame(steps, schema=FLOW)
+
+
+def _needed(rule: str, n_modalities: int) -> int:
+    """How many modalities a stay must have."""
+    return {"complete": n_modalities, "any": 2, "none": 0}[rule]
 
 
 def _keep(view: View, keep: np.ndarray) -> None:
@@ -142,7 +147,7 @@ def _drop_damaged(study: Config, extraction: Extraction, folder: Path) -> list[p
             for modality, config in study.modalities.items()
         ]
         count = np.sum([np.asarray(one.present, dtype=int) for one in opened], axis=0)
-        fits = count >= (len(opened) if study.require == "complete" else 2)
+        fits = count >= _needed(study.require, len(opened))
         if not fits.all():
             split = pl.when(pl.Series(fits)).then(pl.col("split")).otherwise(None)
             view.stays = view.stays.with_columns(split.alias("split"))

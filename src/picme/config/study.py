@@ -220,8 +220,8 @@ class Config(Section):
     """Where the data comes from."""
     cohort: CohortConfig = CohortConfig()
     """Which stays, and what of them."""
-    require: Literal["complete", "any"] = "complete"
-    """`complete` keeps stays with every modality; `any` those with at least two."""
+    require: Literal["complete", "any", "none"] = "complete"
+    """`complete` keeps stays with every modality, `any` those with at least two, `none` every stay."""
     modalities: dict[str, ModalityConfig]
     """Modalities by name, in the order combinations are written."""
     tasks: dict[str, TaskConfig]

@@ -106,6 +106,7 @@ def _audit(tables: Tables) -> Markup:
 _SETTINGS = {
     ("require", "complete"): "every modality",
     ("require", "any"): "at least two modalities",
+    ("require", "none"): "nothing: every stay is kept",
     ("splits", "kind", "hash"): "by a hash of the subject",
     ("splits", "kind", "paper"): "the published lists of subjects",
     ("splits", "kind", "sets"): "whole sets of the source",
