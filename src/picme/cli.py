@@ -219,15 +219,20 @@ def synth(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder.")],
     stays: Annotated[int, typer.Option(help="ICU stays.")] = 600,
     seed: Annotated[int, typer.Option(help="The same seed writes the same files.")] = 0,
+    chart_rows: Annotated[int, typer.Option(help="Only event tables, with so many rows of chartevents.")] = 0,
+    lab_rows: Annotated[int, typer.Option(help="With --chart-rows: so many rows of labevents.")] = 0,
     debug: Debug = False,
 ) -> None:
     """Only the synthetic hospital: MIMIC-IV, MIMIC-IV-Note and MIMIC-CXR-JPG in their own formats."""
     from picme.errors import ConfigError
-    from picme.sources.synthetic import write_hospital
+    from picme.sources.synthetic import write_events, write_hospital
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not an empty folder")
-    write_hospital(folder, stays, seed)
+    if chart_rows:
+        write_events(folder, chart_rows, lab_rows, stays, seed)
+    else:
+        write_hospital(folder, stays, seed)
     typer.echo(f"{stays} stays written to {folder}")
 
 
