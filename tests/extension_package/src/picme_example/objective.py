@@ -44,7 +44,7 @@ class Anchored(Objective):
                 continue
             pair = [self.anchor, other]
             both = None if present is None else present[:, pair]
-            directions, count = both_directions(embeddings[pair], both, self.scale(), self.chunk)
+            directions, count = both_directions(embeddings[pair], both, self.scale(embeddings.dtype), self.chunk)
             terms.append(directions.mean())
             counts.append(count)
         every, stays = torch.stack(terms), torch.stack(counts)
