@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -55,10 +53,10 @@ def gradients(model):
     return [parameter.grad for parameter in model.parameters()]
 
 
-def part_of_the_batch(rank, port, folder):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+def part_of_the_batch(rank, folder):
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", rank=rank, world_size=2)
+    # A file to meet at: a port found free may be taken again by the time both processes are up.
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     for cut, masked in SPLITS:
         for name, modalities, model in models():
             values, present = data(modalities)
@@ -67,16 +65,15 @@ def part_of_the_batch(rank, port, folder):
             loss = wrapped(values[:, own], present[own] if masked else None)
             loss.backward()
             torch.save((loss.item(), gradients(model)), Path(folder) / f"{cut}-{name}-{rank}.pt")
+    # Whoever is first waits: a process whose peer has gone while it still talks to it aborts.
+    distributed.barrier()
     distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    spawn(part_of_the_batch, (port, str(folder)), nprocs=2)
+    spawn(part_of_the_batch, (str(folder),), nprocs=2)
     return folder
 
 
