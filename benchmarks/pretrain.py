@@ -30,8 +30,8 @@ from picme.config.loading import validate
 from picme.modalities.view import ViewData, locked
 from picme.objectives import build as build_objective
 from picme.pipeline import run as run_pipeline
+from picme.plan import Run
 from picme.pretrain.model import ModalityEncoders
-from picme.stages import Run
 from picme.training import peak_memory_mb
 
 if TYPE_CHECKING:

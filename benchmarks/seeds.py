@@ -28,8 +28,9 @@ from picme.finetune.job import masked_bce
 from picme.modalities.view import open_view
 from picme.pipeline import run as run_pipeline
 from picme.pipeline import workers
+from picme.plan import Run
 from picme.pretrain.model import ModalityEncoders
-from picme.stages import Run, finetune
+from picme.stages import finetune
 
 if TYPE_CHECKING:
     from picme.config.study import Config

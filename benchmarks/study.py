@@ -21,7 +21,8 @@ from picme.config.loading import load
 from picme.executor import Executor
 from picme.pipeline import run as run_pipeline
 from picme.pipeline import workers
-from picme.stages import Run, pretrain
+from picme.plan import Run
+from picme.stages import pretrain
 
 if TYPE_CHECKING:
     from picme.config.study import Config

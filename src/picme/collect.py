@@ -11,7 +11,7 @@ from picme.modalities.combinations import label
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from picme.stages import Cell, Run
+    from picme.plan import Cell, Run
 
 
 def collect(run: Run) -> dict[str, pl.DataFrame]:
@@ -102,7 +102,7 @@ def _cell(cell: Cell) -> list[pl.Expr]:
 def _search(run: Run, cells: list[Cell]) -> pl.DataFrame | None:
     if run.config.finetune.search == "off":
         return None
-    from picme.stages import search_key
+    from picme.plan import search_key
 
     found = []
     for cell in cells:
@@ -117,7 +117,7 @@ def _search(run: Run, cells: list[Cell]) -> pl.DataFrame | None:
 
 
 def _evaluation(run: Run, cells: list[Cell]) -> dict[str, pl.DataFrame | None]:
-    from picme.stages import evaluate_key
+    from picme.plan import evaluate_key
 
     key = evaluate_key(run, cells)
     if not cells or not run.store.done("evaluate", key):
@@ -130,7 +130,7 @@ def _evaluation(run: Run, cells: list[Cell]) -> dict[str, pl.DataFrame | None]:
 
 def _attributions(run: Run, cells: list[Cell], name: str, columns: tuple[str, ...]) -> pl.DataFrame | None:
     """One of the tables that are made for each task, combination and strategy over its seeds."""
-    from picme.stages import attribution_key
+    from picme.plan import attribution_key
 
     groups: dict[tuple[str, tuple[str, ...], str], list[Cell]] = {}
     for cell in cells:

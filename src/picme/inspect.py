@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from picme.config.study import Config
+    from picme.plan import Run
     from picme.registry import Registry
-    from picme.stages import Run
 
 LATEST = "latest_"
 

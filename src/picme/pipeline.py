@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from picme.config.loading import dump
 from picme.errors import ConfigError, PicmeError, near
 from picme.executor import Executor, Failure, Job
+from picme.plan import Run
 from picme.progress import Progress
-from picme.stages import STAGES, Run
+from picme.stages import STAGES
 from picme.store import write_json
 
 if TYPE_CHECKING:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from picme.config.study import BASELINES, FROZEN
 from picme.errors import ConfigError, DataError, near
 from picme.modalities.combinations import label, parse
-from picme.stages import BASELINES, FROZEN, Cell, Run, cell_arguments
+from picme.plan import Cell, Run
+from picme.stages import cell_arguments
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from picme.config.loading import load as load_config
 from picme.config.loading import validate
 from picme.errors import ConfigError, DataError, near
 from picme.modalities.combinations import label, parse
-from picme.stages import Run
+from picme.plan import Run
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import pytest
 from picme.cli import main
 from picme.config.loading import load
 from picme.pipeline import run as run_pipeline
+from picme.plan import Run
 from picme.sources.synthetic import write_hospital
-from picme.stages import Run
 
 if TYPE_CHECKING:
     from pathlib import Path

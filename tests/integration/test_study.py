@@ -152,7 +152,7 @@ def test_running_again_reuses_everything(study: picme.Study, small_settings: dic
 
 def test_another_configuration_gets_its_own_keys(study: picme.Study) -> None:
     from picme.config.loading import load
-    from picme.stages import Run
+    from picme.plan import Run
 
     other = Run(load(study.folder / "config.yaml", {"pretrain.learning_rate": 0.01}), study.folder)
     mine = Run(study.config, study.folder)
@@ -228,7 +228,7 @@ def test_shuffled_labels_are_not_predicted(study: picme.Study) -> None:
     from picme.finetune.baselines import fit_predict
     from picme.finetune.job import baseline_features
     from picme.modalities.view import open_view
-    from picme.stages import Run
+    from picme.plan import Run
 
     run = Run(study.config, study.folder)
     names = FIVE.split("+")

@@ -14,7 +14,7 @@ from picme.pipeline import run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from picme.stages import Run
+    from picme.plan import Run
 
 
 def prepared(folder: Path, require: str, rows: int = 40, train: float = 0.7) -> pl.DataFrame:

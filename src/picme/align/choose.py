@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from picme.modalities.combinations import Combination
-    from picme.stages import Run
+    from picme.plan import Run
 
 
 def best_aligned(run: Run) -> list[Combination] | None:

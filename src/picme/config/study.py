@@ -33,6 +33,9 @@ STRATEGY_MEANINGS = {
     "logistic_regression": "baseline: logistic regression on summary features",
 }
 STRATEGIES = tuple(STRATEGY_MEANINGS)
+# Strategies whose encoders are never trained on the task, and those without any.
+FROZEN = ("contrastive", "random")
+BASELINES = ("gradient_boosting", "logistic_regression")
 
 # The ten combinations of the paper's Table 1.
 PAPER_COMBINATIONS = (

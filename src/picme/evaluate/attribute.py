@@ -18,7 +18,7 @@ from picme.finetune.cell import FrozenCell
 from picme.finetune.restore import restore
 from picme.modalities.combinations import label
 from picme.modalities.view import open_view
-from picme.stages import Run
+from picme.plan import Run
 from picme.store import Store
 from picme.tasks import build as build_task
 from picme.training import resolve_device

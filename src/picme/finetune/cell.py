@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from picme.config.fusions import AttentionConfig, ConcatConfig, GatedLSTMConfig, GatedSumConfig, LSTMConfig
+from picme.config.study import FROZEN
 from picme.finetune import build as build_head
 from picme.pretrain.job import load_encoders
 from picme.pretrain.model import ModalityEncoders, modality_seed
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from picme.config.base import Component
     from picme.config.study import Config
     from picme.modalities.view import ViewData
-
-FROZEN = frozenset({"contrastive", "random"})
 
 
 class Cell(nn.Module):

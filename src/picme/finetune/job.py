@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from picme.config.loading import validate
+from picme.config.study import BASELINES
 from picme.errors import TrainingError
 from picme.evaluate.metrics import auroc
 from picme.finetune.baselines import fit_predict, summary_features
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from picme.config.study import Config
-
-BASELINES = frozenset({"gradient_boosting", "logistic_regression"})
 
 
 def finetune(

@@ -10,7 +10,7 @@ import pytest
 
 import picme
 from picme.evaluate.attribution import rank_agreement
-from picme.stages import Run, attribution_key
+from picme.plan import Run, attribution_key
 
 if TYPE_CHECKING:
     from pathlib import Path
