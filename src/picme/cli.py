@@ -10,30 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from picme.choices import complete_group, complete_stage, complete_strategy
 from picme.errors import PicmeError
+from picme.options import HELP, INTERRUPTED, ConfigArgument, Debug, Json, Out, Quiet, Set
 
 if TYPE_CHECKING:
     from picme.config.study import Config
 
 app = typer.Typer(
     name="picme",
-    help="Which clinical data types are worth combining, and how.\n\nStart with: picme demo",
+    help=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-ConfigArgument = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A YAML file or the name of a preset (picme list presets).")
-]
-Out = Annotated[Path | None, typer.Option("--out", help="Run folder; runs/NAME if not given.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key, such as pretrain.epochs=10; repeatable."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks of errors.")]
 
 
 def main() -> None:
@@ -43,14 +33,40 @@ def main() -> None:
         os.environ["PICME_DEBUG"] = "1"
     try:
         app(standalone_mode=True)
+    except SystemExit as ending:
+        # Typer ends so on Ctrl-C, without a word.
+        if ending.code == INTERRUPTED:
+            _interrupted()
+        raise
     except PicmeError as error:
         if debug:
             raise
         sys.stderr.write(f"picme: {error}\n")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        sys.stderr.write("\npicme: interrupted; run the same command again to go on from here\n")
-        raise SystemExit(130) from None
+        _interrupted()
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _interrupted() -> None:
+    sys.stderr.write("\npicme: interrupted; run the same command again to go on from here\n")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from picme import __version__
+
+        typer.echo(f"picme {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="The version, and nothing else.")
+    ] = False,
+) -> None:
+    """Options of `picme` itself; its help is HELP."""
 
 
 @app.command()
@@ -59,13 +75,17 @@ def demo(
     stays: Annotated[int | None, typer.Option(help="ICU stays of the synthetic hospital.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Fine-tunings of each cell.")] = None,
     set_: Set = None,
+    as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """The whole study on a synthetic hospital, in the releases' own file formats."""
+    """The whole study on a synthetic hospital, in the releases' own file formats.
+
+    Example: picme demo --stays 300 --seeds 2 --out runs/small
+    """
     given = {"source.stays": stays, "study.seeds": seeds}
     config = _load("demo", set_, {key: value for key, value in given.items() if value is not None})
-    _run(config, _out(out, "demo"), "report", quiet)
+    _run(config, _out(out, "demo"), "report", quiet, as_json)
 
 
 @app.command()
@@ -75,8 +95,13 @@ def run(
     set_: Set = None,
     until: Annotated[
         str,
-        typer.Option(metavar="STAGE", help="Last stage: prepare, encode, pretrain, align, finetune, evaluate, report."),
+        typer.Option(
+            metavar="STAGE",
+            help="Last stage: prepare, encode, pretrain, align, finetune, evaluate, report.",
+            autocompletion=complete_stage,
+        ),
     ] = "report",
+    as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -84,16 +109,21 @@ def run(
 
     Example: picme run physionet2012 --set source.path=DATA --out runs/physionet2012
     """
-    _run(_load(config, set_), _out(out, config), until, quiet)
+    _run(_load(config, set_), _out(out, config), until, quiet, as_json)
 
 
 def _stage(name: str, help_text: str) -> None:
     def command(
-        config: ConfigArgument, out: Out = None, set_: Set = None, quiet: Quiet = False, debug: Debug = False
+        config: ConfigArgument,
+        out: Out = None,
+        set_: Set = None,
+        as_json: Json = False,
+        quiet: Quiet = False,
+        debug: Debug = False,
     ) -> None:
-        _run(_load(config, set_), _out(out, config), name, quiet)
+        _run(_load(config, set_), _out(out, config), name, quiet, as_json)
 
-    command.__doc__ = help_text
+    command.__doc__ = f"{help_text}\n\nExample: picme {name} demo --out runs/demo"
     app.command(name)(command)
 
 
@@ -109,7 +139,10 @@ _stage("report", "Result tables and report.html (and what they need).")
 def plan(
     config: ConfigArgument, out: Out = None, set_: Set = None, as_json: Json = False, debug: Debug = False
 ) -> None:
-    """What a run would do: done, resume or run, how many jobs, how long."""
+    """What a run would do: done, resume or run, how many jobs, how long.
+
+    Example: picme plan paper --set source.ehr=MIMIC-IV --out runs/paper
+    """
     from picme.pipeline import plan as make_plan
 
     rows = make_plan(_load(config, set_), _out(out, config))
@@ -136,7 +169,10 @@ def plan(
 
 @app.command()
 def check(config: ConfigArgument, set_: Set = None, as_json: Json = False, debug: Debug = False) -> None:
-    """What the raw data holds: releases, columns, row counts, dates, what is missing; changes nothing."""
+    """What the raw data holds: releases, columns, row counts, dates, what is missing; changes nothing.
+
+    Example: picme check mimic-ehr --set source.ehr=mimic-iv-demo-2.2
+    """
     from picme.inspect import check_sources
 
     table = check_sources(_load(config, set_))
@@ -152,7 +188,10 @@ def check_leakage(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Subjects shared between splits, data after the cut-off, outcome words in notes; status 1 on a violation."""
+    """Subjects shared between splits, data after the cut-off, outcome words in notes; status 1 on a violation.
+
+    Example: picme check-leakage demo --out runs/demo
+    """
     from picme.inspect import check_leaks
     from picme.pipeline import run as run_pipeline
 
@@ -179,16 +218,28 @@ def predict(
     ],
     task: Annotated[str, typer.Option(help="Task to predict.")],
     out: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
-    strategy: Annotated[str | None, typer.Option(help="Strategy; the one best on validation if not given.")] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="Strategy; the one best on validation if not given.", autocompletion=complete_strategy),
+    ] = None,
     combination: Annotated[
         str | None, typer.Option(help="Combination a+b; the one best on validation if not given.")
     ] = None,
+    contributions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Second file to write, .csv or .parquet: what each modality adds to each prediction's logit."
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
-    """Probabilities for new stays by the models of a finished run."""
+    """Probabilities for new stays by the models of a finished run.
+
+    Example: picme predict runs/demo --input runs/new --task mortality --out probabilities.csv
+    """
     from picme.predict import predict as make_predictions
 
-    count = make_predictions(run_folder, input_, task, strategy, combination, out)
+    count = make_predictions(run_folder, input_, task, strategy, combination, out, contributions)
     typer.echo(f"{count} stays written to {out}")
 
 
@@ -223,7 +274,10 @@ def synth(
     lab_rows: Annotated[int, typer.Option(help="With --chart-rows: so many rows of labevents.")] = 0,
     debug: Debug = False,
 ) -> None:
-    """Only the synthetic hospital: MIMIC-IV, MIMIC-IV-Note and MIMIC-CXR-JPG in their own formats."""
+    """Only the synthetic hospital: MIMIC-IV, MIMIC-IV-Note and MIMIC-CXR-JPG in their own formats.
+
+    Example: picme synth hospital --stays 200 --seed 1
+    """
     from picme.errors import ConfigError
     from picme.sources.synthetic import write_events, write_hospital
 
@@ -239,21 +293,33 @@ def synth(
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(metavar="modalities|encoders|objectives|fusions|tasks|sources|strategies|presets")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[modalities|encoders|objectives|fusions|tasks|sources|strategies|presets]",
+            help="Everything if not given.",
+            autocompletion=complete_group,
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """What can be named in a configuration."""
-    from picme.inspect import names
+    """What can be named in a configuration.
 
-    found = names(what)
+    Example: picme list objectives
+    """
+    from picme.choices import GROUPS, names
+
+    found = {group: names(group) for group in ([what] if what else GROUPS)}
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(found[what] if what else found))
         return
-    width = max((len(name) for name in found), default=0)
-    for name, about in found.items():
-        typer.echo(f"{name:<{width}}  {about}".rstrip())
+    for group, entries in found.items():
+        indent = "" if what else "  "
+        if not what:
+            typer.echo(group)
+        width = max((len(name) for name in entries), default=0)
+        for name, about in entries.items():
+            typer.echo(f"{indent}{name:<{width}}  {about}".rstrip())
 
 
 def _load(config: str, items: list[str] | None, more: dict[str, Any] | None = None) -> Config:
@@ -266,10 +332,18 @@ def _out(out: Path | None, config: str) -> Path:
     return out or Path("runs") / Path(config).stem
 
 
-def _run(config: Config, out: Path, until: str, quiet: bool) -> None:
+def _run(config: Config, out: Path, until: str, quiet: bool, as_json: bool) -> None:
     from picme.pipeline import run as run_pipeline
 
     study = run_pipeline(config, out, until, quiet)
+    if as_json:
+        from picme.study import Study
+
+        opened = Study(study.folder, config)
+        state = {"run": str(opened.folder), "until": until, "tables": opened.tables}
+        chosen = {"selected": opened.selected.to_dicts(), "report": str(opened.report)} if until == "report" else {}
+        typer.echo(json.dumps({**state, **chosen}))
+        return
     if until != "report":
         typer.echo(f"{until} finished in {study.folder}")
         return

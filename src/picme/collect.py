@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from picme.plan import Cell, Run
 
 
+# Of a pretraining's manifest.
+PRETRAINED: dict[str, Any] = {
+    "val_recall5": pl.Float64,
+    "best_epoch": pl.Int64,
+    "epochs": pl.Int64,
+    "learning_rate": pl.Float64,
+    "batch_size": pl.Int64,
+}
+
+
 def collect(run: Run) -> dict[str, pl.DataFrame]:
     """All tables that can be made of what is finished; the columns are those of the documentation."""
     tables: dict[str, pl.DataFrame | None] = {}
@@ -46,7 +56,22 @@ def _pretraining(run: Run) -> dict[str, pl.DataFrame | None]:
         lambdas.append(
             pl.read_parquet(folder / "lambdas.parquet").select(named, "epoch", "modality", "weight", "selected")
         )
-    return {"pretraining": _stack(history), "lambdas": _stack(lambdas)}
+    return {"pretraining": _stack(history), "lambdas": _stack(lambdas), "pretraining_seeds": _pretraining_seeds(run)}
+
+
+def _pretraining_seeds(run: Run) -> pl.DataFrame | None:
+    """What each seed of each combination's pretraining came to."""
+    rows = []
+    for combination in run.pretrained_combinations:
+        for seed in range(run.config.pretrain.seeds):
+            key = run.keys.pretrain(combination, seed)
+            if run.store.done("pretrain", key):
+                manifest = run.store.manifest("pretrain", key)
+                values = {name: manifest.get(name) for name in PRETRAINED}
+                rows.append({"combination": label(combination), "seed": seed, **values})
+    if not rows:
+        return None
+    return pl.DataFrame(rows, schema={"combination": pl.String, "seed": pl.Int64, **PRETRAINED}).fill_nan(None)
 
 
 def _number(name: str) -> pl.Expr:
@@ -100,19 +125,27 @@ def _cell(cell: Cell) -> list[pl.Expr]:
 
 
 def _search(run: Run, cells: list[Cell]) -> pl.DataFrame | None:
-    if run.config.finetune.search == "off":
-        return None
+    """The trials of both searches; those of pretraining have neither task nor strategy."""
     from picme.plan import search_key
 
+    missing = {name: pl.lit(None, pl.String).alias(name) for name in ("task", "strategy")}
+    searched: dict[str, list[pl.Expr]] = {}
+    if run.config.pretrain.search != "off":
+        for chosen in map(run.keys.searched_combination, run.pretrained_combinations):
+            name = pl.lit(label(chosen)).alias("combination")
+            searched[run.keys.pretrain_search(chosen)] = [
+                pl.lit("pretrain").alias("stage"), missing["task"], name, missing["strategy"],
+            ]  # fmt: skip
+    if run.config.finetune.search != "off":
+        for cell in cells:
+            if cell.seed == 0:
+                task, combination, strategy, _ = _cell(cell)
+                searched[search_key(run, cell)] = [pl.lit("finetune").alias("stage"), task, combination, strategy]
     found = []
-    for cell in cells:
-        if cell.seed:
-            continue
-        table = _read(run.store.path("search", search_key(run, cell)) / "trials.parquet")
+    for key, named in searched.items():
+        table = _read(run.store.path("search", key) / "trials.parquet")
         if table is not None:
-            task, combination, strategy, _ = _cell(cell)
-            columns = ("trial", "learning_rate", "batch_size", "value")
-            found.append(table.select(pl.lit("finetune").alias("stage"), task, combination, strategy, *columns))
+            found.append(table.select(*named, "trial", "learning_rate", "batch_size", "value"))
     return _stack(found)
 
 
@@ -176,7 +209,11 @@ def _runtimes(run: Run, cells: list[Cell]) -> pl.DataFrame | None:
     """Seconds and memory of each job, seeds averaged."""
     jobs: list[tuple[str, str, str | None, str | None, str | None]] = [("prepare", run.keys.prepare, None, None, None)]
     jobs += [("features", run.keys.features(name), name, None, None) for name in run.locked]
-    jobs += [("pretrain", run.keys.pretrain(c), label(c), None, None) for c in run.pretrained_combinations]
+    jobs += [
+        ("pretrain", run.keys.pretrain(combination, seed), label(combination), None, None)
+        for combination in run.pretrained_combinations
+        for seed in range(run.config.pretrain.seeds)
+    ]
     jobs += [("finetune", run.finetune_key(c), label(c.combination), c.task, c.strategy) for c in cells]
     rows = []
     for stage, key, combination, task, strategy in jobs:

@@ -1,54 +1,18 @@
-"""What a user can look at before and after running: names, raw data, leaks."""
+"""What a user can look at before and after running: raw data, leaks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from picme.errors import ConfigError, near
+from picme.errors import ConfigError
 
 if TYPE_CHECKING:
     import polars as pl
 
     from picme.config.study import Config
     from picme.plan import Run
-    from picme.registry import Registry
 
 LATEST = "latest_"
-
-
-def names(what: str) -> dict[str, str]:
-    """Names of a group, and a line about each.
-
-    Raises:
-        ConfigError: if there is no such group.
-    """
-    if what == "presets":
-        from picme.config.loading import presets
-
-        return presets()
-    if what == "strategies":
-        from picme.config.study import STRATEGY_MEANINGS
-
-        return dict(STRATEGY_MEANINGS)
-    registries = _registries()
-    if what not in registries:
-        raise ConfigError(f"nothing is listed under {what!r}{near(what, [*registries, 'presets', 'strategies'])}")
-    registry = registries[what]
-    return {name: registry.targets()[name] for name in registry.names()}
-
-
-def _registries() -> dict[str, Registry]:
-    from picme.cohort.extract import SOURCES
-    from picme.encoders import ENCODERS
-    from picme.finetune import FUSIONS
-    from picme.modalities import KINDS
-    from picme.objectives import OBJECTIVES
-    from picme.tasks import TASKS
-
-    return {
-        "modalities": KINDS, "encoders": ENCODERS, "objectives": OBJECTIVES,
-        "fusions": FUSIONS, "tasks": TASKS, "sources": SOURCES,
-    }  # fmt: skip
 
 
 def check_sources(config: Config) -> pl.DataFrame:

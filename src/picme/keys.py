@@ -24,6 +24,7 @@ class Keys:
         self.config = config
         self._tree = config.model_dump(mode="json")
         self._trunks: dict[str, str] = {}
+        self._pretrainings: dict[tuple[Combination, int], str] = {}
 
     @cached_property
     def raw(self) -> list[dict[str, Any]]:
@@ -69,22 +70,40 @@ class Keys:
             self._tree["modalities"][modality]["encoder"],
             self.trunk(modality),
             self.config.study.embed_dim,
+            *(["shared"] if self.config.study.projection == "shared" else []),
         ]
 
     def pretrain(self, combination: Combination, seed: int = 0) -> str:
-        """Of one pretraining."""
+        """Of one pretraining; of its search too, whose findings it uses."""
+        if (combination, seed) not in self._pretrainings:
+            searched = [self.pretrain_search(combination)] if self.config.pretrain.search != "off" else []
+            key = key_of("pretrain", *self._pretraining(combination), seed, *searched)
+            self._pretrainings[combination, seed] = key
+        return self._pretrainings[combination, seed]
+
+    def pretrain_search(self, combination: Combination) -> str:
+        """Of the search that serves a combination's pretraining."""
+        on = self.searched_combination(combination)
+        return key_of("search", "pretrain", *self._pretraining(on), self._tree["pretrain"]["search"])
+
+    def searched_combination(self, combination: Combination) -> Combination:
+        """The combination that is searched on for another: the first of its size, or itself."""
+        if self.config.pretrain.search_combinations == "all":
+            return combination
+        return tuple(self.config.modalities)[: len(combination)]
+
+    def _pretraining(self, combination: Combination) -> tuple[Any, ...]:
+        """What determines a pretraining beside its seed and search."""
         section = {
             name: value
             for name, value in self._tree["pretrain"].items()
-            if name not in {"seeds", "objective", "pair_objective", "search", "search_combinations"}
+            if name not in {"seeds", "objective", "pair_objective", "search", "search_combinations", "loggers"}
         }
-        return key_of(
-            "pretrain",
+        return (
             self.prepare,
             [self.encoder(name) for name in combination],
             section,
             self._tree["pretrain"]["pair_objective" if len(combination) == 2 else "objective"],
-            seed,
         )
 
     def align(self, combination: Combination, seed: int = 0) -> str:
@@ -99,13 +118,16 @@ class Keys:
         """Of the embeddings of a task's stays by one modality's untrained encoder."""
         return key_of("embed_random", self.prepare, task, self.encoder(modality), seed)
 
-    def finetune(self, task: str, combination: Combination, strategy: str, seed: int) -> str:
-        """Of one fine-tuning."""
+    def finetune(
+        self, task: str, combination: Combination, strategy: str, seed: int, variant: dict[str, Any] | None = None
+    ) -> str:
+        """Of one fine-tuning; `variant` is what it does otherwise than the configuration says."""
         section = {
             name: value
             for name, value in self._tree["finetune"].items()
-            if name not in {"combinations", "best", "singles", "strategies", "fusions"}
+            if name not in {"combinations", "best", "singles", "strategies", "fusions", "orders", "label_efficiency"}
         }
+        section |= variant or {}
         if strategy in self.config.finetune.fusions:
             section["fusion"] = self._tree["finetune"]["fusions"][strategy]
         pretrained = self.pretrain(combination) if self.reads_pretraining(strategy, combination) else None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from picme.config.loading import dump
+from picme.epoch_log import check_loggers
 from picme.errors import ConfigError, PicmeError, near
 from picme.executor import Executor, Failure, Job
 from picme.plan import Run
@@ -44,18 +45,20 @@ def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -
         raise ConfigError(f"unknown stage {until!r}{near(until, ORDER)}")
     study = Run(config, make_folder(out))
     study.keys.prepare  # noqa: B018 (raw files that are missing are reported before anything is written)
+    check_loggers(config.pretrain.loggers)
     failures: list[Failure] = []
     timings: dict[str, float] = {}
     with study.store.lock():
         write_yaml(study)
         with Executor(workers(config), config.execution.threads) as executor:
-            for stage in ORDER[: ORDER.index(until) + 1]:
+            stages = ORDER[: ORDER.index(until) + 1]
+            for number, stage in enumerate(stages, 1):
                 start = time.perf_counter()
                 if stage == "report":
                     write_run_json(study, timings, failures)
                     report(study)
                 else:
-                    with Progress(stage, quiet) as progress:
+                    with Progress(stage, quiet, (number, len(stages))) as progress:
                         for jobs in STAGES[stage](study):
                             failures += run_phase(study, executor, jobs, progress)
                 timings[stage] = round(time.perf_counter() - start, 3)
@@ -174,7 +177,16 @@ def write_run_json(study: Run, timings: dict[str, float], failures: list[Failure
             "python": platform.python_version(),
             "packages": {
                 name: _version(name)
-                for name in ("torch", "polars", "numpy", "scikit-learn", "transformers", "timm", "pydantic")
+                for name in (
+                    "torch",
+                    "lightning",
+                    "polars",
+                    "numpy",
+                    "scikit-learn",
+                    "transformers",
+                    "timm",
+                    "pydantic",
+                )
             },
             "machine": {
                 "system": platform.system(),

@@ -5,8 +5,10 @@ Torch-free, so that planning a study is instant.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from picme.config.encoders import has_locked_trunk
@@ -29,6 +31,15 @@ class Cell:
     combination: Combination
     strategy: str
     seed: int
+    share: float = 1.0
+    """Of the training labels."""
+    order: Combination = ()
+    """Of the gate's steps, where it is not the configuration's."""
+
+    @property
+    def variant(self) -> dict[str, Any]:
+        """What it does otherwise than the configuration says."""
+        return ({"share": self.share} if self.share < 1 else {}) | ({"order": list(self.order)} if self.order else {})
 
 
 class Run:
@@ -39,6 +50,7 @@ class Run:
         self.folder = folder
         self.store = Store(folder)
         self.keys = Keys(config)
+        self._finetune_keys: dict[Cell, str] = {}
 
     @cached_property
     def tree(self) -> dict[str, Any]:
@@ -65,7 +77,7 @@ class Run:
         """The prepare artifact."""
         return self.store.path("prepare", self.keys.prepare)
 
-    @property
+    @cached_property
     def features(self) -> dict[str, str]:
         """Trunk caches by modality."""
         return {name: str(self.store.path("features", self.keys.features(name)) / "cache") for name in self.locked}
@@ -106,9 +118,47 @@ class Run:
                     found += [Cell(task, combination, strategy, seed) for seed in range(seeds)]
         return found
 
+    def variants(self) -> list[Cell]:
+        """Fine-tunings beside the study's cells: with fewer labels, and with other orders of the gate's steps."""
+        return [*self._fewer_labels(), *self._other_orders()]
+
+    def _fewer_labels(self) -> list[Cell]:
+        section = self.config.finetune.label_efficiency
+        cells = self.cells()
+        if section == "off" or not cells:
+            return []
+        if isinstance(section.combinations, tuple):
+            wanted = {parse(text, list(self.config.modalities)) for text in section.combinations}
+        else:
+            largest = max(len(cell.combination) for cell in cells)
+            everything = section.combinations == "all"
+            wanted = {cell.combination for cell in cells if everything or len(cell.combination) == largest}
+        return [replace(cell, share=share) for share in section.shares for cell in cells if cell.combination in wanted]
+
+    def _other_orders(self) -> list[Cell]:
+        wanted, cells = self.config.finetune.orders, self.cells()
+        if not wanted or not cells:
+            return []
+        largest = max(len(cell.combination) for cell in cells)
+        found = []
+        for cell in cells:
+            if cell.strategy == "gated" and cell.seed == 0 and len(cell.combination) == largest:
+                found += [replace(cell, order=order) for order in orders(cell.combination, wanted)]
+        return found
+
     def finetune_key(self, cell: Cell) -> str:
-        """Key of one cell."""
-        return self.keys.finetune(cell.task, cell.combination, cell.strategy, cell.seed)
+        """Key of one cell, made once: a plan asks for each many times."""
+        if cell not in self._finetune_keys:
+            self._finetune_keys[cell] = self.keys.finetune(
+                cell.task, cell.combination, cell.strategy, cell.seed, cell.variant
+            )
+        return self._finetune_keys[cell]
+
+
+def orders(combination: Combination, number: int) -> list[Combination]:
+    """So many orders of a combination's modalities other than its own, drawn without repetition; at most all."""
+    others = list(permutations(combination))[1:]
+    return random.Random(0).sample(others, min(number, len(others)))
 
 
 def strategies_for(strategies: tuple[str, ...], combination: Combination) -> list[str]:
@@ -125,8 +175,10 @@ def strategies_for(strategies: tuple[str, ...], combination: Combination) -> lis
 
 
 def evaluate_key(run: Run, cells: list[Cell]) -> str:
-    """Key of the tables made from the given cells."""
-    return key_of("evaluate", run.tree["evaluate"], [(*_plain(cell), run.finetune_key(cell)) for cell in cells])
+    """Key of the tables made from the given cells and what is finished of the variants."""
+    variants = [run.finetune_key(cell) for cell in run.variants() if run.store.done("finetune", run.finetune_key(cell))]
+    judged = [(*_plain(cell), run.finetune_key(cell)) for cell in cells]
+    return key_of("evaluate", run.tree["evaluate"], judged, *([variants] if variants else []))
 
 
 def attribution_key(run: Run, group: list[Cell]) -> str:

@@ -18,6 +18,7 @@ from picme.stages import cell_arguments
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
+    from picme.finetune.cell import Cell as Model
     from picme.modalities.view import ViewData
     from picme.study import Study
 
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
 FAR = 8.0
 
 
-def predict(run: Path, cohort: Path, task: str, strategy: str | None, combination: str | None, out: Path) -> int:
+def predict(
+    run: Path,
+    cohort: Path,
+    task: str,
+    strategy: str | None,
+    combination: str | None,
+    out: Path,
+    contributions: Path | None = None,
+) -> int:
     """Writes one row per stay: stay_id and a calibrated probability for each label.
 
     Args:
@@ -34,6 +43,8 @@ def predict(run: Path, cohort: Path, task: str, strategy: str | None, combinatio
         task: of both.
         strategy, combination: the ones best on validation if not given.
         out: `.csv` or `.parquet`.
+        contributions: `.csv` or `.parquet` for one row per stay, label and modality: what the modality adds to the
+            logit (before calibration), compared with the training stays' average one; see `contributions`.
 
     Returns:
         The number of stays.
@@ -43,8 +54,9 @@ def predict(run: Path, cohort: Path, task: str, strategy: str | None, combinatio
     """
     from picme.study import load
 
-    if out.suffix not in (".csv", ".parquet"):
-        raise ConfigError(f"--out {out} must end in .csv or .parquet")
+    for option, file in (("--out", out), ("--contributions", contributions)):
+        if file is not None and file.suffix not in (".csv", ".parquet"):
+            raise ConfigError(f"{option} {file} must end in .csv or .parquet")
     trained, new = load(run), load(cohort)
     if task not in trained.config.tasks:
         raise ConfigError(f"unknown task {task!r}{near(task, trained.config.tasks)}")
@@ -59,14 +71,42 @@ def predict(run: Path, cohort: Path, task: str, strategy: str | None, combinatio
         view = _view(study, source, task, names, Path(scratch))
         rows = np.flatnonzero(view.cohort.get_column("split").is_not_null().to_numpy())
         rows = rows[view.present(names)[rows].any(axis=1)]
-        found = np.mean([_probabilities(study, cell, view, rows) for cell in cells], axis=0)
+        models = [_model(study, cell, view) for cell in cells]
+        found = np.mean([model.probabilities(rows) for model in models], axis=0)
+        added = (
+            np.mean([_contributions(study, cell, model, rows) for cell, model in zip(cells, models, strict=True)], 0)
+            if contributions
+            else None
+        )
+    stays = view.cohort.get_column("stay_id").gather(rows)
     found = _calibrated(study, cells, labels, found)
-    table = pl.DataFrame({"stay_id": view.cohort.get_column("stay_id").gather(rows)}).with_columns(
+    table = pl.DataFrame({"stay_id": stays}).with_columns(
         pl.Series(name, found[:, index]).fill_nan(None) for index, name in enumerate(labels)
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    table.write_csv(out) if out.suffix == ".csv" else table.write_parquet(out)
+    _write(table, out)
+    if contributions is not None and added is not None:
+        _write(_long(added, stays, labels, names, view.present(names)[rows]), contributions)
     return table.height
+
+
+def _write(table: pl.DataFrame, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    table.write_csv(file) if file.suffix == ".csv" else table.write_parquet(file)
+
+
+def _long(
+    added: np.ndarray, stays: pl.Series, labels: tuple[str, ...], names: list[str], present: np.ndarray
+) -> pl.DataFrame:
+    """`added` (label, stay, modality) as stay_id, label, modality, present, contribution."""
+    return pl.DataFrame(
+        {
+            "stay_id": stays.gather(np.tile(np.repeat(np.arange(len(stays)), len(names)), len(labels))),
+            "label": np.repeat(np.array(labels), len(stays) * len(names)),
+            "modality": np.tile(np.array(names), len(stays) * len(labels)),
+            "present": np.tile(present.ravel(), len(labels)),
+            "contribution": added.ravel(),
+        }
+    )
 
 
 def _cells(study: Study, task: str, strategy: str | None, combination: str | None) -> list[Cell]:
@@ -144,8 +184,8 @@ def _fits(study: Run, source: Run, task: str, names: list[str]) -> None:
                 )
 
 
-def _probabilities(study: Run, cell: Cell, view: ViewData, rows: np.ndarray) -> np.ndarray:
-    """Uncalibrated probabilities of one seed, (row, label)."""
+def _model(study: Run, cell: Cell, view: ViewData) -> Model:
+    """The trained model of one seed on the new stays."""
     from picme.finetune.embed import all_rows
     from picme.finetune.restore import restore
     from picme.pretrain.job import load_encoders
@@ -168,8 +208,33 @@ def _probabilities(study: Run, cell: Cell, view: ViewData, rows: np.ndarray) -> 
             "path": str(study.store.path("finetune", study.finetune_key(cell))),
             "embedded": [scratch],
         }
-        model = restore(config, view, cell.task, names, cell.strategy, stored, pretrained, device)
-        return model.probabilities(rows)
+        return restore(config, view, cell.task, names, cell.strategy, stored, pretrained, device)
+
+
+def _contributions(study: Run, cell: Cell, model: Model, rows: np.ndarray) -> np.ndarray:
+    """Integrated gradients of one seed's logits from the training stays' mean embeddings, (label, row, modality)."""
+    import torch
+
+    from picme.evaluate.attribute import embeddings_of, training_mean
+    from picme.evaluate.integrated_gradients import integrated_gradients
+    from picme.finetune.restore import restore
+    from picme.modalities.view import open_view
+
+    features = {name: Path(path) for name, path in study.features.items()}
+    view = open_view(study.prepared, cell.task, study.config.modalities, features)
+    arguments = cell_arguments(study, cell)
+    stored = {
+        "seed": cell.seed,
+        "path": str(study.store.path("finetune", study.finetune_key(cell))),
+        "embedded": arguments["embedded"],
+    }
+    names = list(cell.combination)
+    trained = restore(
+        study.config, view, cell.task, names, cell.strategy, stored, arguments["pretrained"], model.device
+    )
+    mean = training_mean(trained, view.usable(names, "train"))
+    present = model.present[torch.from_numpy(rows).to(model.device)]
+    return integrated_gradients(model.head, embeddings_of(model, rows), present, mean).per_label
 
 
 def _calibrated(study: Run, cells: list[Cell], labels: tuple[str, ...], found: np.ndarray) -> np.ndarray:

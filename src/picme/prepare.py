@@ -170,6 +170,30 @@ def _check(extraction: Extraction, folder: Path) -> None:
             )
         if "train" not in inside.get_column("split"):
             raise DataError(f"no stay of {name} is in the training split; choose other splits")
+        extraction.notes += _one_class(name, view, inside)
+
+
+def _one_class(name: str, view: View, inside: pl.DataFrame) -> list[str]:
+    """Says which labels have one class only, or none, in a split.
+
+    Raises:
+        DataError: if no label of the task has two classes among the training stays.
+    """
+    said, learnable = [], not view.labels
+    for label in view.labels:
+        for split in SPLITS:
+            values = inside.filter(pl.col("split") == split).get_column(label).drop_nulls().unique().to_list()
+            if len(values) == 2:
+                learnable |= split == "train"
+            else:
+                found = f"only {values[0]:g}" if values else "no value"
+                said.append(
+                    f"{name}: label {label!r} has {found} in split {split!r}, so its scores there are undefined"
+                )
+    if not learnable:
+        labels = view.labels[0] if len(view.labels) == 1 else f"any of its {len(view.labels)} labels"
+        raise DataError(f"task {name} has not both classes of {labels} among its training stays: nothing can be learnt")
+    return said
 
 
 def _statistics(study: Config, folder: Path) -> None:

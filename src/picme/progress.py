@@ -16,10 +16,17 @@ EVERY_SECONDS = 10.0
 
 
 class Progress:
-    """Counts the finished jobs of a stage, weighted by what they are expected to cost."""
+    """Counts the finished jobs of a stage, weighted by what they are expected to cost.
 
-    def __init__(self, stage: str, quiet: bool) -> None:
+    Args:
+        stage: its name.
+        quiet: says nothing.
+        place: which of how many stages it is, such as `(2, 7)`.
+    """
+
+    def __init__(self, stage: str, quiet: bool, place: tuple[int, int] = (1, 1)) -> None:
         self.stage, self.quiet = stage, quiet
+        self._place = "" if place[1] == 1 else f"[{place[0]}/{place[1]}] "
         self._bar: Any = None
         self._task: Any = None
         self._total = self._done = 0
@@ -32,7 +39,12 @@ class Progress:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+            )
             self._bar = Progress(*columns, console=Console(stderr=True), transient=False)
             self._bar.start()
         return self
@@ -47,7 +59,7 @@ class Progress:
         self._weight, self._finished = sum(job.weight for job in jobs), 0.0
         self._start = self._spoken = time.monotonic()
         kinds = list(dict.fromkeys(job.stage for job in jobs))
-        self._what = self.stage if kinds == [self.stage] else f"{self.stage}: {', '.join(kinds)}"
+        self._what = self._place + (self.stage if kinds == [self.stage] else f"{self.stage}: {', '.join(kinds)}")
         if self._bar is not None:
             self._task = self._bar.add_task(self._what, total=self._total)
         else:

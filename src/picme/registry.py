@@ -10,6 +10,12 @@ from typing import Any
 from picme.errors import ConfigError, near
 
 
+@cache
+def _installed() -> Any:
+    """Entry points of all packages, read once: each reading goes through every package's metadata."""
+    return entry_points()
+
+
 class Registry:
     """Names of one group of components, each `module:attribute`, imported when asked for.
 
@@ -25,7 +31,7 @@ class Registry:
     @cache  # noqa: B019 (registries live as long as the process)
     def targets(self) -> dict[str, str]:
         """Every name and where it lives; a built-in name cannot be replaced from outside."""
-        found = {point.name: point.value for point in entry_points(group=f"picme.{self.group}")}
+        found = {point.name: point.value for point in _installed().select(group=f"picme.{self.group}")}
         return {**found, **self.builtin}
 
     def names(self) -> list[str]:

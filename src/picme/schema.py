@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+# A column of a time series says by its name whether, and how long ago, a variable was measured.
+MASK, SINCE = "mask->", "since->"
+
+
 @dataclass
 class SeriesRows:
     """A time-series modality of every stay, hour by hour, before normalisation.
@@ -19,6 +23,9 @@ class SeriesRows:
     `values` is (sum of lengths, column) float32, stays one after the other; `lengths` is (stay,) in hours, 0 where
     the modality is absent. `continuous[c]` says that column c is standardised with training statistics; the others
     (one-hot categories, observed masks) stay as they are.
+
+    Of a variable `x`, a number is column `x` and a category y `x->y`; `mask->x`, where there is one, is 1 in hours in
+    which it was measured (in others the value is carried forward), and `since->x` the days since.
     """
 
     values: np.ndarray

@@ -59,22 +59,39 @@ def encode(run: Run) -> Iterator[list[Job]]:
 
 
 def pretrain(run: Run) -> Iterator[list[Job]]:
-    """One contrastive pretraining for each combination."""
+    """The search of learning rate and batch size, and one contrastive pretraining for each combination and seed."""
+    keys, searching = run.keys, run.config.pretrain.search != "off"
+    if searching:
+        yield [
+            Job(
+                "search",
+                keys.pretrain_search(combination),
+                label(combination),
+                "picme.pretrain.search:search",
+                {**_pretraining(run, combination), "key": keys.pretrain_search(combination)},
+                weight=cost(run.config, combination),
+            )
+            for combination in dict.fromkeys(map(keys.searched_combination, run.pretrained_combinations))
+        ]
     yield [
         Job(
             "pretrain",
-            run.keys.pretrain(combination, seed),
+            keys.pretrain(combination, seed),
             label(combination) + (f" seed {seed}" if seed else ""),
             "picme.pretrain.job:pretrain",
             {
-                "run": str(run.folder), "config": run.tree, "combination": list(combination), "seed": seed,
-                "key": run.keys.pretrain(combination, seed), "prepared": str(run.prepared), "features": run.features,
+                **_pretraining(run, combination),
+                "seed": seed,
+                "key": keys.pretrain(combination, seed),
+                "searched": str(run.store.path("search", keys.pretrain_search(combination))) if searching else None,
             },
             weight=cost(run.config, combination),
         )
         for combination in run.pretrained_combinations
+        # A combination whose search failed is left out.
+        if not searching or run.store.done("search", keys.pretrain_search(combination))
         for seed in range(run.config.pretrain.seeds)
-    ]  # fmt: skip
+    ]
 
 
 def align(run: Run) -> Iterator[list[Job]]:
@@ -99,7 +116,7 @@ def align(run: Run) -> Iterator[list[Job]]:
 
 def finetune(run: Run) -> Iterator[list[Job]]:
     """Frozen embeddings, the search of hyperparameters, and then every cell with every seed."""
-    cells = run.cells() or []
+    cells = [*(run.cells() or []), *run.variants()]
     ready = [cell for cell in cells if _pretrained_ready(run, cell)]
     yield list({job.key: job for cell in ready for job in _embeddings(run, cell)}.values())
     ready = [cell for cell in ready if all(run.store.done("embed", job.key) for job in _embeddings(run, cell))]
@@ -111,10 +128,11 @@ def finetune(run: Run) -> Iterator[list[Job]]:
         Job(
             "finetune",
             run.finetune_key(cell),
-            f"{cell.task} {label(cell.combination)} {cell.strategy} seed {cell.seed}",
+            " ".join([cell.task, label(cell.combination), cell.strategy, f"seed {cell.seed}", *_said(cell)]),
             "picme.finetune.job:finetune",
             {
                 **cell_arguments(run, cell),
+                **cell.variant,
                 "seed": cell.seed,
                 "key": run.finetune_key(cell),
                 "searched": str(run.store.path("search", _search(run, cell).key))
@@ -172,6 +190,14 @@ def evaluate(run: Run) -> Iterator[list[Job]]:
                     }
                     for cell in cells
                 ],
+                "variants": [
+                    {
+                        "task": cell.task, "combination": label(cell.combination), "strategy": cell.strategy,
+                        "seed": cell.seed, "path": str(run.store.path("finetune", run.finetune_key(cell))),
+                        **cell.variant,
+                    }
+                    for cell in run.variants() if run.store.done("finetune", run.finetune_key(cell))
+                ],
             },
         )
     ] if cells else []  # fmt: skip
@@ -185,6 +211,19 @@ STAGES = {
     "finetune": finetune,
     "evaluate": evaluate,
 }
+
+
+def _said(cell: Cell) -> list[str]:
+    """A variant in the words of the progress."""
+    return [f"{cell.share:.0%} of labels"] * (cell.share < 1) + ["order " + ">".join(cell.order)] * bool(cell.order)
+
+
+def _pretraining(run: Run, combination: Combination) -> dict[str, Any]:
+    """What every job that pretrains a combination has to know."""
+    return {
+        "run": str(run.folder), "config": run.tree, "combination": list(combination),
+        "prepared": str(run.prepared), "features": run.features,
+    }  # fmt: skip
 
 
 def _pretrained_ready(run: Run, cell: Cell) -> bool:

@@ -63,15 +63,15 @@ class Store:
 
     def path(self, stage: str, key: str) -> Path:
         """Folder of a finished artifact."""
-        return self.root / stage / key
+        return self.root.joinpath(stage, key)
 
     def done(self, stage: str, key: str) -> bool:
         """Whether an artifact is complete."""
-        return (self.path(stage, key) / "manifest.json").is_file()
+        return self.root.joinpath(stage, key, "manifest.json").is_file()
 
     def started(self, stage: str, key: str) -> bool:
         """Whether an interrupted attempt left something to resume from."""
-        return (self.root / stage / f".{key}.partial").is_dir()
+        return self.root.joinpath(stage, f".{key}.partial").is_dir()
 
     def manifest(self, stage: str, key: str) -> dict[str, Any]:
         """What was written with the artifact: its description and how long it took.

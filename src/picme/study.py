@@ -18,7 +18,10 @@ from picme.plan import Run
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from picme.config.study import Config
+    from picme.report.blocks import Plate
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Study:
         return sorted(file.stem for file in (self.folder / "results").glob("*.parquet"))
 
     def table(self, name: str) -> pl.DataFrame:
-        """A result table.
+        """A result table. `.to_pandas()` makes a pandas frame of it; that needs pandas (`pip install picme[pandas]`).
 
         Raises:
             DataError: if it is not there.
@@ -64,6 +67,65 @@ class Study:
         if not file.is_file():
             raise DataError(f"{self.folder} has no table {name!r}{near(name, self.tables)}")
         return pl.read_parquet(file)
+
+    @property
+    def selected(self) -> pl.DataFrame:
+        """Of the table `summary` the rows that validation chose, one for each task; empty before there are scores."""
+        if "summary" not in self.tables:
+            return pl.DataFrame()
+        return self.table("summary").filter(pl.col("selected").fill_null(False))
+
+    def figures(self) -> dict[str, go.Figure]:
+        """The report's figures as plotly objects, each in its first view; `figure` gives the other views.
+
+        Returns:
+            {name: figure}, in the report's order; what the run has no table for is left out.
+        """
+        return {name: plate.views[0].figure for name, plate in self._plates().items()}
+
+    def views(self, name: str) -> list[tuple[str, ...]]:
+        """What can be chosen of a figure: for each of its views the values of the report's lists above it.
+
+        Raises:
+            DataError: if there is no such figure.
+        """
+        return [view.choice for view in self._plate(name).views]
+
+    def figure(self, name: str, *choice: str) -> go.Figure:
+        """One of the report's figures as a plotly object.
+
+        Args:
+            name: such as `alignment`; `figures()` has all names.
+            choice: values of its lists, as `views(name)` has them; the first view that has them all.
+
+        Raises:
+            DataError: if there is no such figure or view.
+        """
+        plate = self._plate(name)
+        for view in plate.views:
+            if set(choice) <= set(view.choice):
+                return view.figure
+        known = [value for view in plate.views for value in view.choice]
+        wrong = next((value for value in choice if value not in known), choice[-1])
+        raise DataError(f"figure {name!r} has no view {' / '.join(choice)!r}{near(wrong, known)}")
+
+    def _plates(self) -> dict[str, Plate]:
+        from picme.report.build import plates
+
+        tables = {name: self.table(name) for name in self.tables if name != "predictions"}
+        return plates(tables, self._run.tree)
+
+    def _plate(self, name: str) -> Plate:
+        found = self._plates()
+        if name not in found:
+            raise DataError(f"{self.folder} has no figure {name!r}{near(name, found)}")
+        return found[name]
+
+    def _repr_html_(self) -> str:
+        from picme.report.notebook import study_html
+
+        tables = {name: self.table(name) for name in self.tables if name != "predictions"}
+        return study_html(self.folder.name, tables, self._run.tree)
 
     def cohort(self, task: str) -> pl.DataFrame:
         """The stays of a task: stay_id, subject_id, split, subgroup columns, label columns."""

@@ -1,22 +1,26 @@
-"""The training loop of short fits: epochs, early stopping, resume at epoch boundaries, deterministic.
+"""The training loop of short fits, and what it shares with the one of long fits: epochs, early stopping, exact resume.
 
-A fit on cached features takes seconds, so this is a plain loop; what is drawn at random in an epoch depends on the seed
-and the epoch alone, so a killed and resumed fit ends with the same weights as one that was left alone.
+A fit on cached features takes seconds, so its loop is a plain one; `picme.training_lightning` has the loop of fits that
+train a large network. What is drawn at random in an epoch depends on the seed and the epoch alone, so a killed and
+resumed fit ends with the same weights as one that was left alone, in either loop.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import time
+from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
 from picme.errors import TrainingError
+from picme.store import write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -67,6 +71,7 @@ def fit(
     seed: int,
     state: Path | None = None,
     clip: float = 1.0,
+    log: Callable[[dict[str, Any]], None] | None = None,
 ) -> Fit:
     """Trains a model and leaves it with the weights of its best epoch.
 
@@ -79,73 +84,197 @@ def fit(
         epochs: at most.
         patience: epochs without a better score before it stops.
         seed: of everything drawn in an epoch.
-        state: file to resume from; written at epoch boundaries of long fits.
+        state: file to resume from; written at epoch boundaries of long fits, and of the last good epoch at a failure.
         clip: gradient norm at most.
+        log: called with each row of history, those before a resume first.
 
     Raises:
-        TrainingError: if the loss is not finite; the state of the last good epoch stays on disk.
+        TrainingError: if the loss, an embedding or the gradient is not finite; the last good epoch stays in `state`.
     """
-    torch.set_flush_denormal(True)
-    weights = [p for p in model.parameters() if p.requires_grad]
-    # Buffers too: batch normalisation learns in them.
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad} | dict(model.named_buffers())
-    result, best = Fit(), _copy(trained)
-    stale, first, earlier = 0, 0, 0.0
-    if state is not None and state.is_file():
-        saved = torch.load(state, weights_only=True)
-        _restore(trained, saved["now"])
-        optimizer.load_state_dict(saved["optimizer"])
-        best, stale, first, earlier = saved["best"], saved["stale"], saved["epoch"] + 1, saved["seconds"]
-        result = Fit(saved["history"], saved["best_epoch"], saved["best_score"])
-    start = saved_at = time.perf_counter()
-    for epoch in range(first, epochs):
-        if stale >= patience:
-            break
-        torch.manual_seed(epoch_seed(seed, epoch))
-        model.train()
-        began, losses = time.perf_counter(), []
-        for rows in batches(epoch):
-            try:
-                loss = loss_of(rows)
-            except TrainingError as error:
-                raise TrainingError(f"epoch {epoch}: {error}") from error
-            if not torch.isfinite(loss):
-                raise TrainingError(f"the loss is not finite in epoch {epoch}; try a smaller learning rate")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(weights, clip)
-            optimizer.step()
-            losses.append(loss.detach())
-        model.eval()
+    with Course(
+        model, optimizer, validate, epochs=epochs, patience=patience, seed=seed, state=state, clip=clip, log=log
+    ) as course:
+        for epoch in course.left():
+            course.begin(epoch)
+            for rows in batches(epoch):
+                loss = course.loss(loss_of, rows)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                course.clip()
+                optimizer.step()
+            course.end()
+    return course.result
+
+
+class Course:
+    """One fit as either loop goes through it: where it stands, its best epoch, and the file it resumes from.
+
+    A loop takes the epochs of `left`, calls `begin`, for every batch `loss` and (after the backward pass) `clip`, and
+    then `end`. Leaving the `with` block puts the best epoch's weights into the model; leaving it by an exception writes
+    the last good epoch into `state`, and the reason beside it, so that a later attempt that fails there as well says
+    so. The arguments are those of `fit`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        validate: Callable[[int], dict[str, Any]],
+        *,
+        epochs: int,
+        patience: int,
+        seed: int,
+        state: Path | None,
+        clip: float,
+        log: Callable[[dict[str, Any]], None] | None,
+    ) -> None:
+        torch.set_flush_denormal(True)
+        self.model, self.optimizer, self.validate = model, optimizer, validate
+        self.epochs, self.patience, self.seed, self.state, self.norm, self.log = (
+            epochs, patience, seed, state, clip, log,
+        )  # fmt: skip
+        self._weights = [p for p in model.parameters() if p.requires_grad]
+        # Buffers too: batch normalisation learns in them.
+        self._trained: dict[str, Tensor] = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._trained |= dict(model.named_buffers())
+        self.result, self._best = Fit(), _copy(self._trained)
+        self.epoch, self.first, self._stale, self._earlier = -1, 0, 0, 0.0
+        self._losses: list[Tensor] = []
+        self._unsaved: dict[str, Any] | None = None
+        if state is not None and state.is_file():
+            saved = torch.load(state, weights_only=True)
+            _restore(self._trained, saved["now"])
+            optimizer.load_state_dict(saved["optimizer"])
+            self._best, self._stale = saved["best"], saved["stale"]
+            self.first, self._earlier = saved["epoch"] + 1, saved["seconds"]
+            self.result = Fit(saved["history"], saved["best_epoch"], saved["best_score"])
+        self._failure = None if state is None else state.with_suffix(".failed.json")
+        self._failed_before = None
+        if self._failure is not None and self._failure.is_file():
+            self._failed_before = json.loads(self._failure.read_text(encoding="utf-8"))["epoch"]
+        self._began = self._start = self._saved_at = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        for row in self.result.history if self.log is not None else ():
+            self.log(row)  # type: ignore[misc]
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *trace: object) -> None:
+        if error is None:
+            _restore(self._trained, self._best)
+            self.model.eval()
+            self.result.seconds = self._earlier + time.perf_counter() - self._start
+        elif self.state is not None and self._unsaved is not None:
+            _save(self.state, **self._unsaved)
+        if self._failure is not None:
+            if error is None:
+                self._failure.unlink(missing_ok=True)
+            elif isinstance(error, TrainingError):
+                write_json(self._failure, {"epoch": self.epoch})
+
+    @property
+    def over(self) -> bool:
+        """Whether there has been no better epoch for long enough."""
+        return self._stale >= self.patience
+
+    def left(self) -> Iterator[int]:
+        """The epochs still to be gone through."""
+        for epoch in range(self.first, self.epochs):
+            if self.over:
+                return
+            yield epoch
+
+    def begin(self, epoch: int) -> None:
+        """An epoch starts."""
+        self.epoch, self._began, self._losses = epoch, time.perf_counter(), []
+        torch.manual_seed(epoch_seed(self.seed, epoch))
+        self.model.train()
+
+    def loss(self, loss_of: Callable[[np.ndarray], Tensor], rows: np.ndarray) -> Tensor:
+        """The loss of one batch.
+
+        Raises:
+            TrainingError: if it is not finite, naming the epoch.
+        """
+        try:
+            loss = loss_of(rows)
+        except TrainingError as error:
+            raise self._stopped(f"epoch {self.epoch}: {error}") from error
+        if not torch.isfinite(loss):
+            raise self._stopped(f"the loss is not finite in epoch {self.epoch}; try a smaller learning rate")
+        self._losses.append(loss.detach())
+        return loss
+
+    def clip(self) -> None:
+        """Brings the gradient's norm down to the limit.
+
+        Raises:
+            TrainingError: if it is not finite, naming the epoch.
+        """
+        norm = torch.nn.utils.clip_grad_norm_(self._weights, self.norm)
+        if not torch.isfinite(norm):
+            named = ((name, p.grad) for name, p in self.model.named_parameters() if p.grad is not None)
+            bad = next((name for name, gradient in named if not torch.isfinite(gradient).all()), "all together")
+            raise self._stopped(
+                f"the gradient of {bad} is not finite in epoch {self.epoch}; try a smaller learning rate"
+            )
+
+    def end(self) -> None:
+        """An epoch is over: it is validated, entered into the history, and kept if it is the best or a save is due.
+
+        Raises:
+            TrainingError: if an embedding is not finite, naming the epoch.
+        """
+        self.model.eval()
         with torch.no_grad():
-            row = validate(epoch)
-        train_loss = float(torch.stack(losses).mean()) if losses else math.nan
-        row = {"epoch": epoch, "train_loss": train_loss, **row, "seconds": time.perf_counter() - began}
+            try:
+                row = self.validate(self.epoch)
+            except TrainingError as error:
+                raise self._stopped(f"epoch {self.epoch}: {error}") from error
+        train_loss = float(torch.stack(self._losses).mean()) if self._losses else math.nan
+        row = {"epoch": self.epoch, "train_loss": train_loss, **row, "seconds": time.perf_counter() - self._began}
+        result = self.result
         result.history.append(row)
         if row["score"] > result.best_score or result.best_epoch < 0:
             if not math.isnan(row["score"]):
                 result.best_score = row["score"]
-            result.best_epoch, best, stale = epoch, _copy(trained), 0
+            result.best_epoch, self._best, self._stale = self.epoch, _copy(self._trained), 0
         else:
-            stale += 1
-        if state is not None and time.perf_counter() - saved_at > SAVE_EVERY_SECONDS:
-            saved_at = time.perf_counter()
-            _save(
-                state,
-                now=_copy(trained),
-                optimizer=optimizer.state_dict(),
-                best=best,
-                stale=stale,
-                epoch=epoch,
-                history=result.history,
-                best_epoch=result.best_epoch,
-                best_score=result.best_score,
-                seconds=earlier + saved_at - start,
-            )
-    _restore(trained, best)
-    model.eval()
-    result.seconds = earlier + time.perf_counter() - start
-    return result
+            self._stale += 1
+        if self.log is not None:
+            self.log(row)
+        if self.state is not None:
+            self._keep(self.state)
+
+    def _keep(self, state: Path) -> None:
+        """Writes what a resume needs, or, where no save is due, holds it in case the next epoch fails."""
+        now = time.perf_counter()
+        due = now - self._saved_at > SAVE_EVERY_SECONDS
+        optimizer = self.optimizer.state_dict()
+        kept: dict[str, Any] = {
+            "now": self._best if self.result.best_epoch == self.epoch else _copy(self._trained),
+            "optimizer": optimizer if due else deepcopy(optimizer),
+            "best": self._best,
+            "stale": self._stale,
+            "epoch": self.epoch,
+            "history": list(self.result.history),
+            "best_epoch": self.result.best_epoch,
+            "best_score": self.result.best_score,
+            "seconds": self._earlier + now - self._start,
+        }
+        self._unsaved = None if due else kept
+        if due:
+            self._saved_at = now
+            _save(state, **kept)
+
+    def _stopped(self, reason: str) -> TrainingError:
+        """The error of an epoch that cannot be gone on from, with what is left of the fit."""
+        if self.state is not None and self.result.history:
+            last = self.result.history[-1]["epoch"]
+            reason += f" (the weights of epoch {last} are kept in {'/'.join(self.state.parts[-4:])})"
+        if self._failed_before == self.epoch:
+            reason += "; the attempt before ended in the same epoch: without a change of the configuration all will"
+        return TrainingError(reason)
 
 
 def _copy(parameters: dict[str, Any]) -> dict[str, Tensor]:

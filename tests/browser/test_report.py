@@ -6,31 +6,22 @@ folder for pictures of it.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import fabricate
 import pytest
+from chromium import DESKTOP, PHONE, Opened, browser, needs_chromium
 
 from picme.report.build import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-axe_module = pytest.importorskip(
-    "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
-)
+__all__ = ["browser"]
 
-CHROMIUM = os.environ.get("PICME_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-
-pytestmark = pytest.mark.skipif(
-    not Path(CHROMIUM).exists(), reason="no chromium found: install Debian's chromium or set PICME_CHROMIUM"
-)
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -38,44 +29,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     given = os.environ.get("PICME_REPORT")
     if given:
         return Path(given).resolve()
-    where = Path(__file__).parents[1] / "unit" / "report" / "fabricate.py"
-    spec = importlib.util.spec_from_file_location("fabricated_study", where)
-    assert spec is not None
-    assert spec.loader is not None
-    fabricate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fabricate)
     folder = tmp_path_factory.mktemp("run")
     tables = fabricate.reduced(fabricate.fabricate())
     return build(folder, tables, fabricate.config(), fabricate.run_info(), folder / "report.html")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield made
-        made.close()
-
-
-class Opened:
-    """A page with what it said and asked for."""
-
-    def __init__(self, browser: Any, report: Path, viewport: dict[str, int], scheme: str) -> None:
-        self.page = browser.new_page(viewport=viewport, color_scheme=scheme)
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(report.as_uri())
-        self.page.wait_for_load_state("load")
-
-    def scroll_through(self) -> None:
-        """Brings every figure into view, so that all are drawn."""
-        for plate in self.page.locator("[data-plate]").all():
-            plate.scroll_into_view_if_needed()
-            plate.locator(".main-svg").first.wait_for(state="attached", timeout=20_000)
-        self.page.evaluate("scrollTo(0, 0)")
 
 
 @pytest.fixture(scope="module", params=["desktop light", "desktop dark", "phone light"])
@@ -101,7 +57,7 @@ def desktop(browser: Any, report: Path) -> Iterator[Any]:
 
 def test_it_says_nothing_on_the_console_and_asks_for_nothing(opened: Opened) -> None:
     assert opened.said == []
-    assert [url for url in opened.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert opened.elsewhere() == []
     assert len(opened.asked) == 1
 
 
@@ -110,20 +66,14 @@ def test_axe_finds_nothing_serious(opened: Opened) -> None:
     folded = opened.page.locator("#made details, #alignment details").all()
     for details in folded:
         details.evaluate("element => { element.open = true; }")
-    found = axe_module.Axe().run(opened.page).response["violations"]
+    found = opened.serious()
     for details in folded:
         details.evaluate("element => { element.open = false; }")
-    serious = [
-        f"{item['id']}: {item['help']} ({item['nodes'][0]['html'][:200]})"
-        for item in found
-        if item["impact"] in ("serious", "critical", "moderate")
-    ]
-    assert serious == []
+    assert found == []
 
 
 def test_the_page_is_no_wider_than_the_screen(opened: Opened) -> None:
-    width = opened.page.evaluate("document.documentElement.scrollWidth")
-    assert width <= opened.page.viewport_size["width"]
+    assert opened.width() <= opened.page.viewport_size["width"]
 
 
 def test_every_figure_is_drawn_within_its_column(opened: Opened) -> None:
@@ -211,9 +161,12 @@ def test_choosing_another_view_changes_figure_reading_and_lists(desktop: Any) ->
     bars = "plot => plot.data.find(trace => trace.type === 'bar').x"
     before, said = plate.locator(".plot").evaluate(bars), plate.locator(".reading").inner_text()
     lists = plate.locator("select[data-choice='0']")
-    lists.select_option(index=lists.locator("option").count() - 1)
-    assert plate.locator(".plot").evaluate(bars) != before
-    assert plate.locator(".reading").inner_text() != said
+    # On few stays some metrics agree to the last digit: one of the others must differ.
+    seen = []
+    for index in range(1, lists.locator("option").count()):
+        lists.select_option(index=index)
+        seen.append((plate.locator(".plot").evaluate(bars), plate.locator(".reading").inner_text()))
+    assert any(drawn != before and reading != said for drawn, reading in seen)
 
 
 def test_a_series_can_be_hidden_from_the_keyboard(desktop: Any) -> None:
@@ -289,3 +242,19 @@ def test_contents_lead_to_every_chapter(desktop: Any) -> None:
     assert len(links) > 3
     for link in links:
         assert desktop.locator(link).count() == 1
+
+
+def test_labels_of_rows_end_with_the_screen(browser: Any, report: Path) -> None:
+    made = Opened(browser, report, {"width": 320, "height": 700}, "light")
+    plate = made.page.locator("[data-plate=labels]")
+    if plate.count() == 0:
+        pytest.skip("the study has no task of many labels")
+    plate.scroll_into_view_if_needed()
+    plate.locator(".main-svg").first.wait_for(state="attached")
+    ends = plate.locator(".annotation-text").evaluate_all(
+        "texts => texts.map(text => [text.textContent, text.getBoundingClientRect().right])"
+    )
+    assert any("…" in text for text, _ in ends)
+    assert [text for text, end in ends if end > 320] == []
+    assert made.said == []
+    made.page.close()

@@ -22,8 +22,8 @@ sys.path = [target, *(entry for entry in sys.path if entry != source)]
 import picme
 from picme.cohort.channel_sets import load as channels
 from picme.config.loading import load, presets
-from picme.report.build import _environment
-_environment().get_template("report.html.j2")
+from picme.report.build import environment
+environment().get_template("report.html.j2")
 [load(name) for name in presets()]
 channels("default")
 assert picme.__file__.startswith(target), picme.__file__

@@ -1,8 +1,9 @@
-"""A package of somebody else's adds an objective, an encoder, a fusion head and a task, without a change in picme."""
+"""A package of somebody else's adds an objective, encoder, fusion head, task and source, without a change in picme."""
 
 from __future__ import annotations
 
 import json
+import random
 import re
 import subprocess
 import sys
@@ -227,6 +228,39 @@ def test_a_study_runs_with_all_four(installed: dict[str, str], study: Path, tmp_
 
 
 @pytest.mark.slow
+def test_a_study_runs_on_a_source_of_the_package(installed: dict[str, str], tmp_path: Path) -> None:
+    generator = random.Random(0)
+    with (tmp_path / "stays.jsonl").open("w", encoding="utf-8") as handle:
+        for stay in range(80):
+            sick = generator.random() < 0.4
+            hours = [[generator.gauss(sick, 1), generator.gauss(0, 1)] for _ in range(generator.randint(3, 40))]
+            line = {"stay": stay, "patient": f"p{stay // 2}", "died": int(sick), "vitals": hours,
+                    "person": {"age": generator.randint(20, 90)} if stay % 5 else None}  # fmt: skip
+            handle.write(json.dumps(line) + "\n")
+    tree = {
+        "source": {"kind": "jsonl", "path": str(tmp_path / "stays.jsonl")},
+        "require": "any",
+        "modalities": {
+            "vitals": {"kind": "timeseries", "table": "vitals", "encoder": {"name": "lstm", "hidden": 8}},
+            "person": {"kind": "tabular", "table": "person", "encoder": {"name": "mlp", "hidden": [8]}},
+        },
+        "tasks": {"died": {"labels": ["died"], "hours": 12}},
+        **{name: STUDY[name] for name in ("splits", "evaluate", "execution")},
+        "study": {"combination_sizes": [2], "seeds": 1, "embed_dim": 8},
+        "pretrain": {"epochs": 1, "batch_size": 16},
+        "finetune": {"strategies": ["supervised"], "epochs": 1, "combinations": "all"},
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    done = picme(installed, "run", str(tmp_path / "study.yaml"), "--out", str(tmp_path / "run"), "--quiet")
+    assert done.returncode == 0, done.stderr
+    flow = pl.read_parquet(tmp_path / "run" / "results" / "cohort_flow.parquet").filter(pl.col("task") == "died")
+    assert flow["stays"].to_list() == [80, 64]
+    assert pl.read_parquet(tmp_path / "run" / "results" / "summary.parquet").height == 3
+    mistaken = picme(installed, "plan", str(tmp_path / "study.yaml"), "--set", "source={kind: jsnol}")
+    assert (mistaken.returncode, "did you mean 'jsonl'" in mistaken.stderr) == (2, True)
+
+
+@pytest.mark.slow
 def test_pip_installs_the_package_and_its_entry_points(tmp_path: Path, study: Path) -> None:
     pytest.importorskip("hatchling", reason="the build backend of the example package is not installed")
     target = tmp_path / "site"
@@ -240,6 +274,7 @@ def test_pip_installs_the_package_and_its_entry_points(tmp_path: Path, study: Pa
         ("encoders", "gru"),
         ("fusions", "maximum"),
         ("tasks", "deterioration"),
+        ("sources", "jsonl"),
     ):
         assert name in json.loads(picme(environment(target), "list", group, "--json").stdout)
     assert picme(environment(target), "plan", str(study), "--json").returncode == 0

@@ -248,3 +248,26 @@ def test_shuffled_labels_are_not_predicted(study: picme.Study) -> None:
     rng = np.random.default_rng(0)
     shuffled = [score(rng.permutation(labels)) for _ in range(20)]
     assert np.mean(shuffled) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("strategy", ["contrastive", "gated"])
+def test_contributions_of_the_modalities_add_up_to_the_logit(study: picme.Study, tmp_path: Path, strategy: str) -> None:
+    """Over the modalities they are the logit minus that of the average stay, which is the same for every stay."""
+    from picme.predict import predict
+
+    files = tmp_path / "probabilities.parquet", tmp_path / "contributions.parquet"
+    predict(study.folder, study.folder, "mortality", strategy, FIVE, *files)
+    found = pl.read_parquet(files[1])
+    assert found.columns == ["stay_id", "label", "modality", "present", "contribution"]
+    assert found["modality"].unique().sort().to_list() == sorted(FIVE.split("+"))
+    total = found.group_by("stay_id", maintain_order=True).agg(pl.col("contribution").sum())
+    rows = study.table("predictions").filter(
+        pl.col("task") == "mortality", pl.col("combination") == FIVE, pl.col("strategy") == strategy
+    )
+    p = pl.col("probability")
+    logits = rows.group_by("stay_id").agg((p / (1 - p)).log().mean().alias("logit"))
+    joined = total.join(logits, on="stay_id")
+    assert joined.height > 20
+    difference = joined["logit"] - joined["contribution"]
+    spread = float(joined["logit"].max() - joined["logit"].min())
+    assert float(difference.max() - difference.min()) < 0.05 * spread

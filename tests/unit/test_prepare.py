@@ -12,15 +12,18 @@ from picme.errors import PicmeError
 from picme.pipeline import run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from picme.plan import Run
 
 
-def prepared(folder: Path, require: str, rows: int = 40, train: float = 0.7) -> pl.DataFrame:
+def prepared(
+    folder: Path, require: str, rows: int = 40, train: float = 0.7, died: Callable[[int], int | None] = lambda n: n % 2
+) -> pl.DataFrame:
     """Stays 0, 5, 10, … lack table b; stays 0, 10, … lack c as well."""
     numbers = list(range(rows))
-    pl.DataFrame({"id": numbers, "x": [float(n) for n in numbers], "died": [n % 2 for n in numbers]}).write_csv(
+    pl.DataFrame({"id": numbers, "x": [float(n) for n in numbers], "died": [died(n) for n in numbers]}).write_csv(
         folder / "stays.csv"
     )
     for name, every in (("b", 5), ("c", 10)):
@@ -54,3 +57,10 @@ def test_stays_are_kept_by_the_rule(tmp_path: Path, require: str, stays: int) ->
 def test_no_training_stay_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(PicmeError, match="no stay of died is in the training split"):
         prepared(tmp_path, "none", rows=6, train=1e-6)
+
+
+def test_a_task_with_one_class_in_training_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PicmeError, match="task died has not both classes of died among its training stays"):
+        prepared(tmp_path, "none", died=lambda n: 0)
+    with pytest.raises(PicmeError, match="no sample has a label in 'died'"):
+        prepared(tmp_path, "none", died=lambda n: None)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 def best_aligned(run: Run) -> list[Combination] | None:
     """The best-aligned combinations of each size by retrieval (recall@5, mean over ordered pairs) on validation.
 
+    Where the objective scores candidates by itself, by its own recall@5 on validation: cosines of pairs say nothing of
+    embeddings that match only all together.
+
     Returns:
         None as long as an alignment is missing.
     """
@@ -24,6 +27,11 @@ def best_aligned(run: Run) -> list[Combination] | None:
             if run.store.done("pretrain", run.keys.pretrain(combination)):
                 return None
             continue  # its pretraining failed
+        pretrained = run.store.manifest("pretrain", run.keys.pretrain(combination))
+        if pretrained.get("matched_by") == "objective":
+            found_by_itself = pretrained["val_recall5"]
+            values[combination] = 0.0 if found_by_itself != found_by_itself else found_by_itself
+            continue
         file = run.store.path("align", key) / "alignment.parquet"
         if not file.is_file():
             continue

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from picme.config.study import Config
     from picme.schema import Extraction
 
-# Each takes (config, source, modalities, tasks, scratch folder).
+# Each takes (config, modalities, tasks, scratch folder, synthetic hospital); a source of another package is a class
+# with `Config`, its section, and such a function `extract`.
 SOURCES = Registry(
     "sources",
     {
@@ -45,8 +46,9 @@ def extract(config: Config, scratch: Path, hospital: Path | None) -> Extraction:
         name: {**section.model_dump(), "window_hours": build_task(name, section).hours}
         for name, section in config.tasks.items()
     }
-    source: Extraction = SOURCES.load(config.source.kind)(config, modalities, tasks, scratch, hospital)
-    return source
+    reader = SOURCES.load(config.source.kind)
+    found: Extraction = getattr(reader, "extract", reader)(config, modalities, tasks, scratch, hospital)
+    return found
 
 
 def from_mimic(
@@ -55,7 +57,7 @@ def from_mimic(
     """The MIMIC releases."""
     from picme.cohort.mimic import extract as read
 
-    return read(config.source, config.cohort, modalities, list(tasks), config.pretrain.window, scratch)  # type: ignore[arg-type]
+    return read(config.source, config.cohort, modalities, list(tasks), config.pretrain.window, scratch)
 
 
 def from_synthetic(
@@ -78,7 +80,7 @@ def from_physionet2012(
     """The PhysioNet 2012 challenge."""
     from picme.sources.physionet2012 import extract as read
 
-    return read(config.source, config.cohort.max_hours, modalities, tasks, config.pretrain.window)  # type: ignore[arg-type]
+    return read(config.source, config.cohort.max_hours, modalities, tasks, config.pretrain.window)
 
 
 def from_table(
@@ -94,4 +96,4 @@ def from_table(
         name: {**section, "labels": known[name].labels, "window_hours": known[name].hours}
         for name, section in tasks.items()
     }
-    return read(config.source, modalities, tasks, config.cohort.max_hours, config.pretrain.window)  # type: ignore[arg-type]
+    return read(config.source, modalities, tasks, config.cohort.max_hours, config.pretrain.window)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
 from functools import reduce
+from itertools import pairwise
 from operator import or_
 from typing import Annotated, Any
 
@@ -24,7 +28,26 @@ from picme.registry import Registry
 class Section(BaseModel):
     """A part of the configuration: strict about keys, immutable, documented field by field."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @classmethod
+    def meanings(cls) -> dict[str, str]:
+        """What the docstring under each field says.
+
+        pydantic could keep these, but reading the source of every section makes each start-up slower.
+        """
+        found: dict[str, str] = {}
+        for one in reversed(cls.__mro__):
+            if not (issubclass(one, Section) and one is not Section):
+                continue
+            body = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0].body  # type: ignore[attr-defined]
+            for field, text in pairwise(body):
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                    said = (
+                        text.value.value if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) else ""
+                    )
+                    found[field.target.id] = inspect.cleandoc(said) if isinstance(said, str) else ""
+        return found
 
 
 class Component(Section):
@@ -37,8 +60,8 @@ class Component(Section):
     """Which implementation."""
 
 
-def choice(group: str, configs: dict[str, type[Component]], usual: str | None = None) -> Any:
-    """The type of a field that takes any component of a group, told apart by `name`; `usual` where it is not given.
+def choice(group: str, configs: dict[str, Any], usual: str | None = None, tag: str = "name") -> Any:
+    """The type of a field that takes any component of a group, told apart by `tag`; `usual` where it is not given.
 
     A tagged union keeps the place of an error exact and serialises each component with all its own fields, so two
     different components never look alike to a stage key. A component of another package is imported only when a
@@ -47,23 +70,23 @@ def choice(group: str, configs: dict[str, type[Component]], usual: str | None = 
     registry = Registry(group, dict.fromkeys(configs, ""))
 
     def chosen(value: Any, builtin: ValidatorFunctionWrapHandler) -> Any:
-        if usual and isinstance(value, dict) and "name" not in value:
-            value = {"name": usual, **value}
-        name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+        if usual and isinstance(value, dict) and tag not in value:
+            value = {tag: usual, **value}
+        name = value.get(tag) if isinstance(value, dict) else getattr(value, tag, None)
         if not isinstance(name, str) or name in configs:
             return builtin(value)
         if name not in registry.names():
             known = ", ".join(f"'{item}'" for item in registry.names())
             raise PydanticKnownError(
-                "union_tag_invalid", {"discriminator": "'name'", "tag": name, "expected_tags": known}
+                "union_tag_invalid", {"discriminator": f"'{tag}'", "tag": name, "expected_tags": known}
             )
-        return _outside(registry, name, value)
+        return _outside(registry, name, value, tag)
 
     union: Any = reduce(or_, configs.values())
-    return Annotated[union, Field(discriminator="name"), SerializeAsAny(), WrapValidator(chosen)]
+    return Annotated[union, Field(discriminator=tag), SerializeAsAny(), WrapValidator(chosen)]
 
 
-def _outside(registry: Registry, name: str, value: Any) -> Component:
+def _outside(registry: Registry, name: str, value: Any, tag: str) -> Section:
     """A component of another package, checked by its own `Config`.
 
     Raises:
@@ -73,9 +96,10 @@ def _outside(registry: Registry, name: str, value: Any) -> Component:
         config = getattr(registry.load(name), "Config", None)
     except ConfigError as error:
         raise ValueError(str(error)) from error
-    if not (isinstance(config, type) and issubclass(config, Component)):
+    if not (isinstance(config, type) and issubclass(config, Section) and tag in config.model_fields):
+        kind = "Component" if tag == "name" else f"Section with a field `{tag}`"
         raise ValueError(
-            f"{registry.group} {name!r} has no attribute `Config` that is a subclass of picme.config.base.Component"
+            f"{registry.group} {name!r} has no attribute `Config` that is a subclass of picme.config.base.{kind}"
         )
     if isinstance(value, config):
         return value

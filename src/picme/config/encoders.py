@@ -175,10 +175,31 @@ class ImageEncoder(EncoderConfig):
         return {**self.model_dump(mode="json", include=set(keys)), "files": checkpoint_files(self.weights or "")}
 
 
-class LSTMEncoder(EncoderConfig):
-    """An LSTM over hours."""
+class SeriesConfig(EncoderConfig):
+    """What the encoders of hourly series share: how the states of all hours become one vector."""
 
     reads: ClassVar[tuple[str, ...]] = ("timeseries",)
+    pooling: Literal["last", "mean", "max", "all"] = "last"
+    """The series' vector: the state of its last hour, mean or maximum over its hours, or all three side by side."""
+    summary: bool = False
+    """Beside the network's vector: mean, minimum, maximum, first, last value of each column over the hours in which it
+    was measured (at most 3 standard deviations from its mean), and the share of these hours."""
+    variable_dropout: float = Field(0.0, ge=0, lt=1)
+    """In training, the share of a stay's variables that are read as if they had never been measured."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Between layers and before the projection."""
+
+
+class HourlyConfig(SeriesConfig):
+    """An encoder that reads the hours' columns as they are."""
+
+    time_since: bool = False
+    """Read also how long ago each variable was measured (days, 2 at most), where the series has masks but not this."""
+
+
+class LSTMEncoder(HourlyConfig):
+    """An LSTM over hours."""
+
     name: Literal["lstm"] = "lstm"
     hidden: int = Field(128, ge=1)
     """Units of each layer and direction."""
@@ -186,10 +207,49 @@ class LSTMEncoder(EncoderConfig):
     """Layers, one on the other."""
     bidirectional: bool = False
     """Read each series in both directions."""
-    pooling: Literal["last", "mean", "max", "all"] = "last"
-    """The series' vector: the state after its last hour, mean or maximum over its hours, or all three side by side."""
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """Between layers and before the projection."""
+
+
+class GRUDEncoder(SeriesConfig):
+    """GRU-D: a gated recurrent unit whose inputs and state decay with the time since the last measurement."""
+
+    name: Literal["grud"] = "grud"
+    hidden: int = Field(64, ge=1)
+    """Units."""
+
+
+class TCNEncoder(HourlyConfig):
+    """A temporal convolutional network: causal, dilated convolutions over hours."""
+
+    name: Literal["tcn"] = "tcn"
+    hidden: int = Field(64, ge=1)
+    """Channels of each convolution."""
+    blocks: int = Field(4, ge=1)
+    """Residual blocks of two convolutions; the dilation doubles from block to block, from 1."""
+    kernel: int = Field(3, ge=2)
+    """Taps of a convolution. A state sees 1 + 2 (kernel - 1) (2^blocks - 1) hours: 61 as given here."""
+
+
+class SeriesTransformerEncoder(HourlyConfig):
+    """A transformer encoder over hours."""
+
+    name: Literal["series_transformer"] = "series_transformer"
+    pooling: Literal["last", "mean", "max", "all"] = "mean"
+    """The series' vector: the state of its last hour, mean or maximum over its hours, or all three side by side. Every
+    state has seen every hour."""
+    hidden: int = Field(64, ge=2)
+    """Size of an hour's state; even, and divisible by `heads`."""
+    layers: int = Field(2, ge=1)
+    """Layers, one on the other."""
+    heads: int = Field(4, ge=1)
+    """Attention heads of each layer."""
+    feedforward: int = Field(128, ge=1)
+    """Units between the two linear maps of each layer."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> SeriesTransformerEncoder:
+        if self.hidden % 2 or self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) must be even and divisible by heads ({self.heads})")
+        return self
 
 
 class MLPEncoder(EncoderConfig):
@@ -212,6 +272,9 @@ CONFIGS: dict[str, type[Component]] = {
     "transformer": TransformerEncoder,
     "image": ImageEncoder,
     "lstm": LSTMEncoder,
+    "grud": GRUDEncoder,
+    "tcn": TCNEncoder,
+    "series_transformer": SeriesTransformerEncoder,
     "mlp": MLPEncoder,
 }
 

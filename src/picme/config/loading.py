@@ -153,7 +153,13 @@ def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
 
 def _sentence(error: ValidationError) -> str:
     """The first finding of pydantic's as one sentence."""
-    finding = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+
+    def rank(item: Any) -> tuple[bool, bool]:
+        # Where a word or a section is allowed, a section's own mistake says more than that it is not the word.
+        section_for_word = item["type"] == "literal_error" and isinstance(item["input"], dict)
+        return item["type"] != "extra_forbidden", section_for_word
+
+    finding = min(error.errors(), key=rank)
     place = [str(part) for part in finding["loc"]]
     kind, context = finding["type"], finding.get("ctx", {})
     if kind == "extra_forbidden":

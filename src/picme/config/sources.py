@@ -17,7 +17,8 @@ class Physionet2012Source(Section):
     path: Path
     """Folder with `set-a`, `set-b`, `set-c` (`.zip`, `.tar.gz` or folder) and their `Outcomes-a.txt`, …; any subset."""
     time_since: bool = False
-    """Also give each series the days since every variable's last measurement; it did not help beside the mask."""
+    """Also give each series the days since every variable's last measurement; an encoder with `time_since` computes
+    them from the masks itself."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """Largest share of unreadable lines (no time, no number) before the data are refused; fewer are counted."""
 

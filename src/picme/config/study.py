@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from picme.config.base import Section, choice
 from picme.config.cohort import CohortConfig, MimicSource
@@ -58,7 +58,12 @@ class SyntheticSource(SyntheticConfig):
     kind: Literal["synthetic"] = "synthetic"
 
 
-Source = Annotated[MimicSource | SyntheticSource | Physionet2012Source | TableSource, Field(discriminator="kind")]
+SOURCES = {
+    "mimic": MimicSource,
+    "synthetic": SyntheticSource,
+    "physionet2012": Physionet2012Source,
+    "table": TableSource,
+}
 
 
 class TaskConfig(Section):
@@ -81,6 +86,9 @@ class StudyConfig(Section):
     """Fine-tunings of each cell, with seeds 0, 1, …"""
     embed_dim: int = Field(256, ge=2)
     """Size of every modality's embedding."""
+    projection: Literal["own", "shared"] = "own"
+    """`own`: each encoder's projection gives its embeddings. `shared`: one linear layer follows that is common to all
+    modalities, as in the published code."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of large encoders: `bf16` under autocast, `auto` where the processor computes in it. Embeddings, losses and small
     encoders are always fp32."""
@@ -91,6 +99,39 @@ class StudyConfig(Section):
         if not sizes or min(sizes) < 2:
             raise ValueError("a combination has at least two modalities")
         return tuple(sorted(set(sizes)))
+
+
+class SearchConfig(Section):
+    """Search of learning rate and batch size on validation stays, with seed 0."""
+
+    trials: int = Field(20, ge=1)
+    """Optuna trials of each search: for pretraining each combination that is searched on, for fine-tuning each task,
+    combination and strategy."""
+    learning_rates: tuple[float, float] = (1e-6, 1e-2)
+    """Lowest and highest, log-uniform."""
+    batch_sizes: tuple[int, ...] = (16, 32, 64, 128)
+    """Choices."""
+
+    @field_validator("learning_rates")
+    @classmethod
+    def _upwards(cls, rates: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < rates[0] <= rates[1]:
+            raise ValueError(f"the lowest comes first, and both are above 0, not {rates[0]:g} and {rates[1]:g}")
+        return rates
+
+    @field_validator("batch_sizes")
+    @classmethod
+    def _two_or_more(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if not sizes or min(sizes) < 2:
+            raise ValueError("each batch size is 2 or more")
+        return sizes
+
+
+# Told apart before they are checked, so that a mistake in a section is not answered with "expected 'off'".
+Search = Annotated[
+    Annotated[Literal["off"], Tag("'off'")] | Annotated[SearchConfig, Tag("SearchConfig")],
+    Discriminator(lambda value: "'off'" if isinstance(value, str) else "SearchConfig"),
+]
 
 
 class PretrainConfig(Section):
@@ -113,7 +154,17 @@ class PretrainConfig(Section):
     weight_decay: float = Field(1e-4, ge=0)
     """AdamW's decoupled weight decay."""
     seeds: int = Field(1, ge=1)
-    """Pretrainings of each combination; the first one's encoders are fine-tuned."""
+    """Pretrainings of each combination; the first one's encoders are fine-tuned, all are in table
+    `pretraining_seeds`."""
+    search: Search = "off"
+    """Search of learning rate and batch size on validation recall@5 (by the objective's own score, where it has one)
+    before the pretrainings, or the values above."""
+    search_combinations: Literal["size", "all"] = "size"
+    """What the search is done on: `size` takes one combination of each size, the first modalities in the
+    configuration's order, and all combinations of the size get what it found; `all` searches for each by itself."""
+    loggers: tuple[Literal["csv", "tensorboard", "mlflow", "wandb"], ...] = ()
+    """Where each epoch's loss, recall, temperature and λ go as well, beside the table `pretraining`: under `logs` in
+    the run folder. Changes no number, so it is in no key."""
 
 
 class AlignConfig(Section):
@@ -131,15 +182,20 @@ class AlignConfig(Section):
     """Stays shown in a frame."""
 
 
-class SearchConfig(Section):
-    """Search of learning rate and batch size on validation AUROC, one seed."""
+class LabelEfficiencyConfig(Section):
+    """How much each strategy loses with fewer labels, beside all of them."""
 
-    trials: int = Field(20, ge=1)
-    """Optuna trials for each task, combination and strategy."""
-    learning_rates: tuple[float, float] = (1e-6, 1e-2)
-    """Lowest and highest, log-uniform."""
-    batch_sizes: tuple[int, ...] = (16, 32, 64, 128)
-    """Choices."""
+    shares: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
+    """Shares of the training labels, drawn by subject; all labels are there anyway. Validation stays whole."""
+    combinations: Literal["largest", "all"] | tuple[str, ...] = "largest"
+    """Of those that are fine-tuned: the largest, all, or a list."""
+
+    @field_validator("shares")
+    @classmethod
+    def _inside(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if not shares or not all(0 < share < 1 for share in shares):
+            raise ValueError("shares are above 0 and below 1")
+        return tuple(sorted(set(shares)))
 
 
 class FinetuneConfig(Section):
@@ -165,19 +221,29 @@ class FinetuneConfig(Section):
     """AdamW's."""
     weight_decay: float = Field(1e-4, ge=0)
     """AdamW's decoupled weight decay."""
+    loss: Literal["bce", "paper", "released"] = "bce"
+    """`bce`: binary cross-entropy per label, weighted for a binary task only. `paper`: the same, but the labels of a
+    multilabel task weighted as well, by the frequency of the most frequent label over theirs. `released`: as the
+    published code, these weights in a softmax over all labels, as if a stay had one of them."""
     class_weight: Literal["balanced", "none"] = "balanced"
-    """`balanced` weighs the positives of a binary task by negatives / positives in training; a multilabel task is
-    never weighted."""
-    search: Literal["off"] | SearchConfig = "off"
+    """`balanced` weighs the positives of a binary task by negatives / positives in training, and those of a multilabel
+    task where `loss` says so; `none` weighs nothing."""
+    search: Search = "off"
     """Search before the seeds, or the values above."""
     hidden: int = Field(256, ge=1)
     """Hidden units of the fusion heads."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """In the fusion heads."""
     gate: Literal["pretraining", "learned"] | tuple[float, ...] = "pretraining"
-    """λ of the gated strategy: that combination's from pretraining, learned on the task, or given."""
+    """λ of the gated strategy: that combination's from pretraining, learned on the task, or given for each modality in
+    the configuration's order; a smaller combination's weights are scaled to add up to 1."""
     order: tuple[str, ...] = ()
     """Order of the modalities as steps of the gated LSTM; the configuration's order where empty."""
+    orders: int = Field(0, ge=0)
+    """So many other orders, drawn at random, in which the largest combination's gated LSTM is trained as well (seed 0):
+    how far does its result hang on the order?"""
+    label_efficiency: Literal["off"] | LabelEfficiencyConfig = "off"
+    """Also with a part of the training labels."""
 
     @field_validator("strategies")
     @classmethod
@@ -219,7 +285,7 @@ class Config(Section):
 
     name: str = "study"
     """What the report calls it."""
-    source: Source
+    source: choice("sources", SOURCES, tag="kind")  # type: ignore[valid-type]
     """Where the data comes from."""
     cohort: CohortConfig = CohortConfig()
     """Which stays, and what of them."""
@@ -254,7 +320,13 @@ class Config(Section):
         if self.finetune.combinations == "paper":
             named = PAPER_COMBINATIONS
         tsne = self.align.tsne if isinstance(self.align.tsne, tuple) else ()
-        for key, combinations in (("finetune.combinations", named), ("align.tsne", tsne)):
+        labels = self.finetune.label_efficiency
+        fewer = labels.combinations if labels != "off" and isinstance(labels.combinations, tuple) else ()
+        for key, combinations in (
+            ("finetune.combinations", named),
+            ("align.tsne", tsne),
+            ("finetune.label_efficiency.combinations", fewer),
+        ):
             for combination in combinations:
                 for name in combination.split("+"):
                     if name not in self.modalities:
@@ -265,6 +337,14 @@ class Config(Section):
         for name in self.finetune.order:
             if name not in self.modalities:
                 raise ValueError(f"finetune.order names modality {name!r}, which the configuration does not have")
+        gate = self.finetune.gate
+        if isinstance(gate, tuple):
+            if len(gate) != len(self.modalities):
+                raise ValueError(
+                    f"finetune.gate has {len(gate)} weights, the configuration has {len(self.modalities)} modalities"
+                )
+            if min(gate) < 0 or abs(sum(gate) - 1) > 1e-3:
+                raise ValueError(f"finetune.gate: weights are 0 and above and add up to 1, not {sum(gate):.4g}")
         if not self.tasks:
             raise ValueError("at least one task is needed")
         return self

@@ -18,6 +18,9 @@ ENCODERS = Registry(
         "transformer": "picme.encoders.text:TextEncoder",
         "image": "picme.encoders.image:ConvEncoder",
         "lstm": "picme.encoders.timeseries:SeriesEncoder",
+        "grud": "picme.encoders.grud:GRUDEncoder",
+        "tcn": "picme.encoders.tcn:TCNEncoder",
+        "series_transformer": "picme.encoders.series_transformer:SeriesTransformerEncoder",
         "mlp": "picme.encoders.tabular:TabularEncoder",
     },
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from picme.encoders.base import Encoder, masked_mean, projection
+from picme.encoders.series import SeriesStates, at_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,51 +15,29 @@ if TYPE_CHECKING:
     from picme.config.encoders import LSTMEncoder
 
 
-class SeriesEncoder(Encoder):
+class SeriesEncoder(SeriesStates):
     """`values` (batch, hour, column) with `lengths` (batch,) → (batch, embed_dim).
 
     Equal to an LSTM on packed sequences, but padded: on the CPU, packing costs 8 times the time. Forward, the hours
     after a series' end are computed and not used; backward, each series is reversed within its own length.
     """
 
-    def __init__(self, config: LSTMEncoder, n_columns: int, embed_dim: int) -> None:
-        super().__init__(config, embed_dim)
-        self.pooling = config.pooling
+    def __init__(self, config: LSTMEncoder, spec: Mapping[str, Any], embed_dim: int) -> None:
+        super().__init__(config, spec, embed_dim)
         self.bidirectional = config.bidirectional
         hidden = config.hidden
         if config.bidirectional:
-            sizes = [n_columns] + [2 * hidden] * (config.layers - 1)
+            sizes = [self.n_inputs] + [2 * hidden] * (config.layers - 1)
             self.forwards = nn.ModuleList(nn.LSTM(size, hidden, batch_first=True) for size in sizes)
             self.backwards = nn.ModuleList(nn.LSTM(size, hidden, batch_first=True) for size in sizes)
         else:
             between = config.dropout if config.layers > 1 else 0.0
-            self.lstm = nn.LSTM(n_columns, hidden, config.layers, batch_first=True, dropout=between)
-        self.dropout = nn.Dropout(config.dropout)
-        width = hidden * (2 if config.bidirectional else 1)
-        self.projection = projection(config.projection, width * (3 if config.pooling == "all" else 1), embed_dim)
+            self.lstm = nn.LSTM(self.n_inputs, hidden, config.layers, batch_first=True, dropout=between)
+        self.project_from(hidden * (2 if config.bidirectional else 1))
 
-    @classmethod
-    def from_config(cls, config: LSTMEncoder, spec: Mapping[str, Any], embed_dim: int) -> SeriesEncoder:  # noqa: D102
-        return cls(config, int(spec["n_columns"]), embed_dim)
-
-    def forward(self, batch: dict[str, Tensor]) -> Tensor:  # noqa: D102
-        embeddings: Tensor = self.projection(self.dropout(self.pooled(batch["values"], batch["lengths"])))
-        return embeddings.float()
-
-    def pooled(self, values: Tensor, lengths: Tensor) -> Tensor:
-        """(batch, hour, column), (batch,) → (batch, width), three times the width for `all`."""
-        states, last = self._states(values, lengths)
-        if self.pooling == "last":
-            return last
-        within = torch.arange(values.shape[1], device=values.device) < lengths.unsqueeze(1)
-        mean = masked_mean(states, within)
-        if self.pooling == "mean":
-            return mean
-        highest = states.masked_fill(~within.unsqueeze(-1), float("-inf")).amax(dim=1)
-        return highest if self.pooling == "max" else torch.cat([last, mean, highest], dim=-1)
-
-    def _states(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def states(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """States at all hours (batch, hour, width), and the last one of each direction (batch, width)."""
+        values = self.inputs(values)
         if not self.bidirectional:
             states, _ = self.lstm(values)
             return states, at_end(states, lengths)
@@ -72,11 +50,6 @@ class SeriesEncoder(Encoder):
             last = torch.cat([at_end(ahead, lengths), at_end(behind, lengths)], dim=-1)
             states = torch.cat([ahead, reverse(behind, lengths)], dim=-1)
         return states, last
-
-
-def at_end(states: Tensor, lengths: Tensor) -> Tensor:
-    """State at each series' last hour: (batch, hour, width), (batch,) → (batch, width)."""
-    return states[torch.arange(len(states), device=states.device), lengths.to(states.device) - 1]
 
 
 def reverse(values: Tensor, lengths: Tensor) -> Tensor:

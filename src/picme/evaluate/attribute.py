@@ -107,11 +107,9 @@ def attribute(
 
 def _gradients(model: Cell, rows: dict[str, np.ndarray]) -> list[tuple[str, list[float], float]]:
     """Method, share of each modality, completeness error."""
-    frozen = isinstance(model, FrozenCell)
-    test, train = _some(rows["test"]), rows["train"] if frozen else _some(rows["train"])
-    embeddings, present = _embeddings(model, test), model.present[torch.from_numpy(test).to(model.device)]
-    seen, there = _embeddings(model, train), model.present[torch.from_numpy(train).to(model.device)][..., None]
-    mean = torch.where(there, seen, 0).sum(dim=0) / there.sum(dim=0).clamp_min(1)
+    test = _some(rows["test"])
+    embeddings, present = embeddings_of(model, test), model.present[torch.from_numpy(test).to(model.device)]
+    mean = training_mean(model, rows["train"])
     zero = integrated_gradients(model.head, embeddings, present, "zero", STEPS)
     # Frozen embeddings are standardised with the training stays: their mean is zero already.
     same = float(mean.abs().max()) < 1e-3
@@ -120,12 +118,19 @@ def _gradients(model: Cell, rows: dict[str, np.ndarray]) -> list[tuple[str, list
     return [(method, found.shares.tolist(), found.completeness_error) for method, found in pairs]
 
 
+def training_mean(model: Cell, train: np.ndarray) -> torch.Tensor:
+    """Mean embedding of training stays that have the modality, (modality, dim); of trained encoders, over a sample."""
+    chosen = train if isinstance(model, FrozenCell) else _some(train)
+    seen, there = embeddings_of(model, chosen), model.present[torch.from_numpy(chosen).to(model.device)][..., None]
+    return torch.where(there, seen, 0).sum(dim=0) / there.sum(dim=0).clamp_min(1)
+
+
 def _coalitions(
     model: Cell, view: ViewData, targets: np.ndarray, rows: dict[str, np.ndarray]
 ) -> dict[frozenset[str], float]:
     """Test AUROC of every coalition of the model's modalities, on its embeddings."""
     every = np.concatenate(list(rows.values()))
-    found = _embeddings(model, every).cpu().numpy()
+    found = embeddings_of(model, every).cpu().numpy()
     embeddings = np.zeros((len(view), *found.shape[1:]), np.float32)
     embeddings[every] = found
     return coalition_values(embeddings, model.present.cpu().numpy(), targets, rows, model.combination)
@@ -136,7 +141,7 @@ def _some(rows: np.ndarray) -> np.ndarray:
 
 
 @torch.no_grad()
-def _embeddings(model: Cell, rows: np.ndarray) -> torch.Tensor:
+def embeddings_of(model: Cell, rows: np.ndarray) -> torch.Tensor:
     """Embeddings (row, modality, dim) in the rows' order; batches hold stays of about equal length."""
     place = torch.full((len(model.view),), -1)
     place[torch.from_numpy(rows)] = torch.arange(len(rows))

@@ -33,6 +33,7 @@ class IntegratedGradients:
     """Attributions of logits to modalities, summed over the dimensions of each embedding.
 
     Attributes:
+        per_label: (label, stay, modality); a stay's row adds up to its change of the label's logit.
         signed: (stay, modality), averaged over the labels; a stay's row adds up to its mean change of logit.
         absolute: (stay, modality), the absolute value per label, averaged over the labels: labels do not cancel.
         change: f(x) − f(baseline), averaged over the labels (stay,).
@@ -40,6 +41,7 @@ class IntegratedGradients:
         steps: steps that were taken.
     """
 
+    per_label: NDArray[np.float64]
     signed: NDArray[np.float64]
     absolute: NDArray[np.float64]
     change: NDArray[np.float64]
@@ -144,6 +146,7 @@ def _attribute(
     error = (per_label.sum(dim=2).T - change).abs().sum()
     total = change.abs().sum()
     return IntegratedGradients(
+        per_label=per_label.cpu().numpy(),
         signed=per_label.mean(dim=0).cpu().numpy(),
         absolute=per_label.abs().mean(dim=0).cpu().numpy(),
         change=change.mean(dim=1).cpu().numpy(),

@@ -11,6 +11,7 @@ import polars as pl
 
 from picme.config.loading import validate
 from picme.evaluate.tables import evaluate as judge
+from picme.evaluate.variants import variant_tables
 from picme.store import Store
 from picme.tasks import build as build_task
 
@@ -26,8 +27,20 @@ COLUMNS = {
 }
 
 
-def evaluate(run: str, config: dict[str, Any], key: str, prepared: str, cells: list[dict[str, Any]]) -> None:
-    """Gathers the predictions into one table and judges them; no model is read."""
+def evaluate(
+    run: str,
+    config: dict[str, Any],
+    key: str,
+    prepared: str,
+    cells: list[dict[str, Any]],
+    variants: list[dict[str, Any]],
+) -> None:
+    """Gathers the predictions into one table and judges them; no model is read.
+
+    Args:
+        cells: the study's fine-tunings.
+        variants: those with fewer labels or another order of the gate's steps, which have tables of their own.
+    """
     study = validate(config)
     tasks = {name: build_task(name, section) for name, section in study.tasks.items()}
     cohorts = {name: pl.read_parquet(Path(prepared) / "views" / name / "cohort.parquet") for name in tasks}
@@ -46,6 +59,8 @@ def evaluate(run: str, config: dict[str, Any], key: str, prepared: str, cells: l
             pl.concat(frames).write_parquet(predictions / f"{number:05d}.parquet", compression="zstd")
         types = {label: kind for task in tasks.values() for label, kind in task.types}
         for name, table in judge(predictions, cohorts, settings, types).items():
+            table.write_parquet(folder / f"{name}.parquet")
+        for name, table in variant_tables(cells, variants, cohorts, tasks).items():
             table.write_parquet(folder / f"{name}.parquet")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from picme.errors import ConfigError, near
+from picme.schema import MASK, SINCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 STATISTICS = ("mean", "min", "max", "first", "last", "count")
-# Names of the columns that say whether, and how long ago, a variable was measured.
-MASK, SINCE = "mask->", "since->"
 STEPS = 400
 REGULARISATION = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
 # Laboratory values have tails of a hundred standard deviations, which would rule a linear model.

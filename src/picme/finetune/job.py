@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 import torch
 from safetensors.torch import save_file
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from picme.config.loading import validate
 from picme.config.study import BASELINES
@@ -20,6 +19,8 @@ from picme.errors import TrainingError
 from picme.evaluate.metrics import auroc
 from picme.finetune.baselines import fit_predict, summary_features
 from picme.finetune.cell import Cell, build_cell
+from picme.finetune.labels import with_share
+from picme.finetune.losses import build_loss
 from picme.modalities.view import ViewData, open_view
 from picme.store import Store
 from picme.tasks import Task
@@ -45,13 +46,26 @@ def finetune(
     pretrained: str | None,
     embedded: list[str],
     searched: str | None,
+    share: float = 1.0,
+    order: list[str] | None = None,
 ) -> None:
-    """Trains one cell with one seed and keeps its predictions of validation and test stays, weights and history."""
+    """Trains one cell with one seed and keeps its predictions of validation and test stays, weights and history.
+
+    Args:
+        share: of the training stays' labels that it is given.
+        order: of the gate's steps, where it is not the configuration's.
+    """
     study = validate(config)
+    if order:
+        section = study.finetune.model_copy(update={"order": tuple(order)})
+        study = study.model_copy(update={"finetune": section})
     view = open_view(Path(prepared), task, study.modalities, {name: Path(path) for name, path in features.items()})
     about: dict[str, Any] = {"task": task, "combination": combination, "strategy": strategy, "seed": seed}
     with Store(Path(run)).create("finetune", key, about) as folder:
+        targets = view.labels(build_task(task, study.tasks[task]).labels)
         rows = {split: view.usable(combination, split) for split in ("train", "val", "test")}
+        rows["train"] = with_share(view, rows["train"], targets, share, seed)
+        about["labelled_stays"] = len(rows["train"])
         if strategy in BASELINES:
             about |= _baseline(
                 study, view, build_task(task, study.tasks[task]), combination, strategy, seed, rows, folder
@@ -66,6 +80,7 @@ def finetune(
             pretrained=Path(pretrained) if pretrained else None,
             embedded=[Path(path) for path in embedded],
             folder=folder,
+            share=share,
             **values,
         )  # fmt: skip
         # The final pass: test stays are first looked at here.
@@ -110,11 +125,13 @@ def train(
     pretrained: Path | None,
     embedded: list[Path],
     folder: Path | None,
+    share: float = 1.0,
     report: Any = None,
 ) -> tuple[Cell, Fit]:
     """Trains one cell on training stays, stopped and chosen on validation AUROC.
 
     Args:
+        share: of the training stays' labels that it is given.
         report: called with (epoch, validation AUROC) after each epoch; may raise to stop a hopeless search trial.
 
     Raises:
@@ -123,9 +140,8 @@ def train(
     section, device = study.finetune, resolve_device(study.execution.device)
     labels = build_task(task, study.tasks[task]).labels
     targets = view.labels(labels)
-    train_rows, val_rows = view.usable(combination, "train"), view.usable(combination, "val")
-    known = ~np.isnan(targets).all(axis=1)
-    train_rows = train_rows[known[train_rows]]
+    val_rows = view.usable(combination, "val")
+    train_rows = with_share(view, view.usable(combination, "train"), targets, share, seed)
     if len(train_rows) < 2:
         raise TrainingError(
             f"task {task} has {len(train_rows)} labelled training stays for {'+'.join(combination)}; "
@@ -138,10 +154,10 @@ def train(
     parameters = [p for p in cell.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=section.weight_decay)
     target = torch.from_numpy(targets).to(device)
-    weight = _positive_weight(targets[train_rows], section.class_weight, device)
+    loss = build_loss(section.loss, section.class_weight, targets[train_rows], device)
 
     def loss_of(rows: np.ndarray) -> Tensor:
-        return masked_bce(cell(rows), target[torch.from_numpy(rows).to(device)], weight)
+        return loss(cell(rows), target[torch.from_numpy(rows).to(device)])
 
     def batches(epoch: int) -> list[np.ndarray]:
         return view.training_batches(combination, train_rows, batch_size, seed, epoch)
@@ -165,34 +181,21 @@ def train(
     return cell, result
 
 
-def masked_bce(logits: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
-    """Binary cross-entropy over the labels that are known (NaN is unknown)."""
-    known = ~torch.isnan(target)
-    losses = binary_cross_entropy_with_logits(logits, target.nan_to_num(), pos_weight=weight, reduction="none")
-    return (losses * known).sum() / known.sum().clamp_min(1)
-
-
 def _gate(study: Config, combination: list[str], strategy: str, pretrained: Path | None) -> list[float] | None:
     """λ of the gate where it is given: that combination's from pretraining, or the user's."""
     if strategy != "gated" or study.finetune.gate == "learned":
         return None
     if isinstance(study.finetune.gate, tuple):
-        return list(study.finetune.gate)
+        given = dict(zip(study.modalities, study.finetune.gate, strict=True))
+        total = sum(given[name] for name in combination)
+        if total == 0:
+            raise TrainingError(f"finetune.gate gives no weight to any modality of {'+'.join(combination)}")
+        return [given[name] / total for name in combination]
     if pretrained is None:
         return None
     manifest = json.loads((pretrained / "manifest.json").read_text(encoding="utf-8"))
     weights: list[float] | None = manifest["weights"]
     return weights
-
-
-def _positive_weight(targets: np.ndarray, rule: str, device: torch.device) -> Tensor | None:
-    """Negatives / positives in training for a single label; multilabel tasks are not weighted."""
-    if rule == "none" or targets.shape[1] > 1:
-        return None
-    positives, known = np.nansum(targets), (~np.isnan(targets)).sum()
-    if positives == 0 or positives == known:
-        return None
-    return torch.tensor([(known - positives) / positives], dtype=torch.float32, device=device)
 
 
 def _log_loss(targets: np.ndarray, predicted: np.ndarray) -> float:

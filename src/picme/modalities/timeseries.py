@@ -12,10 +12,10 @@ import torch
 
 from picme.errors import DataError
 from picme.modalities.base import Modality, load_array
-from picme.schema import SeriesRows
+from picme.schema import MASK, SINCE, SeriesRows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from picme.schema import Rows
@@ -101,8 +101,8 @@ class SeriesModality(Modality):
         return new
 
     def spec(self) -> dict[str, Any]:
-        """`n_columns`."""
-        return {"n_columns": len(self.columns)}
+        """`n_columns`, and what the columns are: see `column_roles`."""
+        return {"n_columns": len(self.columns), **column_roles(self.columns)}
 
     def batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """`values` (batch, hour, column) float32, 0 beyond the end; `lengths` (batch,) int64, 1 where absent."""
@@ -137,3 +137,20 @@ class SeriesModality(Modality):
     def _from_recipe(cls, folder: Path, statistics: dict[str, Any] | None) -> SeriesModality:
         modality = cls(folder)
         return modality if statistics is None else modality.with_statistics(statistics)
+
+
+def column_roles(columns: Sequence[str]) -> dict[str, list[int]]:
+    """Which columns of a series hold values, and which belong to them.
+
+    Returns:
+        Three lists of one length: `values`, the indices of value columns; `masks`, for each of them the index of the
+        column that is 1 where it was measured, and `since`, that of the days since; -1 where the series has none.
+    """
+    places = {name: index for index, name in enumerate(columns)}
+    names = [name for name in columns if not name.startswith((MASK, SINCE))]
+
+    def beside(prefix: str) -> list[int]:
+        # A category `x->y` belongs to the variable `x`.
+        return [places.get(prefix + name, places.get(prefix + name.split("->")[0], -1)) for name in names]
+
+    return {"values": [places[name] for name in names], "masks": beside(MASK), "since": beside(SINCE)}

@@ -96,6 +96,22 @@ class Objective(nn.Module):
     def evaluate(self, embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Info]:
         """Loss and `terms`, `weights`, `counts` of the whole batch in one precision."""
 
+    def match_scores(self, stays: Tensor, candidates: Tensor, target: int) -> Tensor | None:
+        """How well stays match candidates of the modality `target`, greater for better; pretraining is stopped by it.
+
+        None, as here, leaves it to the cosine of each pair of modalities. An objective whose embeddings do not lie near
+        one another has a score of its own.
+
+        Args:
+            stays: (modality, stay, dim), raw; the row of `target` is not to be looked at.
+            candidates: (candidate, dim), raw, of modality `target`.
+            target: index of the modality that is looked for.
+
+        Returns:
+            (stay, candidate), of a cosine's size: what differs by less than 1e-9 ties.
+        """
+        return None
+
     def scale(self, dtype: torch.dtype) -> Tensor:
         """1/τ in the embeddings' precision, with its gradient."""
         return (-self.log_temperature.to(dtype)).exp()

@@ -63,6 +63,12 @@ class GRAM(Objective):
         weights = torch.full_like(terms, (count >= 2) / len(self.anchors)).detach()
         return weights @ terms, report(terms, weights, count)
 
+    def match_scores(self, stays: Tensor, candidates: Tensor, target: int) -> Tensor:
+        """Squared cosine of a candidate with the span of a stay's other modalities: the greater, the less volume."""
+        others = torch.stack([part for index, part in enumerate(unit(stays)) if index != target], 2)
+        basis = torch.linalg.qr(others).Q
+        return torch.einsum("qdi,nd->qni", basis, unit(candidates)).square().sum(2)
+
     def _term(self, vectors: Tensor, anchor: int) -> Tensor:
         """Both directions of one anchor, from the unit vectors of complete stays (modality, stay, dim)."""
         parts = vectors.unbind()

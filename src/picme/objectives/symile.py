@@ -76,6 +76,11 @@ class Symile(Objective):
         weights = torch.full_like(terms, (count >= 2) / modalities).detach()
         return weights @ terms, report(terms, weights, count)
 
+    def match_scores(self, stays: Tensor, candidates: Tensor, target: int) -> Tensor:
+        """Cosine between the product of a stay's other modalities and a candidate: the order of their ⟨x, y, z, …⟩."""
+        parts = [part for index, part in enumerate(unit(stays)) if index != target]
+        return unit(reduce(torch.mul, parts)) @ unit(candidates).T
+
     def _all(self, vectors: Tensor, scale: Tensor) -> Tensor:
         """Terms of all modalities from one cube (stay of x, stay of y, stay of z) of logits; a square for two."""
         x, y = vectors[0] * scale, vectors[1]

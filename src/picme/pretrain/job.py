@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,20 +12,25 @@ import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
 
-from picme.align.metrics import retrieval
 from picme.config.loading import validate
+from picme.epoch_log import EpochLog
 from picme.errors import TrainingError
 from picme.modalities.view import open_view
 from picme.objectives import build as build_objective
+from picme.pretrain.matching import matches_itself, matching_recall
 from picme.pretrain.model import ModalityEncoders, embed
+from picme.search import found
 from picme.store import Store
-from picme.training import fit, peak_memory_mb, resolve_device
+from picme.training import Fit, fit, peak_memory_mb, resolve_device
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
-    from picme.config.study import Config, PretrainConfig
+    from picme.config.study import Config
     from picme.modalities.view import ViewData
+    from picme.objectives import Objective
 
 # A weight above this means that λ has all but chosen one modality.
 DOMINANT = 0.8
@@ -40,8 +46,11 @@ def pretrain(
     prepared: str,
     features: dict[str, str],
     seed: int,
+    searched: str | None = None,
 ) -> None:
     """Pretrains the encoders of one combination and keeps their weights, λ, history and snapshots.
+
+    `searched` is the search that chose learning rate and batch size; the configuration's are taken without it.
 
     Raises:
         TrainingError: if there are too few stays, or training diverges.
@@ -50,109 +59,165 @@ def pretrain(
     view = open_view(
         Path(prepared), "pretrain", study.modalities, {name: Path(path) for name, path in features.items()}
     )
-    about = {"combination": combination, "seed": seed}
+    values: dict[str, Any] = {
+        "learning_rate": study.pretrain.learning_rate,
+        "batch_size": study.pretrain.batch_size,
+    } | (found(Path(searched)) if searched else {})
+    about = {"combination": combination, "seed": seed, **values}
     with Store(Path(run)).create("pretrain", key, about) as folder:
-        about |= _pretrain(study, view, combination, seed, folder)
+        trained = train(study, view, combination, seed, folder=folder, **values)
+        about |= _keep(trained, view, combination, folder)
 
 
-def _pretrain(study: Config, view: ViewData, combination: list[str], seed: int, folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Trained:
+    """Encoders and objective with the weights of the best epoch, and how they came about."""
+
+    encoders: ModalityEncoders
+    objective: Objective
+    result: Fit
+
+
+def train(
+    study: Config,
+    view: ViewData,
+    combination: list[str],
+    seed: int,
+    *,
+    learning_rate: float,
+    batch_size: int,
+    folder: Path | None = None,
+    report: Callable[[int, float], None] | None = None,
+) -> Trained:
+    """Pretrains the encoders of one combination, stopped and chosen by recall@5 on validation.
+
+    Args:
+        folder: where the state to resume from and the snapshots go; None keeps neither.
+        report: called with (epoch, recall@5) after each epoch; may raise to stop a hopeless search trial.
+
+    Raises:
+        TrainingError: if there are too few stays, or training diverges.
+    """
     section, device = study.pretrain, resolve_device(study.execution.device)
-    name = "+".join(combination)
     rows = {split: view.usable(combination, split, at_least=2) for split in ("train", "val", "test")}
     if len(rows["train"]) < 2:
         raise TrainingError(
-            f"{name} has {len(rows['train'])} training stays with two of its modalities; at least 2 are needed"
+            f"{'+'.join(combination)} has {len(rows['train'])} training stays with two of its modalities; "
+            "at least 2 are needed"
         )
     present = view.present(combination)
     model = ModalityEncoders(combination, study, view, seed).to(device)
     chosen = section.pair_objective if len(combination) == 2 else section.objective
     objective = build_objective(chosen, len(combination)).to(device)
     joint = torch.nn.ModuleDict({"encoders": model, "objective": objective})
-    groups = _groups(model, objective, section, chosen.model_dump().get("weight_learning_rate"))
-    optimizer = torch.optim.AdamW(groups, lr=section.learning_rate)
+    weight_rate = chosen.model_dump().get("weight_learning_rate") or learning_rate
+    groups = _groups(model, objective, section.weight_decay, weight_rate)
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate)
 
     def embeddings(chosen: np.ndarray) -> tuple[Tensor, Tensor]:
         mask = torch.from_numpy(present[chosen]).to(device)
         return model(view.batch(combination, chosen, device), mask), mask
 
     def batches(epoch: int) -> list[np.ndarray]:
-        return view.training_batches(combination, rows["train"], section.batch_size, seed, epoch)
+        return view.training_batches(combination, rows["train"], batch_size, seed, epoch)
 
     def loss_of(part: np.ndarray) -> Tensor:
         return cast("Tensor", objective(*embeddings(part))[0])
 
-    snapshots = Snapshots(folder / "snapshots", rows["test"] if len(rows["test"]) >= 5 else rows["val"], rows["val"])
+    snapshots = None
+    if folder is not None:
+        held_out = rows["test"] if len(rows["test"]) >= 5 else rows["val"]
+        snapshots = Snapshots(folder / "snapshots", held_out, rows["val"])
+
+    def snapshot(epoch: int) -> None:
+        if snapshots is not None and snapshots.due(epoch):
+            snapshots.keep(epoch, lambda chosen: embed(model, view, chosen, device))
 
     def validate_epoch(epoch: int) -> dict[str, Any]:
         values = embed(model, view, rows["val"], device) if len(rows["val"]) >= 2 else None
         row: dict[str, Any] = {"val_loss": math.nan, "val_recall5": math.nan}
         if values is not None:
-            mask = present[rows["val"]]
-            losses = [
-                (
-                    float(
-                        objective(
-                            torch.from_numpy(values[:, part]).to(device), torch.from_numpy(mask[part]).to(device)
-                        )[0]
-                    ),
-                    len(part),
-                )
-                for part in np.array_split(np.arange(len(mask)), max(1, len(mask) // section.batch_size))
-                if len(part) >= 2
-            ]
-            row["val_loss"] = sum(loss * n for loss, n in losses) / max(1, sum(n for _, n in losses))
-            row["val_recall5"] = float(retrieval(values, k=5, present=mask))
-        row["temperature"] = float(cast("Tensor", objective.log_temperature).detach().exp())
+            row["val_loss"] = _mean_loss(objective, values, present[rows["val"]], batch_size, device)
+            row["val_recall5"] = matching_recall(objective, values, present[rows["val"]], k=5)
+        row["temperature"] = float(objective.log_temperature.detach().exp())
         row["weights"] = _weights(objective)
         # Ties in recall, frequent in small validation sets, go to the lower loss.
         row["score"] = row["val_recall5"] - 1e-4 * math.tanh(row["val_loss"]) if values is not None else math.nan
-        snapshots.keep(epoch, lambda chosen: embed(model, view, chosen, device))
+        snapshot(epoch)
+        if report is not None and values is not None:
+            report(epoch, row["val_recall5"])
         return row
 
-    if snapshots.due(-1):
-        snapshots.keep(-1, lambda chosen: embed(model, view, chosen, device))
-    state = folder / "state.pt"
-    result = fit(
-        joint, optimizer, batches, loss_of, validate_epoch,
-        epochs=section.epochs, patience=section.patience, seed=seed, state=state,
-    )  # fmt: skip
+    snapshot(-1)
+    loop = fit
+    if any(getattr(study.modalities[name].encoder, "large", False) for name in combination):
+        from picme.training_lightning import fit_lightning as loop
+    logged = EpochLog(section.loggers, folder, combination, seed, learning_rate=learning_rate, batch_size=batch_size)
+    with logged as log:
+        result = loop(
+            joint, optimizer, batches, loss_of, validate_epoch,
+            epochs=section.epochs, patience=section.patience, seed=seed,
+            state=None if folder is None else folder / "state.pt", log=log.row,
+        )  # fmt: skip
+    return Trained(model, objective, result)
+
+
+def _keep(trained: Trained, view: ViewData, combination: list[str], folder: Path) -> dict[str, Any]:
+    """Writes weights, history and held-out embeddings; returns what the manifest says of them."""
+    model, objective, result = trained.encoders, trained.objective, trained.result
+    device = objective.log_temperature.device
     save_file(model.trainable_state(), folder / "encoders.safetensors")
     save_file(
         {k: v.detach().cpu().contiguous() for k, v in objective.state_dict().items()}, folder / "objective.safetensors"
     )
     _write_history(result.history, result.best_epoch, combination, folder)
-    held_out = np.concatenate([rows["val"], rows["test"]])
+    held_out = np.concatenate([view.usable(combination, split, at_least=2) for split in ("val", "test")])
     np.save(folder / "rows.npy", held_out)
     np.save(folder / "embeddings.npy", embed(model, view, held_out, device))
-    state.unlink(missing_ok=True)
+    (folder / "state.pt").unlink(missing_ok=True)
     weights, warning = _weights(objective), None
     if weights is not None and len(combination) > 2 and max(weights) > DOMINANT:
         top = combination[int(np.argmax(weights))]
-        warning = f"{name}: λ of {top} is {max(weights):.2f}; the objective all but ignores the others"
+        warning = f"{'+'.join(combination)}: λ of {top} is {max(weights):.2f}; the objective all but ignores the others"
     return {
+        "encoders": model.manifest(),
         "weights": weights,
         "warning": warning,
         "best_epoch": result.best_epoch,
         "epochs": len(result.history),
         "val_recall5": result.history[result.best_epoch]["val_recall5"],
+        "matched_by": "objective" if matches_itself(objective) else "pairs",
         "train_seconds": round(result.seconds, 3),
         "earlier_seconds": 0.0,
         "peak_memory_mb": round(peak_memory_mb(device), 1),
     }
 
 
+def _mean_loss(
+    objective: Objective, values: np.ndarray, present: np.ndarray, batch_size: int, device: torch.device
+) -> float:
+    """The objective of embeddings (modality, stay, dim) in parts of about a batch, each counted by its stays."""
+    total, counted = 0.0, 0
+    for part in np.array_split(np.arange(len(present)), max(1, len(present) // batch_size)):
+        if len(part) >= 2:
+            embedded, mask = torch.from_numpy(values[:, part]), torch.from_numpy(present[part])
+            total += float(objective(embedded.to(device), mask.to(device))[0]) * len(part)
+            counted += len(part)
+    return total / max(1, counted)
+
+
 def _groups(
-    model: torch.nn.Module, objective: torch.nn.Module, section: PretrainConfig, weight_rate: float | None
+    model: torch.nn.Module, objective: Objective, weight_decay: float, weight_rate: float
 ) -> list[dict[str, Any]]:
     """λ has its own learning rate: with the encoders' it hardly moves. Neither λ nor the temperature decays."""
-    weights = list(cast("Any", objective).weight_parameters())
+    weights = objective.weight_parameters()
     known = {id(parameter) for parameter in weights}
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": section.weight_decay},
+        {"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": weight_decay},
         {"params": [p for p in objective.parameters() if id(p) not in known], "weight_decay": 0.0},
     ]
     if weights:
-        groups.append({"params": weights, "weight_decay": 0.0, "lr": weight_rate or section.learning_rate})
+        groups.append({"params": weights, "weight_decay": 0.0, "lr": weight_rate})
     return [group for group in groups if group["params"]]
 
 

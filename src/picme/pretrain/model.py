@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -21,10 +21,16 @@ if TYPE_CHECKING:
     from picme.modalities.view import ViewData
 
 
+# Stands for all modalities; no modality can have this name.
+SHARED = "*"
+
+
 class ModalityEncoders(nn.Module):
     """One encoder for each modality of a combination; each starts from a seed of its own modality.
 
     So an untrained encoder is the same in every combination, and the control `random` is what pretraining began with.
+    With `study.projection: shared`, one linear layer of all modalities follows the encoders' own projections; it has a
+    seed of its own, so that it, too, starts the same in every combination.
     """
 
     def __init__(self, combination: Sequence[str], config: Config, view: ViewData, seed: int) -> None:
@@ -37,6 +43,10 @@ class ModalityEncoders(nn.Module):
                 config.modalities[name].encoder, view.modalities[name].spec(), config.study.embed_dim
             )
         self.encoders = nn.ModuleDict(encoders)
+        self.shared: nn.Linear | None = None
+        if config.study.projection == "shared":
+            torch.manual_seed(modality_seed(seed, SHARED))
+            self.shared = nn.Linear(config.study.embed_dim, config.study.embed_dim)
         self._precision = config.study.precision
         self._large = {name for name in combination if getattr(config.modalities[name].encoder, "large", False)}
 
@@ -53,6 +63,8 @@ class ModalityEncoders(nn.Module):
             with torch.autocast(kind, torch.bfloat16, enabled=half and name in self._large):
                 embedding = self.encoders[name](batch[name])
             embedding = embedding.float()
+            if self.shared is not None:
+                embedding = self.shared(embedding)
             embeddings.append(embedding.masked_fill(~present[:, index, None], 0.0))
         stacked = torch.stack(embeddings)
         if not torch.isfinite(stacked).all():
@@ -63,19 +75,43 @@ class ModalityEncoders(nn.Module):
         return stacked
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """The trained part by `modality.parameter`."""
+        """The trained part by `modality.parameter`, and what the modalities share by `*.parameter`."""
         return {
             f"{name}.{key}": value.detach().cpu().contiguous()
-            for name, encoder in self.encoders.items()
-            for key, value in cast("Encoder", encoder).trainable_state().items()
+            for name, part in self._parts().items()
+            for key, value in part.items()
         }
 
     def load_trainable(self, state: Mapping[str, Tensor]) -> None:
-        """Puts back what `trainable_state` gave; modalities of other combinations in it are passed over."""
+        """Puts back what `trainable_state` gave; modalities of other combinations in it are passed over.
+
+        Raises:
+            TrainingError: if it is of other encoders.
+        """
         for name, encoder in self.encoders.items():
-            prefix = f"{name}."
-            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-            cast("Encoder", encoder).load_trainable(own)
+            cast("Encoder", encoder).load_trainable(_below(state, name))
+        shared = _below(state, SHARED)
+        if bool(shared) != (self.shared is not None):
+            raise TrainingError(
+                f"the stored encoders have {'a' if shared else 'no'} projection that all modalities share, "
+                f"study.projection is {'shared' if self.shared is not None else 'own'!r}"
+            )
+        if self.shared is not None:
+            self.shared.load_state_dict(shared)
+
+    def manifest(self) -> dict[str, Any]:
+        """What a checkpoint has to say of each modality's encoder: base model, revision, mode, sizes."""
+        return {name: cast("Encoder", encoder).manifest() for name, encoder in self.encoders.items()}
+
+    def _parts(self) -> dict[str, dict[str, Tensor]]:
+        parts = {name: cast("Encoder", encoder).trainable_state() for name, encoder in self.encoders.items()}
+        return parts | ({SHARED: self.shared.state_dict()} if self.shared is not None else {})
+
+
+def _below(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Entries `name.…` of a state, without the name."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def modality_seed(seed: int, name: str) -> int:

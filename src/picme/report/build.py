@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from picme.report import cohort, judgements, results
+from picme.report import cohort, judgements, repetitions, results
 from picme.report.blocks import DataTable, Plate, Section
 from picme.report.export import embedded
 from picme.report.facts import answers, frame, modalities
@@ -32,6 +32,7 @@ from picme.report.words import (
     STRATEGIES,
     against,
     paragraph,
+    size_sentences,
     strategy_text,
     task_sentences,
     task_title,
@@ -57,8 +58,8 @@ CHAPTERS: tuple[tuple[str, str, tuple[Callable[[Any, dict[str, Any]], Plate | Da
     ("groups", "Subgroups", (subgroups, judgements.fairness)),
     ("label-chapter", "Labels", (types, labels, cohort.agreement)),
     ("risk", "Calibration and thresholds", (calibration, judgements.calibration_errors, judgements.thresholds)),
-    ("curves", "Learning curves", (pretraining, finetuning)),
-    ("every-seed", "Every seed", (seeds,)),
+    ("curves", "Learning curves", (pretraining, repetitions.pretraining_seeds, finetuning)),
+    ("every-seed", "Every seed", (seeds, repetitions.gate_orders)),
     ("efficiency", "Label efficiency", (label_efficiency,)),
     ("search-chapter", "Search", (search,)),
     ("cost", "Time and memory", (runtimes,)),
@@ -112,7 +113,7 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
             {
                 "task": task_title(item.task),
                 "item": item,
-                "sentences": task_sentences(item, names),
+                "sentences": task_sentences(item, names) + size_sentences(item, tables),
                 "combination": (item.best["combination"] or "").split("+"),
                 "strategy": strategy_text(item.best["strategy"]),
             }
@@ -142,10 +143,10 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
             }
         ),
         "plotly": _plotly(),
-        "style": _asset("report.css"),
-        "script": _asset("report.js"),
+        "style": asset("report.css"),
+        "script": asset("report.js"),
     }
-    return _environment().get_template("report.html.j2").render(context)
+    return environment().get_template("report.html.j2").render(context)
 
 
 def _section(
@@ -189,24 +190,26 @@ def commands(run: Path, run_info: dict[str, Any]) -> list[str]:
     return [*first, *install, f"picme run {run.name}/config.yaml --out {run.name}-again"]
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Templates of the report: everything escaped, an undefined name is an error."""
+    made = Environment(
         loader=PackageLoader("picme.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
+    made.globals.update(
         percent=percent, signed=signed, count=count, interval=interval, many=many, against=against, ENDS=ENDS
     )
-    environment.tests["plate"] = lambda block: isinstance(block, Plate)
-    environment.tests["table"] = lambda block: isinstance(block, DataTable)
-    environment.filters["text"] = lambda value: text_of(str(Markup.escape(value)))
-    return environment
+    made.tests["plate"] = lambda block: isinstance(block, Plate)
+    made.tests["table"] = lambda block: isinstance(block, DataTable)
+    made.filters["text"] = lambda value: text_of(str(Markup.escape(value)))
+    return made
 
 
-def _asset(name: str) -> Markup:
+def asset(name: str) -> Markup:
+    """A style sheet or script that comes with the package, to stand in the page."""
     return Markup((files("picme.report") / "templates" / name).read_text(encoding="utf-8"))
 
 

@@ -160,10 +160,9 @@ def measured_leak(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     rows = frame(tables, "leakage").filter(_MEASURED & pl.col("auroc").is_not_null())
     if rows.is_empty():
         return None
-    top = rows.sort("auroc").to_dicts()[-1]
     columns = [
-        Column("Modality", lambda row: row["modality"] or ""),
-        Column("Preset", lambda row: row["preset"] or ""),
+        Column("Modality", lambda row: row["modality"] or "", choose=True),
+        Column("Rule for notes", lambda row: row["preset"] or "", choose=True),
         Column("Label", lambda row: row["label"] or ""),
         Column(
             "AUROC, %",
@@ -173,13 +172,23 @@ def measured_leak(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         ),
     ]
     reading = say(
-        "A plain model of one modality’s words tells {label} with up to {value} (preset {preset}): what is well above"
+        "How well a plain model tells a label from one modality’s words alone, at most: {parts}. What is well above"
         " what a clinician could know at that time is a leak.",
-        label=top["label"] or "the outcome",
-        value=percent(top["auroc"], "leakage.auroc"),
-        preset=top["preset"] or "–",
+        parts=Markup("; ").join(_most(rows, name) for name in rows["preset"].unique(maintain_order=True)),
     )
-    return DataTable("measured-leak", "The leak, measured", columns, rows, reading)
+    long = rows.height > 14
+    return DataTable("measured-leak", "The leak, measured", columns, rows, reading, tall=long, search=long)
+
+
+def _most(rows: pl.DataFrame, preset: str | None) -> Markup:
+    top = rows.filter(pl.col("preset").eq_missing(pl.lit(preset, pl.String))).sort("auroc").to_dicts()[-1]
+    return say(
+        "{value} under the rule “{preset}” ({label}, {modality})",
+        value=percent(top["auroc"], "leakage.auroc"),
+        preset=preset or "–",
+        label=top["label"] or "the outcome",
+        modality=top["modality"] or "–",
+    )
 
 
 def agreement(tables: Tables, config: dict[str, Any]) -> DataTable | None:

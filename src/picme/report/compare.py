@@ -8,9 +8,10 @@ from markupsafe import Markup
 
 from picme.evaluate.between import CHOSEN
 from picme.report.blocks import Column, DataTable
-from picme.report.build import _asset, _environment
+from picme.report.build import asset, environment
 from picme.report.export import embedded
 from picme.report.numbers import MISSING, count, missing, p_value, percent, say, signed
+from picme.report.results import cell_columns
 from picme.report.theme import DARK, template
 from picme.report.words import combination_text, strategy_text, task_title
 
@@ -32,7 +33,7 @@ def page(comparison: Comparison) -> str:
     }
     tables = [block for block in blocks.values() if block is not None]
     context = {
-        "runs": [(run.name, run.tree.get("name"), run.info.get("finished")) for run in comparison.runs],
+        "runs": [(run.name, run.tree.get("name"), _when(run.info.get("finished"))) for run in comparison.runs],
         "sentences": [sentence for pairing in comparison.pairings for sentence in _sentences(pairing)],
         "unpaired": [
             (pairing.run_b, task_title(pairing.task), pairing.reason)
@@ -48,10 +49,15 @@ def page(comparison: Comparison) -> str:
                 "dark": DARK,
             }
         ),
-        "style": _asset("report.css"),
-        "script": _asset("report.js"),
+        "style": asset("report.css"),
+        "script": asset("report.js"),
     }
-    return _environment().get_template("compare.html.j2").render(context)
+    return environment().get_template("compare.html.j2").render(context)
+
+
+def _when(time: str | None) -> str | None:
+    """Day and minute, as `run.json` has them to the second."""
+    return time[:16].replace("T", " ") if time else None
 
 
 def _sentences(pairing: Pairing) -> list[Markup]:
@@ -174,9 +180,7 @@ def _scores(comparison: Comparison) -> DataTable | None:
     if rows.is_empty():
         return None
     columns = [
-        Column("Task", lambda row: task_title(row["task"]), choose=True, first=True),
-        Column("Combination", lambda row: combination_text(row["combination"])),
-        Column("Strategy", lambda row: strategy_text(row["strategy"]), choose=True),
+        *cell_columns(),
     ]
     for metric in ("auroc", "auprc"):
         columns += [_score(metric, run) for run in comparison.runs]

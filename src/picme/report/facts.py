@@ -50,7 +50,9 @@ COLUMNS = {
     "tsne": "combination epoch stay modality x y",
     "search": "stage task combination strategy trial learning_rate batch_size value",
     "runtimes": "stage combination task strategy seconds epochs peak_memory_mb",
-    "label_efficiency": "task combination strategy share seed auroc",
+    "label_efficiency": "task combination strategy share seed auroc auprc",
+    "gate_orders": "task combination strategy order seed auroc auprc",
+    "pretraining_seeds": "combination seed val_recall5 best_epoch epochs learning_rate batch_size",
     "ceiling": "task label auroc",
 }
 
@@ -138,14 +140,29 @@ class Difference:
 
 @dataclass(frozen=True)
 class Answer:
-    """A task's best cell and what it must be seen against."""
+    """A task's best cell and what it must be seen against.
+
+    Attributes:
+        task: its name.
+        best: row of `summary`.
+        on_validation: whether validation decided; test otherwise.
+        control: over what the strategy has to beat.
+        across: over the best single modality, where several are best together; over the best combination of several,
+            where a single one is best.
+        ceiling: row of `ceiling`.
+    """
 
     task: str
     best: Row
     on_validation: bool
     control: Difference | None
-    single: Difference | None
+    across: Difference | None
     ceiling: Row | None
+
+    @property
+    def combined(self) -> bool:
+        """Whether the best cell combines modalities."""
+        return "+" in self.best["combination"]
 
     @property
     def auroc(self) -> tuple[float | None, str]:
@@ -197,7 +214,7 @@ def answer(tables: Tables, task: str) -> Answer | None:
         ),
         None,
     )
-    single = next((cell for cell in cells if "+" not in cell["combination"] and cell is not best), None)
+    across = next((cell for cell in cells if ("+" in cell["combination"]) != ("+" in best["combination"])), None)
     limits = frame(tables, "ceiling").filter((pl.col("task") == task) & pl.col("auroc").is_not_null())
     label = headline_label(frame(tables, "scores"), task)
     limit = [row for row in limits.to_dicts() if row["label"] == label] or limits.to_dicts()
@@ -206,7 +223,7 @@ def answer(tables: Tables, task: str) -> Answer | None:
         best,
         on_validation,
         difference(tables, best, control) if control else None,
-        difference(tables, best, single) if single else None,
+        difference(tables, best, across) if across else None,
         limit[0] if limit else None,
     )
 

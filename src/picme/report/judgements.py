@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from picme.report.blocks import Column, DataTable
 from picme.report.facts import answers, frame
-from picme.report.figures.weights import METHODS
+from picme.report.figures.weights import method_text
 from picme.report.numbers import count, number, percent
-from picme.report.results import field
-from picme.report.words import combination_text, strategy_text, task_title
+from picme.report.results import cell_columns, field
+from picme.report.words import task_title
 
 if TYPE_CHECKING:
     from picme.report.facts import Tables
@@ -35,9 +35,7 @@ def calibration_errors(tables: Tables, config: dict[str, Any]) -> DataTable | No
     if rows.is_empty():
         return None
     columns = [
-        Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
-        Column("Combination", lambda row: combination_text(row["combination"])),
-        Column("Strategy", lambda row: strategy_text(row["strategy"]), choose=True),
+        *cell_columns(),
         Column("Brier score", lambda row: number(row["brier"], "calibration.brier", 3), field("brier"), numeric=True),
         Column("ECE, %", lambda row: percent(row["ece"], "calibration.ece", sign=False), field("ece"), numeric=True),
     ]
@@ -116,11 +114,9 @@ def agreement(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     if rows.is_empty():
         return None
     columns = [
-        Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
-        Column("Combination", lambda row: combination_text(row["combination"])),
-        Column("Strategy", lambda row: strategy_text(row["strategy"]), choose=True),
-        Column("First method", lambda row: METHODS.get(row["method_a"], (row["method_a"],))[0]),
-        Column("Second method", lambda row: METHODS.get(row["method_b"], (row["method_b"],))[0]),
+        *cell_columns(),
+        Column("First method", lambda row: method_text(row["method_a"])),
+        Column("Second method", lambda row: method_text(row["method_b"])),
         Column("Kendall’s τ", lambda row: number(row["tau"], "agreement.tau"), field("tau"), numeric=True),
         Column(
             "Modalities",

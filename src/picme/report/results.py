@@ -168,6 +168,15 @@ def comparisons(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     return DataTable("comparisons", "Differences and how sure they are", columns, rows, reading, tall=True, search=True)
 
 
+def cell_columns() -> list[Column]:
+    """Task, combination and strategy: which cell of the study a row is about."""
+    return [
+        Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
+        Column("Combination", lambda row: combination_text(row["combination"])),
+        Column("Strategy", lambda row: strategy_text(row["strategy"]), choose=True),
+    ]
+
+
 def field(name: str) -> Callable[[Row], Any]:
     """What a column is sorted by: the row's own value."""
     return lambda row: row[name]

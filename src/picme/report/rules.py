@@ -133,6 +133,8 @@ def rules(config: dict[str, Any]) -> list[tuple[str, str]]:
             value = ", ".join(str(key) for key in value)
         elif isinstance(value, list | tuple):
             value = ", ".join(str(item) for item in value)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
         found.append((name, _SETTINGS.get((*path, str(value)), f"{value}{unit}")))
 
     add("Study", "name")

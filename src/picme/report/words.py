@@ -118,8 +118,9 @@ def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
     ]
     if item.control:
         sentences.append(difference_sentence(item, item.control, "its control"))
-    if item.single:
-        sentences.append(difference_sentence(item, item.single, "the best single kind of data"))
+    if item.across:
+        role = "the best single kind of data" if item.combined else "the best combination of several"
+        sentences.append(difference_sentence(item, item.across, role))
     if item.ceiling and value is not None:
         sentences.append(
             say(

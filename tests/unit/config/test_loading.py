@@ -48,6 +48,11 @@ def test_presets_open_with_the_command_that_runs_them() -> None:
         ("study.combination_sizes", [1], ["two modalities"]),
         ("splits.train", 0.95, ["splits"]),
         ("tasks", {}, ["task"]),
+        ("finetune.gate", [0.5, 0.5], ["finetune.gate", "2 weights", "5 modalities"]),
+        ("finetune.gate", [0.5, 0.5, 0.5, 0, 0], ["finetune.gate", "1.5"]),
+        ("finetune.gate", [1.5, -0.5, 0, 0, 0], ["finetune.gate"]),
+        ("finetune.loss", "focal", ["'finetune.loss'", "focal"]),
+        ("finetune.label_efficiency", {"shares": [0.1, 1.5]}, ["finetune.label_efficiency", "below 1"]),
     ],
 )
 def test_a_mistake_is_one_sentence_naming_the_key(key: str, value: object, words: list[str]) -> None:

@@ -142,6 +142,16 @@ def test_attention_of_unknown_name_is_one_sentence(
         built(checkpoints["bert"], mode="lora")
 
 
+def test_a_model_without_attention_takes_no_adapters(tmp_path: Path) -> None:
+    """FNet mixes tokens by a Fourier transform."""
+    settings = {"vocab_size": 10, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48}
+    transformers.FNetModel(transformers.FNetConfig(**settings, max_position_embeddings=64)).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="no attention layers that LoRA knows") as caught:
+        built(tmp_path, mode="lora")
+    assert str(tmp_path) in str(caught.value)
+    assert "use mode locked or full" in str(caught.value)
+
+
 def test_paths_without_a_model_are_one_sentence(checkpoints: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"holds no config\.json"):
         built(tmp_path)

@@ -71,6 +71,15 @@ def test_a_pool_is_extended(files: list[Path], tmp_path: Path) -> None:
         ImageModality.write(ImageRows([files[1]]), tmp_path / "c", pool, size=32)
 
 
+def test_files_of_other_sizes_become_squares_of_one(tmp_path: Path) -> None:
+    files = []
+    for height, width in ((40, 30), (300, 200), (16, 16), (9, 50)):
+        files.append(tmp_path / f"{height}.png")
+        Image.fromarray(np.full((height, width), height % 256, dtype=np.uint8)).save(files[-1])
+    assert ImageModality.write(ImageRows(files), tmp_path / "a", tmp_path / "pool", size=16).is_empty()
+    assert brightness(ImageModality.open(tmp_path / "a", tmp_path / "pool"), [0, 1, 2, 3]) == [40, 44, 16, 9]
+
+
 def test_no_image_at_all(tmp_path: Path) -> None:
     ImageModality.write(ImageRows([None, None]), tmp_path / "a", tmp_path / "pool", size=16)
     image = ImageModality.open(tmp_path / "a", tmp_path / "pool")

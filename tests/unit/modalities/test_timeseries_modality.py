@@ -91,3 +91,15 @@ def test_what_does_not_belong_together_is_refused(rows: SeriesRows, tmp_path: Pa
     series = open_modality("timeseries", folder, pool)
     with pytest.raises(DataError, match="other columns"):
         series.with_statistics({"columns": ["x"], "mean": [0], "std": [1]})
+
+
+def test_the_spec_says_which_columns_belong_together(tmp_path: Path) -> None:
+    columns = ["hr", "rhythm->a", "rhythm->b", "free", "mask->hr", "mask->rhythm", "since->hr"]
+    series = SeriesRows(np.zeros((1, 7), np.float32), np.array([1]), columns, [False] * 7)
+    write_views("timeseries", {"v": series}, {"v": tmp_path / "v"}, tmp_path / "pool")
+    assert open_modality("timeseries", tmp_path / "v", tmp_path / "pool").spec() == {
+        "n_columns": 7,
+        "values": [0, 1, 2, 3],
+        "masks": [4, 5, 5, -1],
+        "since": [6, -1, -1, -1],
+    }

@@ -75,6 +75,28 @@ def fabricate(seed: int = 0, seeds: int = 3) -> dict[str, pl.DataFrame]:
         ),
         "runtimes": _runtimes(rng, cells),
         "label_efficiency": _efficiency(rng),
+        "gate_orders": pl.DataFrame(
+            {
+                "task": ["mortality"] * 3,
+                "combination": ["+".join(MODALITIES)] * 3,
+                "strategy": ["gated"] * 3,
+                "order": ["", ">".join(reversed(MODALITIES)), ">".join((*MODALITIES[1:], MODALITIES[0]))],
+                "seed": [0, 0, 0],
+                "auroc": [0.8123, 0.7987, None],
+                "auprc": [0.4321, 0.4123, None],
+            }
+        ),
+        "pretraining_seeds": pl.DataFrame(
+            {
+                "combination": ["+".join(MODALITIES)] * 2,
+                "seed": [0, 1],
+                "val_recall5": [0.2345, 0.2167],
+                "best_epoch": [7, 9],
+                "epochs": [12, 14],
+                "learning_rate": [0.002, 0.002],
+                "batch_size": [64, 64],
+            }
+        ),
         "ceiling": pl.DataFrame(
             {"task": ["mortality", "phenotyping"], "label": ["mortality", "macro"], "auroc": [0.9034, 0.8711]}
         ),
@@ -607,6 +629,7 @@ def _efficiency(rng: np.random.Generator) -> pl.DataFrame:
                             "share": share,
                             "seed": seed,
                             "auroc": top - speed * (1 - share) ** 3 + rng.normal(0, 0.01),
+                            "auprc": 0.4 + rng.normal(0, 0.01),
                         }
                     )
     return pl.DataFrame(rows)

@@ -6,6 +6,8 @@ import polars as pl
 import pytest
 
 from picme.report.facts import COLUMNS, answer, by_rank, difference, frame, interleaved, modalities, ranked, tasks
+from picme.report.numbers import text_of
+from picme.report.words import task_sentences
 
 
 def cell(combination: str, strategy: str, auroc: float, **more: object) -> dict[str, object]:
@@ -123,8 +125,23 @@ def test_the_best_single_modality_is_chosen_on_validation_too() -> None:
     rows += [cell("a", "supervised", 0.85, validation_auroc=0.6), cell("b", "supervised", 0.7, validation_auroc=0.8)]
     found = answer({"summary": pl.DataFrame(rows)}, "mortality")
     assert found is not None
-    assert found.single is not None
-    assert found.single.other["combination"] == "b"
+    assert found.across is not None
+    assert found.across.other["combination"] == "b"
+
+
+def test_a_single_modality_that_is_best_is_seen_against_the_best_combination() -> None:
+    rows = [cell("a", "supervised", 0.9, selected=True, validation_auroc=0.9)]
+    rows += [cell("a", "random", 0.95, validation_auroc=0.85), cell("a+b", "gated", 0.8, validation_auroc=0.7)]
+    rows += [cell("a+c", "gated", 0.85, validation_auroc=0.6)]
+    found = answer({"summary": pl.DataFrame(rows)}, "mortality")
+    assert found is not None
+    assert not found.combined
+    assert found.across is not None
+    assert found.across.other["combination"] == "a+b"
+    assert found.across.value == pytest.approx(0.1)
+    text = " ".join(map(text_of, task_sentences(found, ["a", "b", "c"])))
+    assert "10.0 points more than the best combination of several (a + b, gated)" in text
+    assert "single kind" not in text
 
 
 def test_the_ceiling_is_that_of_the_headline_label() -> None:

@@ -16,11 +16,15 @@ import pytest
 from picme.report.build import MOST_BYTES, build, page, plates
 from picme.report.export import embedded
 from picme.report.facts import COLUMNS
+from picme.report.latex import escape
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ATTACKS = ("<script>alert(1)</script>", "{{7*7}}", "../../x", "=cmd()", "<img src=x onerror=alert(1)>", "a\"'b")
+ATTACKS = (
+    "<script>alert(1)</script>", "{{7*7}}", "../../x", "=cmd()", "<img src=x onerror=alert(1)>", "a\"'b",
+    r"\input{/etc/passwd}", "@SUM(A1)",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -28,39 +32,36 @@ def read(report: Path) -> pages.Page:
     return pages.read(report)
 
 
-def values(tables: dict[str, pl.DataFrame]) -> dict[str, set[float]]:
-    """Every number of every column, by `table.column`."""
-    found: dict[str, set[float]] = {}
-    for name, table in tables.items():
-        for column in table.select(pl.selectors.numeric()).columns:
-            found[f"{name}.{column}"] = {float(value) for value in table[column].drop_nulls().to_list()}
-    return found
-
-
 def test_every_number_in_the_text_is_in_its_table(read: pages.Page, tables: dict[str, pl.DataFrame]) -> None:
-    known = values(tables)
-    checked = 0
-    for origin, raw, shown in read.numbers:
-        if origin.startswith(("derived:", "paper.")):
-            continue
-        allowed = set().union(*(known[name] for name in origin.split("|")))
-        assert any(math.isclose(abs(float(raw)), abs(value), rel_tol=1e-12) for value in allowed), (origin, raw)
-        digits = re.sub(r"[^\d.]", "", shown.replace("−", "-"))
-        scales = (1, 100, 1 / 60, 1 / 3600)
-        places = len(digits.partition(".")[2])
-        fits = any(
-            math.isclose(round(abs(float(raw)) * scale, places), float(digits), abs_tol=1e-9) for scale in scales
-        )
-        assert fits or "< 0.001" in shown, (origin, raw, shown)
-        checked += 1
-    assert checked > 2000
+    assert pages.check_numbers(read, tables) > 2000
+
+
+def test_every_row_of_a_table_shows_the_numbers_of_its_row(read: pages.Page, tables: dict[str, pl.DataFrame]) -> None:
+    assert set(read.payload["tables"]) == set(pages.SHOWN), "a new table needs its source here"
+    assert pages.check_rows(read, tables) > 500
+    for key, name in (("table-1", "summary"), ("fairness", "fairness"), ("label-agreement", "label_agreement")):
+        assert len(read.rows[key]) == tables[name].height
+
+
+def test_every_result_table_is_on_the_page(read: pages.Page, tables: dict[str, pl.DataFrame]) -> None:
+    assert set(tables) == set(COLUMNS), "the fabricated study has every table"
+    assert pages.tables_shown(read) == set(COLUMNS)
+
+
+def test_the_checks_of_numbers_can_fail(read: pages.Page, tables: dict[str, pl.DataFrame]) -> None:
+    swapped = tables["summary"].with_columns(auroc_mean=pl.col("auroc_mean").reverse())
+    with pytest.raises(AssertionError, match="table-1"):
+        pages.check_rows(read, {**tables, "summary": swapped})
+    with pytest.raises(AssertionError, match="summary"):
+        pages.check_numbers(read, {**tables, "summary": tables["summary"].with_columns(auroc_mean=0.123)})
 
 
 def test_every_number_in_a_figure_is_in_its_csv_and_every_csv_in_the_tables(
     read: pages.Page, tables: dict[str, pl.DataFrame]
 ) -> None:
-    every = set().union(*values(tables).values())
-    rounded = {round(value, 2) for value in values(tables)["tsne.x"] | values(tables)["tsne.y"]}
+    every = set().union(*pages.columns_of(tables).values())
+    places = pages.columns_of({"tsne": tables["tsne"]})
+    rounded = {round(value, 2) for value in places["tsne.x"] | places["tsne.y"]}
     for key, plate in read.payload["plates"].items():
         for view in plate["views"]:
             rows = list(csv.DictReader(io.StringIO(view["csv"])))
@@ -105,7 +106,15 @@ def test_the_axes_of_moving_figures_are_in_the_csv_too(read: pages.Page) -> None
             pair for frame in view["frames"] for trace in frame for pair in zip(trace["x"], trace["y"], strict=True)
         }
         assert drawn == known
-        assert view["names"] == sorted({row["epoch"] for row in rows}, key=int)
+        epochs = sorted({int(row["epoch"]) for row in rows})
+        assert view["names"] == [f"Epoch {epoch}" if epoch >= 0 else "Before training" for epoch in epochs]
+
+
+def test_the_frame_before_training_is_called_that(tables: dict[str, pl.DataFrame], config: dict[str, Any]) -> None:
+    early = tables["tsne"].with_columns(pl.col("epoch").replace({0: -1}))
+    view = plates({**tables, "tsne": early}, config)["tsne"].views[0]
+    assert view.frames[:2] == ("Before training", "Epoch 2")
+    assert "from before training to epoch 11" in view.reading.striptags()
 
 
 def test_words_outside_the_numbers_hold_no_result(read: pages.Page, tables: dict[str, pl.DataFrame]) -> None:
@@ -256,6 +265,13 @@ def test_attack_strings_are_harmless(
     assert "<script>alert" not in source
     assert "<img" not in visible
     assert " 49 " not in visible.replace("{{7*7}}", "")
+    downloads = [view["csv"] for plate in found.payload["plates"].values() for view in plate["views"]]
+    downloads += [given["csv"] for given in found.payload["tables"].values()]
+    for text in downloads:
+        assert not [cell for row in csv.reader(io.StringIO(text)) for cell in row if cell[:1] in "=@" and cell]
+    printed = "".join(given["latex"] for given in found.payload["tables"].values())
+    assert escape(attack) in printed
+    assert r"\input" not in printed
     assert [tag for tag, _ in found.tags].count("script") == 3
     assert not [tag for tag, given in found.tags if any(name.startswith("on") for name in given)]
 

@@ -76,6 +76,22 @@ def test_the_reading_names_the_first_of_each_method() -> None:
     )
 
 
+def test_weights_are_drawn_once_and_methods_in_one_order_whatever_the_tables() -> None:
+    lines = rows("integrated_gradients", "t", GRADIENTS, "gated") + rows("shapley", "t", GRADIENTS, "gated")
+    lines += rows("lambda", "t", WEIGHTS, "gated") + rows("lambda", "t", WEIGHTS, "contrastive")
+    lines += rows("integrated_gradients", "t", GRADIENTS, "contrastive") + rows("novel", "t", GRADIENTS, "gated")
+    plate = attributions({"attributions": pl.DataFrame(lines, schema_overrides={"std": pl.Float64})}, {})
+    assert plate is not None
+    assert [trace["name"] for trace in plate.views[0].spec["data"]] == [
+        "λ of pretraining",
+        "integrated gradients, gated",
+        "integrated gradients, contrastive",
+        "Shapley values, gated",
+        "novel, gated",
+    ]
+    assert plate.views[0].data.height == len(lines), "the CSV keeps every row"
+
+
 def test_a_collapsed_weight_is_pointed_out() -> None:
     plate = trajectory({"lambdas": weights({"a": 0.05, "b": 0.05, "c": 0.9})}, {})
     assert plate is not None

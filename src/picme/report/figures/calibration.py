@@ -78,8 +78,8 @@ def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
         )
     layout = {
         "height": 420,
-        "xaxis": {"title": {"text": "predicted risk, %"}, "range": [0, 100]},
-        "yaxis": {"title": {"text": "observed, %"}, "range": [0, 100]},
+        "xaxis": {"title": {"text": "predicted risk, %"}, "range": [-2, 102], "zeroline": False},
+        "yaxis": {"title": {"text": "observed, %"}, "range": [-4, 104], "zeroline": False},
     }
     errors = [
         row for row in rows.unique("strategy", keep="first", maintain_order=True).to_dicts() if row["ece"] is not None

@@ -28,7 +28,10 @@ def search(tables: Tables, config: dict[str, Any]) -> Plate | None:
             & pl.col("task").eq_missing(task)
             & pl.col("combination").eq_missing(combination)
         )
-        choice = (task_title(task or stage or "all"), combination_text(combination) or "all")
+        choice = (
+            "Pretraining" if stage == "pretrain" else task_title(task or stage or "all"),
+            combination_text(combination) or "all",
+        )
         views.append(_search(own, choice))
     return Plate("search", "Trials of learning rate and batch size", views, ("Task", "Combination")) if views else None
 
@@ -38,14 +41,15 @@ def _search(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
     known = strategies_of(cells)
     largest = max((row["batch_size"] or 1 for row in cells), default=1)
     traces: list[dict[str, Any]] = []
-    for name in known:
-        colour, symbol = strategy_style(name, known)
+    named: list[str | None] = [*known] or [None]  # pretraining has no strategies
+    for name in named:
+        colour, symbol = series_style(0) if name is None else strategy_style(name, known)
         own = [row for row in cells if row["strategy"] == name]
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": safe(strategy_text(name)),
+                "name": safe(strategy_text(name) or "trials"),
                 "x": [row["learning_rate"] for row in own],
                 "y": [round(row["value"] * 100, 2) for row in own],
                 "marker": {
@@ -55,8 +59,8 @@ def _search(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
                     "opacity": 0.8,
                 },
                 "text": [
-                    f"{safe(strategy_text(name))}, trial {row['trial']}<br>learning rate {row['learning_rate']:.2g},"
-                    f" batch {row['batch_size']}: {points(row['value'])}"
+                    f"{safe(strategy_text(name) or 'pretraining')}, trial {row['trial']}<br>"
+                    f"learning rate {row['learning_rate']:.2g}, batch {row['batch_size']}: {points(row['value'])}"
                     for row in own
                 ],
                 "hovertemplate": "%{text}<extra></extra>",
@@ -65,15 +69,15 @@ def _search(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
     layout = {
         "height": 340,
         "xaxis": {"title": {"text": "learning rate"}, "type": "log", "exponentformat": "power", "dtick": 1},
-        "yaxis": {"title": {"text": "validation AUROC, %"}, "zeroline": False},
+        "yaxis": {"title": {"text": f"validation {'AUROC' if known else 'recall@5'}, %"}, "zeroline": False},
     }
     top = max(cells, key=lambda row: row["value"])
     reading = say(
-        "The best of {n} is {value}, by {strategy} with learning rate {rate} and batches of {batch}; larger symbols"
+        "The best of {n} is {value}{strategy} with learning rate {rate} and batches of {batch}; larger symbols"
         " stand for larger batches.",
         n=many(len(cells), "derived:search", "trial", "trials"),
         value=percent(top["value"], "search.value"),
-        strategy=strategy_text(top["strategy"]),
+        strategy=f", by {strategy_text(top['strategy'])}" if known else "",
         rate=number(top["learning_rate"], "search.learning_rate", 5),
         batch=count(top["batch_size"], "search.batch_size"),
     )

@@ -96,6 +96,7 @@ def labelled_rows(
     """
     notes = [
         {
+            "name": "row",
             "xref": "paper",
             "x": 0,
             "xanchor": "left",

@@ -90,8 +90,9 @@ def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
         ):
             layout["annotations"].append(
                 {
-                    "xref": "paper",
-                    "x": 0.5,
+                    "x": 50,
+                    "xanchor": "left",
+                    "xshift": 6,
                     "y": index + 0.16,
                     "text": "suppressed" if first[key]["suppressed"] else "AUROC undefined",
                     "showarrow": False,

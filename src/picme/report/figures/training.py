@@ -93,7 +93,8 @@ def finetuning(tables: Tables, config: dict[str, Any]) -> Plate | None:
     """Validation AUROC by epoch, one line for each seed; one view for each task and combination."""
     rows = frame(tables, "finetuning").filter(pl.col("val_auroc").is_not_null() & pl.col("epoch").is_not_null())
     views = [_finetuning(cell, task, combination) for task, combination, cell in by_rank(tables, config, rows)[:24]]
-    return Plate("finetuning", "Fine-tuning", views, ("Task", "Combination")) if views else None
+    note = Markup("Each line is a seed; the symbol on it is the epoch whose checkpoint is used.")
+    return Plate("finetuning", "Fine-tuning", views, ("Task", "Combination"), note) if views else None
 
 
 def _finetuning(rows: pl.DataFrame, task: str, combination: str) -> View:

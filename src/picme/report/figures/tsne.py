@@ -54,7 +54,7 @@ def _view(rows: pl.DataFrame, combination: str, names: list[str]) -> View:
             }
             for name in parts
         ]
-        frames.append({"name": str(epoch), "data": [{"type": "scatter", **item} for item in data]})
+        frames.append({"name": _name(epoch), "data": [{"type": "scatter", **item} for item in data]})
     traces = []
     for name, item in zip(parts, frames[-1]["data"], strict=True):
         colour, symbol = series_style(names.index(name))
@@ -76,15 +76,20 @@ def _view(rows: pl.DataFrame, combination: str, names: list[str]) -> View:
     }
     stays = rows["stay"].n_unique()
     reading = say(
-        "{n} stays of {combination}, from epoch {first} to epoch {last} of pretraining.",
+        "{n} stays of {combination}, from {first} to epoch {last} of pretraining.",
         n=count(stays, "derived:tsne"),
         combination=combination_text(combination),
-        first=count(epochs[0], "tsne.epoch"),
+        first="before training" if epochs[0] < 0 else say("epoch {epoch}", epoch=count(epochs[0], "tsne.epoch")),
         last=count(epochs[-1], "tsne.epoch"),
     )
     shown = rows.with_columns(pl.col("x", "y").round(2))
     figure = {"data": traces, "layout": layout, "frames": frames}
-    return View((combination_text(combination),), figure, shown, reading, tuple(str(epoch) for epoch in epochs))
+    return View((combination_text(combination),), figure, shown, reading, tuple(_name(epoch) for epoch in epochs))
+
+
+def _name(epoch: int) -> str:
+    """What stands beside the slider."""
+    return "Before training" if epoch < 0 else f"Epoch {epoch}"
 
 
 def _wide(reach: list[Any]) -> list[float]:

@@ -27,6 +27,11 @@ METHODS = {
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "x", "cross")
 
 
+def method_text(method: str) -> str:
+    """A method's name in the report; one that is not known keeps its own."""
+    return METHODS[method][0] if method in METHODS else method
+
+
 def trajectory(tables: Tables, config: dict[str, Any]) -> Plate | None:
     """λ of each modality over the epochs of pretraining, one view for each combination."""
     rows = frame(tables, "lambdas").filter(pl.col("weight").is_not_null())
@@ -150,7 +155,7 @@ def attributions(tables: Tables, config: dict[str, Any]) -> Plate | None:
 def _attributions(rows: pl.DataFrame, task: str, combination: str, names: list[str], config: dict[str, Any]) -> View:
     parts = [name for name in names if name in combination.split("+")]
     place = {name: index for index, name in enumerate(parts)}
-    series = rows.select("method", "strategy").unique(maintain_order=True).rows()
+    series = _series_of(rows)
     count = {side: sum((method == "shapley") == (side == "x2") for method, _ in series) for side in ("x", "x2")}
     seen = {"x": 0, "x2": 0}
     of_method: dict[str, int] = {}
@@ -184,6 +189,15 @@ def _attributions(rows: pl.DataFrame, task: str, combination: str, names: list[s
         rows,
         _reading(rows),
     )
+
+
+def _series_of(rows: pl.DataFrame) -> list[tuple[str, str | None]]:
+    """Pairs of method and strategy, in the order of `METHODS`; λ once, as it is the same for every strategy."""
+    order = [*METHODS, *dict.fromkeys(name for name in rows["method"] if name not in METHODS)]
+    pairs = rows.select("method", "strategy").unique(maintain_order=True).rows()
+    found = [pair for name in order for pair in pairs if pair[0] == name]
+    weights = [pair for pair in found if pair[0] == "lambda"]
+    return [*weights[:1], *(pair for pair in found if pair[0] != "lambda")]
 
 
 def _series(

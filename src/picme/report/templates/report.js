@@ -19,8 +19,24 @@
     return value;
   };
 
+  // A row's label is cut where the screen ends; its remark, a count, stays.
+  const SIGN = 5.7;
+  const shorten = (note, width) => {
+    const [main, remark] = note.text.split("  <span");
+    const rest = remark ? 2 + remark.replace(/<[^>]*>|^[^>]*>/g, "").length : 0;
+    const room = Math.floor((width - 26) / SIGN) - rest;
+    const signs = [...plain(main)];
+    if (signs.length <= room) return note;
+    const kept = signs.slice(0, Math.max(room - 1, 8)).join("").trimEnd();
+    const safe = kept.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+    return { ...note, text: `${safe}…${remark ? `  <span${remark}` : ""}` };
+  };
+
   // The dots of a combination take a fixed width, so that the values keep room on a phone.
   const fit = (layout, width) => {
+    if (width && layout.annotations) {
+      layout = { ...layout, annotations: layout.annotations.map((note) => (note.name === "row" ? shorten(note, width) : note)) };
+    }
     const columns = layout.meta && layout.meta.matrix;
     if (!columns || !width) return layout;
     const room = width - layout.margin.l - layout.margin.r;
@@ -127,7 +143,7 @@
     label() {
       const name = this.view.names[this.step];
       this.element.querySelector("output").textContent = name;
-      this.slider.setAttribute("aria-valuetext", `${this.spec.step} ${name}`);
+      this.slider.setAttribute("aria-valuetext", name);
     }
     go(step) {
       this.step = step;

@@ -1,0 +1,57 @@
+"""What pretraining is stopped and chosen by: how often a stay's modalities find one another on validation."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from picme.align.metrics import retrieval
+from picme.align.ranks import TIE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from picme.objectives import Objective
+
+BLOCK = 2**20  # scores at a time: 8 MiB
+
+
+def matches_itself(objective: Objective) -> bool:
+    """Whether an objective says itself how a stay's candidates are scored; else cosines of pairs do."""
+    from picme.objectives.base import Objective as Base
+
+    return type(objective).match_scores is not Base.match_scores
+
+
+@torch.no_grad()
+def matching_recall(objective: Objective, embeddings: np.ndarray, present: np.ndarray, k: int = 5) -> float:
+    """Recall@k by the objective's own score: the mean over the modalities that are looked for.
+
+    Args:
+        objective: one that has `match_scores` gives the score of its candidates; by all others, `picme.align.retrieval`
+            measures pairs by their cosine.
+        embeddings: (modality, stay, dim), raw.
+        present: (stay, modality) bool; an objective's own score is of complete stays.
+        k: how many of the best candidates count; a tie counts as the worst rank.
+
+    Returns:
+        A share between 0 and 1; NaN where fewer than two stays can be compared.
+    """
+    if not matches_itself(objective):
+        return retrieval(embeddings, k=k, present=present)
+    values = torch.from_numpy(embeddings[:, present.all(1)]).double()
+    count = values.shape[1]
+    if count < 2:
+        return math.nan
+    rows = max(1, BLOCK // count)
+    found = 0
+    for target in range(len(values)):
+        for start in range(0, count, rows):
+            scores = objective.match_scores(values[:, start : start + rows], values[target], target)
+            assert scores is not None  # only asked where it is there
+            own = scores.diagonal(start)[:, None]
+            # What is not a number counts as better.
+            found += int(((~(scores < own - TIE)).sum(1) <= k).sum())
+    return found / (len(values) * count)
