@@ -24,7 +24,7 @@ import torch
 
 from picme.config.loading import load, validate
 from picme.executor import Executor, Job
-from picme.finetune.job import masked_bce
+from picme.finetune.losses import masked_bce
 from picme.modalities.view import open_view
 from picme.pipeline import run as run_pipeline
 from picme.pipeline import workers

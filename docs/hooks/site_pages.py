@@ -39,32 +39,34 @@ def configuration() -> str:
     from picme.config.study import Config
 
     lines: list[str] = []
-    seen: set[type[BaseModel]] = set()
+    seen: dict[type[BaseModel], str] = {}
     _section("", Config, lines, seen)
     return "\n".join(lines)
 
 
-def _section(place: str, model: type[BaseModel], lines: list[str], seen: set[type[BaseModel]]) -> None:
-    """Appends a heading, the keys, and then the sections below."""
-    seen.add(model)
+def _section(place: str, model: type[BaseModel], lines: list[str], seen: dict[type[BaseModel], str]) -> None:
+    """Appends a heading, the keys, and then the sections below; `seen` has where a section was first."""
+    seen[model] = place
     tag = _tag(model)
     title = f"`{place}`" if place else "The whole"
     lines += [f"## {title}" + (f" with `{tag[0]}: {tag[1]}`" if tag and place else ""), ""]
     lines += [_plain(_first(model.__doc__)), "", "| key | type | default | meaning |", "|---|---|---|---|"]
     below: list[tuple[str, type[BaseModel]]] = []
+    meanings = model.meanings()
     for name, field in model.model_fields.items():
         key = f"{place}.{name}" if place else name
         models = _models(field.annotation)
-        if get_origin(field.annotation) is dict:
-            key_below = f"{key}.NAME"
-        else:
-            key_below = key
-        below += [(key_below, one) for one in models if one not in seen]
-        lines.append(f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {_plain(field.description or '')} |")
+        key_below = f"{key}.NAME" if get_origin(field.annotation) is dict else key
+        below += [(key_below, one) for one in models]
+        lines.append(f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {_plain(meanings.get(name, ''))} |")
     lines.append("")
+    told: set[str] = set()
     for key, one in below:
         if one not in seen:
             _section(key, one, lines, seen)
+        elif seen[one] != key and key not in told:
+            lines += [f"## `{key}`", "", f"The keys of `{seen[one]}`.", ""]
+            told.add(key)
 
 
 def _tag(model: type[BaseModel]) -> tuple[str, str] | None:

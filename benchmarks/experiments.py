@@ -1,0 +1,175 @@
+"""What the objectives learn, on data made so that the answer is known: docs/experiments.md shows what this prints.
+
+    python benchmarks/experiments.py [--quick]
+
+`views`: each of three modalities is a noisy, non-linear view of one latent vector. Every objective should find a stay's
+other modalities far above chance, while the literal nearest neighbours among all embeddings stay those of the own
+modality. `triples`: x and y are independent random signs and z their product, so that two of the three say nothing of
+the third, and only all three together do. Stays are drawn afresh in every step.
+
+`ratio` is Symile's accuracy on the triples over the best of the others'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from picme.align import neighbour, ovo, retrieval, same_modality_share
+from picme.objectives import GRAM, AllPairs, OneVersusOthers, ReleasedOvO, SigLIP, Symile
+from picme.pretrain.matching import matching_recall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from picme.objectives import Objective
+
+    Draw = Callable[[int], Tensor]
+
+EMBEDDING, BATCH, RATE = 16, 48, 1e-2
+
+
+def objectives(sampled: bool = False) -> dict[str, Objective]:
+    """Those for three modalities, by the names that configurations give them."""
+    found: dict[str, Objective] = {
+        "all_pairs": AllPairs(3),
+        "ovo": OneVersusOthers(3, weighted=False),
+        "ovo, weighted": OneVersusOthers(3),
+        "released_ovo": ReleasedOvO(3),
+        "siglip": SigLIP(3, bias=-3.0),
+        "gram": GRAM(3),
+        "symile": Symile(3),
+    }
+    return found | ({"symile, sampled negatives": Symile(3, negatives="sampled")} if sampled else {})
+
+
+def trained(objective: Objective, draw: Draw, inputs: int, steps: int, linear: bool = False) -> nn.ModuleList:
+    """Small encoders, trained on as many fresh batches as there are steps."""
+    torch.manual_seed(0)
+    encoders = nn.ModuleList(
+        nn.Linear(inputs, EMBEDDING)
+        if linear
+        else nn.Sequential(nn.Linear(inputs, 48), nn.ReLU(), nn.Linear(48, EMBEDDING))
+        for _ in range(3)
+    )
+    optimizer = torch.optim.Adam([*encoders.parameters(), *objective.parameters()], RATE)
+    for _ in range(steps):
+        loss, _ = objective(encode(encoders, draw(BATCH)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return encoders
+
+
+def encode(encoders: nn.ModuleList, values: Tensor) -> Tensor:
+    """(modality, stay, input) → (modality, stay, EMBEDDING)."""
+    return torch.stack([encoder(part) for encoder, part in zip(encoders, values, strict=True)])
+
+
+def views() -> Draw:
+    """A drawer of stays (modality, stay, 12) whose modalities are noisy views of one latent vector of 6 numbers."""
+    generator = torch.Generator().manual_seed(3)
+    mixing = torch.randn(3, 6, 12, generator=generator) * 0.7
+
+    def draw(count: int) -> Tensor:
+        latent = torch.randn(count, 6, generator=generator)
+        return torch.tanh(latent @ mixing) + 0.3 * torch.randn(3, count, 12, generator=generator)
+
+    return draw
+
+
+def of_views(objective: Objective, steps: int, stays: int) -> dict[str, float]:
+    """Recall@5 by cosine from one modality and from the mean of the others, by the objective's own score, and the
+    modality gap, on stays that were not trained on.
+    """
+    draw = views()
+    encoders = trained(objective, draw, 12, steps)
+    with torch.no_grad():
+        values = encode(encoders, draw(stays))
+    everyone = torch.ones(stays, 3, dtype=torch.bool).numpy()
+    found = {
+        "retrieval": retrieval(values),
+        "mean_of_others": ovo(values),
+        "own_score": matching_recall(objective, values.numpy(), everyone),
+        "neighbour": neighbour(values),
+        "cross_neighbour": neighbour(values, cross=True),
+        "same_modality_share": same_modality_share(values),
+    }
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def triples(bits: int) -> Draw:
+    """A drawer of stays (modality, stay, bit) of signs: two random ones and their product."""
+    generator = torch.Generator().manual_seed(5)
+
+    def draw(count: int) -> Tensor:
+        x, y = torch.randint(0, 2, (2, count, bits), generator=generator) * 2.0 - 1
+        return torch.stack([x, y, x * y])
+
+    return draw
+
+
+@torch.no_grad()
+def accuracy(objective: Objective, encoders: nn.ModuleList, draw: Draw, bits: int, stays: int) -> float:
+    """How often z is the best of all 2^bits candidates: by cosine with the best of x, y, x + y and x·y, or by the
+    objective's own score.
+    """
+    codes = (torch.arange(2**bits)[:, None] >> torch.arange(bits) & 1) * 2.0 - 1
+    x, y, z = draw(stays)
+    right = ((z > 0) * 2 ** torch.arange(bits)).sum(1)
+    first, second = (functional.normalize(encoders[i](part), dim=-1) for i, part in enumerate((x, y)))
+    candidates = functional.normalize(encoders[2](codes), dim=-1)
+    queries = (first * second, first + second, first, second)
+    scores = [query @ candidates.T for query in queries]
+    own = objective.match_scores(torch.stack([first, second, second]), candidates, target=2)
+    scores += [] if own is None else [own]
+    return max(float((score.argmax(1) == right).float().mean()) for score in scores)
+
+
+def show(title: str, rows: dict[str, dict[str, float]]) -> None:
+    """A table as plain text."""
+    columns = list(next(iter(rows.values())))
+    print(f"\n{title}\n{'':28}" + "".join(f"{name:>21}" for name in columns))
+    for name, values in rows.items():
+        print(f"{name:28}" + "".join(f"{values[column]:21.3f}" for column in columns))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="150 steps, triples of 5 bits, no linear encoders")
+    arguments = parser.parse_args()
+    steps, bits, stays = (150, 5, 1000) if arguments.quick else (600, 6, 4000)
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    found = {"untrained": of_views(AllPairs(3), 0, 400)}
+    found |= {name: of_views(objective, steps, 400) for name, objective in objectives().items()}
+    show(f"noisy views of one latent vector, 400 stays; chance of recall@5 is {5 / 400:.4f}", found)
+    exclusive: dict[str, dict[str, float]] = {}
+    for linear in (False,) if arguments.quick else (False, True):
+        for name, objective in objectives(sampled=True).items():
+            encoders = trained(objective, triples(bits), bits, 2 * steps, linear)
+            key = "linear encoders" if linear else "two layers"
+            exclusive.setdefault(name, {})[key] = round(accuracy(objective, encoders, triples(bits), bits, stays), 4)
+    show(f"exclusive or of {bits} bits: share of {stays} stays whose z is found; chance is {2**-bits:.4f}", exclusive)
+    best = max(value for name, values in exclusive.items() if "symile" not in name for value in values.values())
+    answer = {
+        "ratio": round(exclusive["symile"]["two layers"] / best, 2),
+        "reference": "the best other objective's accuracy on exclusive-or triples",
+        "views": found,
+        "views_chance": 5 / 400,
+        "triples": exclusive,
+        "triples_chance": 2**-bits,
+        "steps": steps,
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
