@@ -159,6 +159,8 @@ def plan(
             if not row["run"] + row["resume"]
             else "not yet measured"
             if row["seconds"] is None
+            else "under a minute"
+            if row["seconds"] < 60
             else f"about {row['seconds'] / 60:.1f} min"
         )
         typer.echo(
@@ -239,8 +241,9 @@ def predict(
     """
     from picme.predict import predict as make_predictions
 
-    count = make_predictions(run_folder, input_, task, strategy, combination, out, contributions)
-    typer.echo(f"{count} stays written to {out}")
+    count, without = make_predictions(run_folder, input_, task, strategy, combination, out, contributions)
+    left_out = f"; {without} have none of the combination's modalities and no row" if without else ""
+    typer.echo(f"{count} stays written to {out}{left_out}")
 
 
 @app.command()

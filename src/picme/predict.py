@@ -34,7 +34,7 @@ def predict(
     combination: str | None,
     out: Path,
     contributions: Path | None = None,
-) -> int:
+) -> tuple[int, int]:
     """Writes one row per stay: stay_id and a calibrated probability for each label.
 
     Args:
@@ -47,7 +47,7 @@ def predict(
             logit (before calibration), compared with the training stays' average one; see `contributions`.
 
     Returns:
-        The number of stays.
+        How many stays were written, and how many were left out because they have none of the combination's modalities.
 
     Raises:
         ConfigError, DataError: if there is no such model, or the cohort does not fit it.
@@ -69,8 +69,10 @@ def predict(
     labels = build_task(task, trained.config.tasks[task]).labels
     with tempfile.TemporaryDirectory() as scratch:
         view = _view(study, source, task, names, Path(scratch))
-        rows = np.flatnonzero(view.cohort.get_column("split").is_not_null().to_numpy())
-        rows = rows[view.present(names)[rows].any(axis=1)]
+        inside = np.flatnonzero(view.cohort.get_column("split").is_not_null().to_numpy())
+        rows = inside[view.present(names)[inside].any(axis=1)]
+        if not len(rows):
+            raise DataError(f"none of the {len(inside)} stays in {cohort} has {' or '.join(names)}")
         models = [_model(study, cell, view) for cell in cells]
         found = np.mean([model.probabilities(rows) for model in models], axis=0)
         added = (
@@ -86,7 +88,7 @@ def predict(
     _write(table, out)
     if contributions is not None and added is not None:
         _write(_long(added, stays, labels, names, view.present(names)[rows]), contributions)
-    return table.height
+    return table.height, len(inside) - table.height
 
 
 def _write(table: pl.DataFrame, file: Path) -> None:
@@ -131,7 +133,13 @@ def _cells(study: Study, task: str, strategy: str | None, combination: str | Non
     run = Run(study.config, study.folder)
     chosen = parse(best["combination"], names)
     cells = [Cell(task, chosen, best["strategy"], seed) for seed in range(study.config.study.seeds)]
-    return [cell for cell in cells if run.store.done("finetune", run.finetune_key(cell))]
+    found = [cell for cell in cells if run.store.done("finetune", run.finetune_key(cell))]
+    if not found:
+        raise DataError(
+            f"{study.folder} has results, but no models of {best['combination']} by {best['strategy']} that this "
+            "version of picme made from the raw data as they are now; `picme plan` shows what has changed"
+        )
+    return found
 
 
 def _view(study: Run, source: Run, task: str, names: list[str], scratch: Path) -> ViewData:

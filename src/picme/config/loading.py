@@ -174,6 +174,10 @@ def _sentence(error: ValidationError) -> str:
         return f"{_key(place)!r} needs the key {context['discriminator']}"
     if kind == "literal_error":
         return f"{_key(place)!r} is {finding['input']!r}, expected {context['expected']}"
+    if kind in ("tuple_type", "list_type"):
+        value = finding["input"]
+        example = f", such as [{value}]" if isinstance(value, str | int | float) else ""
+        return f"{_key(place)!r} is {_short(value)}, expected a list{example}"
     message = finding["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return f"{_key(place)}: {message}" if place else message

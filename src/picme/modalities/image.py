@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 
 class ImageModality(PooledModality):
-    """An image per stay: `index.npy` (stay,) int64 in the view, `images.npy` (item, side, side) uint8 in the pool.
+    """An image per stay.
 
+    Files: `index.npy` (stay,) int64 in the view, `images.npy` (item, side, side) uint8 in the pool.
     `items.parquet` has for each item a hash of its path, and why it could not be read if so; such an item is absent.
     """
 

@@ -24,7 +24,9 @@ OTHER, MISSING = "other", "missing"
 
 
 class TabularModality(Modality):
-    """A table: `table.parquet` with one row per stay, `present.npy` (stay,) bool.
+    """Columns of a table, numbers and words, one row per stay.
+
+    Files: `table.parquet` with one row per stay, `present.npy` (stay,) bool.
 
     Encoded, a numeric column becomes two, value and missing indicator; a text column one for each category common in
     training, one for all others (rare there, or never seen) and one for missing. Truth values are categories.

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 
 class TextModality(PooledModality):
-    """A text per stay: `index.npy` (stay,) int64 in the view, `texts.parquet` and `pool.json` in the pool.
+    """A text per stay.
+
+    Files: `index.npy` (stay,) int64 in the view, `texts.parquet` and `pool.json` in the pool.
 
     `lengths` and `item_lengths` are tokens as the encoder reads them, special tokens included; characters before
     `for_encoder`.

@@ -25,7 +25,9 @@ CHUNK = 100_000
 
 
 class SeriesModality(Modality):
-    """A time series: `values.npy` (sum of lengths, column) float32, `offsets.npy` (stay + 1,), `columns.json`.
+    """Measurements over time, in hourly rows.
+
+    Files: `values.npy` (sum of lengths, column) float32, `offsets.npy` (stay + 1,), `columns.json`.
 
     A value that is not finite stands for a gap: it becomes the column's training mean, 0 after normalisation.
     """

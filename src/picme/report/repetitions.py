@@ -39,7 +39,9 @@ def pretraining_seeds(tables: Tables, config: dict[str, Any]) -> DataTable | Non
         ),
         Column("Epochs", lambda row: count(row["epochs"], "pretraining_seeds.epochs"), field("epochs"), numeric=True),
     ]
-    reading = Markup("The encoders of the first seed are the ones that are fine-tuned; the others show how far seeds differ.")
+    reading = Markup(
+        "The encoders of the first seed are the ones that are fine-tuned; the others show how far seeds differ."
+    )
     return DataTable(
         "pretraining-seeds", "Seeds of pretraining", columns, rows, reading, tall=True, search=rows.height > 8
     )

@@ -32,8 +32,8 @@ _PROSPECTIVE = Markup(
     " was known at admission are used."
 )
 _UNTIMED = Markup(
-    "The source does not say when each item became known, so no cut-off was applied: what the data hold is taken as"
-    " known at the prediction time."
+    "The source does not say when each item became known. Time series end at the task’s prediction time, where it has"
+    " one; to everything else no cut-off was applied: it is taken as known by then."
 )
 
 
@@ -141,8 +141,8 @@ def rules(config: dict[str, Any]) -> list[tuple[str, str]]:
     add("Source", "source", "kind")
     add("Modalities", "modalities")
     add("Tasks", "tasks")
-    add("Youngest age", "cohort", "min_age")
     if (config.get("source") or {}).get("kind") in _TIMED:
+        add("Youngest age", "cohort", "min_age")
         add("Admitted", "cohort", "admit")
         add("Notes", "cohort", "notes", "mode")
     add("Stays need", "require")

@@ -109,7 +109,8 @@ def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
         ),
         say(
             "On test stays it never saw, it gives {with_it} a higher risk than {without}, in {auroc} of such pairs"
-            " (AUROC; guessing gives 50\u00a0%){range}.",
+            " (AUROC{averaged}; guessing gives 50\u00a0%){range}.",
+            averaged=" of the prediction averaged over seeds" if item.best["ensemble_auroc"] is not None else "",
             with_it=with_it,
             without=without,
             auroc=percent(value, source),
@@ -119,7 +120,8 @@ def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
     if item.control:
         sentences.append(difference_sentence(item, item.control, "its control"))
     if item.across:
-        role = "the best single kind of data" if item.combined else "the best combination of several"
+        role = "single kind of data" if item.combined else "combination of several"
+        role = f"the {role} best on validation" if item.on_validation else f"the best {role}"
         sentences.append(difference_sentence(item, item.across, role))
     if item.ceiling and value is not None:
         sentences.append(
@@ -188,6 +190,8 @@ def difference_sentence(answer: Answer, item: Difference, role: str) -> Markup:
     other = say("{role} ({what})", role=role, what=against(answer.best, item.other))
     if abs(item.value) < 0.0005:
         start = say("That is the same as {other}, to the first decimal", other=other)
+        if item.low is not None and item.low == item.high:
+            return say("{start}.", start=start)
     else:
         start = say(
             "That is {by} points {side} than {other}",

@@ -162,6 +162,16 @@ def _stays(source: TableSource, files: list[File], samples: pl.Series, labels: M
     return pl.DataFrame(columns)
 
 
+def _no_label(modality: str, columns: list[str | None], labels: Mapping[str, list[str]]) -> None:
+    """Refuses a modality that holds what is to be predicted."""
+    for task, names in labels.items():
+        for name in names:
+            if name in columns:
+                raise ConfigError(
+                    f"modalities.{modality}: column {name!r} is the label of tasks.{task}; leave it out of the modality"
+                )
+
+
 def _readers(
     source: TableSource,
     modalities: Mapping[str, Mapping[str, Any]],
@@ -177,6 +187,8 @@ def _readers(
     readers: dict[str, Read] = {}
     for name, entry in modalities.items():
         file = files[name]
+        if entry.get("kind") not in LONG:
+            _no_label(name, [entry.get("column"), *(entry.get("columns") or ())], labels)
         known = file.ids.cast(samples.dtype, strict=False).is_in(samples.implode()).fill_null(False)
         if not known.any():
             raise DataError(f"{file.path}: none of its sample ids is among the samples")

@@ -140,7 +140,7 @@ def test_a_single_modality_that_is_best_is_seen_against_the_best_combination() -
     assert found.across.other["combination"] == "a+b"
     assert found.across.value == pytest.approx(0.1)
     text = " ".join(map(text_of, task_sentences(found, ["a", "b", "c"])))
-    assert "10.0 points more than the best combination of several (a + b, gated)" in text
+    assert "10.0 points more than the combination of several best on validation (a + b, gated)" in text
     assert "single kind" not in text
 
 

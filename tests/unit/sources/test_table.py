@@ -249,6 +249,11 @@ def test_bad_rows_are_one_sentence(folder: Path) -> None:
         run(folder, tasks={"x": {"labels": ["empty"]}})
 
 
+def test_a_label_is_no_feature(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"modalities\.person: column 'died' is the label of tasks\.died"):
+        run(folder, modalities={"person": {"kind": "tabular", "columns": ["age", "died"]}}, tasks={"died": {}})
+
+
 def test_chest_xrays(shared_data: Path) -> None:
     """The example's own words on real, messy data: repeated patients, empty notes, mixed views."""
     config = yaml.safe_load((Path(__file__).resolve().parents[3] / "examples" / "covid-chestxray.yaml").read_text())
