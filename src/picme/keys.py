@@ -20,16 +20,17 @@ Combination = tuple[str, ...]
 class Keys:
     """Keys of one study. What does not change a result (workers, device) is in none of them."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, raw: list[dict[str, Any]] | None = None) -> None:
         self.config = config
+        self._raw = raw
         self._tree = config.model_dump(mode="json")
         self._trunks: dict[str, str] = {}
         self._pretrainings: dict[tuple[Combination, int], str] = {}
 
     @cached_property
     def raw(self) -> list[dict[str, Any]]:
-        """Fingerprints of the raw files."""
-        return fingerprint(raw_files(self.config))
+        """Fingerprints of the raw files: as given, else as the files are now."""
+        return fingerprint(raw_files(self.config)) if self._raw is None else self._raw
 
     @cached_property
     def hospital(self) -> str:

@@ -5,6 +5,7 @@ Torch-free, so that planning a study is instant.
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -43,14 +44,26 @@ class Cell:
 
 
 class Run:
-    """A configuration and the folder it runs in."""
+    """A configuration and the folder it runs in.
 
-    def __init__(self, config: Config, folder: Path) -> None:
+    Args:
+        config: the study.
+        folder: of the run.
+        raw: fingerprints of the raw files; by default those of the files as they are now.
+    """
+
+    def __init__(self, config: Config, folder: Path, raw: list[dict[str, Any]] | None = None) -> None:
         self.config = config
         self.folder = folder
         self.store = Store(folder)
-        self.keys = Keys(config)
+        self.keys = Keys(config, raw)
         self._finetune_keys: dict[Cell, str] = {}
+
+    @classmethod
+    def opened(cls, config: Config, folder: Path) -> Run:
+        """A run to be looked at, with the raw files it was made from: these may have moved or changed since."""
+        made = folder / "run.json"
+        return cls(config, folder, json.loads(made.read_text(encoding="utf-8"))["raw"] if made.is_file() else None)
 
     @cached_property
     def tree(self) -> dict[str, Any]:

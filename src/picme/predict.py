@@ -62,7 +62,7 @@ def predict(
         raise ConfigError(f"unknown task {task!r}{near(task, trained.config.tasks)}")
     cells = _cells(trained, task, strategy, combination)
     names = list(cells[0].combination)
-    study, source = Run(trained.config, trained.folder), Run(new.config, new.folder)
+    study, source = Run.opened(trained.config, trained.folder), Run.opened(new.config, new.folder)
     if not source.store.done("prepare", source.keys.prepare):
         raise DataError(f"{cohort} has no prepared cohort; run `picme prepare` for it first")
     _fits(study, source, task, names)
@@ -130,7 +130,7 @@ def _cells(study: Study, task: str, strategy: str | None, combination: str | Non
     if strategy is None and combination is None and summary.get_column("selected").any():
         summary = summary.filter(pl.col("selected"))
     best = summary.sort("validation_auroc", descending=True, nulls_last=True).row(0, named=True)
-    run = Run(study.config, study.folder)
+    run = Run.opened(study.config, study.folder)
     chosen = parse(best["combination"], names)
     cells = [Cell(task, chosen, best["strategy"], seed) for seed in range(study.config.study.seeds)]
     found = [cell for cell in cells if run.store.done("finetune", run.finetune_key(cell))]

@@ -59,8 +59,9 @@ def prepare(run: str, config: dict[str, Any], key: str, hospital: str | None) ->
         quarantine = [] if extraction.quarantine is None else [extraction.quarantine]
         quarantine += _write(study, extraction, folder)
         flow += _drop_damaged(study, extraction, folder)
-        _check(extraction, folder)
-        _statistics(study, folder)
+        labelled = not getattr(study.source, "unlabelled", False)
+        _check(extraction, labelled)
+        _statistics(study, folder, "train" if labelled else None)
         _tables(folder, extraction, flow, availability, quarantine)
         leakage(study, extraction).write_parquet(folder / "leakage.parquet")
         shutil.rmtree(folder / "scratch", ignore_errors=True)
@@ -160,7 +161,7 @@ def _drop_damaged(study: Config, extraction: Extraction, folder: Path) -> list[p
     return flow
 
 
-def _check(extraction: Extraction, folder: Path) -> None:
+def _check(extraction: Extraction, labelled: bool) -> None:
     for name, view in extraction.views.items():
         inside = view.stays.filter(pl.col("split").is_not_null())
         if not inside.height:
@@ -168,6 +169,8 @@ def _check(extraction: Extraction, folder: Path) -> None:
                 f"no stay is left for {name} with the modalities {', '.join(view.modalities)}; "
                 "check the sources with `picme check`, or set require: any"
             )
+        if not labelled:
+            continue
         if "train" not in inside.get_column("split"):
             raise DataError(f"no stay of {name} is in the training split; choose other splits")
         extraction.notes += _one_class(name, view, inside)
@@ -196,10 +199,14 @@ def _one_class(name: str, view: View, inside: pl.DataFrame) -> list[str]:
     return said
 
 
-def _statistics(study: Config, folder: Path) -> None:
-    """Of training stays only, in the pretraining view; every view and strategy is normalised with them."""
+def _statistics(study: Config, folder: Path, split: str | None) -> None:
+    """Of training stays only, in the pretraining view; every view and strategy is normalised with them.
+
+    New stays for a finished study are not normalised with their own: these only show whether units fit, so all count.
+    """
     cohort = pl.read_parquet(folder / "views" / "pretrain" / "cohort.parquet")
-    train = np.flatnonzero(cohort.get_column("split").to_numpy() == "train")
+    chosen = cohort.get_column("split").is_not_null() if split is None else cohort.get_column("split") == split
+    train = np.flatnonzero(chosen.fill_null(False).to_numpy())
     statistics = {}
     for modality, config in study.modalities.items():
         opened = open_modality(config.kind, folder / "views" / "pretrain" / modality, folder / "pool" / modality)

@@ -47,7 +47,7 @@ class Study:
     def __init__(self, folder: Path, config: Config) -> None:
         self.folder = folder
         self.config = config
-        self._run = Run(config, folder)
+        self._run = Run.opened(config, folder)
 
     def __repr__(self) -> str:
         return f"Study({str(self.folder)!r}, tables={self.tables})"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
+import picme
 from picme.config.loading import validate
 from picme.errors import PicmeError
 from picme.pipeline import run
@@ -64,3 +65,10 @@ def test_a_task_with_one_class_in_training_is_one_sentence(tmp_path: Path) -> No
         prepared(tmp_path, "none", died=lambda n: 0)
     with pytest.raises(PicmeError, match="no sample has a label in 'died'"):
         prepared(tmp_path, "none", died=lambda n: None)
+
+
+def test_a_run_can_be_opened_when_its_raw_files_are_gone(tmp_path: Path) -> None:
+    before = prepared(tmp_path, "any")
+    for file in tmp_path.glob("*.csv"):
+        file.rename(file.with_suffix(".moved"))
+    assert picme.load(tmp_path / "run").cohort("died").height == before.height

@@ -40,5 +40,7 @@ class TableSource(Section):
     """Columns for subgroup results; empty cells become the group `unknown`."""
     split: str | None = None
     """Column holding `train`, `val` or `test`, where the division is given with the data."""
+    unlabelled: bool = False
+    """New samples for `picme predict`: label columns may be missing, and nothing is divided into splits."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """Largest share of unreadable rows of a long time-series file before the data are refused; fewer are counted."""

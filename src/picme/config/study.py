@@ -345,6 +345,11 @@ class Config(Section):
                 )
             if min(gate) < 0 or abs(sum(gate) - 1) > 1e-3:
                 raise ValueError(f"finetune.gate: weights are 0 and above and add up to 1, not {sum(gate):.4g}")
+        if min(self.study.combination_sizes) > len(self.modalities):
+            raise ValueError(
+                f"study.combination_sizes: {min(self.study.combination_sizes)} modalities are more than the "
+                f"{len(self.modalities)} of the configuration"
+            )
         if not self.tasks:
             raise ValueError("at least one task is needed")
         return self

@@ -41,7 +41,8 @@ def extract(
         window_hours: hours of time series that the view `pretrain` sees; None for all.
 
     Returns:
-        A view for each task, of the samples with at least one of its labels, and `pretrain` with every sample.
+        A view for each task, of the samples with at least one of its labels (all, if the source is unlabelled), and
+        `pretrain` with every sample.
 
     Raises:
         ConfigError: if the configuration lacks a key.
@@ -57,14 +58,14 @@ def extract(
     windows = {name: _window(task.get("window_hours"), cohort_max_hours) for name, task in tasks.items()}
     windows["pretrain"] = _window(window_hours, cohort_max_hours)
     every = list(dict.fromkeys(label for each in labels.values() for label in each))
-    fixed = ["split"] if source.split else []
+    fixed = ["split"] if source.split or source.unlabelled else []
     views = {}
     flow: list[tuple[str, str, int, int]] = []
     for name, hours in windows.items():
         columns = labels.get(name, every)
         kept = pl.repeat(True, len(stays), dtype=pl.Boolean, eager=True)
         flow.append((name, "samples", len(stays), stays["subject_id"].n_unique()))
-        if name in tasks:
+        if name in tasks and not source.unlabelled:
             kept = stays.select(pl.any_horizontal(pl.col(columns).is_not_null())).to_series()
             if not kept.any():
                 raise DataError(f"tasks.{name}: no sample has a label in {', '.join(map(repr, columns))}")
@@ -145,7 +146,10 @@ def _stays(source: TableSource, files: list[File], samples: pl.Series, labels: M
                 f"{file.path} names the subject of {len(samples) - subjects.null_count()} of {len(samples)} samples"
             )
         columns.append(subjects)
-    if source.split is not None:
+    if source.unlabelled:
+        # No model is trained on them, so they are all to be judged.
+        columns.append(pl.repeat("test", len(samples), eager=True).alias("split"))
+    elif source.split is not None:
         file, cells = find(source.split, "source.split")
         columns.append(file.align(splits(cells, file.path), samples).alias("split"))
     for name in source.groups:
@@ -154,6 +158,10 @@ def _stays(source: TableSource, files: list[File], samples: pl.Series, labels: M
         columns.append(words.set(words == "", "unknown").alias(name))
     for task, names in labels.items():
         for name in names:
+            if source.unlabelled and not any(name in file.frame.columns for file in files):
+                if name not in [column.name for column in columns]:
+                    columns.append(pl.repeat(None, len(samples), dtype=pl.Int8, eager=True).alias(name))
+                continue
             file, cells = find(name, f"tasks.{task}.labels")
             if name in (*RESERVED, *source.groups):
                 raise ConfigError(f"tasks.{task}.labels: {name!r} is already an id, split or group column; rename it")

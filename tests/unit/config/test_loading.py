@@ -46,6 +46,7 @@ def test_presets_open_with_the_command_that_runs_them() -> None:
         ("finetune.combinations", ["discharge+imag"], ["finetune.combinations", "'imag'", "'image'"]),
         ("align.tsne", ["discharge+imag"], ["align.tsne", "'imag'"]),
         ("study.combination_sizes", [1], ["two modalities"]),
+        ("study.combination_sizes", [6, 7], ["study.combination_sizes", "6 modalities"]),
         ("splits.train", 0.95, ["splits"]),
         ("tasks", {}, ["task"]),
         ("finetune.gate", [0.5, 0.5], ["finetune.gate", "2 weights", "5 modalities"]),

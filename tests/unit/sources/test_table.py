@@ -276,3 +276,16 @@ def test_the_example_is_a_valid_configuration() -> None:
     config = load(Path(__file__).resolve().parents[3] / "examples" / "covid-chestxray.yaml")
     assert list(config.modalities) == ["image", "notes", "clinical"]
     assert isinstance(config.source, TableSource)
+
+
+def test_new_samples_need_no_label_and_are_not_divided(folder: Path) -> None:
+    lines = [line.split(",") for line in SAMPLES.replace('"two\nlines"', "two").strip().splitlines()]
+    place = lines[0].index("died")
+    kept = "\n".join(",".join(cell for i, cell in enumerate(line) if i != place) for line in lines)
+    (folder / "samples.csv").write_text(kept + "\n")
+    with pytest.raises(DataError, match="'died'"):
+        run(folder)
+    view = run(folder, {"unlabelled": True, "split": "part"}).views["death"]
+    assert view.stays["died"].to_list() == [None] * 4
+    assert view.stays["split"].to_list() == ["test"] * 4
+    assert run(folder, {"unlabelled": True}).views["both"].stays["sick"].to_list() == [0, 1, 0, None]
