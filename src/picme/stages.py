@@ -45,17 +45,17 @@ def prepare(run: Run) -> Iterator[list[Job]]:
 
 
 def encode(run: Run) -> Iterator[list[Job]]:
-    """The locked part of every encoder over the cohort's texts and images, once for the whole study."""
-    yield [
-        Job(
-            "features", run.keys.features(name), f"locked encoder of {name}", "picme.pretrain.features:features",
-            {
-                "run": str(run.folder), "config": run.tree, "modality": name,
-                "key": run.keys.features(name), "prepared": str(run.prepared),
-            },
-        )
-        for name in run.locked
-    ]  # fmt: skip
+    """The locked part of every encoder over the cohort's texts and images, once for the whole study.
+
+    One modality after the other: a job that is alone in its phase has all cores, and spreads its batches over them.
+    """
+    for name in run.locked:
+        key = run.keys.features(name)
+        arguments = {"run": str(run.folder), "config": run.tree, "modality": name, "key": key}
+        function = "picme.pretrain.features:features"
+        yield [
+            Job("features", key, f"locked encoder of {name}", function, {**arguments, "prepared": str(run.prepared)})
+        ]
 
 
 def pretrain(run: Run) -> Iterator[list[Job]]:
