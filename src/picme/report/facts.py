@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from picme.config.evaluate import EvaluateConfig
+
 Tables = dict[str, pl.DataFrame]
 Row = dict[str, Any]
 
@@ -55,6 +57,9 @@ COLUMNS = {
     "pretraining_seeds": "combination seed val_recall5 best_epoch epochs learning_rate batch_size",
     "ceiling": "task label auroc",
 }
+
+# Strategies that are there to be compared with.
+UNSELECTABLE = (*EvaluateConfig().controls, *EvaluateConfig().comparisons.baselines)
 
 # What each strategy has to beat to have shown anything, the closest control first.
 CONTROLS = {
@@ -214,7 +219,9 @@ def answer(tables: Tables, task: str) -> Answer | None:
         ),
         None,
     )
-    across = next((cell for cell in cells if ("+" in cell["combination"]) != ("+" in best["combination"])), None)
+    others = [cell for cell in cells if ("+" in cell["combination"]) != ("+" in best["combination"])]
+    # What can be selected is what the comparisons test; controls and baselines only where there is nothing else.
+    across = next((cell for cell in others if cell["strategy"] not in UNSELECTABLE), next(iter(others), None))
     limits = frame(tables, "ceiling").filter((pl.col("task") == task) & pl.col("auroc").is_not_null())
     label = headline_label(frame(tables, "scores"), task)
     limit = [row for row in limits.to_dicts() if row["label"] == label] or limits.to_dicts()
