@@ -181,12 +181,17 @@ def epochs(folder: Path, run: Path, mode: str, ours: bool, size: int, batch: int
     for epoch in range(count):
         torch.manual_seed(epoch)
         start, total = time.perf_counter(), []
+        model.train()
+        for encoder in () if ours else model.encoders.values():
+            if getattr(encoder, "body", None) is not None:
+                encoder.body.train()  # the published code drops out in the base under the adapters, too
         for part in view.training_batches(names, rows, batch, 0, epoch):
             loss = objective(model(view.batch(names, part, cpu), present[part]), present[part])[0]
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             total.append(float(loss.detach()))
+        model.eval()
         with torch.no_grad():
             for part in np.array_split(held_out, max(1, len(held_out) // batch)):
                 objective(model(view.batch(names, part, cpu), present[part]), present[part])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,19 @@ class TextEncoder(Encoder):
     @classmethod
     def from_config(cls, config: TransformerEncoder, spec: Mapping[str, Any], embed_dim: int) -> TextEncoder:  # noqa: D102
         return cls(config, spec, embed_dim)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for what is trained: under adapters the locked base stays in evaluation mode, like a trunk.
+
+        Its dropout would only blur what the adapters learn from, and attention with dropout takes a CPU twice the time.
+        """
+        super().train(mode)
+        if self.body is not None and self.config.mode == "lora":  # type: ignore[attr-defined]
+            self.body.eval()
+            for name, module in self.body.named_modules():
+                if "lora_" in name:
+                    module.train(mode)
+        return self
 
     def load_trunk(self) -> nn.Module:  # noqa: D102
         model = load_transformer(self.config)  # type: ignore[arg-type]

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def pretraining_seeds(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """Every pretraining of every combination, where there is more than one."""
+    """What every pretraining of every combination came to."""
     rows = frame(tables, "pretraining_seeds")
-    if rows["seed"].n_unique() < 2:
+    if rows.is_empty():
         return None
     columns = [
         Column("Combination", lambda row: combination_text(row["combination"] or "")),
@@ -40,10 +40,11 @@ def pretraining_seeds(tables: Tables, config: dict[str, Any]) -> DataTable | Non
         Column("Epochs", lambda row: count(row["epochs"], "pretraining_seeds.epochs"), field("epochs"), numeric=True),
     ]
     reading = Markup(
-        "The encoders of the first seed are the ones that are fine-tuned; the others show how far seeds differ."
+        "The epoch whose encoders are kept, and how many were gone through. Of several seeds the first one’s encoders"
+        " are fine-tuned; the others show how far seeds differ."
     )
     return DataTable(
-        "pretraining-seeds", "Seeds of pretraining", columns, rows, reading, tall=True, search=rows.height > 8
+        "pretraining-seeds", "Every pretraining", columns, rows, reading, tall=True, search=rows.height > 8
     )
 
 

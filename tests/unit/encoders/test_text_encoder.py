@@ -118,6 +118,16 @@ def test_the_trunk_stays_in_evaluation_mode_and_out_of_the_state(checkpoints: di
     assert set(encoder.state_dict()) == set(encoder.trainable_state())
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_under_adapters_the_base_stays_in_evaluation_mode(checkpoints: dict[str, Path], family: str) -> None:
+    encoder = built(checkpoints[family], mode="lora").train()
+    in_training = {name for name, module in encoder.body.named_modules() if module.training}  # type: ignore[union-attr]
+    assert in_training
+    assert all("lora_" in name for name in in_training)
+    assert encoder.projection.training
+    assert not any(module.training for module in encoder.eval().modules())
+
+
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_windows_are_averaged(checkpoints: dict[str, Path], pooling: str) -> None:
     encoder = built(checkpoints["bert"], pooling=pooling, windows=4, max_length=8)
