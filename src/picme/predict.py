@@ -18,6 +18,8 @@ from picme.stages import cell_arguments
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
+    import torch
+
     from picme.finetune.cell import Cell as Model
     from picme.modalities.view import ViewData
     from picme.study import Study
@@ -137,7 +139,7 @@ def _cells(study: Study, task: str, strategy: str | None, combination: str | Non
     if not found:
         raise DataError(
             f"{study.folder} has results, but no models of {best['combination']} by {best['strategy']} that this "
-            "version of picme made from the raw data as they are now; `picme plan` shows what has changed"
+            "version of picme would make of its configuration; `picme plan` shows what has changed"
         )
     return found
 
@@ -195,7 +197,6 @@ def _fits(study: Run, source: Run, task: str, names: list[str]) -> None:
 def _model(study: Run, cell: Cell, view: ViewData) -> Model:
     """The trained model of one seed on the new stays."""
     from picme.finetune.embed import all_rows
-    from picme.finetune.restore import restore
     from picme.pretrain.job import load_encoders
     from picme.pretrain.model import ModalityEncoders
     from picme.training import resolve_device
@@ -211,12 +212,17 @@ def _model(study: Run, cell: Cell, view: ViewData) -> Model:
                 else ModalityEncoders(names, config, view, cell.seed)
             )
             np.save(Path(scratch) / "embeddings.npy", all_rows(encoders.to(device).eval(), view, device))
-        stored = {
-            "seed": cell.seed,
-            "path": str(study.store.path("finetune", study.finetune_key(cell))),
-            "embedded": [scratch],
-        }
-        return restore(config, view, cell.task, names, cell.strategy, stored, pretrained, device)
+        return _restored(study, cell, view, [scratch], device)
+
+
+def _restored(study: Run, cell: Cell, view: ViewData, embedded: list[str], device: torch.device) -> Model:
+    """The trained model of one seed on the stays of a view, with their embeddings where its encoders are frozen."""
+    from picme.finetune.restore import restore
+
+    path = str(study.store.path("finetune", study.finetune_key(cell)))
+    stored = {"seed": cell.seed, "path": path, "embedded": embedded}
+    pretrained = cell_arguments(study, cell)["pretrained"]
+    return restore(study.config, view, cell.task, list(cell.combination), cell.strategy, stored, pretrained, device)
 
 
 def _contributions(study: Run, cell: Cell, model: Model, rows: np.ndarray) -> np.ndarray:
@@ -225,22 +231,12 @@ def _contributions(study: Run, cell: Cell, model: Model, rows: np.ndarray) -> np
 
     from picme.evaluate.attribute import embeddings_of, training_mean
     from picme.evaluate.integrated_gradients import integrated_gradients
-    from picme.finetune.restore import restore
     from picme.modalities.view import open_view
 
     features = {name: Path(path) for name, path in study.features.items()}
     view = open_view(study.prepared, cell.task, study.config.modalities, features)
-    arguments = cell_arguments(study, cell)
-    stored = {
-        "seed": cell.seed,
-        "path": str(study.store.path("finetune", study.finetune_key(cell))),
-        "embedded": arguments["embedded"],
-    }
-    names = list(cell.combination)
-    trained = restore(
-        study.config, view, cell.task, names, cell.strategy, stored, arguments["pretrained"], model.device
-    )
-    mean = training_mean(trained, view.usable(names, "train"))
+    trained = _restored(study, cell, view, cell_arguments(study, cell)["embedded"], model.device)
+    mean = training_mean(trained, view.usable(cell.combination, "train"))
     present = model.present[torch.from_numpy(rows).to(model.device)]
     return integrated_gradients(model.head, embeddings_of(model, rows), present, mean).per_label
 
