@@ -227,7 +227,7 @@ def main() -> None:
 
 def prepare(folder: Path, chart_rows: int, lab_rows: int, stays: int) -> Path:
     """The input, written once."""
-    from picme.sources.synthetic import write_events
+    from picme_hospital import write_events
 
     place = folder / f"{chart_rows}-{lab_rows}-{stays}"
     if not (place / "done").is_file():

@@ -24,7 +24,7 @@ import polars as pl
 import picme
 from picme.evaluate import auroc, shapley
 from picme.evaluate.attribution import rank_agreement
-from picme.sources.synthetic.latent import MORTALITY_RATE, MORTALITY_SPREAD, intercept, sigmoid
+from picme_hospital.latent import MORTALITY_RATE, MORTALITY_SPREAD, intercept, sigmoid
 
 SHARES = {"timeseries": 0.6, "discharge": 0.25, "image": 0.1, "radiology": 0.05, "demographics": 0.0}
 COMBINATION = "discharge+radiology+image+timeseries+demographics"

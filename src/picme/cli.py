@@ -282,14 +282,17 @@ def synth(
     Example: picme synth hospital --stays 200 --seed 1
     """
     from picme.errors import ConfigError
-    from picme.sources.synthetic import write_events, write_hospital
+    from picme_hospital import ArgumentError, write_events, write_hospital
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not an empty folder")
-    if chart_rows:
-        write_events(folder, chart_rows, lab_rows, stays, seed)
-    else:
-        write_hospital(folder, stays, seed)
+    try:
+        if chart_rows:
+            write_events(folder, chart_rows, lab_rows, stays, seed)
+        else:
+            write_hospital(folder, stays, seed)
+    except ArgumentError as error:
+        raise ConfigError(str(error)) from error
     typer.echo(f"{stays} stays written to {folder}")
 
 

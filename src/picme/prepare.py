@@ -15,7 +15,7 @@ from picme.cohort.extract import extract
 from picme.cohort.select import present, take
 from picme.cohort.splits import assign
 from picme.config.loading import validate
-from picme.errors import DataError
+from picme.errors import ConfigError, DataError
 from picme.modalities import open_modality, write_views
 from picme.store import Store
 
@@ -28,13 +28,20 @@ FLOW = {"task": pl.String, "step": pl.String, "stays": pl.Int64, "subjects": pl.
 
 
 def hospital(run: str, config: dict[str, Any], key: str) -> None:
-    """Writes the synthetic hospital."""
-    from picme.sources.synthetic import write_hospital
+    """Writes the synthetic hospital.
+
+    Raises:
+        ConfigError: if its arguments are impossible.
+    """
+    from picme_hospital import ArgumentError, write_hospital
 
     source: Any = validate(config).source
     with Store(Path(run)).create("hospital", key, {"stays": source.stays, "seed": source.seed}) as folder:
         _empty(folder)
-        write_hospital(folder, source.stays, source.seed, images=source.images, influence=source.influence)
+        try:
+            write_hospital(folder, source.stays, source.seed, images=source.images, influence=source.influence)
+        except ArgumentError as error:
+            raise ConfigError(str(error)) from error
 
 
 def prepare(run: str, config: dict[str, Any], key: str, hospital: str | None) -> None:

@@ -20,6 +20,7 @@ import sys
 target, source = sys.argv[1:]
 sys.path = [target, *(entry for entry in sys.path if entry != source)]
 import picme
+import picme_hospital
 from picme.cohort.channel_sets import load as channels
 from picme.config.loading import load, presets
 from picme.report.build import environment
@@ -27,6 +28,7 @@ environment().get_template("report.html.j2")
 [load(name) for name in presets()]
 channels("default")
 assert picme.__file__.startswith(target), picme.__file__
+assert picme_hospital.__file__.startswith(target), picme_hospital.__file__
 print(picme.__file__)
 """
 SUFFIXES = (".yaml", ".csv", ".j2", ".css", ".js", ".typed")
@@ -53,10 +55,12 @@ def test_wheel_holds_every_data_file_and_entry_point(built: Path) -> None:
     source = ROOT / "src"
     wanted = {
         str(path.relative_to(source))
-        for path in (source / "picme").rglob("*")
+        for package in ("picme", "picme_hospital")
+        for path in (source / package).rglob("*")
         if path.is_file() and (path.suffix in (*SUFFIXES, ".py")) and "__pycache__" not in path.parts
     }
     assert {"picme/presets/demo.yaml", "picme/py.typed", "picme/report/templates/report.html.j2"} <= wanted
+    assert {"picme_hospital/__init__.py", "picme_hospital/py.typed"} <= wanted
     assert not wanted - inside
     assert "picme = picme.cli:main" in points
     assert not [name for name in inside if name.startswith(("tests/", "docs/", "benchmarks/"))]

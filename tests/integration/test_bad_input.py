@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from picme.cli import main
-from picme.sources.synthetic import write_hospital
+from picme_hospital import write_hospital
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from picme.cli import main
 from picme.config.loading import load
 from picme.pipeline import run as run_pipeline
 from picme.plan import Run
-from picme.sources.synthetic import write_hospital
+from picme_hospital import write_hospital
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from pydantic import Field, field_validator
 
 from picme.config.base import Section
-from picme.errors import near
-
-MODALITIES: tuple[str, ...] = ("discharge", "radiology", "image", "timeseries", "demographics")
-"""The five views of a synthetic patient, by the names the MIMIC presets give them."""
+from picme_hospital import check_influence
 
 
 class SyntheticConfig(Section):
@@ -30,13 +25,5 @@ class SyntheticConfig(Section):
     @field_validator("influence")
     @classmethod
     def _influence(cls, value: dict[str, float] | None) -> dict[str, float] | None:
-        if value is None:
-            return None
-        for name, share in value.items():
-            if name not in MODALITIES:
-                raise ValueError(f"unknown modality {name!r}{near(name, MODALITIES)}")
-            if not (math.isfinite(share) and share >= 0):
-                raise ValueError(f"the share of {name!r} is {share}: it must be 0 or more")
-        if abs(sum(value.values()) - 1) > 1e-6:
-            raise ValueError(f"the shares add up to {sum(value.values()):g}: they must add up to 1")
+        check_influence(value)
         return value

@@ -1,4 +1,4 @@
-"""When an admission is X-rayed: the studies that reports and images share."""
+"""The schedule of radiology studies, from which both the reports and the images are made."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from picme.sources.synthetic.files import stream
-from picme.sources.synthetic.patients import HOUR, Hospital
+from picme_hospital.files import stream
+from picme_hospital.patients import HOUR, Hospital
 
-LATE = 0.02  # share of admissions without any study before 48 hours in the ICU, beside those without records
+# The share of admissions that have records but no study in the first 48 hours in the ICU.
+LATE = 0.02
 
 
 @dataclass
 class Studies:
-    """Radiology studies of all admissions, (K,) each; times in seconds since 1970.
+    """The K radiology studies of all admissions; each attribute has shape (K,), and times are in seconds.
 
     Attributes:
-        admission: index of the admission.
-        study_id: distinct.
-        time: of the exposure. delay: until the report is stored.
-        portable: an AP film at the bedside; otherwise PA and lateral.
-        chest: a chest film; otherwise another examination, without an image.
-        reported, imaged: whether a report and an image exist.
+        admission: The index of the study's admission.
+        study_id: The study's id; ids are distinct.
+        time: The time of the exposure, since 1970.
+        delay: The time from the exposure until the report is stored.
+        portable: Whether the study is an AP film at the bedside; other chest studies are PA and lateral films.
+        chest: Whether the study is of the chest; other studies have no image.
+        reported: Whether a report exists.
+        imaged: Whether images exist.
     """
 
     admission: np.ndarray
@@ -36,7 +39,11 @@ class Studies:
 
 
 def schedule(h: Hospital) -> Studies:
-    """One portable film around ICU admission for nearly all, some more on later days, some films before the ICU."""
+    """Draw the radiology studies of every admission.
+
+    Nearly every admission has a portable chest film around ICU admission. Some have further films on later days, some
+    have films on admission to the hospital, and some have another examination.
+    """
     rng = stream(h.seed, "studies")
     n = len(h.hadm_id)
     first = h.first_stay()
@@ -47,7 +54,7 @@ def schedule(h: Hospital) -> Studies:
     around = np.minimum(around, outtime - 600)
     later = (intime + 50 * HOUR + rng.integers(0, 30, n) * HOUR)[:, None]
     groups = [
-        # admissions, time, portable, chest
+        # Each group holds admissions, times (None if drawn below), portable and chest.
         (every, np.where(late, later[:, 0], around), True, True),
         (every[rng.random(n) < 0.25], None, True, True),
         (every[rng.random(n) < 0.3], None, True, True),
@@ -59,13 +66,13 @@ def schedule(h: Hospital) -> Studies:
         hour = HOUR * rng.uniform(0, 1, len(rows))
         if when is not None:
             at = when
-        elif k == 1:  # the second day
+        elif k == 1:  # films on the second day in the ICU
             at = intime[rows] + (24 * HOUR + 20 * hour).astype("int64")
-        elif k == 2:  # after the second day
+        elif k == 2:  # films after the second day
             at = intime[rows] + (50 * HOUR + 60 * hour).astype("int64")
-        elif k == 3:  # on admission, now and then in the emergency room
+        elif k == 3:  # films around hospital admission, some of them in the emergency room
             at = h.admittime[rows] + (2 * hour).astype("int64") - 1800
-        else:
+        else:  # other examinations
             at = intime[rows] + (30 * hour).astype("int64")
         rows_kept = (at < h.dischtime[rows]) & ((k == 0) | ~late[rows])
         admission.append(rows[rows_kept])

@@ -1,4 +1,4 @@
-"""Numbers and words that a bedside monitor, a nurse and a laboratory would write down, from the latents they see."""
+"""The numbers and words of vital signs, nursing entries and laboratory results, drawn from the latents they show."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ import numpy as np
 import polars as pl
 from scipy.signal import lfilter
 
-from picme.sources.synthetic.items import EYE, INTUBATED, MOTOR, POOLS, REFILL, VERBAL
+from picme_hospital.items import EYE, INTUBATED, MOTOR, POOLS, REFILL, VERBAL
 
 
 def _wander(n: int, memory: float, rng: np.random.Generator) -> np.ndarray:
-    """Standard-normal noise that remembers its past (first-order autoregression), (n,)."""
+    """Draw standard-normal noise with first-order autocorrelation `memory`, (n,)."""
     return np.asarray(lfilter([np.sqrt(1 - memory**2)], [1.0, -memory], rng.normal(size=n)))
 
 
 def signals(
     view: dict[str, np.ndarray], stay: np.ndarray, worse: np.ndarray, female: np.ndarray, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Numbers at T moments.
+    """Draw every signal at T moments in the stays of n patients.
 
     Args:
-        view: latent → (n,), what the bedside sees of n patients.
-        stay: (T,) patient of each moment. worse: (T,) added severity.
-        female: (n,) bool.
-        rng: source of noise.
+        view: For each latent, (n,) the noisy value that vital signs and laboratory results show.
+        stay: (T,) the index of the patient to whom each moment belongs.
+        worse: (T,) the severity to add at each moment.
+        female: (n,) bool, whether the patient is female.
+        rng: The source of noise.
 
     Returns:
-        Name → (T,) float.
+        For each signal's name, its values, (T,) float.
     """
     total, n = len(stay), len(female)
     z = {name: values[stay] for name, values in view.items()}
     severity = z["severity"] + worse + 0.35 * _wander(total, 0.9, rng)
 
     def level(mean: float | np.ndarray, habit: float, drift: float, memory: float = 0.7) -> np.ndarray:
-        """A number around `mean` with a patient's own offset and slow and fast noise."""
+        """Draw values around `mean`: each patient has a constant offset, and autocorrelated noise is added."""
         own = habit * rng.normal(size=n)
         return np.asarray(mean + own[stay] + drift * _wander(total, memory, rng))
 
-    # Stiff arteries: the pulse pressure grows with age.
+    # Arteries stiffen with age, so the pulse pressure grows.
     mean = level(79 - 7.0 * severity, 3.0, 5.0)
     pulse = level(50 - 2.0 * z["heart"] + 7.0 * z["age"], 4.0, 5.0)
     height = np.where(female, 162.0, 176.0) + 6.5 * rng.normal(size=n)
@@ -94,7 +95,17 @@ def signals(
 
 
 def texts_of(numbers: dict[str, np.ndarray], intubated: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Charted words at T moments: name → (T,) object; `eye`, `verbal`, `motor` also as scores in `<name>_score`."""
+    """Draw the charted words at T moments.
+
+    Args:
+        numbers: The signals at the T moments, see `signals`.
+        intubated: (T,) bool, whether the patient is intubated.
+        rng: The source of noise.
+
+    Returns:
+        For each text's name, its words, (T,) object. The names `eye_score`, `verbal_score` and `motor_score` hold the
+        scores of the Glasgow Coma Scale, (T,) int.
+    """
     coma, total = numbers["coma"], len(numbers["coma"])
 
     def score(cuts: tuple[float, ...], top: int) -> np.ndarray:
@@ -132,7 +143,7 @@ def texts_of(numbers: dict[str, np.ndarray], intubated: np.ndarray, rng: np.rand
 
 
 def number(values: np.ndarray, decimals: int) -> pl.Series:
-    """Numbers as MIMIC writes them: no decimal point without need (`86`, `36.8`)."""
+    """Write numbers as MIMIC does: without a decimal point if none is needed (`86`, `36.8`)."""
     if decimals == 0:
         return pl.Series(np.round(values).astype("int64")).cast(pl.String)
     return pl.Series(np.round(values, decimals)).cast(pl.String).str.strip_suffix(".0")

@@ -1,4 +1,4 @@
-"""The administrative tables of MIMIC-IV for a synthetic hospital, and the truth that a study may report."""
+"""The administrative tables of MIMIC-IV (patients to diagnoses), and the table of true risks."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from picme.sources.synthetic.codes import NEWER_CODES, OTHER_CODES, PHENOTYPES, UNTITLED_CODES
-from picme.sources.synthetic.files import stamp, stream, write_table
-from picme.sources.synthetic.items import CHART, LABS_OF_HOSPITAL, OUTPUT
-from picme.sources.synthetic.patients import DAY, PERIODS, Hospital
+from picme_hospital.codes import NEWER_CODES, OTHER_CODES, PHENOTYPES, UNTITLED_CODES
+from picme_hospital.files import stamp, stream, write_table
+from picme_hospital.items import CHART, LABS_OF_HOSPITAL, OUTPUT
+from picme_hospital.patients import DAY, PERIODS, Hospital
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+# The ICUs, as in `icustays` and `transfers`.
 UNITS = (
     "Medical Intensive Care Unit (MICU)",
     "Medical/Surgical Intensive Care Unit (MICU/SICU)",
@@ -24,6 +25,7 @@ UNITS = (
     "Neuro Surgical Intensive Care Unit (Neuro SICU)",
     "Trauma SICU (TSICU)",
 )
+# The share of subjects with each entry of the column `race`.
 RACES = {
     "WHITE": 0.6,
     "BLACK/AFRICAN AMERICAN": 0.11,
@@ -43,7 +45,7 @@ RACES = {
 
 
 def write_tables(h: Hospital, ehr: Path) -> None:
-    """Write hosp/ and icu/ without the event tables."""
+    """Write all tables of `hosp` and `icu` except the event tables."""
     hosp, icu = ehr / "hosp", ehr / "icu"
     write_table(hosp / "patients.csv.gz", _patients(h))
     write_table(hosp / "admissions.csv.gz", _admissions(h))
@@ -90,12 +92,13 @@ def write_tables(h: Hospital, ehr: Path) -> None:
 
 
 def truth(h: Hospital) -> pl.DataFrame:
-    """True risks per stay: `stay_id`, `mortality_risk` and one column per phenotype, named as the phenotype."""
+    """Return the true risks of each stay: `stay_id`, `mortality_risk` and a column named after each phenotype."""
     risks = {p.name: h.latent.phenotype_risk[h.admission, i] for i, p in enumerate(PHENOTYPES)}
     return pl.DataFrame({"stay_id": h.stay_id, "mortality_risk": h.latent.risk[h.admission], **risks}).sort("stay_id")
 
 
 def _items() -> pl.DataFrame:
+    """Return the table d_items."""
     rows = [
         (i.itemid, i.label, i.label, table, i.category, i.unit, "Numeric" if i.decimals >= 0 else "Text", None, None)
         for table, items in (("chartevents", CHART), ("outputevents", OUTPUT))
@@ -109,13 +112,14 @@ def _items() -> pl.DataFrame:
 
 
 def _patients(h: Hospital) -> pl.DataFrame:
+    """Return the table patients."""
     rng = stream(h.seed, "patients table")
     n = len(h.subject_id)
     last = np.full(n, -1)
     np.maximum.at(last, h.subject, h.dischtime)
     dead = np.zeros(n, dtype=bool)
     dead[h.subject[h.deathtime > 0]] = True
-    later = ~dead & (rng.random(n) < 0.15)  # died at home within a year
+    later = ~dead & (rng.random(n) < 0.15)  # the patient dies at home within a year
     day = np.where(later, last + rng.integers(5, 365, n) * DAY, last) // DAY * DAY
     dod = stamp(day).astype("datetime64[D]")
     return pl.DataFrame(
@@ -131,11 +135,12 @@ def _patients(h: Hospital) -> pl.DataFrame:
 
 
 def _pick(score: np.ndarray, cuts: tuple[float, ...], names: tuple[str, ...]) -> np.ndarray:
-    """Names by where a score falls between cuts."""
+    """Return for each score the name of the interval between cuts into which it falls."""
     return np.array(names, dtype=object)[np.digitize(score, cuts)]
 
 
 def _admissions(h: Hospital) -> pl.DataFrame:
+    """Return the table admissions."""
     rng = stream(h.seed, "admissions table")
     n, view = len(h.hadm_id), h.latent.views["demographics"]
     chronic, severity = view["chronic"], view["severity"]
@@ -156,7 +161,7 @@ def _admissions(h: Hospital) -> pl.DataFrame:
     insurance = np.where(rng.random(n) < 0.12, "Other", insurance)
     race = rng.choice(list(RACES), size=len(h.subject_id), p=list(RACES.values()))
     goes = rng.choice(["HOME", "HOME HEALTH CARE", "SKILLED NURSING FACILITY", "REHAB"], size=n)
-    # A clerk's error: the flag says alive although a time of death is recorded.
+    # Some flags are wrong: they say that the patient survived although a time of death is recorded.
     flag = died & ~_some(died, 1 / 150, rng)
     leaves = np.where(h.edregtime > 0, h.admittime + rng.integers(10, 180, n) * 60, -1)
     unknown = rng.random(n) < 0.03
@@ -183,7 +188,7 @@ def _admissions(h: Hospital) -> pl.DataFrame:
 
 
 def _some(among: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """A mask of a share of the true entries, at least one."""
+    """Draw a share of the true entries, at least one if there is any; return them as a mask."""
     rows = np.flatnonzero(among)
     mask = np.zeros(len(among), dtype=bool)
     if len(rows):
@@ -192,12 +197,12 @@ def _some(among: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarr
 
 
 def _maybe(seconds: np.ndarray) -> pl.Series:
-    """Times, null where negative."""
+    """Return seconds since 1970 as times; negative ones become null."""
     return pl.Series(stamp(seconds)).set(pl.Series(seconds < 0), None)
 
 
 def _units(h: Hospital) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) index of each stay's first and last ICU: by the organ in front, at random where none is."""
+    """Draw the first and the last ICU of each stay, both (N,), as indices into UNITS."""
     rng = stream(h.seed, "units")
     n = len(h.stay_id)
     ward = rng.choice([0, 1, 2, 6], size=n, p=[0.35, 0.3, 0.25, 0.1])
@@ -207,7 +212,7 @@ def _units(h: Hospital) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _transfers(h: Hospital, first: np.ndarray, last: np.ndarray) -> pl.DataFrame:
-    """Ways through the hospital: emergency room, ward, ICU (one or two), ward, discharge."""
+    """Return the table transfers: each admission's way from emergency room and wards through ICUs to discharge."""
     rng = stream(h.seed, "transfers")
     units = np.array(UNITS)
     rows: list[tuple[int, str, str | None, int, int]] = []
@@ -244,6 +249,7 @@ def _transfers(h: Hospital, first: np.ndarray, last: np.ndarray) -> pl.DataFrame
 
 
 def _services(h: Hospital) -> pl.DataFrame:
+    """Return the table services."""
     rng = stream(h.seed, "services")
     n = len(h.hadm_id)
     return pl.DataFrame(
@@ -258,7 +264,10 @@ def _services(h: Hospital) -> pl.DataFrame:
 
 
 def _diagnoses(h: Hospital) -> pl.DataFrame:
-    """ICD codes of each admission in one version: its phenotypes, other conditions, now and then an unknown code."""
+    """Return the table diagnoses_icd: each admission's codes, all of one ICD version, in random order.
+
+    The codes are one for each phenotype of the admission, some of other conditions, and rarely one without a title.
+    """
     rng = stream(h.seed, "diagnoses")
     rows: list[tuple[int, int, str, int]] = []
     for a in range(len(h.hadm_id)):

@@ -17,8 +17,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from picme.sources.synthetic import write_hospital
-from picme.sources.synthetic.codes import NEWER_CODES, PHENOTYPES
+from picme_hospital import write_hospital
+from picme_hospital.codes import NEWER_CODES, PHENOTYPES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,8 +1,9 @@
-"""The state of health behind every record: organ latents, the risks they imply, and what each modality sees of them.
+"""The latent state of health behind every record, the risks it implies, and the part of it each modality shows.
 
-Latents are standard normal, one set per admission. Mortality and the phenotypes are Bernoulli draws from logits linear
-in the latents, so their true risks are known; every record is drawn from a noisy view of the latents and never from
-an outcome (text written at discharge aside), so no model of admissible data can beat the true risk.
+Each admission has one set of latents, which are standard normal. Death and the phenotypes are drawn with probabilities
+whose logits are linear in the latents, so the true risks are known. Records are drawn from noisy views of the latents
+and never from an outcome, so no model of them can be better than the true risk. What is recorded after the prediction
+time is the exception: text written at discharge and the course of a stay after 48 hours know the outcome.
 """
 
 from __future__ import annotations
@@ -11,23 +12,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from picme.sources.synthetic.codes import EXCLUSIVE, PHENOTYPES
-from picme.sources.synthetic.files import stream
+from picme_hospital.codes import EXCLUSIVE, PHENOTYPES
+from picme_hospital.files import stream
 
 LATENTS = ("severity", "heart", "lung", "kidney", "liver", "infection", "brain", "metabolic", "chronic", "age")
 
-# Correlation of a latent between two admissions of a subject: chronic disease stays, acute illness does not.
+# The correlation of each latent between two admissions of a subject: chronic disease persists, acute illness does not.
 PERSISTENCE = dict(zip(LATENTS, (0.1, 0.6, 0.5, 0.7, 0.8, 0.1, 0.2, 0.9, 0.95, 1.0), strict=True))
 
-# Part of each latent in the logit of dying in hospital (rescaled to MORTALITY_SPREAD).
+# The weight of each latent in the logit of dying in hospital, before the logit is rescaled to MORTALITY_SPREAD.
 MORTALITY = dict(zip(LATENTS, (1.0, 0.8, 0.85, 0.35, 0.15, 0.5, 0.85, 0.15, 0.9, 0.8), strict=True))
-MORTALITY_RATE = 0.20
-MORTALITY_SPREAD = 3.6  # standard deviation of the logit: a perfect observer reaches an AUROC of about 0.94
-YEAR_EFFECT = -0.1  # per period of three years, in logits
-PHENOTYPE_SPREAD = 2.4
-MENTION_NOISE = 0.7
+MORTALITY_RATE = 0.20  # the share of admissions that die in hospital
+MORTALITY_SPREAD = 3.6  # the standard deviation of the logit; the true risk then has an AUROC of about 0.94
+YEAR_EFFECT = -0.1  # the change of the logit from one period of three years to the next
+PHENOTYPE_SPREAD = 2.4  # the standard deviation of a phenotype's logit
+MENTION_NOISE = 0.7  # the noise between a phenotype's logit and whether the history in the notes names it
 
-# Standard deviation of the noise between a latent and what a modality shows of it; what is not listed is not shown.
+# For each modality, the latents it shows and the standard deviation of the noise that is added to each of them.
 VISIBILITY: dict[str, dict[str, float]] = {
     "timeseries": {
         "severity": 0.3,
@@ -56,7 +57,7 @@ VISIBILITY: dict[str, dict[str, float]] = {
     "demographics": {"age": 0.0, "chronic": 0.8, "severity": 1.6},
 }
 
-# With planted influence, the latents that show a modality's own share of the risk, and no other modality's.
+# For each modality, the latents whose views show the modality's own part of the risk instead, if influence is planted.
 CARRIERS: dict[str, tuple[str, ...]] = {
     "timeseries": ("severity", "infection"),
     "image": ("lung", "heart"),
@@ -64,16 +65,16 @@ CARRIERS: dict[str, tuple[str, ...]] = {
     "discharge": ("chronic", "brain", "kidney"),
     "demographics": ("age",),
 }
-CARRIER_NOISE = 0.25
+CARRIER_NOISE = 0.25  # the noise between that part and what the views show
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """The logistic function, elementwise."""
+    """Apply the logistic function elementwise."""
     return np.asarray(1.0 / (1.0 + np.exp(-x)))
 
 
 def intercept(logit: np.ndarray, rate: float, scale: np.ndarray | float = 1.0) -> float:
-    """The constant c for which the mean of `scale * sigmoid(c + logit)` is `rate` (bisection)."""
+    """Return the constant c for which the mean of `scale * sigmoid(c + logit)` is `rate`, found by bisection."""
     low, high = -30.0, 30.0
     for _ in range(80):
         middle = (low + high) / 2
@@ -83,18 +84,20 @@ def intercept(logit: np.ndarray, rate: float, scale: np.ndarray | float = 1.0) -
 
 @dataclass
 class Latent:
-    """Latents and outcomes of A admissions.
+    """The latent states and outcomes of A admissions of S subjects.
 
     Attributes:
-        views: modality → latent → (A,), unit variance, what that modality shows.
-        risk: (A,) true probability of death in hospital.
-        died: (A,) bool.
-        phenotype_risk: (A, 25) true probabilities, in the order of PHENOTYPES.
-        phenotypes: (A, 25) bool.
-        mentions: (A, 25) bool, whether the history in the notes names the condition (drawn from its risk).
-        traits: facts that several modalities show and that carry little risk: `side` (-1 left, 0 both, 1 right),
-            `intubated`, `line`, `pacemaker`, `sternotomy`, `effusion` (latent), each (A,).
-        anchor_age: (S,) years, of S subjects.
+        views: For each modality and each latent it shows, (A,) the noisy value that it shows, of unit variance.
+        risk: (A,) the true probability of death in hospital.
+        died: (A,) bool, whether the patient dies in hospital.
+        phenotype_risk: (A, 25) the true probability of each phenotype, in the order of PHENOTYPES.
+        phenotypes: (A, 25) bool, whether the admission has the phenotype.
+        mentions: (A, 25) bool, whether the history in the notes names the phenotype. It is drawn from the phenotype's
+            logit and not from the label.
+        traits: Facts that several modalities show and that carry little risk, each (A,): `side` of the chest findings
+            (-1 left, 0 both, 1 right), `intubated`, `line`, `pacemaker`, `sternotomy`, and `effusion` (a normal
+            deviate that is added to the severity of the pleural effusion).
+        anchor_age: (S,) the age of each subject in years.
     """
 
     views: dict[str, dict[str, np.ndarray]]
@@ -107,7 +110,7 @@ class Latent:
     anchor_age: np.ndarray
 
     def take(self, rows: np.ndarray) -> Latent:
-        """The same for some of the admissions (subjects stay as they are)."""
+        """Return the states of the admissions in `rows`; `anchor_age`, which belongs to the subjects, is kept whole."""
         return Latent(
             {m: {k: v[rows] for k, v in view.items()} for m, view in self.views.items()},
             self.risk[rows],
@@ -121,13 +124,13 @@ class Latent:
 
 
 def draw(subject: np.ndarray, period: np.ndarray, seed: int, influence: dict[str, float] | None = None) -> Latent:
-    """Draw states and outcomes.
+    """Draw the latent states and outcomes of admissions.
 
     Args:
-        subject: (A,) index of each admission's subject, 0 … S-1.
-        period: (A,) period of three years of the admission, 0 … 4.
-        seed: of the hospital.
-        influence: share of each modality in the variance of mortality's logit; None for overlapping modalities.
+        subject: (A,) the index of each admission's subject, 0 … S-1, in ascending order.
+        period: (A,) the period of three years in which each admission falls, 0 … 4.
+        seed: The seed of the hospital.
+        influence: Each modality's share of the variance of mortality's logit; None for overlapping modalities.
     """
     rng = stream(seed, "latent")
     n, n_subjects = len(subject), int(subject.max()) + 1
@@ -146,7 +149,8 @@ def draw(subject: np.ndarray, period: np.ndarray, seed: int, influence: dict[str
     if influence is not None:
         logit = np.zeros(n)
         for modality, carriers in CARRIERS.items():
-            # Age belongs to the subject, so its carrier must too; the others are drawn per admission.
+            # Age belongs to the subject, so the part of the risk that age carries is drawn for each subject. The other
+            # parts are drawn for each admission.
             own = rng.normal(size=n_subjects)[subject] if "age" in carriers else rng.normal(size=n)
             logit += MORTALITY_SPREAD * np.sqrt(influence.get(modality, 0.0)) * own
             for name in carriers:
@@ -172,7 +176,14 @@ def draw(subject: np.ndarray, period: np.ndarray, seed: int, influence: dict[str
 
 
 def _mix(latent: dict[str, np.ndarray], weights: dict[str, float], spread: float, own: float = 0.0) -> np.ndarray:
-    """Weighted sum of latents, rescaled so that with an `own` part of that weight its deviation would be `spread`."""
+    """Return a weighted sum of latents, rescaled to a common standard deviation.
+
+    Args:
+        latent: For each latent, its values, (A,).
+        weights: The weights of the latents in the sum.
+        spread: The standard deviation of the sum and an own part together.
+        own: The weight of the own part, which the caller adds; with 0, the sum alone has the deviation `spread`.
+    """
     total = np.sqrt(sum(w * w for w in weights.values()) + own * own)
     return np.asarray(sum(w * latent[name] for name, w in weights.items()) * spread / total)
 
@@ -180,7 +191,7 @@ def _mix(latent: dict[str, np.ndarray], weights: dict[str, float], spread: float
 def _phenotypes(
     latent: dict[str, np.ndarray], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Risks, labels, mentions and standardised logits, each (A, 25)."""
+    """Draw the phenotypes; return their risks, labels, mentions and standardised logits, each (A, 25)."""
     n = len(latent["age"])
     index = {p.ccs: i for i, p in enumerate(PHENOTYPES)}
     scores = np.stack(
@@ -197,7 +208,7 @@ def _phenotypes(
     plain = {index[b]: index[a] for a, b in EXCLUSIVE}
     for i in sorted(range(len(PHENOTYPES)), key=lambda i: i in plain):
         logit = PHENOTYPE_SPREAD * scores[:, i]
-        # The plain form is only open to those without the complicated one.
+        # Only those without the complicated form of a condition can have its plain form.
         free = 1 - risk[:, plain[i]] if i in plain else np.ones(n)
         chance = sigmoid(intercept(logit, PHENOTYPES[i].prevalence, free) + logit)
         risk[:, i] = free * chance
@@ -208,4 +219,5 @@ def _phenotypes(
 
 
 def _norm(weights: dict[str, float]) -> float:
+    """Return the Euclidean norm of the weights."""
     return float(np.sqrt(sum(w * w for w in weights.values())))

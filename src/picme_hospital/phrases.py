@@ -1,13 +1,16 @@
-"""Words of the synthetic notes: for each latent, variants of a sentence at four levels, from well to gravely ill.
+"""The phrases of the notes: for each latent, variants of a sentence at four levels from well to gravely ill.
 
-`{she}`, `{She}`, `{her}`, `{woman}` and `{Ms}` are replaced by the patient's. No sentence here says how the admission
-ended; those that do are in ENDINGS and belong to the sections written at discharge.
+The placeholders `{she}`, `{She}`, `{her}`, `{woman}` and `{Ms}` stand for the words that fit the patient's sex. Only
+the sentences in ENDINGS_DIED and ENDINGS_LIVED, which belong to the sections written at discharge, say how the
+admission ended.
 """
 
 from __future__ import annotations
 
-LEVELS = (-0.4, 0.5, 1.2)  # cuts of a view of unit variance: about 34, 35, 19 and 12 percent
+# The cuts between the four levels of a value of unit variance; about 34, 35, 19 and 12 percent fall into each level.
+LEVELS = (-0.4, 0.5, 1.2)
 
+# Sentences of the history of present illness, by latent and level.
 HISTORY: dict[str, tuple[tuple[str, ...], ...]] = {
     "chronic": (
         (
@@ -131,13 +134,14 @@ HISTORY: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
 }
 
-# Social history, by age.
+# Sentences of the social history, by level of the latent age.
 WORK: tuple[tuple[str, ...], ...] = (
     ("Works full time.", "Student.", "Works in construction."),
     ("Works part time.", "Office worker."),
     ("Retired.", "Recently retired."),
     ("Retired for many years, has grandchildren.", "Long retired, lives with adult children."),
 )
+# Sentences of the social history, by marital status.
 FAMILIES = {
     "WIDOWED": "Widowed, lives alone.",
     "MARRIED": "Married.",
@@ -145,15 +149,16 @@ FAMILIES = {
     "SINGLE": "Never married.",
 }
 TUBES = ("{She} was intubated before arrival.", "{She} was intubated in the ED.", "{She} arrived intubated.")
+# Sentences about the side of the chest findings (-1 left, 0 both, 1 right).
 SIDE_PAIN = {-1: "There was left sided chest discomfort.", 0: "", 1: "There was right sided chest discomfort."}
-# The author's impression of the whole: chronic state, brain and kidney together.
+# The last sentence of the history, by level of a score of the chronic state, brain and kidney together.
 CLOSINGS: tuple[tuple[str, ...], ...] = (
     ("{She} looked well and came to the ICU for observation.", "{She} was stable and came to the ICU for monitoring."),
     ("{She} was admitted to the ICU in fair condition.", "{She} was transferred to the ICU in guarded condition."),
     ("{She} looked very ill and came to the ICU in serious condition.", "{She} was admitted to the ICU seriously ill."),
     ("{She} was moribund with multiorgan failure on ICU arrival.", "{She} came to the ICU in extremis, moribund."),
 )
-# The radiologist's impression of the whole: lungs, heart and infection together.
+# The first sentence of a report's impression, by level of a score of lungs, heart and infection together.
 OVERALL: tuple[tuple[str, ...], ...] = (
     ("No acute cardiopulmonary process.", "Normal chest radiograph."),
     ("Mild abnormalities, stable.", "Mild stable cardiopulmonary changes."),
@@ -163,6 +168,7 @@ OVERALL: tuple[tuple[str, ...], ...] = (
 ALLERGIES = ("No Known Allergies / Adverse Drug Reactions", "Penicillins", "Sulfa (Sulfonamide Antibiotics)")
 FAMILY = ("Father with coronary artery disease.", "Non-contributory.", "Mother with hypertension.")
 
+# Chief complaints, by the latent that is worst; WELL_COMPLAINTS are used if none is bad.
 COMPLAINTS: dict[str, tuple[str, ...]] = {
     "chronic": ("failure to thrive", "weakness", "weight loss and weakness"),
     "brain": ("altered mental status", "found unresponsive", "confusion"),
@@ -175,6 +181,7 @@ COMPLAINTS: dict[str, tuple[str, ...]] = {
 }
 WELL_COMPLAINTS = ("elective procedure", "postoperative monitoring", "syncope", "fall")
 
+# Findings of the physical exam, by latent and level.
 EXAM: dict[str, tuple[tuple[str, ...], ...]] = {
     "chronic": (
         ("well nourished, comfortable",),
@@ -208,6 +215,7 @@ EXAM: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
 }
 
+# Medications, by latent and level; all those of a level are listed.
 MEDICATIONS: dict[str, tuple[tuple[str, ...], ...]] = {
     "chronic": (
         ("Multivitamin 1 TAB PO DAILY",),
@@ -235,6 +243,7 @@ MEDICATIONS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
 }
 
+# Sentences of radiology reports, by level of lung, heart, infection and age.
 LUNGS: tuple[tuple[str, ...], ...] = (
     (
         "The lungs are clear. No focal consolidation, edema or pneumothorax.",
@@ -278,6 +287,7 @@ BONES: tuple[tuple[str, ...], ...] = (
     ("The aorta is calcified and tortuous.", "Aortic arch calcification with degenerative spine."),
     ("Heavily calcified aorta and severe osteopenia.", "Diffuse osteopenia with old compression fractures."),
 )
+# Sentences about the pleural effusion, from none to large, and the words for its side and for that of the opacities.
 EFFUSIONS: tuple[str, ...] = (
     "There is no pleural effusion.",
     "There is a small {eside} pleural effusion.",
@@ -288,6 +298,7 @@ SIDES = {-1: "left lung base", 0: "bilateral lung bases", 1: "right lung base"}
 EFFUSION_SIDES = {-1: "left", 0: "bilateral", 1: "right"}
 INDICATIONS = ("hypoxia", "respiratory distress", "line placement", "interval change", "tube placement")
 
+# The last sentences of the hospital course, which tell the outcome.
 ENDINGS_DIED = (
     "Despite maximal support {she} continued to decline. After discussion with the family {she} was made comfort "
     "measures only and expired peacefully on ___.",

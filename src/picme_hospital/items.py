@@ -1,4 +1,4 @@
-"""The items that the synthetic ICU charts and the laboratory reports: ids and names as in MIMIC-IV, and how often."""
+"""The tables of charted items, outputs and laboratory tests: ids and names as in MIMIC-IV, and frequencies."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Item:
-    """One charted item.
+    """An item that the ICU charts.
 
     Attributes:
-        itemid: MIMIC-IV item.
-        label, category, unit: as in `d_items`.
-        signal: name of the number or text that is charted (see `signals.signals`), or of a pool of texts.
-        every: hours between two entries.
-        chance: probability that a due entry is made.
-        who: name of the condition on a stay under which it is charted at all.
-        decimals: of a number; -1 for texts.
+        itemid: The item's id in MIMIC-IV.
+        label: The item's label in `d_items`.
+        category: The item's category in `d_items`.
+        unit: The item's unit in `d_items`.
+        signal: The name of the charted number (see `signals.signals`), text (see `signals.texts_of`) or pool of texts
+            (see `POOLS`).
+        every: Hours between two entries; 0 if the item is charted once in a stay.
+        chance: The probability that an entry is made when it is due.
+        who: The name of the condition that a stay must meet for the item to be charted (see `series`).
+        decimals: The number of decimals of a number; -1 for texts.
     """
 
     itemid: int
@@ -32,7 +35,8 @@ class Item:
 
 VITALS, LUNGS, LABS, NEURO, GENERAL = "Routine Vital Signs", "Respiratory", "Labs", "Neurological", "General"
 
-# Entries once a stay have `every` = 0.
+# `events` relies on the order: items that the benchmark's channels use come first, down to and excluding the item
+# 224639 (daily weight).
 CHART: tuple[Item, ...] = (
     Item(220045, "Heart Rate", VITALS, "bpm", "heart_rate", 1, 0.97),
     Item(220210, "Respiratory Rate", LUNGS, "insp/min", "respiratory_rate", 1, 0.96),
@@ -103,7 +107,7 @@ OUTPUT: tuple[Item, ...] = (
     Item(226560, "Void", "Output", "mL", "urine", 8, 0.1),
 )
 
-# Texts of items whose answer carries no information here.
+# Texts of items whose answers are random and so carry no information about the patient.
 POOLS: dict[str, tuple[str, ...]] = {
     "ectopy": ("None", "PVC's", "PAC's", "None"),
     "safety": ("Bed locked in low position", "Call light in reach", "Side rails up x2", "Alarms on, limits set"),
@@ -118,7 +122,21 @@ POOLS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Test:
-    """One laboratory item: as in `d_labitems`, then as `Item`, with its reference range."""
+    """A laboratory test.
+
+    Attributes:
+        itemid: The test's id in MIMIC-IV.
+        label: The test's label in `d_labitems`.
+        fluid: The test's fluid in `d_labitems`.
+        category: The test's category in `d_labitems`.
+        unit: The unit of the result.
+        signal: The name of the reported number, see `signals.signals`.
+        low: The lower end of the reference range; None without a range.
+        high: The upper end of the reference range; None without a range.
+        every: Hours between two results.
+        chance: The probability that the test is done when it is due.
+        decimals: The number of decimals of the result.
+    """
 
     itemid: int
     label: str
@@ -164,9 +182,10 @@ LABS_OF_HOSPITAL: tuple[Test, ...] = (
     Test(51491, "pH", "Urine", HEMATOLOGY, "units", "urine_ph", 5, 8, 48, 0.2, 1),
 )
 
+# Charted words of the Glasgow Coma Scale's three parts, by score.
 EYE = {4: "Spontaneously", 3: "To Speech", 2: "To Pain", 1: "None"}
 VERBAL = {5: "Oriented", 4: "Confused", 3: "Inappropriate Words", 2: "Incomprehensible sounds", 1: "No Response"}
-INTUBATED = "No Response-ETT"
+INTUBATED = "No Response-ETT"  # the verbal response of an intubated patient, which scores 1
 MOTOR = {
     6: "Obeys Commands",
     5: "Localizes Pain",
@@ -175,4 +194,5 @@ MOTOR = {
     2: "Abnormal extension",
     1: "No response",
 }
+# Charted words of the capillary refill: normal, then slow.
 REFILL = ("Normal <3 Seconds", "Abnormal >3 Seconds")

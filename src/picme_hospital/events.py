@@ -1,4 +1,4 @@
-"""Large chartevents and labevents in random order, as fast as the disk allows, for measuring ingestion."""
+"""Large chartevents and labevents in random order, written quickly, for measuring ingestion."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from picme.sources.synthetic.files import gzip_writer, stamp, stream, to_csv
-from picme.sources.synthetic.items import CHART, EYE, INTUBATED, LABS_OF_HOSPITAL, MOTOR, POOLS, REFILL, VERBAL
-from picme.sources.synthetic.patients import DAY, HOUR, Hospital, admit
-from picme.sources.synthetic.tables import write_tables
+from picme_hospital.files import gzip_writer, stamp, stream, to_csv
+from picme_hospital.items import CHART, EYE, INTUBATED, LABS_OF_HOSPITAL, MOTOR, POOLS, REFILL, VERBAL
+from picme_hospital.patients import DAY, HOUR, Hospital, admit
+from picme_hospital.tables import write_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-CHUNK = 500_000
+CHUNK = 500_000  # the number of rows that are made at once
 WANTED_CHART, WANTED_LABS = 0.17, 0.05  # shares of rows that the benchmark's channels use, about those of MIMIC-IV
-OUTSIDE = 0.4  # share of laboratory rows outside any admission
-UNREADABLE = 2e-4
-FIRST_UNWANTED = 224639  # CHART lists the channels' items first, up to this one
+OUTSIDE = 0.4  # the share of laboratory rows outside any admission
+UNREADABLE = 2e-4  # the share of numbers that are replaced by a text
+FIRST_UNWANTED = 224639  # the first item in CHART that the benchmark's channels do not use
+# The laboratory tests that the benchmark's channels use.
 WANTED_TESTS = frozenset((50931, 50820, 50809, 50817, 51478, 51491))
 
-# Signals: mean, standard deviation, decimals. What is not listed is charted as 50 ± 10.
+# The mean, standard deviation and decimals of each signal. Signals that are not listed are charted as 50 ± 10.
 NUMBERS: dict[str, tuple[float, float, int]] = {
     "heart_rate": (88, 17, 0),
     "respiratory_rate": (20, 5, 0),
@@ -55,7 +56,16 @@ SCORES = {"eye": EYE, "verbal": VERBAL | {0: INTUBATED}, "motor": MOTOR}
 
 
 class _Table:
-    """Texts of values: the first 100,000 are the numbers 0 … 999.99, then words; gathered by index."""
+    """The table of all texts that a value can have, from which values are gathered by row number.
+
+    The first 100,000 rows are the numbers 0 … 999.99 in steps of 0.01; the words follow.
+
+    Attributes:
+        words: The rows that hold each signal's words.
+        error: The row of the text that replaces an unreadable number.
+        texts: The column `value`.
+        numbers: The column `valuenum`.
+    """
 
     def __init__(self) -> None:
         plain = [f"{k / 100:.2f}".rstrip("0").rstrip(".") for k in range(100_000)]
@@ -80,10 +90,10 @@ class _Table:
         self.texts, self.numbers = pl.Series(texts), pl.Series(numbers, dtype=pl.String)
 
     def index(self, signal: str, decimals: int, n: int, rng: np.random.Generator) -> np.ndarray:
-        """(n,) rows of the table for values of a signal."""
+        """Draw n values of a signal; return the rows of the table that hold them, (n,)."""
         if decimals < 0:
             words = np.array(self.words.get(signal) or self.words["yes_no"])
-            # The first word is the common one.
+            # The first word is the most common one.
             return np.asarray(words[np.minimum(rng.geometric(0.5, n) - 1, len(words) - 1)])
         mean, deviation, digits = NUMBERS.get(signal, (50.0, 10.0, decimals))
         step = 10 ** (2 - digits)
@@ -94,7 +104,7 @@ class _Table:
 
 
 def write(folder: Path, chart_rows: int, lab_rows: int, stays: int, seed: int, threads: int) -> None:
-    """See `picme.sources.synthetic.write_events`."""
+    """Write the tables of a hospital with large event tables, see `picme_hospital.write_events`."""
     hospital = admit(stays, seed)
     write_tables(hospital, folder)
     table = _Table()
@@ -117,7 +127,15 @@ def write(folder: Path, chart_rows: int, lab_rows: int, stays: int, seed: int, t
 def _write_chunks(
     path: Path, make: Callable[[int, int], bytes], rows: int, pool: ThreadPoolExecutor, threads: int
 ) -> None:
-    """Chunks made side by side and written in order; never more than a few in memory."""
+    """Write a csv.gz of chunks that are made in parallel and written in order, with only a few in memory.
+
+    Args:
+        path: The file.
+        make: A function that returns a chunk as CSV, given the chunk's number and its number of rows.
+        rows: The number of rows of the file.
+        pool: The threads that make the chunks.
+        threads: The number of threads, and of finished chunks that may wait to be written.
+    """
     sizes = [min(CHUNK, rows - start) for start in range(0, rows, CHUNK)] or [0]
     waiting: deque[Future[bytes]] = deque()
     with gzip_writer(path, threads=max(threads, 1)) as file:
@@ -130,7 +148,12 @@ def _write_chunks(
 
 
 class _Mix:
-    """Items and how often each is drawn."""
+    """Items with the probabilities with which rows are drawn from them.
+
+    Attributes:
+        items: The item id, signal, decimals and unit of each item.
+        cumulative: The cumulative probabilities of the items.
+    """
 
     def __init__(self, items: list[tuple[int, str, int, str | None]], shares: np.ndarray) -> None:
         self.items = items
@@ -139,7 +162,7 @@ class _Mix:
     def draw(
         self, n: int, table: _Table, units: pl.Series, rng: np.random.Generator
     ) -> tuple[np.ndarray, pl.Series, pl.Series, pl.Series]:
-        """Item id, value, valuenum, valueuom of n rows."""
+        """Draw n rows; return their columns itemid, value, valuenum and valueuom."""
         which = np.minimum(np.searchsorted(self.cumulative, rng.random(n, dtype="float32")), len(self.items) - 1)
         order = np.argsort(which.astype("int16"), kind="stable")
         counts = np.bincount(which, minlength=len(self.items))
@@ -156,24 +179,26 @@ class _Mix:
 
 
 def _shares_of_chart() -> np.ndarray:
+    """Return how often each item of CHART is drawn."""
     weight = np.array([i.chance / max(i.every, 90 if i.every == 0 else 1) for i in CHART])
     first = [i.itemid for i in CHART].index(FIRST_UNWANTED)
     return _balance(weight, np.arange(len(CHART)) < first, WANTED_CHART)
 
 
 def _shares_of_labs() -> np.ndarray:
+    """Return how often each test of LABS_OF_HOSPITAL is drawn."""
     weight = np.array([t.chance / t.every for t in LABS_OF_HOSPITAL])
     return _balance(weight, np.array([t.itemid in WANTED_TESTS for t in LABS_OF_HOSPITAL]), WANTED_LABS)
 
 
 def _balance(weight: np.ndarray, wanted: np.ndarray, share: float) -> np.ndarray:
-    """Weights rescaled so that the wanted ones have the given share."""
+    """Rescale weights so that those of the wanted items add up to `share`, and all to 1."""
     part = np.where(wanted, share / weight[wanted].sum(), (1 - share) / weight[~wanted].sum())
     return np.asarray(weight * part)
 
 
 def _chart(h: Hospital, mix: _Mix, table: _Table, units: pl.Series, n: int, rng: np.random.Generator) -> pl.DataFrame:
-    """Rows of chartevents."""
+    """Draw n rows of chartevents."""
     stay = rng.integers(0, len(h.stay_id), n)
     admission = h.admission[stay]
     minutes = (h.outtime[stay] - h.intime[stay]) // 60
@@ -199,7 +224,10 @@ def _chart(h: Hospital, mix: _Mix, table: _Table, units: pl.Series, n: int, rng:
 def _labs(
     h: Hospital, mix: _Mix, table: _Table, units: pl.Series, n: int, rng: np.random.Generator, written: int
 ) -> pl.DataFrame:
-    """Rows of labevents, some of them before or after the admission and so without one."""
+    """Draw n rows of labevents; a share of them lies before the admission and so has no admission id.
+
+    `written` is the number of rows that have been written before; it continues the numbering of the rows.
+    """
     admission = rng.integers(0, len(h.hadm_id), n)
     begin, end = h.admittime[admission], h.dischtime[admission]
     inside = begin + (rng.random(n) * ((end - begin) // 60)).astype("int64") * 60

@@ -1,4 +1,4 @@
-"""Who comes when: subjects, admissions and ICU stays with ids and times, around the latent state."""
+"""The hospital's subjects, admissions and ICU stays, with their ids, times and latent states."""
 
 from __future__ import annotations
 
@@ -6,32 +6,46 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from picme.sources.synthetic.files import stream
-from picme.sources.synthetic.latent import Latent, draw
+from picme_hospital.files import stream
+from picme_hospital.latent import Latent, draw
 
 HOUR = 3600
 DAY = 24 * HOUR
 PERIODS = ("2008 - 2010", "2011 - 2013", "2014 - 2016", "2017 - 2019", "2020 - 2022")
-SHORT = 0.12  # share of stays under 48 hours, whatever the outcome
-TWO_STAYS = 0.02  # share of admissions with a second ICU stay
-TRANSFER = 0.055  # share of stays that change ICU type
-MINOR = 1 / 300  # share of subjects aged 17
-MISSING = 0.03  # share of admissions without each modality's records
+SHORT = 0.12  # the share of stays under 48 hours, whatever the outcome
+TWO_STAYS = 0.02  # the share of admissions with a second ICU stay
+TRANSFER = 0.055  # the share of stays that change the ICU
+MINOR = 1 / 300  # the share of subjects aged 17
+MISSING = 0.03  # the share of admissions that lack a modality's records, for each modality
 
 
 @dataclass
 class Hospital:
-    """Subjects (S), admissions (A), ICU stays (N) and outpatient dates; times are seconds since 1970 (int64).
+    """S subjects, their A admissions and the N ICU stays of these; times are whole seconds since 1970.
 
     Attributes:
-        seed: of the hospital.
-        subject_id, female, anchor_age, anchor_year, period, english: (S,).
-        subject: (A,) index into subjects. hadm_id, admittime, dischtime, deathtime (-1 for survivors),
-            edregtime (-1 if none), icd_version: (A,).
-        marital: (A,) status, or None.
-        missing: modality → (A,) bool, admissions whose records of that kind do not exist.
-        admission: (N,) index into admissions. stay_id, intime, outtime, transferred: (N,).
-        latent: of the A admissions.
+        seed: The seed of the hospital.
+        subject_id: (S,) ids of the subjects.
+        female: (S,) bool, whether the subject is female.
+        anchor_age: (S,) age in years in the anchor year.
+        anchor_year: (S,) shifted year to which the age belongs.
+        period: (S,) index into PERIODS, the true years of the admissions.
+        english: (S,) bool, whether the subject speaks English.
+        subject: (A,) index of each admission's subject.
+        hadm_id: (A,) ids of the admissions.
+        admittime: (A,) times of admission.
+        dischtime: (A,) times of discharge.
+        deathtime: (A,) times of death; -1 for survivors.
+        edregtime: (A,) times of arrival in the emergency room; -1 if the admission did not begin there.
+        icd_version: (A,) version of the admission's diagnosis codes, 9 or 10.
+        marital: (A,) marital status, or None.
+        missing: For each modality, (A,) bool, whether the admission's records of that modality do not exist.
+        admission: (N,) index of each stay's admission.
+        stay_id: (N,) ids of the ICU stays.
+        intime: (N,) times of arrival in the ICU.
+        outtime: (N,) times of leaving the ICU.
+        transferred: (N,) bool, whether the stay changes the ICU.
+        latent: The latent states and outcomes of the A admissions.
     """
 
     seed: int
@@ -58,26 +72,33 @@ class Hospital:
     latent: Latent
 
     def first_stay(self) -> np.ndarray:
-        """(A,) index of each admission's first ICU stay."""
+        """Return the index of each admission's first ICU stay, (A,)."""
         return np.searchsorted(self.admission, np.arange(len(self.hadm_id)))
 
 
 def admit(stays: int, seed: int = 0, influence: dict[str, float] | None = None) -> Hospital:
-    """A hospital with exactly `stays` ICU stays; see `picme.sources.synthetic.write_hospital`."""
+    """Draw a hospital with exactly `stays` ICU stays.
+
+    Args:
+        stays: The number of ICU stays.
+        seed: The seed of every random number.
+        influence: Each modality's share of mortality's logit, see `picme_hospital.write_hospital`.
+    """
     rng = stream(seed, "patients")
     per_subject = rng.choice([1, 2, 3], size=stays, p=[0.88, 0.09, 0.03])
     subject = np.repeat(np.arange(stays), per_subject)
     period = rng.choice(5, size=stays, p=[0.25, 0.22, 0.2, 0.2, 0.13])
     latent = draw(subject, period[subject], seed, influence)
     visit = np.arange(len(subject)) - np.searchsorted(subject, subject)
-    # Who has died does not come again.
+    # A subject who has died has no later admission.
     deaths_before = np.cumsum(latent.died) - latent.died
     alive = deaths_before == deaths_before[np.searchsorted(subject, subject)]
     second = rng.random(len(subject)) < TWO_STAYS
     keep = np.flatnonzero(alive)
     beds = np.cumsum(1 + second[keep])
     keep = keep[beds <= stays]
-    if beds[len(keep) - 1] < stays:  # one bed is left where a pair did not fit
+    # One stay remains if an admission with two stays did not fit; the last admission with a single stay gets it.
+    if beds[len(keep) - 1] < stays:
         second[keep[np.flatnonzero(~second[keep])[-1]]] = True
     subject, visit, second, latent = subject[keep], visit[keep], second[keep], latent.take(keep)
     n_subjects, n = int(subject.max()) + 1, len(subject)
@@ -87,7 +108,7 @@ def admit(stays: int, seed: int = 0, influence: dict[str, float] | None = None) 
     anchor_age[np.argsort(anchor_age, kind="stable")[:minors]] = 17
 
     anchor_year = rng.integers(2110, 2195, n_subjects)
-    year = anchor_year[subject] + visit  # visits of one subject are about a year apart
+    year = anchor_year[subject] + visit  # the admissions of one subject are about a year apart
     start = (year - 1970).astype("datetime64[Y]").astype("datetime64[D]").astype("int64") * DAY
     admittime = start + rng.integers(0, 330 * 24 * 60, n) * 60
     intime0 = admittime + np.clip(np.exp(rng.normal(1.3, 0.9, n)), 0.3, 40).astype("float64") * HOUR
@@ -134,16 +155,17 @@ def admit(stays: int, seed: int = 0, influence: dict[str, float] | None = None) 
 
 
 def _length(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Hours in the ICU: a share of short stays, the others 48 h and more with a median of about 84 and a long tail.
+    """Draw the hours that n stays last.
 
-    Independent of the outcome, so that asking for 48 hours changes nobody's true risk.
+    A share of the stays lasts under 48 hours; the others have a median of about 84 hours and a long tail. The length
+    does not depend on the outcome, so selecting stays of 48 hours and more does not change their true risk.
     """
     long = 48.5 + np.exp(rng.normal(np.log(36), 0.95, n))
     return np.where(rng.random(n) < SHORT, rng.uniform(12, 47.5, n), np.minimum(long, rng.uniform(260, 320, n)))
 
 
 def _marital(age: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(A,) marital status: the old are more often widowed."""
+    """Draw the marital status of each admission, (A,), from its latent age: older patients are more often widowed."""
     cut = rng.random(len(age)) - np.clip(0.12 * age, -0.25, 0.3)
     status = np.array(("WIDOWED", "MARRIED", "DIVORCED", "SINGLE"), dtype=object)[np.digitize(cut, (0.08, 0.5, 0.6))]
     status[rng.random(len(age)) < 0.05] = None
@@ -151,6 +173,6 @@ def _marital(age: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _ids(rng: np.random.Generator, base: int, n: int, ordered: bool = False) -> np.ndarray:
-    """Distinct ids of eight digits that begin like `base`."""
+    """Draw n distinct ids of eight digits with the leading digit of `base`, in ascending order if `ordered`."""
     ids = base + rng.choice(9_999_999, size=n, replace=False)
     return np.sort(ids) if ordered else ids

@@ -1,7 +1,7 @@
-"""The 25 phenotypes of a synthetic patient: how often, from which organs, and under which ICD codes.
+"""The table of the 25 phenotypes: their prevalence, the organs they depend on, and their ICD codes.
 
-The codes are ICD-9-CM and ICD-10-CM as MIMIC writes them (no point); each maps to the phenotype's category in AHRQ's
-Clinical Classifications Software of its version. The phenotypes are those of Harutyunyan et al. 2019.
+The phenotypes are those of Harutyunyan et al. 2019. The codes are ICD-9-CM and ICD-10-CM, written without a point as
+in MIMIC. Each code maps to its phenotype's category in AHRQ's Clinical Classifications Software (CCS) for its version.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Phenotype:
-    """One phenotype.
+    """A condition that an admission has or has not.
 
     Attributes:
-        name: as in the benchmark's list.
-        ccs: category of AHRQ's CCS.
-        prevalence: share of admissions that have it.
-        weights: part that each organ latent plays in its risk; they are rescaled to a common strength.
-        own: part of a latent that no organ carries (seen only where a note mentions the condition).
-        history: how a past medical history words it; empty where notes do not list it as history.
-        icd9: codes with titles, ICD-9-CM.
-        icd10: codes with titles, ICD-10-CM.
+        name: The phenotype's name in the benchmark's list.
+        ccs: The phenotype's category in AHRQ's CCS.
+        prevalence: The share of admissions that have the phenotype.
+        weights: The weight of each latent in the phenotype's risk; the weights are rescaled to a common strength.
+        own: The weight of a part of the risk that belongs to this phenotype alone. No organ carries it, so records
+            show it only where a note mentions the condition.
+        history: The wordings of the phenotype in a past medical history; empty if notes do not list it there.
+        icd9: Titles of the phenotype's ICD-9-CM codes, by code.
+        icd10: Titles of the phenotype's ICD-10-CM codes, by code.
     """
 
     name: str
@@ -372,11 +373,11 @@ PHENOTYPES: tuple[Phenotype, ...] = (
     ),
 )
 
-# Pairs of which an admission has at most one: (complicated, plain). The risk of "any of the two" comes first, then
-# which one, so that both risks stay exact.
+# Pairs of CCS categories, (complicated, plain), of which an admission has at most one. The complicated form is drawn
+# first and the plain form only where the complicated one is absent, so that both true risks stay exact.
 EXCLUSIVE = ((50, 49), (99, 98))
 
-# Codes beside the phenotypes (common in ICU admissions), by version.
+# Titles of codes that are common in ICU admissions and belong to no phenotype, by ICD version and code.
 OTHER_CODES: dict[int, dict[str, str]] = {
     9: {
         "2859": "Anemia, unspecified",
@@ -398,11 +399,12 @@ OTHER_CODES: dict[int, dict[str, str]] = {
     },
 }
 
-# ICD-10 codes younger than the 2019 table of CCS; their parents (I48.1, N18.3) are in it.
+# Titles of ICD-10 codes that are newer than the 2019 table of CCS, by CCS category and code. The table holds their
+# parent codes (I48.1 and N18.3).
 NEWER_CODES: dict[int, dict[str, str]] = {
     106: {"I4811": "Longstanding persistent atrial fibrillation"},
     158: {"N1830": "Chronic kidney disease, stage 3 unspecified"},
 }
 
-# Codes that no dictionary of the release explains.
+# Codes that are missing from the release's table of titles, by ICD version.
 UNTITLED_CODES: dict[int, str] = {9: "V9999", 10: "Z91199"}

@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-SECOND = np.timedelta64(1, "s")
-
 
 def stream(seed: int, *names: str | int) -> np.random.Generator:
-    """An independent random stream for each name, so that one part of the hospital never shifts another's numbers."""
+    """Return the random generator that belongs to a seed and names.
+
+    Streams of different names are independent: what one part of the hospital draws never changes another part.
+    """
     return np.random.default_rng([seed, *(n if isinstance(n, int) else zlib.crc32(n.encode()) for n in names)])
 
 
 def stamp(seconds: np.ndarray) -> np.ndarray:
-    """Whole seconds since 1970 (any shape) as `datetime64[us]`, which polars writes as a date with time."""
+    """Convert whole seconds since 1970 (any shape) to `datetime64[us]`, which polars writes as a date with time."""
     return np.asarray(seconds, dtype="int64").astype("datetime64[s]").astype("datetime64[us]")
 
 
 def to_csv(frame: pl.DataFrame, header: bool = True) -> bytes:
-    """The frame as CSV in the releases' format: dates as `2180-07-23 14:00:00`, empty cells for nulls."""
+    """Return a frame as CSV in the releases' format: dates as `2180-07-23 14:00:00`, empty cells for nulls."""
     buffer = io.BytesIO()
     frame.write_csv(buffer, include_header=header, datetime_format="%Y-%m-%d %H:%M:%S")
     return buffer.getvalue()
@@ -38,7 +39,12 @@ def to_csv(frame: pl.DataFrame, header: bool = True) -> bytes:
 
 @contextmanager
 def gzip_writer(path: Path, threads: int = 0) -> Iterator[IO[bytes]]:
-    """A gzip file of one member whose header holds no time and no name; `threads` > 0 compress beside the writer."""
+    """Open a gzip file for writing; its header holds neither a time nor a name, so equal content gives equal bytes.
+
+    Args:
+        path: The file; its folder is made if it does not exist.
+        threads: The number of threads that compress; with 0, the caller's thread compresses.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if threads:
         with igzip_threaded.open(path, "wb", compresslevel=1, threads=threads) as file:
@@ -49,6 +55,6 @@ def gzip_writer(path: Path, threads: int = 0) -> Iterator[IO[bytes]]:
 
 
 def write_table(path: Path, frame: pl.DataFrame) -> None:
-    """One whole table as csv.gz."""
+    """Write a whole table as csv.gz."""
     with gzip_writer(path) as file:
         file.write(to_csv(frame))

@@ -1,21 +1,28 @@
-"""Laboratory results of an admission, from the emergency room to discharge."""
+"""The rows of labevents: laboratory results of admissions, from the emergency room to discharge."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
 
-from picme.sources.synthetic.files import stamp
-from picme.sources.synthetic.items import LABS_OF_HOSPITAL, Test
-from picme.sources.synthetic.patients import HOUR, Hospital
-from picme.sources.synthetic.signals import number as written_number
-from picme.sources.synthetic.signals import signals
+from picme_hospital.files import stamp
+from picme_hospital.items import LABS_OF_HOSPITAL, Test
+from picme_hospital.patients import HOUR, Hospital
+from picme_hospital.signals import number as written_number
+from picme_hospital.signals import signals
 
-DAYS = 14  # results end this long after admission
+DAYS = 14  # laboratory results end this many days after arrival
 
 
 def lab_events(h: Hospital, admissions: np.ndarray, rng: np.random.Generator, written: int) -> pl.DataFrame:
-    """Laboratory rows of some admissions, from the emergency room to discharge (two weeks at most)."""
+    """Draw the rows of labevents of some admissions, from the emergency room to discharge (two weeks at most).
+
+    Args:
+        h: The hospital.
+        admissions: The indices of the admissions.
+        rng: The source of randomness.
+        written: The number of rows that have been written before; it continues the numbering of the rows.
+    """
     begin = np.where(h.edregtime[admissions] > 0, h.edregtime[admissions], h.admittime[admissions])
     end = np.minimum(h.dischtime[admissions], begin + DAYS * 24 * HOUR)
     draws = np.maximum((end - begin) // (12 * HOUR), 1)
@@ -30,13 +37,13 @@ def lab_events(h: Hospital, admissions: np.ndarray, rng: np.random.Generator, wr
     kinds = [len(p[0]) for p in parts]
     frame = pl.concat([p[1] for p in parts])
     itemid = np.repeat([t.itemid for t in LABS_OF_HOSPITAL], kinds)
-    # One tube a category: its results share a specimen.
+    # Results of one fluid and category come from the same tube, so they share a specimen id.
     tube = np.unique([f"{t.fluid} {t.category}" for t in LABS_OF_HOSPITAL], return_inverse=True)[1]
     keep = time[at] <= end[who[at]]
     order = np.flatnonzero(keep)[np.lexsort((itemid[keep], at[keep]))]
     at = at[order]
     owner = admissions[who[at]]
-    known = time[at] >= h.admittime[owner]  # drawn in the emergency room: no admission yet
+    known = time[at] >= h.admittime[owner]  # blood drawn earlier, in the emergency room, has no admission id
     stored = time[at] + rng.integers(20, 150, len(at)) * 60
     return frame[order].select(
         pl.Series("labevent_id", written + 1 + np.arange(len(order))),
@@ -61,10 +68,17 @@ def lab_events(h: Hospital, admissions: np.ndarray, rng: np.random.Generator, wr
 def _results(
     test: Test, turn: np.ndarray, numbers: dict[str, np.ndarray], rng: np.random.Generator
 ) -> tuple[np.ndarray, pl.DataFrame]:
-    """Draws (k,) in which a test was done, and its columns."""
+    """Return which blood draws included a test, (k,), and the columns of its k results.
+
+    Args:
+        test: The test.
+        turn: (T,) the number of each blood draw within its admission.
+        numbers: The signals at the T draws.
+        rng: The source of randomness.
+    """
     at = np.flatnonzero((turn % max(test.every // 12, 1) == 0) & (rng.random(len(turn)) < test.chance))
     number = written_number(numbers[test.signal][at], test.decimals)
-    lost = pl.Series(rng.random(len(at)) < 0.002)  # haemolysed: a comment instead of a number
+    lost = pl.Series(rng.random(len(at)) < 0.002)  # a haemolysed sample: the row has a comment instead of a number
     number = pl.select(pl.when(lost).then(None).otherwise(number).alias("x"))["x"].cast(pl.String)
     value = pl.select(pl.when(lost).then(pl.lit("___")).otherwise(number).alias("x"))["x"].cast(pl.String)
     plain = numbers[test.signal][at]

@@ -1,4 +1,4 @@
-"""The event tables: the charted course of each ICU stay, its outputs, and the laboratory results."""
+"""The event tables: chartevents and outputevents of each ICU stay, and labevents of each admission."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from picme.sources.synthetic.files import gzip_writer, stamp, stream, to_csv
-from picme.sources.synthetic.items import CHART, OUTPUT, Item
-from picme.sources.synthetic.labs import lab_events
-from picme.sources.synthetic.patients import HOUR, Hospital
-from picme.sources.synthetic.signals import number as written_number
-from picme.sources.synthetic.signals import signals, texts_of
+from picme_hospital.files import gzip_writer, stamp, stream, to_csv
+from picme_hospital.items import CHART, OUTPUT, Item
+from picme_hospital.labs import lab_events
+from picme_hospital.patients import HOUR, Hospital
+from picme_hospital.signals import number as written_number
+from picme_hospital.signals import signals, texts_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CHUNK = 1000  # stays, or admissions, in memory at once
+CHUNK = 1000  # the number of stays, or of admissions, that are in memory at once
 UNREADABLE = ("ERROR", "UNABLE TO OBTAIN", "___")
 
 
 def write_series(hospital: Hospital, ehr: Path) -> dict[str, int]:
-    """Write chartevents, outputevents and labevents; returns rows per table."""
+    """Write chartevents, outputevents and labevents; return the number of rows of each table."""
     rows = {"chartevents": 0, "outputevents": 0, "labevents": 0}
     icu, hosp = ehr / "icu", ehr / "hosp"
     with (
@@ -46,17 +46,17 @@ def write_series(hospital: Hospital, ehr: Path) -> dict[str, int]:
 
 
 def _stay_events(h: Hospital, stays: np.ndarray, rng: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Chart and output rows of some stays."""
+    """Draw the rows of chartevents and of outputevents that belong to some stays (given by their indices)."""
     admission = h.admission[stays]
     length = np.maximum((h.outtime[stays] - h.intime[stays]) // HOUR, 1)
     length[h.missing["timeseries"][admission]] = 0
     stay = np.repeat(np.arange(len(stays)), length)
     hour = np.arange(len(stay)) - np.repeat(np.cumsum(length) - length, length)
-    begin = -(-h.intime[stays] // HOUR) * HOUR  # nurses chart on the hour
+    begin = -(-h.intime[stays] // HOUR) * HOUR  # entries are made on the hour
     time = begin[stay] + hour * HOUR
     left = (h.deathtime[admission][stay] - time) / HOUR
     dying = (h.deathtime[admission][stay] > 0) & (hour >= 48)
-    # The first 48 hours depend on the latents alone; later the outcome shows.
+    # The first 48 hours depend on the latents alone. Later the dying get worse and the others better.
     worse = np.where(dying, np.clip(1.5 * (1 - left / 30), 0, 1.5), np.where(hour >= 48, -0.3, 0.0))
     view = {k: v[admission] for k, v in h.latent.views["timeseries"].items()}
     female = h.female[h.subject[admission]]
@@ -125,7 +125,18 @@ def _rows(
     fraction: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, pl.DataFrame]:
-    """Moments (k,) at which an item is charted, and its columns value, valuenum, valueuom."""
+    """Return at which of T hours an item is charted, (k,), and the columns value, valuenum and valueuom of its rows.
+
+    Args:
+        item: The item.
+        stay: (T,) the index of the stay to which each hour belongs.
+        hour: (T,) hours since the beginning of that stay.
+        charted: (n,) whether the item is charted at all in each of the n stays.
+        numbers: The signals at the T hours.
+        texts: The texts at the T hours.
+        fraction: (T,) whether the stay charts the oxygen fraction as 0.4 instead of 40.
+        rng: The source of randomness.
+    """
     if item.every == 0:
         due = hour == 0
     elif item.every == 1:
@@ -150,7 +161,7 @@ def _rows(
 
 
 def _damage(frame: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """What is wrong in real charts: text for numbers, impossible numbers, a row twice, a storage time missing."""
+    """Add the errors of real charts: text for numbers, impossible numbers, repeated rows, missing storage times."""
     n = len(frame)
     if n < 50:
         return frame

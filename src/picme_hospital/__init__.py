@@ -1,0 +1,91 @@
+"""A synthetic hospital that writes releases in the file formats of MIMIC-IV, MIMIC-IV-Note and MIMIC-CXR-JPG.
+
+Each admission has one hidden ("latent") state of health: organ systems, severity and age. The state determines vital
+signs, laboratory results, diagnosis codes, the sentences of notes, the findings on drawn chest films, and death. Each
+modality shows its own noisy part of the state, so the modalities complement one another and no single one suffices.
+The true risks are written beside the data; no model can do better than they do. No record resembles a real person.
+
+The package stands alone: it imports nothing of `picme`, which reads its files like those of a real release.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from picme_hospital.arguments import MODALITIES, ArgumentError, check_influence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["MODALITIES", "ArgumentError", "check_influence", "write_events", "write_hospital"]
+
+
+def write_hospital(
+    folder: Path,
+    stays: int,
+    seed: int = 0,
+    images: bool = True,
+    image_size: tuple[int, int] | None = None,
+    influence: dict[str, float] | None = None,
+) -> Path:
+    """Write a hospital's three releases and its true risks; the same arguments write the same bytes.
+
+    The folder receives `ehr/hosp` and `ehr/icu` (MIMIC-IV 2.2, csv.gz), `notes` (MIMIC-IV-Note 2.2), `cxr`
+    (MIMIC-CXR-JPG 2.0; only with `images`) and `truth.parquet`. The columns of `truth.parquet` are `stay_id`,
+    `mortality_risk` and one for each phenotype; they hold the probability given the whole latent state, which no model
+    sees. Files of the same name are overwritten.
+
+    Args:
+        folder: The folder to write to; it is made if it does not exist.
+        stays: The number of ICU stays, at least 20. About 90 % of them pass the benchmark's exclusions (no ICU
+            transfer, one stay per admission, adults), and about 80 % also last 48 hours.
+        seed: The seed of every random number, 0 or more.
+        images: Whether to draw chest films and to write the tables of MIMIC-CXR-JPG.
+        image_size: Rows and columns of every film; by default they vary between 320 and 512.
+        influence: Each modality's share of the variance of mortality's logit, each share visible in that modality
+            only. The shares add up to 1; a modality that is left out has 0. By default the modalities overlap.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        ArgumentError: If `stays`, `seed` or `influence` is impossible; nothing is written then.
+    """
+    from picme_hospital.arguments import check
+    from picme_hospital.images import write_images
+    from picme_hospital.notes import write_notes
+    from picme_hospital.patients import admit
+    from picme_hospital.series import write_series
+    from picme_hospital.studies import schedule
+    from picme_hospital.tables import truth, write_tables
+
+    check(stays, seed, influence)
+    hospital = admit(stays, seed, influence)
+    studies = schedule(hospital)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tables(hospital, folder / "ehr")
+    write_series(hospital, folder / "ehr")
+    write_notes(hospital, studies, folder / "notes")
+    if images:
+        write_images(hospital, studies, folder / "cxr", image_size)
+    truth(hospital).write_parquet(folder / "truth.parquet")
+    return folder
+
+
+def write_events(folder: Path, chart_rows: int, lab_rows: int, stays: int, seed: int = 0, threads: int = 2) -> None:
+    """Write large event tables for measuring ingestion: `hosp` and `icu` of MIMIC-IV 2.2 directly below `folder`.
+
+    Rows come in random order across stays. About 17 % of the chart rows and 5 % of the laboratory rows belong to items
+    that the benchmark's channels use. Values are plausible but carry no latent state.
+
+    Args:
+        folder: The folder to write to; it is made if it does not exist.
+        chart_rows: The number of rows of chartevents.
+        lab_rows: The number of rows of labevents.
+        stays: The number of ICU stays among which the rows are distributed.
+        seed: The seed of every random number.
+        threads: The number of chunks that are made at once; it does not change what is written.
+    """
+    from picme_hospital.events import write
+
+    write(folder, chart_rows, lab_rows, stays, seed, threads)

@@ -1,0 +1,40 @@
+"""The arguments with which a hospital is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from picme_hospital import ArgumentError, check_influence, write_hospital
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("influence", "word"),
+    [
+        ({"timeserie": 1.0}, "unknown modality 'timeserie'; did you mean 'timeseries'"),
+        ({"x": 1.0}, "known: demographics, discharge, image, radiology, timeseries"),
+        ({"image": 0.4}, "the shares add up to 0.4"),
+        ({"image": 1.5, "radiology": -0.5}, "the share of 'radiology' is -0.5: it must be 0 or more"),
+        ({"image": float("nan")}, "0 or more"),
+    ],
+)
+def test_impossible_influence(tmp_path: Path, influence: dict[str, float], word: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^synthetic hospital, influence: .*{word}"):
+        write_hospital(tmp_path / "x", 20, influence=influence)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(("stays", "seed", "name"), [(19, 0, "stays: 19"), (20, -1, "seed: -1")])
+def test_impossible_numbers(tmp_path: Path, stays: int, seed: int, name: str) -> None:
+    with pytest.raises(ValueError, match=f"^synthetic hospital, {name} should be greater than or equal to"):
+        write_hospital(tmp_path / "x", stays, seed)
+    assert not (tmp_path / "x").exists()
+
+
+def test_possible_influence() -> None:
+    check_influence(None)
+    check_influence({"image": 0.25, "timeseries": 0.75})
