@@ -20,7 +20,9 @@ from picme.evaluate.bootstrap import SubjectResamples, bootstrap_areas
 
 
 def simulate(stays: int, labels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels (label, stay) with 5 to 35 % positives and 2 % undefined, scores with some ties, subject of each stay."""
+    """Return labels (label, stay) with 5 to 35 % positives and 2 % undefined, scores with some ties, and subjects
+    (stay,).
+    """
     rng = np.random.default_rng(seed)
     y = (rng.random((labels, stays)) < rng.uniform(0.05, 0.35, (labels, 1))).astype(float)
     p = rng.normal(size=y.shape) + y

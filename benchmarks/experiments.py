@@ -1,13 +1,13 @@
-"""What the objectives learn, on data made so that the answer is known: docs/experiments.md shows what this prints.
+"""Recall and accuracy of the objectives on data whose answer is known; docs/experiments.md shows the output.
 
     python benchmarks/experiments.py [--quick]
 
 `views`: each of three modalities is a noisy, non-linear view of one latent vector. Every objective should find a stay's
 other modalities far above chance, while the literal nearest neighbours among all embeddings stay those of the own
-modality. `triples`: x and y are independent random signs and z their product, so that two of the three say nothing of
-the third, and only all three together do. Stays are drawn afresh in every step.
+modality. `triples`: x and y are independent random signs and z is their product, so that two of the three carry no
+information about the third, and only all three together do. New stays are drawn in every step.
 
-`ratio` is Symile's accuracy on the triples over the best of the others'.
+`ratio` is Symile's accuracy on the triples over the best accuracy of the other objectives.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EMBEDDING, BATCH, RATE = 16, 48, 1e-2
 
 
 def objectives(sampled: bool = False) -> dict[str, Objective]:
-    """Those for three modalities, by the names that configurations give them."""
+    """Return the objectives for three modalities, by the names that configurations give them."""
     found: dict[str, Objective] = {
         "all_pairs": AllPairs(3),
         "ovo": OneVersusOthers(3, weighted=False),
@@ -50,7 +50,7 @@ def objectives(sampled: bool = False) -> dict[str, Objective]:
 
 
 def trained(objective: Objective, draw: Draw, inputs: int, steps: int, linear: bool = False) -> nn.ModuleList:
-    """Small encoders, trained on as many fresh batches as there are steps."""
+    """Train small encoders, on a fresh batch in every step."""
     torch.manual_seed(0)
     encoders = nn.ModuleList(
         nn.Linear(inputs, EMBEDDING)
@@ -68,12 +68,12 @@ def trained(objective: Objective, draw: Draw, inputs: int, steps: int, linear: b
 
 
 def encode(encoders: nn.ModuleList, values: Tensor) -> Tensor:
-    """(modality, stay, input) → (modality, stay, EMBEDDING)."""
+    """Encode (modality, stay, input) to (modality, stay, EMBEDDING)."""
     return torch.stack([encoder(part) for encoder, part in zip(encoders, values, strict=True)])
 
 
 def views() -> Draw:
-    """A drawer of stays (modality, stay, 12) whose modalities are noisy views of one latent vector of 6 numbers."""
+    """Return a function that draws stays (modality, stay, 12) as noisy views of one latent vector of 6 numbers."""
     generator = torch.Generator().manual_seed(3)
     mixing = torch.randn(3, 6, 12, generator=generator) * 0.7
 
@@ -85,8 +85,10 @@ def views() -> Draw:
 
 
 def of_views(objective: Objective, steps: int, stays: int) -> dict[str, float]:
-    """Recall@5 by cosine from one modality and from the mean of the others, by the objective's own score, and the
-    modality gap, on stays that were not trained on.
+    """Compute recalls and the modality gap on stays that were not trained on.
+
+    The recalls are recall@5 by cosine from one modality and from the mean of the others, and by the objective's own
+    score.
     """
     draw = views()
     encoders = trained(objective, draw, 12, steps)
@@ -105,7 +107,7 @@ def of_views(objective: Objective, steps: int, stays: int) -> dict[str, float]:
 
 
 def triples(bits: int) -> Draw:
-    """A drawer of stays (modality, stay, bit) of signs: two random ones and their product."""
+    """Return a function that draws stays (modality, stay, bit) of signs: two random ones and their product."""
     generator = torch.Generator().manual_seed(5)
 
     def draw(count: int) -> Tensor:
@@ -117,8 +119,9 @@ def triples(bits: int) -> Draw:
 
 @torch.no_grad()
 def accuracy(objective: Objective, encoders: nn.ModuleList, draw: Draw, bits: int, stays: int) -> float:
-    """How often z is the best of all 2^bits candidates: by cosine with the best of x, y, x + y and x·y, or by the
-    objective's own score.
+    """Compute how often z is the best of all 2^bits candidates.
+
+    Candidates are scored by cosine with the best of x, y, x + y and x·y, or by the objective's own score.
     """
     codes = (torch.arange(2**bits)[:, None] >> torch.arange(bits) & 1) * 2.0 - 1
     x, y, z = draw(stays)
@@ -133,7 +136,7 @@ def accuracy(objective: Objective, encoders: nn.ModuleList, draw: Draw, bits: in
 
 
 def show(title: str, rows: dict[str, dict[str, float]]) -> None:
-    """A table as plain text."""
+    """Print a table as plain text."""
     columns = list(next(iter(rows.values())))
     print(f"\n{title}\n{'':28}" + "".join(f"{name:>21}" for name in columns))
     for name, values in rows.items():

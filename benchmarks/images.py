@@ -39,7 +39,7 @@ def write(paths: list[Path]) -> None:
 
 
 def thorax(rng: np.random.Generator) -> Image.Image:
-    """A grey image with an X-ray's power spectrum (about 1/f^1.8), two dark lungs and detector noise."""
+    """Draw a grey image with an X-ray's power spectrum (about 1/f^1.8), two dark lungs and detector noise."""
     frequency = np.hypot(np.fft.fftfreq(HEIGHT)[:, None], np.fft.rfftfreq(WIDTH)[None])
     frequency[0, 0] = 1
     waves = (rng.normal(size=frequency.shape) + 1j * rng.normal(size=frequency.shape)) / frequency**1.8
@@ -62,12 +62,12 @@ def reference(path: Path) -> np.ndarray:
 
 
 def decode(path: Path) -> np.ndarray:
-    """picme's way for one file."""
+    """Decode one file the way picme does."""
     return decode_image(path, SIZE)
 
 
 def seconds(job: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Seconds of one run."""
+    """Return the seconds that one run takes."""
     start = clock()
     job()
     return clock() - start
@@ -81,7 +81,8 @@ def main() -> None:
     n_images, rounds = (8, 7) if arguments.quick else (40, 5)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{index}.jpg" for index in range(n_images)]
-        # In a process of its own: its large arrays would leave the allocator in a state that no decoding process has.
+        # Images are drawn in another process: its large arrays would leave the allocator in a state that no decoding
+        # process has.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             pool.submit(write, paths).result()
         megabytes = sum(path.stat().st_size for path in paths) / n_images / 1e6

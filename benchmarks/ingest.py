@@ -31,14 +31,14 @@ from picme.sources.mimic_ehr import Release
 
 FILES = ("icu/chartevents.csv.gz", "hosp/labevents.csv.gz")
 HOUR = 3600
-# MIMIC-IV 3.1 (row counts as published), and the published extraction's speed on the demo.
+# Published row counts of MIMIC-IV 3.1, and the published extraction's speed on the demo.
 RELEASE_ROWS = 432_997_491 + 158_374_764
 PUBLISHED_SECONDS_PER_MILLION = 40.0
 CHUNK = 1_000_000
 
 
 def floor(folder: Path) -> dict[str, Any]:
-    """Decompress to nowhere."""
+    """Decompress the files to nowhere."""
     from isal import igzip
 
     start = begun()
@@ -50,7 +50,7 @@ def floor(folder: Path) -> dict[str, Any]:
 
 
 def ours(folder: Path, out: Path) -> dict[str, Any]:
-    """All three views; the observed cells of the whole stays go to `out` after the clock has stopped."""
+    """Write all three views with picme; the observed cells go to `out` after the clock has stopped."""
     start = begun()
     stays = read_stays(Release.open(folder), CohortConfig()).stays
     seconds = stays["seconds"].to_numpy()
@@ -70,7 +70,7 @@ def ours(folder: Path, out: Path) -> dict[str, Any]:
 
 
 def cells(values: np.ndarray, channels: ChannelSet) -> tuple[np.ndarray, np.ndarray]:
-    """(observed cell,) index hour × channel, and its value (a category's index)."""
+    """Return each observed cell's index hour × channel, and its value (a category's index)."""
     width = len(channels.channels)
     where, what = [], []
     column = 0
@@ -86,7 +86,7 @@ def cells(values: np.ndarray, channels: ChannelSet) -> tuple[np.ndarray, np.ndar
 
 
 def pandas(folder: Path, out: Path) -> dict[str, Any]:
-    """Chunks with the needed columns, item filter, times, units and ranges, the last value of each hour."""
+    """Read chunks of the needed columns, filter items, convert, and take the last value of each hour."""
     import pandas as pd
 
     start = begun()
@@ -140,7 +140,7 @@ def pandas(folder: Path, out: Path) -> dict[str, Any]:
 
 
 def _convert(part: Any, channels: ChannelSet, index: int, item: Any) -> None:
-    """Units, categories and ranges of one item's rows, in place."""
+    """Convert units, categories and ranges of one item's rows, in place."""
     channel = channels.channels[index]
     mine = (part["itemid"] == item.itemid) & (part["channel"] == index)
     number = part.loc[mine, "number"].copy()
@@ -162,7 +162,7 @@ def _convert(part: Any, channels: ChannelSet, index: int, item: Any) -> None:
 
 
 def stopped(start: tuple[float, float]) -> dict[str, float]:
-    """Seconds by the clock and of the processor since `start`, and the memory so far."""
+    """Return wall-clock and processor seconds since `start`, and the peak memory so far."""
     seconds, processor = time.perf_counter() - start[0], time.process_time() - start[1]
     return {"seconds": seconds, "processor": processor, "peak_mb": _peak()}
 
@@ -172,7 +172,7 @@ def begun() -> tuple[float, float]:
 
 
 def _peak() -> float:
-    """Greatest resident memory of this process in MB; `ru_maxrss` would count the parent's before exec."""
+    """Return the peak resident memory of this process in MB; `ru_maxrss` would count the parent's before exec."""
     status = Path("/proc/self/status")
     if status.is_file():
         return (
@@ -182,7 +182,7 @@ def _peak() -> float:
 
 
 def measure(stage: str, folder: Path, out: Path) -> dict[str, Any]:
-    """A stage in a process of its own; seconds without the start of Python and the imports."""
+    """Run a stage in a process of its own; its seconds leave out the start of Python and the imports."""
     command = [sys.executable, __file__, "--stage", stage, "--folder", str(folder), "--out", str(out)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -190,12 +190,12 @@ def measure(stage: str, folder: Path, out: Path) -> dict[str, Any]:
 
 
 def run_stage(stage: str, folder: Path, out: Path) -> None:
-    """What `measure` starts."""
+    """Run the stage that `measure` starts."""
     print(json.dumps(floor(folder) if stage == "floor" else (ours if stage == "ours" else pandas)(folder, out)))
 
 
 def equal(ours_file: Path, pandas_file: Path) -> tuple[int, float]:
-    """Number of cells, which must be the same ones; and the greatest difference of their values."""
+    """Return the number of cells, which must be the same on both sides, and the greatest difference of their values."""
     a, b = np.load(ours_file), np.load(pandas_file)
     if not np.array_equal(a["arr_0"], b["arr_0"]):
         raise SystemExit(f"pandas and picme fill different cells: {len(b['arr_0'])} and {len(a['arr_0'])}")
@@ -226,7 +226,7 @@ def main() -> None:
 
 
 def prepare(folder: Path, chart_rows: int, lab_rows: int, stays: int) -> Path:
-    """The input, written once."""
+    """Write the input, unless it is there."""
     from picme_hospital import write_events
 
     place = folder / f"{chart_rows}-{lab_rows}-{stays}"
@@ -239,11 +239,11 @@ def prepare(folder: Path, chart_rows: int, lab_rows: int, stays: int) -> Path:
 
 
 def report(folder: Path, out: Path, chart_rows: int, lab_rows: int, stays: int, rounds: int) -> None:
-    """Measures and prints."""
+    """Measure and print."""
     whole = prepare(folder, chart_rows, lab_rows, stays)
     quarter = prepare(folder, chart_rows // 4, lab_rows // 4, stays)
     best: dict[str, dict[str, Any]] = {}
-    for _ in range(rounds):  # by turns, so that other work on the machine meets all alike
+    for _ in range(rounds):  # in turns, so that other work on the machine slows all alike
         for stage in ("floor", "ours", "pandas"):
             found = measure(stage, whole, out / f"{stage}.npz")
             if stage not in best or found["seconds"] < best[stage]["seconds"]:

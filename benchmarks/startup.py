@@ -1,4 +1,4 @@
-"""How soon the command line answers: `picme --help` and `picme plan` against importing torch alone.
+"""Start-up time of the command line: `picme --help` and `picme plan` against importing torch alone.
 
     python benchmarks/startup.py [--quick]
 
@@ -22,14 +22,14 @@ ROUNDS, QUICK_ROUNDS = 15, 5
 
 
 def seconds(code: str, folder: str) -> float:
-    """Of one fresh process, start to end."""
+    """Return the seconds of one fresh process, from start to end."""
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True)
     return time.perf_counter() - start
 
 
 def command(*words: str) -> str:
-    """Python code that does what the shell command does."""
+    """Return Python code that does what the shell command does."""
     return f"import sys; sys.argv = {['picme', *words]!r}; from picme.cli import main; main()"
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     }
     times: dict[str, list[float]] = {name: [] for name in codes}
     with tempfile.TemporaryDirectory() as folder:
-        for code in codes.values():  # once untimed: files into the page cache, modules compiled
+        for code in codes.values():  # one untimed run loads files into the page cache and compiles modules
             seconds(code, folder)
         for _ in range(rounds):
             for name, code in codes.items():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def timed(config: Config, folder: Path, count: int, threads: int, only: int | None) -> tuple[float, int]:
-    """Seconds of the pretraining jobs of a study whose cohort is prepared; `only` keeps one size."""
+    """Return the seconds of the pretraining jobs of a study whose cohort is prepared; `only` keeps one size."""
     study = Run(config, folder)
     jobs = [job for phase in pretrain(study) for job in phase]
     if only is not None:

@@ -1,7 +1,7 @@
-"""The epochs of a training in TensorBoard, MLflow, Weights & Biases or CSV, beside picme's own tables.
+"""Logs of a training's epochs in TensorBoard, MLflow, Weights & Biases or CSV, beside picme's own tables.
 
-One row of plain numbers an epoch; no row, id or text of a patient is in it. Nothing is read back, so whether and where
-training is logged changes no result and is in no key.
+An epoch is one row of plain numbers; no row, id or text of a patient is in it. Nothing is read back, so whether and
+where training is logged changes no result and is in no key.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from lightning.pytorch.loggers import Logger
 
-# What each one needs beside Lightning; the extras of picme have the loggers' names.
+# Package that each logger needs beside Lightning; the extras of picme have the loggers' names.
 PACKAGES = {"csv": None, "tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 
 
 def check_loggers(names: Sequence[str]) -> None:
-    """Looks for the loggers' packages without importing them.
+    """Look for the loggers' packages without importing them.
 
     Raises:
         ConfigError: if one is not installed.
@@ -43,17 +43,17 @@ def check_loggers(names: Sequence[str]) -> None:
 
 
 class EpochLog:
-    """Called with each row of a training's history, it hands the numbers to the loggers.
+    """Callable that hands each row of a training's history to the loggers.
 
     Everything is under `RUN/logs/LOGGER/COMBINATION/`, in a folder named by seed and key, unless the environment says
     otherwise: `MLFLOW_TRACKING_URI`, and for W&B `WANDB_MODE` (`offline` needs no account) and `WANDB_PROJECT`.
     A resumed training writes all its rows again in place of those of the attempt before.
 
     Args:
-        names: of the loggers; where there are none, nothing is imported or written.
+        names: names of the loggers; where there are none, nothing is imported or written.
         folder: the artifact that is being written, `RUN/store/STAGE/.KEY.partial`.
         combination: the modalities.
-        seed: of the training.
+        seed: seed of the training.
         settings: plain values that are logged once.
 
     Raises:
@@ -89,7 +89,7 @@ class EpochLog:
         return self
 
     def __call__(self, row: dict[str, Any]) -> None:
-        """Logs one epoch; a logger that fails is left out from then on: a training outlives its log."""
+        """Log one epoch; a logger that fails is left out from then on, so that the training goes on."""
         for name, logger in list(self._loggers):
             try:
                 with _silent():
@@ -103,19 +103,19 @@ class EpochLog:
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         for _, logger in self._loggers:
-            with suppress(Exception), _silent():  # a training outlives its log
+            with suppress(Exception), _silent():  # a failing logger must not end the training
                 logger.finalize("success" if kind is None else "failed")
                 if hasattr(logger, "experiment") and hasattr(logger.experiment, "finish"):
-                    logger.experiment.finish()  # W&B: the next job of this process is a run of its own
+                    logger.experiment.finish()  # W&B: the next job of this process starts a run of its own
 
     @property
     def row(self) -> Callable[[dict[str, Any]], None] | None:
-        """What to call with a row of history; None where nothing is logged."""
+        """Return the function to call with a row of history; None where nothing is logged."""
         return self if self._names else None
 
 
 def numbers(row: dict[str, Any], combination: Sequence[str]) -> dict[str, float]:
-    """The numbers in a row of history that are defined; λ as `lambda/MODALITY`."""
+    """Return the numbers in a row of history that are defined, with λ as `lambda/MODALITY`."""
     found = {
         name: float(value)
         for name, value in row.items()
@@ -162,7 +162,7 @@ def _wandb(folder: Path, name: str, version: str) -> Logger:
 
     folder.mkdir(exist_ok=True)
     os.environ.setdefault("WANDB_SILENT", "true")
-    # Numbers alone leave the machine: no code, console output, git state or machine description.
+    # Only numbers leave the machine: no code, console output, git state or machine description.
     settings = wandb.Settings(
         silent=True, console="off", disable_git=True, save_code=False, x_disable_stats=True, x_disable_meta=True
     )
@@ -188,7 +188,7 @@ BUILDERS: dict[str, Callable[[Path, str, str], Logger]] = {
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Progress is picme's to show."""
+    """Silence the loggers' messages, because picme shows the progress itself."""
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -200,7 +200,7 @@ def _silent() -> Iterator[None]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time starts a logger: two would each make MLflow's experiment."""
+    """Let one process at a time start a logger; two at once would each create MLflow's experiment."""
     with (folder / ".lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

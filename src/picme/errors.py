@@ -1,4 +1,4 @@
-"""The errors a user meets: one sentence each, exit status 2 at the command line."""
+"""Errors that users meet: one sentence each, and exit status 2 at the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TrainingError(PicmeError):
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name: `; did you mean 'x'?` or the known names."""
+    """Return a hint for a misspelt name: `; did you mean 'x'?` or the known names."""
     names = sorted(str(item) for item in known)
     match = get_close_matches(str(name), names, n=1, cutoff=0.6)
     if match:

@@ -1,4 +1,4 @@
-"""Components by name: the built-in ones and those other packages register as entry points."""
+"""Registry of components by name: the built-in ones and those that other packages register as entry points."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from picme.errors import ConfigError, near
 
 @cache
 def _installed() -> Any:
-    """Entry points of all packages, read once: each reading goes through every package's metadata."""
+    """Return the entry points of all packages, read once: each reading goes through every package's metadata."""
     return entry_points()
 
 
 class Registry:
-    """Names of one group of components, each `module:attribute`, imported when asked for.
+    """Registry of one group of components: each name stands for a `module:attribute`, imported when asked for.
 
     Args:
         group: word for messages and, with the prefix `picme.`, the entry-point group (`picme.encoders`).
@@ -30,16 +30,16 @@ class Registry:
 
     @cache  # noqa: B019 (registries live as long as the process)
     def targets(self) -> dict[str, str]:
-        """Every name and where it lives; a built-in name cannot be replaced from outside."""
+        """Return every name and its `module:attribute`; a built-in name cannot be replaced from outside."""
         found = {point.name: point.value for point in _installed().select(group=f"picme.{self.group}")}
         return {**found, **self.builtin}
 
     def names(self) -> list[str]:
-        """Every name, sorted."""
+        """Return every name, sorted."""
         return sorted(self.targets())
 
     def load(self, name: str) -> Any:
-        """The component itself.
+        """Import and return the component of this name.
 
         Raises:
             ConfigError: if no component has this name, or its package cannot be imported.

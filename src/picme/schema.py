@@ -1,4 +1,4 @@
-"""Columns and types at each border: what a source hands to the cohort, and what the result tables hold."""
+"""Data structures that a source hands to the cohort: rows of each modality, views, and tables about them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-# A column of a time series says by its name whether, and how long ago, a variable was measured.
+# Prefixes of the columns that say whether, and how long ago, a variable of a time series was measured.
 MASK, SINCE = "mask->", "since->"
 
 
@@ -24,8 +24,8 @@ class SeriesRows:
     the modality is absent. `continuous[c]` says that column c is standardised with training statistics; the others
     (one-hot categories, observed masks) stay as they are.
 
-    Of a variable `x`, a number is column `x` and a category y `x->y`; `mask->x`, where there is one, is 1 in hours in
-    which it was measured (in others the value is carried forward), and `since->x` the days since.
+    A numeric variable `x` is column `x`, a category y of it is column `x->y`. Where there is a column `mask->x`, it is
+    1 in hours in which `x` was measured (in others the value is carried forward); `since->x` holds the days since.
     """
 
     values: np.ndarray
@@ -64,7 +64,7 @@ Rows = SeriesRows | TextRows | ImageRows | TableRows
 
 @dataclass
 class View:
-    """One observation window over stays: a task's, or the one for pretraining.
+    """One observation window over stays: that of a task, or the one for pretraining.
 
     `stays` has one row per stay, sorted by stay_id: stay_id, subject_id, the group columns, the label columns
     (0, 1 or null), and `split` (`train`, `val`, `test`) only where the source fixes it. Where a source has times, also
@@ -83,11 +83,11 @@ class View:
 
 @dataclass
 class Extraction:
-    """All that a source hands over: views by name, and what happened on the way (nothing is dropped in silence).
+    """Everything that a source hands over: views by name, and tables of what happened on the way.
 
-    flow: task, step, stays, subjects. quarantine: modality, reason, count. label_agreement: phenotype, positives_a,
-    positives_b, both. audit: check, modality, split, count, detail, violation (rows the source alone can see: latest
-    time against the cut-off, discharge-time fields).
+    Nothing is dropped in silence. Columns of the tables: `flow`: task, step, stays, subjects. `quarantine`: modality,
+    reason, count. `label_agreement`: phenotype, positives_a, positives_b, both. `audit`: check, modality, split, count,
+    detail, violation (rows that the source alone can see: latest time against the cut-off, discharge-time fields).
     """
 
     views: dict[str, View]

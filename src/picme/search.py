@@ -1,4 +1,4 @@
-"""Trials of learning rate and batch size: Optuna's part of the searches of pretraining and fine-tuning; resumable."""
+"""Search for learning rate and batch size by Optuna, for pretraining and fine-tuning; a search can be resumed."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from picme.config.study import SearchConfig
 
     Report = Callable[[int, float], None]
-    """Called with (epoch, score) after each epoch; raises where the trial is hopeless."""
+    """Function to call with (epoch, score) after each epoch; it raises where the trial is hopeless."""
     Score = Callable[[float, int, Report], float]
-    """(learning rate, batch size, report) → what is to be as great as possible."""
+    """Function (learning rate, batch size, report) → score, which the search maximises."""
 
 ENDED = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 BEST, TRIALS = "best.json", "trials.parquet"
 
 
 def search_trials(folder: Path, space: SearchConfig, score: Score) -> None:
-    """Runs the trials that are still to be done; leaves `best.json` and `trials.parquet` in `folder`.
+    """Run the trials that are still to be done; leave `best.json` and `trials.parquet` in `folder`.
 
-    A tree-structured Parzen estimator with seed 0 proposes, the median of the trials before prunes. Trials are kept in
-    `trials.sqlite` as they end, so that after a kill only the one under way is lost. A trial that diverges counts as
-    pruned.
+    A tree-structured Parzen estimator proposes trials, and a trial below the median of those before is pruned. Trials
+    are stored in `trials.sqlite` as they end, so that a kill loses only the one under way. A trial that diverges counts
+    as pruned.
 
     Raises:
-        TrainingError: if no trial came to its end.
+        TrainingError: if no trial was completed.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     failures: list[TrainingError] = []
@@ -57,10 +57,10 @@ def search_trials(folder: Path, space: SearchConfig, score: Score) -> None:
         study_name="search", storage=f"sqlite:///{folder / 'trials.sqlite'}", load_if_exists=True, direction="maximize"
     )
     done = kept.get_trials(states=ENDED)
-    # In memory, and kept trial by trial: a file that is written in every epoch takes longer than many an epoch.
+    # The study is in memory and stored trial by trial: writing a file in every epoch can take longer than the epoch.
     study = optuna.create_study(
         direction="maximize",
-        # A resumed search goes on with another part of the random sequence than the one it has used.
+        # A resumed search gets another seed, so that it does not repeat the random numbers it has used.
         sampler=optuna.samplers.TPESampler(seed=len(done)),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=5),
     )
@@ -83,6 +83,6 @@ def search_trials(folder: Path, space: SearchConfig, score: Score) -> None:
 
 
 def found(artifact: Path) -> dict[str, float | int]:
-    """The `learning_rate` and `batch_size` that a finished search chose."""
+    """Return the `learning_rate` and `batch_size` that a finished search chose."""
     chosen: dict[str, float | int] = json.loads((artifact / BEST).read_text(encoding="utf-8"))
     return chosen

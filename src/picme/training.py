@@ -1,8 +1,8 @@
-"""The training loop of short fits, and what it shares with the one of long fits: epochs, early stopping, exact resume.
+"""The plain training loop, for short fits, and what both loops share: epochs, early stopping, exact resume.
 
-A fit on cached features takes seconds, so its loop is a plain one; `picme.training_lightning` has the loop of fits that
-train a large network. What is drawn at random in an epoch depends on the seed and the epoch alone, so a killed and
-resumed fit ends with the same weights as one that was left alone, in either loop.
+A fit on stored features takes seconds, so its loop is a plain one; `picme.training_lightning` has the loop of fits that
+train a large network. Everything drawn at random in an epoch depends on the seed and the epoch alone, so in either loop
+a fit that is killed and resumed ends with the same weights as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SAVE_EVERY_SECONDS = 20.0
 
 @dataclass
 class Fit:
-    """What a training left: the history by epoch, which epoch is in use, and how long it took."""
+    """Result of a training: its history by epoch, the best epoch (whose weights are in use) and its duration."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = -1
@@ -41,12 +41,12 @@ class Fit:
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """A seed for one epoch of one fit."""
+    """Return the seed of one epoch of one fit."""
     return (seed * 1_000_003 + epoch * 7_919 + 17) % 2**31
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` as the best device there is.
+    """Return the device of this name; `auto` is the best one there is.
 
     Raises:
         TrainingError: if the named device is not available.
@@ -73,20 +73,23 @@ def fit(
     clip: float = 1.0,
     log: Callable[[dict[str, Any]], None] | None = None,
 ) -> Fit:
-    """Trains a model and leaves it with the weights of its best epoch.
+    """Train a model and leave it with the weights of its best epoch.
 
     Args:
-        model: whose trainable parameters are kept and restored.
+        model: the model, whose trainable parameters and buffers are kept and restored.
         optimizer: over those parameters.
         batches: epoch → arrays of row numbers; must depend on nothing but the epoch.
         loss_of: rows → scalar loss.
         validate: epoch → a row of history; its key `score` is greater for better, NaN for undefined.
-        epochs: at most.
-        patience: epochs without a better score before it stops.
-        seed: of everything drawn in an epoch.
+        epochs: most epochs.
+        patience: epochs without a better score before training stops.
+        seed: seed of everything drawn in an epoch.
         state: file to resume from; written at epoch boundaries of long fits, and of the last good epoch at a failure.
-        clip: gradient norm at most.
+        clip: largest norm of the gradient; a greater gradient is scaled down.
         log: called with each row of history, those before a resume first.
+
+    Returns:
+        The history and the best epoch.
 
     Raises:
         TrainingError: if the loss, an embedding or the gradient is not finite; the last good epoch stays in `state`.
@@ -107,12 +110,12 @@ def fit(
 
 
 class Course:
-    """One fit as either loop goes through it: where it stands, its best epoch, and the file it resumes from.
+    """State of one fit, for either loop: the current epoch, the best epoch, and the file to resume from.
 
     A loop takes the epochs of `left`, calls `begin`, for every batch `loss` and (after the backward pass) `clip`, and
-    then `end`. Leaving the `with` block puts the best epoch's weights into the model; leaving it by an exception writes
-    the last good epoch into `state`, and the reason beside it, so that a later attempt that fails there as well says
-    so. The arguments are those of `fit`.
+    then `end`. Leaving the `with` block puts the best epoch's weights into the model. Leaving it by an exception writes
+    the last good epoch into `state`, and the number of the failed epoch beside it, so that a later attempt that fails
+    in the same epoch says so. The arguments are those of `fit`.
     """
 
     def __init__(
@@ -134,7 +137,7 @@ class Course:
             epochs, patience, seed, state, clip, log,
         )  # fmt: skip
         self._weights = [p for p in model.parameters() if p.requires_grad]
-        # Buffers too: batch normalisation learns in them.
+        # Buffers are kept too: batch normalisation learns its statistics in them.
         self._trained: dict[str, Tensor] = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._trained |= dict(model.named_buffers())
         self.result, self._best = Fit(), _copy(self._trained)
@@ -174,24 +177,24 @@ class Course:
 
     @property
     def over(self) -> bool:
-        """Whether there has been no better epoch for long enough."""
+        """Return whether the last `patience` epochs brought no better score."""
         return self._stale >= self.patience
 
     def left(self) -> Iterator[int]:
-        """The epochs still to be gone through."""
+        """Yield the epochs that are still to be trained."""
         for epoch in range(self.first, self.epochs):
             if self.over:
                 return
             yield epoch
 
     def begin(self, epoch: int) -> None:
-        """An epoch starts."""
+        """Start an epoch: seed it, and put the model into training mode."""
         self.epoch, self._began, self._losses = epoch, time.perf_counter(), []
         torch.manual_seed(epoch_seed(self.seed, epoch))
         self.model.train()
 
     def loss(self, loss_of: Callable[[np.ndarray], Tensor], rows: np.ndarray) -> Tensor:
-        """The loss of one batch.
+        """Compute the loss of one batch.
 
         Raises:
             TrainingError: if it is not finite, naming the epoch.
@@ -206,7 +209,7 @@ class Course:
         return loss
 
     def clip(self) -> None:
-        """Brings the gradient's norm down to the limit.
+        """Scale the gradient down to the largest norm allowed.
 
         Raises:
             TrainingError: if it is not finite, naming the epoch.
@@ -220,7 +223,7 @@ class Course:
             )
 
     def end(self) -> None:
-        """An epoch is over: it is validated, entered into the history, and kept if it is the best or a save is due.
+        """Finish an epoch: validate, extend the history, and keep the weights if they are the best or a save is due.
 
         Raises:
             TrainingError: if an embedding is not finite, naming the epoch.
@@ -247,7 +250,7 @@ class Course:
             self._keep(self.state)
 
     def _keep(self, state: Path) -> None:
-        """Writes what a resume needs, or, where no save is due, holds it in case the next epoch fails."""
+        """Write what a resume needs or, where no save is due, hold it in memory in case the next epoch fails."""
         now = time.perf_counter()
         due = now - self._saved_at > SAVE_EVERY_SECONDS
         optimizer = self.optimizer.state_dict()
@@ -268,7 +271,7 @@ class Course:
             _save(state, **kept)
 
     def _stopped(self, reason: str) -> TrainingError:
-        """The error of an epoch that cannot be gone on from, with what is left of the fit."""
+        """Return the error for an epoch that cannot go on; it names what is left of the fit."""
         if self.state is not None and self.result.history:
             last = self.result.history[-1]["epoch"]
             reason += f" (the weights of epoch {last} are kept in {'/'.join(self.state.parts[-4:])})"
@@ -294,7 +297,7 @@ def _save(path: Path, **state: Any) -> None:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory of this process (CPU) or of the device (CUDA) in megabytes."""
+    """Return the peak memory of this process (CPU) or of the device (CUDA) in megabytes."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     import resource

@@ -1,10 +1,10 @@
-"""The training loop of fits that train a large network: PyTorch Lightning, with the same result as the plain one.
+"""The training loop with PyTorch Lightning, for fits of a large network; its result is that of the plain loop.
 
-Lightning takes over the device, the optimizer's step and its hooks, and interruption. Where the fit stands, its history
-and its best epoch are kept by `picme.training.Course`, as for the plain loop: a checkpoint of Lightning's own does not
-hold the order of the data, so one resumed within an epoch would not end with the same weights.
+Lightning handles the device, the optimizer's step and its hooks, and interruption. The state of the fit, its history
+and its best epoch are kept by `picme.training.Course`, as in the plain loop: a checkpoint of Lightning's own does not
+hold the order of the data, so a fit resumed from one within an epoch would not end with the same weights.
 
-Importing Lightning takes seconds: this module is imported only by a job that needs it.
+Importing Lightning takes seconds, so this module is imported only by a job that needs it.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def fit_lightning(
     clip: float = 1.0,
     log: Callable[[dict[str, Any]], None] | None = None,
 ) -> Fit:
-    """Trains a model with Lightning and leaves it, on its device, with the weights of its best epoch.
+    """Train a model with Lightning and leave it, on its device, with the weights of its best epoch.
 
-    Arguments, result and `state` file are those of `picme.training.fit`; a fit begun by either can be resumed by the
-    other. Nothing is printed or written beside `state`.
+    Arguments, result and `state` file are those of `picme.training.fit`; a fit begun by either loop can be resumed by
+    the other. Nothing is printed, and no file but `state` is written.
 
     Raises:
         TrainingError: if the loss, an embedding or the gradient is not finite; the last good epoch stays in `state`.
@@ -71,13 +71,13 @@ def fit_lightning(
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
-                # Jobs are spread by picme's executor: a cluster's own variables must not be read as one joint training.
+                # picme's executor distributes jobs: a cluster's own variables must not be read as one joint training.
                 plugins=[LightningEnvironment()],
             )
             try:
                 trainer.fit(_Steps(course, batches, loss_of))
             except SystemExit as ended:
-                # Lightning turns an interruption into the end of the process, which the caller decides.
+                # Lightning ends the process at an interruption; whether to end it is the caller's decision.
                 raise KeyboardInterrupt from ended
             finally:
                 model.to(device)
@@ -85,7 +85,10 @@ def fit_lightning(
 
 
 class _Steps(LightningModule):
-    """One fit as Lightning sees it; autocast is the encoders' own, of the large ones alone."""
+    """Lightning module of one fit.
+
+    Mixed precision is left to the encoders: only the large ones use autocast.
+    """
 
     def __init__(
         self,
@@ -98,33 +101,36 @@ class _Steps(LightningModule):
         self._course, self._batches, self._loss_of = course, batches, loss_of
 
     def train_dataloader(self) -> _Batches:
-        """The epoch's batches of row numbers."""
+        """Return the epoch's batches of row numbers."""
         return _Batches(list(self._batches(self._course.first + self.current_epoch)))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The one that the fit was given."""
+        """Return the optimizer that the fit was given."""
         return self._course.optimizer
 
     def on_train_epoch_start(self) -> None:
-        """Seeds the epoch."""
+        """Seed the epoch."""
         self._course.begin(self._course.first + self.current_epoch)
 
     def training_step(self, rows: np.ndarray, index: int) -> Tensor:
-        """The loss of a batch."""
+        """Return the loss of a batch."""
         return self._course.loss(self._loss_of, rows)
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *limits: Any, **named: Any) -> None:
-        """Clips all trained weights together."""
+        """Clip the gradient of all trained weights together."""
         self._course.clip()
 
     def on_train_epoch_end(self) -> None:
-        """Validates, and stops where nothing got better for long enough."""
+        """Validate, and stop where no epoch was better for long enough."""
         self._course.end()
         self.trainer.should_stop = self._course.over
 
 
 class _Batches:
-    """Batches in the order given. A bare list Lightning would take for many loaders, and torch's loader draws."""
+    """Batches in the order given.
+
+    Lightning would take a bare list for many loaders, and torch's loader draws random numbers.
+    """
 
     def __init__(self, batches: list[np.ndarray]) -> None:
         self._batches = batches
@@ -138,7 +144,7 @@ class _Batches:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """No word of Lightning's about itself; what the model says is heard."""
+    """Silence what Lightning says about itself; messages of the model are still shown."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     before = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,12 +1,14 @@
-"""The alignment metrics as single numbers; `alignment_table` has all of them in detail.
+"""Alignment metrics as single numbers; `alignment_table` has all of them in detail.
 
 All take embeddings (modality, stay, dim), raw, and compare by cosine similarity. Ties count as the worst rank.
 
-- `retrieval`: does stay k's embedding in modality i find its own in modality j among the candidates' k nearest?
+- `retrieval`: share of stays whose embedding in modality i finds the stay's own one in modality j among its k nearest
+  candidates.
 - `ovo`: the same from modality i to the mean of the stay's other modalities.
-- `neighbour`: of all embeddings of all modalities, do the k nearest (itself excluded) hold one of the same stay? That
-  is the sentence of arXiv 2507.03165. Expect about 0: embeddings of one modality lie together (the modality gap).
-- `same_modality_share`: what share of those k nearest is of the same modality: the gap itself.
+- `neighbour`: share of embeddings that have one of the same stay among their k nearest (themselves excluded) of all
+  embeddings of all modalities. This is the sentence of arXiv 2507.03165. Expect about 0: embeddings of one modality lie
+  together (the modality gap).
+- `same_modality_share`: share of those k nearest that are of the same modality; it measures the modality gap.
 - `batch`: retrieval within batches of training size, as that paper's released code measures; chance is k / batch size.
 """
 
@@ -35,18 +37,21 @@ def retrieval(
     draws: int = 5,
     seed: int = 0,
 ) -> float:
-    """Recall@k from one modality to another, the mean over all ordered pairs.
+    """Compute recall@k from one modality to another, the mean over all ordered pairs.
 
     Args:
         embeddings: (modality, stay, dim).
-        k: how many nearest candidates count.
+        k: number of nearest candidates that count.
         present: (stay, modality) bool; a pair's queries and candidates are the stays that have both. None for all.
         gallery: most stays that are candidates; None for all. Chance is k / candidates.
         draws: galleries drawn and averaged where there are more stays.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         A share between 0 and 1; NaN where no pair has two stays.
+
+    Raises:
+        DataError: if the shapes do not fit.
     """
     return _overall(retrieval_scores(setting(embeddings, present, (k,), gallery=gallery, draws=draws, seed=seed)))
 
@@ -59,9 +64,10 @@ def ovo(
     draws: int = 5,
     seed: int = 0,
 ) -> float:
-    """Recall@k from each modality to the mean of the stay's others (raw), the mean over modalities.
+    """Compute recall@k from each modality to the mean of the stay's others (raw), the mean over modalities.
 
-    Arguments as in `retrieval`; a modality's queries and candidates are the stays that have it and another.
+    Arguments and result are as in `retrieval`; a modality's queries and candidates are the stays that have it and
+    another.
     """
     return _overall(ovo_scores(setting(embeddings, present, (k,), gallery=gallery, draws=draws, seed=seed)))
 
@@ -75,10 +81,10 @@ def neighbour(
     draws: int = 5,
     seed: int = 0,
 ) -> float:
-    """Share of embeddings whose k nearest, itself excluded, hold one of the same stay.
+    """Compute the share of embeddings whose k nearest, themselves excluded, hold one of the same stay.
 
-    Arguments as in `retrieval`; `cross` leaves candidates of the own modality out. Embeddings whose stay has no other
-    modality are candidates, not queries.
+    Arguments and result are as in `retrieval`; `cross` leaves candidates of the own modality out. Embeddings whose stay
+    has no other modality are candidates, not queries.
     """
     scores = neighbour_scores(setting(embeddings, present, (k,), gallery=gallery, draws=draws, seed=seed))
     return _overall([score for score in scores if score.metric == ("cross_neighbour" if cross else "neighbour")])
@@ -92,17 +98,20 @@ def same_modality_share(
     draws: int = 5,
     seed: int = 0,
 ) -> float:
-    """Share of the own modality among the k nearest of all embeddings; arguments as in `neighbour`."""
+    """Compute the share of the own modality among the k nearest of all embeddings; arguments are as in `neighbour`."""
     scores = neighbour_scores(setting(embeddings, present, (k,), gallery=gallery, draws=draws, seed=seed))
     return _overall([score for score in scores if score.metric == "same_modality_share"])
 
 
 def batch(embeddings: Array, k: int = 5, present: Array | None = None, batch_size: int = 32, seed: int = 0) -> float:
-    """Recall@k within shuffled batches of `batch_size` stays, the mean over ordered pairs; chance k / batch_size."""
+    """Compute recall@k within shuffled batches of `batch_size` stays, the mean over ordered pairs.
+
+    The chance level is k / batch_size; the other arguments are as in `retrieval`.
+    """
     return _overall(batch_scores(setting(embeddings, present, (k,), batch_size=batch_size, seed=seed)))
 
 
 def _overall(scores: list[Score]) -> float:
-    """The mean row's value."""
+    """Return the value of the row that holds the mean."""
     value = next(score.value for score in scores if score.source is None)
     return math.nan if value is None else value

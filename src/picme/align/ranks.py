@@ -1,7 +1,7 @@
-"""Ranks of the right candidate: how many others are at least as near.
+"""Rank of the right candidate: the number of other candidates that are at least as near.
 
 A tie counts as the worst rank, so a constant embedding finds nothing. Similarities are in double precision and tie
-within 1e-9: the rounding of a product must not break a tie. What is not a number counts as nearer.
+within 1e-9: the rounding of a product must not break a tie. NaN counts as nearer.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ BLOCK = 2**20  # similarities at a time: 8 MiB
 
 
 def ranks(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """For each k, how many others are at least as near as the other side's k: from left to right and back.
+    """Rank, for each stay k, the other side's vector of k among all of that side, from left to right and back.
 
     Args:
         left: unit vectors (stay, dim), or (batch, stay, dim) to compare within each batch.
         right: likewise, with the same stays.
 
     Returns:
-        Two of (stay,) or (batch, stay); 0 is best.
+        Two arrays of ranks, (stay,) or (batch, stay); 0 is best.
     """
     count = left.shape[-2]
     own = (left * right).sum(-1) - TIE
@@ -38,16 +38,16 @@ def ranks(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass
 class Neighbourhood:
-    """What lies around each embedding (of `total`) that has another modality of its stay.
+    """Surroundings of each query, that is, of each embedding whose stay has another modality.
 
     Attributes:
-        modality: (query,) of the query.
-        partners: (query,) other embeddings of its stay.
-        own: (query,) other embeddings of its modality.
-        rank: (query,) other stays' embeddings at least as near as the nearest one of its stay.
+        modality: (query,) index of the query's modality.
+        partners: (query,) number of other embeddings of its stay.
+        own: (query,) number of other embeddings of its modality.
+        rank: (query,) number of other stays' embeddings at least as near as the nearest one of its stay.
         cross_rank: the same without candidates of its own modality.
-        share: (query, k) of its own modality among the k nearest, ties in proportion.
-        total: embeddings there are.
+        share: (query, k) share of its own modality among the k nearest, ties in proportion.
+        total: number of embeddings.
     """
 
     modality: Tensor
@@ -60,12 +60,12 @@ class Neighbourhood:
 
 
 def neighbourhoods(vectors: Tensor, present: Tensor, ks: tuple[int, ...]) -> Neighbourhood:
-    """The surroundings of every embedding among those of all stays and modalities, itself excluded.
+    """Describe the surroundings of every query among the embeddings of all stays and modalities, itself excluded.
 
     Args:
         vectors: unit vectors (modality, stay, dim).
         present: (stay, modality) bool.
-        ks: numbers of neighbours of `share`.
+        ks: numbers of nearest neighbours for `share`.
     """
     modalities, stays, _ = vectors.shape
     here = present.sum(1)
@@ -82,7 +82,7 @@ def neighbourhoods(vectors: Tensor, present: Tensor, ks: tuple[int, ...]) -> Nei
         cube = similarity.view(len(of), modalities, stays)
         siblings = cube[row, :, at]
         best = siblings.amax(1, keepdim=True) - TIE
-        # NaN is nearer, absent is not: its −∞ is below every threshold.
+        # NaN counts as nearer; an absent embedding does not, because its −∞ is below every threshold.
         nearer = (~(cube < best[:, :, None])).sum(2) - (~(siblings < best)).long()
         rank.append(nearer.sum(1))
         cross.append(nearer.sum(1) - nearer[row, of])
@@ -100,7 +100,7 @@ def neighbourhoods(vectors: Tensor, present: Tensor, ks: tuple[int, ...]) -> Nei
 
 
 def _shares(similarity: Tensor, modality: Tensor, stays: int, ks: tuple[int, ...]) -> Tensor:
-    """Share (query, k) of the query's modality among the k most similar, those tied at the border in proportion."""
+    """Return the share (query, k) of the query's modality among the k most similar, with ties in proportion."""
     available = int((similarity > -torch.inf).sum(1).min())
     nearest = similarity.topk(min(max(ks) + 1, similarity.shape[1]), 1)
     same = (nearest.indices // stays == modality[:, None]).double()

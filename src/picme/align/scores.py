@@ -1,7 +1,7 @@
-"""Every alignment metric for each modality or ordered pair, at several k, with its chance level.
+"""Alignment metrics for each modality or ordered pair, at several k, with their chance levels.
 
-Galleries: where more stays take part than the gallery holds, galleries of that size are drawn and their scores
-averaged; queries and candidates are the stays of the gallery.
+Where more stays take part than a gallery holds, galleries of that size are drawn and their scores averaged; queries and
+candidates are the stays of the gallery.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Score:
-    """One metric from one modality (to another) at one k; the mean over them has neither source nor target.
+    """Value of one metric at one k, from one modality (to another); the mean over them has neither source nor target.
 
     `value` and `chance` are None where fewer than two stays take part.
     """
@@ -41,16 +41,16 @@ class Score:
 
 @dataclass(frozen=True)
 class Setting:
-    """Embeddings ready to be compared, and how galleries are drawn.
+    """Embeddings ready to be compared, and the way galleries are drawn.
 
     Attributes:
         raw: (modality, stay, dim) in double precision, zeros where absent.
         present: (stay, modality) bool.
-        ks: the k of recall@k.
+        ks: values of k.
         gallery: most stays in a gallery; None for all.
-        draws: galleries drawn where there are more.
+        draws: number of galleries drawn where there are more.
         batch_size: stays of a training batch.
-        seed: of the galleries.
+        seed: seed of the galleries and batches.
     """
 
     raw: Tensor
@@ -66,7 +66,7 @@ class Setting:
         object.__setattr__(self, "unit", functional.normalize(self.raw, dim=-1))
 
     def galleries(self, stays: Tensor, *key: int) -> Iterator[Tensor]:
-        """The stays as they are, or `draws` galleries of them; `key` makes the draws of different metrics differ."""
+        """Yield the stays as they are, or `draws` galleries of them; `key` varies the draws between metrics."""
         if self.gallery is None or len(stays) <= self.gallery:
             yield stays
             return
@@ -85,7 +85,7 @@ def setting(
     batch_size: int = 32,
     seed: int = 0,
 ) -> Setting:
-    """A `Setting` of embeddings (modality, stay, dim) and presence (stay, modality).
+    """Return the `Setting` of embeddings (modality, stay, dim) and presence (stay, modality).
 
     Raises:
         DataError: if the shapes do not fit.
@@ -105,7 +105,7 @@ def setting(
 
 
 def retrieval_scores(data: Setting) -> list[Score]:
-    """Recall@k from each modality i to each j ≠ i, over the stays with both."""
+    """Compute recall@k from each modality i to each j ≠ i, over the stays with both."""
     scores = []
     for i, j in combinations(range(len(data.raw)), 2):
         stays = (data.present[:, i] & data.present[:, j]).nonzero().squeeze(1)
@@ -117,7 +117,7 @@ def retrieval_scores(data: Setting) -> list[Score]:
 
 
 def batch_scores(data: Setting) -> list[Score]:
-    """Recall@k between each ordered pair within batches of training size, incomplete ones left out."""
+    """Compute recall@k between each ordered pair within batches of training size, incomplete ones left out."""
     scores = []
     for i, j in combinations(range(len(data.raw)), 2):
         stays = (data.present[:, i] & data.present[:, j]).nonzero().squeeze(1)
@@ -132,7 +132,7 @@ def batch_scores(data: Setting) -> list[Score]:
 
 
 def ovo_scores(data: Setting) -> list[Score]:
-    """Recall@k from each modality to the mean of the stay's others, over the stays that have it and another."""
+    """Compute recall@k from each modality to the mean of the stay's others, over the stays that have it and another."""
     scores = []
     mixing = 1 - torch.eye(len(data.raw), dtype=data.raw.dtype)
     means = functional.normalize(torch.einsum("ij,jnd->ind", mixing, data.raw), dim=-1)
@@ -144,9 +144,9 @@ def ovo_scores(data: Setting) -> list[Score]:
 
 
 def neighbour_scores(data: Setting) -> list[Score]:
-    """`neighbour`, `cross_neighbour` and `same_modality_share`: what the k nearest of all embeddings are.
+    """Compute `neighbour`, `cross_neighbour` and `same_modality_share` from the k nearest of all embeddings.
 
-    The mean is over all queries, embeddings whose stay has another modality.
+    The mean is over all queries, which are the embeddings whose stay has another modality.
     """
     stays = data.present.any(1).nonzero().squeeze(1)
     drawn = [neighbourhoods(data.unit[:, some], data.present[some], data.ks) for some in data.galleries(stays, 3)]
@@ -178,8 +178,8 @@ def _mean(values: Tensor) -> float | None:
 
 
 def _chance_of_any(candidates: Tensor, right: Tensor, k: int) -> Tensor:
-    """Chance (query,) that k of the candidates, drawn at random, hold one of the right ones."""
-    # Few kinds of queries differ; there are never as many modalities as the base.
+    """Return the chance (query,) that k of the candidates, drawn at random, hold one of the right ones."""
+    # Each distinct kind of query is computed once; the base exceeds any number of modalities.
     base = 1000
     kinds, place = (candidates * base + right).unique(return_inverse=True)
     drawn = [(kind // base, kind % base) for kind in kinds.tolist()]
@@ -190,7 +190,7 @@ def _chance_of_any(candidates: Tensor, right: Tensor, k: int) -> Tensor:
 def _recalls(
     metric: str, source: int, target: int | None, drawn: Sequence[Tensor], candidates: int, ks: tuple[int, ...]
 ) -> list[Score]:
-    """Recall at each k from the ranks of one or more galleries of equal size."""
+    """Compute recall at each k from the ranks of one or more galleries of equal size."""
     rank = torch.cat(list(drawn))
     if candidates < 2:
         return [Score(metric, source, target, k, candidates, None, None) for k in ks]
@@ -201,7 +201,7 @@ def _recalls(
 
 
 def _means(scores: list[Score], ks: tuple[int, ...]) -> list[Score]:
-    """The mean over sources and targets at each k, of those that are defined."""
+    """Compute the mean over sources and targets at each k, of those that are defined."""
     means = []
     for k in ks:
         some = [score for score in scores if score.k == k and score.value is not None]

@@ -32,17 +32,17 @@ def alignment_table(
     batch_size: int = 32,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """Every metric at every k, for each modality or ordered pair and as a mean.
+    """Compute every metric at every k, for each modality or ordered pair and as a mean.
 
     Args:
         embeddings: (modality, stay, dim), raw.
         present: (stay, modality) bool; None for all.
-        names: of the modalities.
-        ks: the k of recall@k.
+        names: names of the modalities.
+        ks: values of k.
         gallery: most stays that are candidates; None for all.
         draws: galleries drawn and averaged where there are more stays.
-        batch_size: of the metric `batch`.
-        seed: of draws and batches.
+        batch_size: stays of a batch in the metric `batch`.
+        seed: seed of draws and batches.
 
     Returns:
         Columns metric (`retrieval`, `ovo`, `neighbour`, `cross_neighbour`, `same_modality_share`, `batch`), source,

@@ -21,15 +21,15 @@ def frames(
     seed: int,
     present: np.ndarray | None = None,
 ) -> pl.DataFrame:
-    """Positions of all embeddings in the plane, epoch by epoch.
+    """Compute the positions of all embeddings in the plane, epoch by epoch.
 
     All modalities share a map. Vectors are taken at unit length, where Euclidean neighbours are those by cosine. A
-    frame starts from the one before, so that points can be followed; one thread, so that it repeats exactly.
+    frame starts from the one before, so that points can be followed; it runs on one thread, so that it repeats exactly.
 
     Args:
         embeddings: (epoch, array (modality, stay, dim)) in order of time, with the same stays.
         modalities: names, in the array's order.
-        seed: of the optimisation.
+        seed: seed of the optimisation.
         present: (stay, modality) bool; absent embeddings have no point. None for all.
 
     Returns:
@@ -61,7 +61,7 @@ def frames(
 
 
 def _layout(points: np.ndarray, before: np.ndarray | None, seed: int) -> np.ndarray:
-    """Positions (point, 2), started from an earlier layout or the principal components."""
+    """Compute positions (point, 2), started from an earlier layout or the principal components."""
     if before is not None and before[:, 0].std() > 1e-6:
         start = rescale(before)
     elif points.std(axis=0).max() > 1e-6:

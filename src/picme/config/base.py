@@ -1,4 +1,4 @@
-"""What every section of a configuration shares: unknown keys are errors, values do not change after loading."""
+"""Base classes of the configuration's sections: unknown keys are errors, and values do not change after loading."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Section(BaseModel):
 
     @classmethod
     def meanings(cls) -> dict[str, str]:
-        """What the docstring under each field says.
+        """Return the docstring under each field, by the field's name.
 
-        pydantic could keep these, but reading the source of every section makes each start-up slower.
+        pydantic could keep these, but reading the source of every section would make each start-up slower.
         """
         found: dict[str, str] = {}
         for one in reversed(cls.__mro__):
@@ -57,15 +57,16 @@ class Component(Section):
     """
 
     name: str
-    """Which implementation."""
+    """Name of the implementation."""
 
 
 def choice(group: str, configs: dict[str, Any], usual: str | None = None, tag: str = "name") -> Any:
-    """The type of a field that takes any component of a group, told apart by `tag`; `usual` where it is not given.
+    """Return the type of a field that takes any component of a group, told apart by `tag`.
 
-    A tagged union keeps the place of an error exact and serialises each component with all its own fields, so two
-    different components never look alike to a stage key. A component of another package is imported only when a
-    configuration names it: a package that is installed and not used costs nothing, even if it is broken.
+    `usual` is the component where the tag is not given. A tagged union keeps the place of an error exact and serialises
+    each component with all its own fields, so two different components never look alike to a stage key. A component of
+    another package is imported only when a configuration names it: a package that is installed and not used costs
+    nothing, even if it is broken.
     """
     registry = Registry(group, dict.fromkeys(configs, ""))
 
@@ -87,7 +88,7 @@ def choice(group: str, configs: dict[str, Any], usual: str | None = None, tag: s
 
 
 def _outside(registry: Registry, name: str, value: Any, tag: str) -> Section:
-    """A component of another package, checked by its own `Config`.
+    """Return a component of another package, checked by its own `Config`.
 
     Raises:
         ValueError: if it cannot be imported, has no `Config`, or its keys or values are wrong.

@@ -24,22 +24,22 @@ class MimicSource(Section):
 
 
 class CohortConfig(Section):
-    """Which stays, which measurements and which labels."""
+    """Rules that choose stays, measurements and labels."""
 
     min_age: int = Field(18, ge=0)
     """Youngest age admitted, in years."""
     min_hours: int = Field(48, ge=1)
     """Shortest ICU stay for the mortality task, and its prediction time, in hours after ICU admission."""
     max_hours: int | None = Field(None, ge=1)
-    """Hours of a time series that are kept at most, from ICU admission on; all of them if not given."""
+    """Most hours of a time series that are kept, from ICU admission on; all of them if not given."""
     channels: str | Path | None = None
     """Variables of the time series: `default`, `benchmark`, or the path of a YAML file in their format; the set that
     belongs to `extraction` if not given."""
     extraction: Literal["default", "benchmark"] = "default"
     """`benchmark` attaches and selects measurements exactly as the published extraction, faults included."""
     admit: Literal["prospective", "paper"] = "prospective"
-    """`prospective`: nothing from after the task's prediction time. `paper`: notes and images of the whole
-    admission."""
+    """`prospective`: nothing recorded after the task's prediction time is used. `paper`: notes and images of the whole
+    admission are used."""
     phenotypes: str | Path = "ccs"
     """`ccs`: AHRQ's Clinical Classifications Software for ICD-9 and ICD-10. Or the path of a definitions file in the
     published benchmark's YAML format."""
@@ -61,5 +61,5 @@ class CohortConfig(Section):
 
     @property
     def channel_set(self) -> str | Path:
-        """The channel set in use."""
+        """Return the channel set in use."""
         return self.extraction if self.channels is None else self.channels

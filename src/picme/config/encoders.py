@@ -1,4 +1,4 @@
-"""Which encoder turns a modality into embeddings, and what of it is trained."""
+"""Configuration of the encoders: the network that embeds a modality, and which part of it is trained."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def _layer_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class ProjectionConfig(Section):
-    """From an encoder's features to the common embedding size; trained always."""
+    """The last step of an encoder, from its features to the common embedding size; always trained."""
 
     hidden: tuple[int, ...] = ()
-    """Hidden layers (ReLU between); empty for one linear layer."""
+    """Sizes of the hidden layers, with ReLU after each; empty for one linear layer."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Before the last layer."""
+    """Dropout before the last layer."""
 
     @field_validator("hidden")
     @classmethod
@@ -38,25 +38,28 @@ class ProjectionConfig(Section):
 
 
 class EncoderConfig(Component):
-    """Base of the encoders' sections."""
+    """Base class of the encoders' sections."""
 
     reads: ClassVar[tuple[str, ...]] = ()
     """Kinds of modality whose batches the encoder understands; empty for any."""
     projection: ProjectionConfig = ProjectionConfig()
-    """Last step, to the common embedding size."""
+    """The last step, to the common embedding size."""
 
     @property
     def locked_trunk(self) -> bool:
-        """Whether a part is never trained, so that it can run once and its output be kept."""
+        """Return whether a part is never trained, so that it can run once and its output be stored."""
         return False
 
     @property
     def large(self) -> bool:
-        """Whether a large network is trained, for which half precision pays; LSTMs and MLPs are faster in fp32."""
+        """Return whether a large network is trained.
+
+        Half precision pays for large networks; LSTMs and MLPs are faster in fp32.
+        """
         return getattr(self, "mode", "locked") != "locked"
 
     def trunk_settings(self) -> dict[str, Any]:
-        """All that determines the locked part's output, as plain values."""
+        """Return all that determines the trunk's output, as plain values."""
         return {"name": self.name}
 
 
@@ -70,7 +73,7 @@ class TransformerEncoder(EncoderConfig):
     revision: str | None = None
     """Commit or tag of a hub model."""
     mode: Literal["locked", "lora", "full"] = "locked"
-    """What is trained beside the projection: nothing, low-rank adapters of the attention (LoRA), or everything."""
+    """Part trained beside the projection: none, low-rank adapters of the attention (LoRA), or the whole model."""
     lora_rank: int = Field(8, ge=1)
     """Rank of the adapters."""
     lora_alpha: float = Field(32, gt=0)
@@ -78,14 +81,14 @@ class TransformerEncoder(EncoderConfig):
     lora_dropout: float = Field(0.01, ge=0, lt=1)
     """Dropout before the adapters."""
     lora_from_layer: int = Field(0, ge=0)
-    """First adapted layer, counted from 0; the layers below are locked, run once and kept."""
+    """First adapted layer, counted from 0; the layers below are locked: they run once and their output is stored."""
     pooling: Literal["cls", "mean"] = "cls"
     """The text's vector: the first token's, or the mean over tokens."""
     max_length: int = Field(512, ge=4)
-    """Tokens of a text (or window) at most, special tokens included."""
+    """Most tokens of a text (or window), special tokens included."""
     windows: Literal["off"] | int = "off"
-    """Tokens from one window's start to the next for texts beyond `max_length`; their vectors are averaged. `off` cuts
-    the text."""
+    """A text beyond `max_length` is read in windows that start so many tokens apart, and their vectors are averaged.
+    `off` cuts the text instead."""
 
     @field_validator("model")
     @classmethod
@@ -134,23 +137,23 @@ class ImageEncoder(EncoderConfig):
     reads: ClassVar[tuple[str, ...]] = ("image",)
     name: Literal["image"] = "image"
     library: Literal["torchvision", "timm"] = "torchvision"
-    """Where the architecture comes from."""
+    """Library that the architecture comes from."""
     model: str = "resnet50"
-    """The architecture's name there."""
+    """Name of the architecture in that library."""
     weights: str | None = "pretrained"
-    """`pretrained` (the library's own), one of the library's names for weights, a file, or `package:NAME` for an
-    installed package with one. None: random."""
+    """`pretrained` (the library's default weights), one of the library's names for weights, a file, or `package:NAME`
+    for an installed package with one. Random weights if null."""
     mode: Literal["locked", "head", "last_stage", "full"] = "locked"
-    """What is trained beside the projection: nothing, the layers after the last stage, the last stage as well, or
-    everything."""
+    """Part trained beside the projection: none, the layers after the last stage, the last stage as well, or the whole
+    network."""
     grey: Literal["repeat", "first_conv"] = "repeat"
-    """One-channel images: repeated to three channels, or the first convolution summed to one."""
+    """Treatment of one-channel images: repeat them to three channels, or sum the first convolution's weights to one."""
     resize: int | None = Field(None, ge=16)
-    """Side in pixels to which stored images are brought; None leaves them."""
+    """Side in pixels to which stored images are resized; as stored if not given."""
     mean: tuple[float, ...] | None = None
-    """Per channel, of pixels in [0, 1]; None takes the model's."""
+    """Mean of each channel, for pixels in [0, 1]; the model's own if not given."""
     std: tuple[float, ...] | None = None
-    """Per channel; None takes the model's."""
+    """Standard deviation of each channel, for pixels in [0, 1]; the model's own if not given."""
 
     @field_validator("mean", "std")
     @classmethod
@@ -176,25 +179,25 @@ class ImageEncoder(EncoderConfig):
 
 
 class SeriesConfig(EncoderConfig):
-    """What the encoders of hourly series share: how the states of all hours become one vector."""
+    """Settings shared by the encoders of hourly series: how the states of all hours become one vector."""
 
     reads: ClassVar[tuple[str, ...]] = ("timeseries",)
     pooling: Literal["last", "mean", "max", "all"] = "last"
     """The series' vector: the state of its last hour, mean or maximum over its hours, or all three side by side."""
     summary: bool = False
-    """Beside the network's vector: mean, minimum, maximum, first, last value of each column over the hours in which it
-    was measured (at most 3 standard deviations from its mean), and the share of these hours."""
+    """Add to the network's vector the mean, minimum, maximum, first and last value of each column over the hours in
+    which it was measured (at most 3 standard deviations from its mean), and the share of these hours."""
     variable_dropout: float = Field(0.0, ge=0, lt=1)
-    """In training, the share of a stay's variables that are read as if they had never been measured."""
+    """Share of a stay's variables that, in training, are read as if they had never been measured."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Between layers and before the projection."""
+    """Dropout between layers and before the projection."""
 
 
 class HourlyConfig(SeriesConfig):
-    """An encoder that reads the hours' columns as they are."""
+    """Settings shared by the encoders that read the hours' columns as they are."""
 
     time_since: bool = False
-    """Read also how long ago each variable was measured (days, 2 at most), where the series has masks but not this."""
+    """Also read the days since each variable was measured (2 at most), if the series has masks but not these days."""
 
 
 class LSTMEncoder(HourlyConfig):
@@ -204,7 +207,7 @@ class LSTMEncoder(HourlyConfig):
     hidden: int = Field(128, ge=1)
     """Units of each layer and direction."""
     layers: int = Field(1, ge=1)
-    """Layers, one on the other."""
+    """Number of stacked layers."""
     bidirectional: bool = False
     """Read each series in both directions."""
 
@@ -214,7 +217,7 @@ class GRUDEncoder(SeriesConfig):
 
     name: Literal["grud"] = "grud"
     hidden: int = Field(64, ge=1)
-    """Units."""
+    """Hidden units."""
 
 
 class TCNEncoder(HourlyConfig):
@@ -226,7 +229,7 @@ class TCNEncoder(HourlyConfig):
     blocks: int = Field(4, ge=1)
     """Residual blocks of two convolutions; the dilation doubles from block to block, from 1."""
     kernel: int = Field(3, ge=2)
-    """Taps of a convolution. A state sees 1 + 2 (kernel - 1) (2^blocks - 1) hours: 61 as given here."""
+    """Hours that a convolution spans. A state sees 1 + 2 (kernel - 1) (2^blocks - 1) hours: 61 with the defaults."""
 
 
 class SeriesTransformerEncoder(HourlyConfig):
@@ -239,7 +242,7 @@ class SeriesTransformerEncoder(HourlyConfig):
     hidden: int = Field(64, ge=2)
     """Size of an hour's state; even, and divisible by `heads`."""
     layers: int = Field(2, ge=1)
-    """Layers, one on the other."""
+    """Number of stacked layers."""
     heads: int = Field(4, ge=1)
     """Attention heads of each layer."""
     feedforward: int = Field(128, ge=1)
@@ -260,7 +263,7 @@ class MLPEncoder(EncoderConfig):
     hidden: tuple[int, ...] = (128,)
     """Sizes of the hidden layers (ReLU and dropout after each)."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """After each hidden layer."""
+    """Dropout after each hidden layer."""
 
     @field_validator("hidden")
     @classmethod
@@ -280,7 +283,7 @@ CONFIGS: dict[str, type[Component]] = {
 
 
 def trunk_identity(config: Component) -> str:
-    """A key of all that determines the output of an encoder's locked part; files count by name, size and time.
+    """Return a key of all that determines the trunk's output; files count by name, size and time.
 
     Raises:
         ConfigError: if the model is a package that is not installed.
@@ -290,12 +293,12 @@ def trunk_identity(config: Component) -> str:
 
 
 def has_locked_trunk(config: Component) -> bool:
-    """Whether an encoder has a part whose output can be kept."""
+    """Return whether an encoder has a part whose output can be stored."""
     return bool(getattr(config, "locked_trunk", False))
 
 
 def model_path(model: str) -> Path | None:
-    """The folder or file behind a model's or weights' name; None for a name in a hub or library.
+    """Return the folder or file behind a model's or weights' name; None for a name in a hub or library.
 
     Raises:
         ConfigError: if it is a package that is not installed or holds no checkpoint, or a path that does not exist.
@@ -311,7 +314,7 @@ def model_path(model: str) -> Path | None:
 
 
 def checkpoint_files(model: str) -> list[list[Any]]:
-    """Name, size and modification time (ns) of a local checkpoint's files; empty for a hub or library name."""
+    """Return name, size and modification time (ns) of a local checkpoint's files; empty for a hub or library name."""
     path = model_path(model) if model else None
     if path is None:
         return []
@@ -320,7 +323,7 @@ def checkpoint_files(model: str) -> list[list[Any]]:
 
 
 def _packaged(package: str) -> Path:
-    """The checkpoint inside an installed package: the folder with a `config.json`, else the one weights file."""
+    """Return the checkpoint inside an installed package: the folder with a `config.json`, else the one weights file."""
     spec = find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Which fusion head turns a stay's modality embeddings into logits, and how it is set."""
+"""Configuration of the fusion heads, which turn a stay's modality embeddings into logits."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from picme.config.base import Component
 
 
 class FusionConfig(Component):
-    """What every fusion head shares."""
+    """Settings shared by all fusion heads."""
 
     hidden: int = Field(256, ge=1)
     """Hidden units."""
     dropout: float = Field(0.1, ge=0, lt=1)
-    """Before each linear layer of the head."""
+    """Dropout before each linear layer of the head."""
 
 
 class ConcatConfig(FusionConfig):
@@ -30,7 +30,7 @@ class RecurrentConfig(FusionConfig):
     """A head that takes the modalities as steps of a recurrent network."""
 
     order: tuple[int, ...] | None = None
-    """The modalities' indices in the order of the steps; as configured where it is not given."""
+    """Indices of the modalities in the order of the steps; the combination's order if not given."""
 
 
 class GatedLSTMConfig(RecurrentConfig):
@@ -38,7 +38,7 @@ class GatedLSTMConfig(RecurrentConfig):
 
     name: Literal["gated_lstm"] = "gated_lstm"
     gate: Literal["given", "uniform", "learned"] = "given"
-    """Where λ comes from: handed over (from pretraining or by the user), 1/K, or trained with the head."""
+    """Source of λ: `given` by pretraining or by the user, `uniform` (1/K), or `learned` with the head."""
 
 
 class LSTMConfig(RecurrentConfig):

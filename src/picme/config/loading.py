@@ -1,4 +1,4 @@
-"""YAML, presets and `--set` into a checked configuration; every mistake becomes one sentence naming its key."""
+"""Loading of the configuration from YAML, presets and `--set`; every mistake becomes one sentence naming its key."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Yaml.add_implicit_resolver(
 
 
 def presets() -> dict[str, str]:
-    """Names of the built-in presets and the first comment line of each."""
+    """Return the names of the built-in presets and the first comment line of each."""
     folder = files("picme") / "presets"
     found = {}
     for item in sorted(folder.iterdir(), key=lambda entry: entry.name):
@@ -49,7 +49,7 @@ def presets() -> dict[str, str]:
 
 
 def load(config: str | Path, overrides: dict[str, Any] | None = None) -> Config:
-    """Reads a configuration file or a preset and applies overrides.
+    """Read a configuration file or a preset, and apply overrides.
 
     Args:
         config: path of a YAML file, or the name of a preset. A file may start from a preset: `preset: NAME`.
@@ -65,10 +65,10 @@ def load(config: str | Path, overrides: dict[str, Any] | None = None) -> Config:
 
 
 def validate(tree: dict[str, Any]) -> Config:
-    """A checked configuration from plain values.
+    """Return a checked configuration made from plain values.
 
     Raises:
-        ConfigError: naming the first wrong key.
+        ConfigError: if a key or value is not valid; the message names the key.
     """
     try:
         return Config.model_validate(tree)
@@ -77,12 +77,12 @@ def validate(tree: dict[str, Any]) -> Config:
 
 
 def dump(config: Config) -> str:
-    """The whole configuration as YAML, every default spelled out."""
+    """Return the whole configuration as YAML, with every default spelled out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def parse_overrides(items: list[str]) -> dict[str, Any]:
-    """`["a.b=1", …]` as `{"a.b": 1, …}`.
+    """Return `["a.b=1", …]` as `{"a.b": "1", …}`.
 
     Raises:
         ConfigError: if an item has no `=`.
@@ -120,7 +120,7 @@ def _read(config: str | Path) -> dict[str, Any]:
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Sections are merged key by key; another `kind` or `name` starts its section anew."""
+    """Merge sections key by key; a different `kind` or `name` starts its section anew."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
@@ -152,10 +152,10 @@ def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first finding of pydantic's as one sentence."""
+    """Return the most telling of pydantic's findings as one sentence."""
 
     def rank(item: Any) -> tuple[bool, bool]:
-        # Where a word or a section is allowed, a section's own mistake says more than that it is not the word.
+        # Where a word or a section is allowed, an error inside the section says more than that it is not the word.
         section_for_word = item["type"] == "literal_error" and isinstance(item["input"], dict)
         return item["type"] != "extra_forbidden", section_for_word
 
@@ -190,13 +190,13 @@ def _short(value: Any) -> str:
 
 
 def _key(place: list[str]) -> str:
-    """The key as the user writes it: without the tags pydantic puts between for unions."""
+    """Return the key as the user writes it, without the tags that pydantic inserts for unions."""
     parts: list[str] = []
     model: Any = Config
     for part in place:
         field = _field(model, part)
         if field is None and parts and not isinstance(model, type):
-            # The tag of a union or a type's name, not a key.
+            # This step is the tag of a union or a type's name, not a key.
             narrowed = [option for option in _models(model) if part in _tags(option)]
             if narrowed:
                 model = narrowed[0]
@@ -225,7 +225,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _field(model: Any, name: str) -> Any:
-    """The annotation behind one step of a place; None where the step is not a key."""
+    """Return the annotation behind one step of a place; None where the step is not a key."""
     if get_origin(model) is dict:
         return get_args(model)[1]
     for option in _models(model):
@@ -235,7 +235,7 @@ def _field(model: Any, name: str) -> Any:
 
 
 def _fields(model: Any, place: list[str]) -> list[str]:
-    """Keys that are valid at a place."""
+    """Return the keys that are valid at a place."""
     for part in place:
         step = _field(model, part)
         if step is None:

@@ -1,4 +1,4 @@
-"""A modality: a name, a kind, an encoder, and where its data are."""
+"""Configuration of a modality: its kind, its encoder and where its data are."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from picme.config.encoders import CONFIGS
 from picme.errors import ConfigError, near
 from picme.registry import Registry
 
-# Encoders where the configuration names none.
+# Encoder of each kind where the configuration names none.
 KIND_ENCODERS = {"text": "transformer", "image": "image", "timeseries": "lstm", "tabular": "mlp"}
 
 
 class ModalityConfig(Section):
-    """One modality: what kind of data it is, and what encodes it.
+    """One modality: its kind of data and its encoder.
 
     `table` is read by the MIMIC sources; `path`, `columns` and the rest say where a `table` source finds the data.
     """
@@ -25,25 +25,25 @@ class ModalityConfig(Section):
     kind: str
     """`text`, `image`, `timeseries` or `tabular`, or a kind that another package registers."""
     encoder: choice("encoders", CONFIGS)  # type: ignore[valid-type]
-    """What encodes it; the kind's usual encoder where `name` is not given."""
+    """Encoder of the modality; the kind's usual encoder if `name` is not given."""
     size: int = Field(224, ge=16, le=4096)
     """Images: side in pixels at which they are stored."""
     max_damaged: float = Field(0.1, ge=0, le=1)
     """Images: largest share of unreadable files before the data are refused; fewer are counted and left out."""
     table: str | None = None
-    """MIMIC: the table it is made from."""
+    """MIMIC: table that the modality is made from."""
     channels: str | None = None
-    """MIMIC, time series: its own channel set, by name or path; the cohort's where it is not given."""
+    """MIMIC, time series: its own channel set, by name or path; the cohort's if not given."""
     path: Path | None = None
-    """Own data: the modality's own file; the source's file where it is not given."""
+    """Own data: the modality's own file; the source's file if not given."""
     columns: tuple[str, ...] | None = None
-    """Own data: columns of a tabular modality, or variables of a time series; all without another part by default."""
+    """Own data: columns of a tabular modality, or variables of a time series; by default all without another role."""
     column: str | None = None
     """Own data: column with the text, or with the image's path."""
     folder: Path | None = None
-    """Own data: folder in which image paths start."""
+    """Own data: folder that image paths are relative to."""
     id: str | None = None
-    """Own data: column of the sample id; the source's where it is not given."""
+    """Own data: column of the sample id; the source's if not given."""
     hours: str | None = None
     """Own data, time series: column with the time in hours."""
     variable: str | None = None
@@ -54,7 +54,7 @@ class ModalityConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _usual_encoder(cls, data: Any) -> Any:
-        """Puts in the kind's encoder where none is named."""
+        """Insert the kind's usual encoder where none is named."""
         if not isinstance(data, dict) or not isinstance(data.get("kind"), str):
             return data
         encoder = data.get("encoder")
@@ -82,17 +82,17 @@ class ModalityConfig(Section):
         return self
 
     def options(self) -> dict[str, Any]:
-        """What the kind's writer has to know."""
+        """Return the options of the kind's `write_views`."""
         return {"size": self.size, "max_damaged": self.max_damaged}
 
 
 def kinds() -> list[str]:
-    """Names of the kinds, picme's own and those of other packages."""
+    """Return the names of the kinds, picme's own and those of other packages."""
     return sorted({*KIND_ENCODERS, *Registry("modalities", {}).names()})
 
 
 def _usual(kind: str) -> str | None:
-    """The encoder of a kind; a kind of another package says it by its attribute `default_encoder`."""
+    """Return the usual encoder of a kind; a kind of another package names it in its attribute `default_encoder`."""
     if kind in KIND_ENCODERS:
         return KIND_ENCODERS[kind]
     try:

@@ -1,4 +1,4 @@
-"""What is read of notes, chest X-rays and demographics, and how much of it counts as known at prediction time."""
+"""Configuration of notes, chest X-rays and demographics: what is read, and what is known at prediction time."""
 
 from __future__ import annotations
 
@@ -98,7 +98,11 @@ DISCHARGE_COLUMNS: frozenset[str] = frozenset(
 
 
 def _known(names: tuple[str, ...], known: tuple[str, ...], what: str) -> tuple[str, ...]:
-    """`names` unchanged if each is known and none is repeated."""
+    """Return `names` unchanged if each is known and none is repeated.
+
+    Raises:
+        ValueError: if one is unknown or repeated, or there are none.
+    """
     for name in names:
         if name not in known:
             raise ValueError(f"unknown {what} {name!r}{near(name, known)}")
@@ -110,7 +114,7 @@ def _known(names: tuple[str, ...], known: tuple[str, ...], what: str) -> tuple[s
 
 
 class NotesConfig(Section):
-    """Which text of discharge summaries and radiology reports becomes input."""
+    """Choice of the text of discharge summaries and radiology reports that becomes input."""
 
     mode: Literal["prospective", "paper"] = "prospective"
     """`prospective`: only what was known at the prediction time. `paper`: the discharge summary up to the discharge
@@ -119,10 +123,11 @@ class NotesConfig(Section):
     """Sections of the discharge summary that count as known at admission, in the order in which they are joined. The
     summary is written at discharge; these sections restate what the admitting team knew."""
     undated_exam: Literal["keep", "drop"] = "keep"
-    """A physical exam that names neither admission nor discharge: by custom the admission's, so kept and counted."""
+    """Treatment of a physical exam that names neither admission nor discharge. By custom it is the admission's: `keep`
+    uses and counts it, `drop` leaves it out."""
     outcome_statements: Literal["report", "remove"] = "report"
-    """A sentence of an admission section that states the outcome ("patient expired"): `report` keeps it and makes the
-    leakage audit fail; `remove` takes the sentence out and counts it."""
+    """Treatment of a sentence in an admission section that states the outcome ("patient expired"): `report` keeps it
+    and makes the leakage audit fail; `remove` takes the sentence out and counts it."""
     radiology_parts: tuple[str, ...] = ("examination", "indication", "findings", "impression")
     """Parts of a radiology report that are used; a report without any recognised heading is used whole."""
     max_characters: int = Field(default=200_000, ge=100)
@@ -140,16 +145,16 @@ class NotesConfig(Section):
 
 
 class ImagesConfig(Section):
-    """Which chest X-ray stands for a stay and how it is stored."""
+    """Choice of the chest X-ray that stands for a stay, and its stored size."""
 
     views: tuple[str, ...] = ("AP",)
     """Values of `ViewPosition` that count (`AP`, `PA`, `LATERAL`, `LL`, …)."""
     which: Literal["last", "first"] = "last"
-    """Which study between hospital admission and cut-off is used."""
+    """Study that is used of those between hospital admission and cut-off."""
     size: int = Field(default=224, ge=8, le=4096)
     """Side of the stored square in pixels."""
     max_damaged_share: Share = 0.1
-    """More damaged files than this share of the images is an error, not a quarantine."""
+    """Largest share of damaged images that are left out and counted; a larger share is an error."""
 
     @field_validator("views")
     @classmethod
@@ -160,7 +165,7 @@ class ImagesConfig(Section):
 
 
 class DemographicsConfig(Section):
-    """Which columns of patients and admissions become the tabular input."""
+    """Columns of patients and admissions that become the tabular input."""
 
     columns: tuple[str, ...] = ADMISSION_COLUMNS[:-1]
     """Columns used; `age` is a number, the others are categories. Nothing recorded at discharge is accepted."""

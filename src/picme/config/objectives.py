@@ -1,4 +1,4 @@
-"""Which contrastive objective, and how it is set."""
+"""Configuration of the contrastive objectives."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from picme.config.base import Component
 
 
 class ObjectiveConfig(Component):
-    """What every objective shares: a trained temperature and the size of its blocks."""
+    """Settings shared by all objectives: the temperature and the size of blocks."""
 
     temperature: float = Field(0.07, gt=0)
-    """τ at the start."""
+    """Temperature τ at the start."""
     temperature_range: tuple[float, float] = (0.01, 1.0)
-    """τ is kept between these two."""
+    """Smallest and largest value of τ."""
     train_temperature: bool = True
-    """Whether τ is trained or stays as given."""
+    """Train τ; otherwise it stays as given."""
     chunk: int | None = Field(None, ge=1)
-    """Rows of the similarity matrix evaluated at a time; chosen from the batch where it is not given."""
+    """Rows of the similarity matrix evaluated at a time; chosen from the size of the batch if not given."""
 
     @model_validator(mode="after")
     def _inside(self) -> ObjectiveConfig:
@@ -33,16 +33,16 @@ class WeightedConfig(ObjectiveConfig):
     """An objective whose terms are weighted by trained weights, a softmax that starts uniform."""
 
     weighted: bool = True
-    """Whether the weights are trained; uniform otherwise."""
+    """Train the weights; otherwise they are uniform."""
     kl: float = Field(1.0, ge=0)
     """β of the penalty β·KL(weights‖uniform). Weights settle near softmax(−term / β): at 0 they end on the easiest
     term alone, at 1 a term that is lower by 1 weighs e times as much."""
     weight_learning_rate: float = Field(1e-2, gt=0)
-    """Learning rate of the weights, which at the encoders' hardly move."""
+    """Learning rate of the weights, which would hardly move with that of the encoders."""
 
 
 class InfoNCEConfig(ObjectiveConfig):
-    """Two modalities, both directions."""
+    """InfoNCE between two modalities, in both directions."""
 
     name: Literal["infonce"] = "infonce"
 
@@ -52,17 +52,17 @@ class AllPairsConfig(WeightedConfig):
 
     name: Literal["all_pairs"] = "all_pairs"
     weighted: bool = False
-    """Whether each pair has a trained weight; uniform otherwise."""
+    """Train a weight for each pair; otherwise they are uniform."""
 
 
 class OneVersusOthersConfig(WeightedConfig):
-    """Each modality against the mean of the others."""
+    """OvO: each modality against the mean of the others."""
 
     name: Literal["ovo"] = "ovo"
 
 
 class ReleasedOvOConfig(WeightedConfig):
-    """What the published code calls OvO: one-direction pairs, summed over the partners."""
+    """The loss that the published code calls OvO: one-direction pairs, summed over the partners."""
 
     name: Literal["released_ovo"] = "released_ovo"
     kl: float = Field(0.0, ge=0)
@@ -70,32 +70,32 @@ class ReleasedOvOConfig(WeightedConfig):
 
 
 class SymileConfig(ObjectiveConfig):
-    """Multilinear inner product of all modalities at once."""
+    """Symile: the multilinear inner product of all modalities at once."""
 
     name: Literal["symile"] = "symile"
     negatives: Literal["auto", "all", "sampled"] = "auto"
-    """`all` takes every triple of the batch (three modalities only); `sampled` shuffles the partners once a step;
-    `auto` is `all` for three modalities."""
+    """`all` takes every triple of the batch (three modalities at most); `sampled` shuffles the partners once a step;
+    `auto` is `all` for up to three modalities and `sampled` beyond."""
     seed: int = 0
-    """Of the sampled negatives."""
+    """Seed of the sampled negatives."""
 
 
 class GRAMConfig(ObjectiveConfig):
-    """Volume of the parallelotope that a stay's embeddings span."""
+    """GRAM: the volume of the parallelotope that a stay's embeddings span."""
 
     name: Literal["gram"] = "gram"
     anchor: int | None = Field(None, ge=0)
-    """Index of the modality that is exchanged between stays; each in turn where it is not given."""
+    """Index of the modality that is exchanged between stays; each in turn if not given."""
 
 
 class SigLIPConfig(ObjectiveConfig):
-    """A sigmoid for each pair of stays instead of a softmax over the batch."""
+    """SigLIP: a sigmoid for each pair of stays instead of a softmax over the batch."""
 
     name: Literal["siglip"] = "siglip"
     temperature: float = Field(0.1, gt=0)
-    """τ at the start."""
+    """Temperature τ at the start."""
     bias: float = -10.0
-    """The logits' bias at the start, trained."""
+    """Bias of the logits at the start; it is trained."""
 
 
 CONFIGS: dict[str, type[Component]] = {

@@ -1,4 +1,4 @@
-"""What the report shows."""
+"""Configuration of the report."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ class ReportConfig(Section):
     paper: bool = True
     """Show the paper's figures beside those of the same combination and task."""
     tsne_points: int = Field(60_000, ge=100)
-    """Points of all t-SNE frames together; stays beyond that are left out evenly, to keep the file small."""
+    """Most points of all t-SNE frames together; stays beyond that are left out evenly, to keep the file small."""
     combinations: int = Field(30, ge=1)
-    """Combinations that a figure with one view per combination offers, best first."""
+    """Most combinations that a figure with one view per combination offers, best first."""

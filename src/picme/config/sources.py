@@ -26,7 +26,8 @@ class Physionet2012Source(Section):
 class TableSource(Section):
     """The user's own data: one Parquet or CSV file with one row per sample, or one file per modality.
 
-    A modality's `folder`, and paths in a column without one, start at the folder of the file that holds the column.
+    A modality's `folder`, and image paths where it has none, are relative to the folder of the file that holds the
+    column.
     """
 
     kind: Literal["table"] = "table"

@@ -1,4 +1,4 @@
-"""How subjects are divided into training, validation and test."""
+"""Configuration of the splits: how subjects are divided into training, validation and test."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class SplitsConfig(Section):
     val: float = Field(0.1, gt=0, lt=1)
     """Share of subjects for validation (`hash`); of the training sets' subjects (`sets`). The rest is test."""
     seed: int = 0
-    """Another seed gives another hash, so other splits."""
+    """Seed of the hash; another seed gives other splits."""
     test_list: Path | None = None
-    """`paper`: CSV of subject id and 0 or 1, without header: the benchmark's test subjects."""
+    """`paper`: the benchmark's test subjects, a CSV of subject id and 0 or 1 without header."""
     val_list: Path | None = None
-    """`paper`: the same for its validation subjects."""
+    """`paper`: the benchmark's validation subjects, in the same format."""
     train_sets: tuple[str, ...] = ()
     """`sets`: names of the source's sets to train on."""
     test_sets: tuple[str, ...] = ()

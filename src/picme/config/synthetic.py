@@ -1,4 +1,4 @@
-"""What the synthetic hospital holds."""
+"""Configuration of the synthetic hospital."""
 
 from __future__ import annotations
 

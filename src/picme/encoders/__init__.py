@@ -1,4 +1,4 @@
-"""Encoders: a batch of one modality to embeddings of the common size."""
+"""Encoders: modules that turn a batch of one modality into embeddings of the common size."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ ENCODERS = Registry(
 
 
 def build(config: Component, spec: Mapping[str, Any], embed_dim: int) -> Encoder:
-    """An encoder, with fresh weights from torch's generator (seed it before) in all that is trained.
+    """Build an encoder with fresh weights in everything that is trained.
+
+    The weights are drawn with torch's global generator: seed it before the call.
 
     Args:
         config: the encoder's section.
@@ -36,7 +38,7 @@ def build(config: Component, spec: Mapping[str, Any], embed_dim: int) -> Encoder
         embed_dim: size of the embeddings.
 
     Raises:
-        ConfigError: if the model cannot be loaded or has no part of the name that the configuration asks for.
+        ConfigError: if the model cannot be loaded or lacks a part that the configuration asks for.
     """
     encoder: Encoder = ENCODERS.load(config.name).from_config(config, spec, embed_dim)
     return encoder.ready()

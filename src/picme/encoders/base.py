@@ -1,4 +1,4 @@
-"""What every encoder is: a trained projection on features, and perhaps a trunk that stays as it was."""
+"""Base class of the encoders: a trained projection on features and, in some, a trunk that is never trained."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class Encoder(nn.Module):
-    """A batch of one modality → (batch, embed_dim) float32.
+    """Base class of the encoders, which turn a batch of one modality into embeddings (batch, embed_dim), float32.
 
-    Parts: `trunk` is locked (never trained, always in evaluation mode, loaded when first needed); all else is trained.
-    Batches may hold the trunk's output as `features`; the trunk is then not touched.
+    The `trunk` is locked (never trained, always in evaluation mode, loaded when first needed); all else is trained.
+    Batches may hold the trunk's output as `features`; the trunk is then not used.
     """
 
     embed_dim: int
     has_locked_trunk: bool = False
-    """Whether `trunk_features` gives what `features` in a batch stands for."""
+    """True if the encoder has a trunk, so that a batch may hold the output of `trunk_features` as `features`."""
 
     def __init__(self, config: Component, embed_dim: int) -> None:
         super().__init__()
@@ -38,19 +38,22 @@ class Encoder(nn.Module):
     @classmethod
     @abstractmethod
     def from_config(cls, config: Any, spec: Mapping[str, Any], embed_dim: int) -> Encoder:
-        """Builds it for a modality of these sizes."""
+        """Build the encoder for a modality with the sizes in `spec`."""
 
     @abstractmethod
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """(batch, embed_dim) float32."""
+        """Return the embeddings (batch, embed_dim), float32."""
 
     def load_trunk(self) -> nn.Module:
-        """Loads the locked part; encoders that have one replace this."""
+        """Load the trunk; encoders that have one override this method."""
         raise NotImplementedError
 
     @property
     def trunk(self) -> nn.Module:
-        """The locked part, loaded at first use. It is no submodule: no optimiser, state or mode switch reaches it."""
+        """Return the trunk, loaded at first use.
+
+        The trunk is not a submodule: no optimiser, state or switch of mode reaches it.
+        """
         if not self._trunk:
             self._trunk.append(self.load_trunk().requires_grad_(False).eval())
         trunk = self._trunk[0]
@@ -61,26 +64,30 @@ class Encoder(nn.Module):
 
     @property
     def trunk_loaded(self) -> bool:
-        """Whether the locked part is in memory."""
+        """Return whether the trunk is in memory."""
         return bool(self._trunk)
 
     def trunk_features(self, batch: dict[str, Tensor]) -> Tensor:
-        """The locked part's output for a batch without `features`, without gradient: (batch, feature_dim) or a map."""
+        """Compute the trunk's output for a batch without `features`, without gradient.
+
+        Returns:
+            (batch, feature_dim), feature maps or one vector per token.
+        """
         raise NotImplementedError(f"encoder {self.config.name!r} has no locked part")
 
     def features(self, batch: dict[str, Tensor]) -> Tensor:
-        """The batch's `features`, or what the trunk makes of it."""
+        """Return the batch's `features`, computed by the trunk if they are not there."""
         if "features" in batch:
             return batch["features"]
         return self.trunk_features(batch)
 
     def ready(self) -> Self:
-        """Remembers which parameters are trained, whatever is frozen later; `build` calls it."""
+        """Remember which parameters are trained, whatever is frozen later; `build` calls this method."""
         self._trained = frozenset(name for name, value in self.named_parameters() if value.requires_grad)
         return self
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """Copies of trained parameters and of the running statistics of trained normalisations, on the CPU.
+        """Return copies of trained parameters and of the running statistics of trained normalisations, on the CPU.
 
         The base of adapters and the trunk are left out: the checkpoint they come from has them.
         """
@@ -93,10 +100,10 @@ class Encoder(nn.Module):
         }
 
     def load_trainable(self, state: Mapping[str, Tensor]) -> None:
-        """Takes over what `trainable_state` returned.
+        """Load what `trainable_state` returned.
 
         Raises:
-            TrainingError: if names or shapes are of another encoder.
+            TrainingError: if names or shapes belong to another encoder.
         """
         own = {name: value.shape for name, value in self.trainable_state().items()}
         for name in sorted(own.keys() ^ state.keys()):
@@ -111,7 +118,7 @@ class Encoder(nn.Module):
         self.load_state_dict(dict(state), strict=False)
 
     def manifest(self) -> dict[str, Any]:
-        """What a checkpoint has to say of itself: encoder, base model, revision, mode, sizes (parameters)."""
+        """Describe the encoder for a checkpoint: encoder, base model, revision, mode, sizes (parameters)."""
         return {
             "encoder": self.config.name,
             "base": getattr(self.config, "model", None),
@@ -126,7 +133,10 @@ class Encoder(nn.Module):
 
 
 def projection(config: ProjectionConfig, feature_dim: int, embed_dim: int) -> nn.Sequential:
-    """(batch, feature_dim) → (batch, embed_dim): hidden layers with ReLU, dropout, a linear layer."""
+    """Build the projection (batch, feature_dim) → (batch, embed_dim): hidden layers, dropout, a linear layer.
+
+    ReLU follows each hidden layer.
+    """
     layers: list[nn.Module] = []
     size = feature_dim
     for hidden in config.hidden:
@@ -138,6 +148,6 @@ def projection(config: ProjectionConfig, feature_dim: int, embed_dim: int) -> nn
 
 
 def masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:
-    """Mean of (batch, step, dim) over the steps where mask (batch, step) is 1, in float32."""
+    """Return the mean of (batch, step, dim) over the steps where mask (batch, step) is 1, in float32."""
     weights = mask.to(torch.float32).unsqueeze(-1)
     return (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)

@@ -1,4 +1,4 @@
-"""GRU-D: a gated recurrent unit that knows how old what it reads is.
+"""GRU-D: a gated recurrent unit that takes the age of each measurement into account.
 
 Che, Purushotham, Cho, Sontag, Liu: Recurrent neural networks for multivariate time series with missing values,
 Scientific Reports 8, 6085 (2018), equations 10 to 17.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class GRUDEncoder(SeriesStates):
-    """`values` (batch, hour, column) with `lengths` (batch,) → (batch, embed_dim).
+    """GRU-D encoder: `values` (batch, hour, column) with `lengths` (batch,) → (batch, embed_dim).
 
     With values x (carried forward in hours without a measurement), masks m and intervals δ, at hour t:
 
@@ -29,10 +29,11 @@ class GRUDEncoder(SeriesStates):
         r, z = σ(W x̂ + U ĥ + V m + b)         h̃ = tanh(W x̂ + U (r ⊙ ĥ) + V m + b)
         h(t) = (1 - z) ⊙ ĥ + z ⊙ h̃
 
-    A value decays to 0, the training mean of a normalised column (for a category: to none). δ is computed from the
-    masks, in days: 0 at the first hour, after it the time since the last measurement before hour t, or since the first
-    hour where there was none. A column without a mask counts as measured every hour. Columns `since->x` are not read:
-    they say the same. A series' columns must hold the last value in hours without one, as all sources of picme do.
+    A value decays to 0, which is the training mean of a normalised column and, for a category, stands for none. δ is
+    computed from the masks, in days: 0 at the first hour, after it the time since the last measurement before hour t,
+    or since the first hour where there was none. A column without a mask counts as measured every hour. Columns
+    `since->x` are not read, because δ holds the same. In hours without a measurement a column must hold the last value,
+    as all sources of picme provide it.
     """
 
     def __init__(self, config: GRUDConfig, spec: Mapping[str, Any], embed_dim: int) -> None:
@@ -41,7 +42,7 @@ class GRUDEncoder(SeriesStates):
         self.input_decay = nn.Parameter(torch.empty(size).uniform_(0, 1))
         self.input_decay_bias = nn.Parameter(torch.zeros(size))
         self.state_decay = nn.Linear(size, hidden)
-        # Positive, or a unit would never decay nor learn to; small, or rarely measured variables would leave no memory.
+        # Positive, or a unit would neither decay nor learn to; small, or rarely measured variables would erase it.
         nn.init.uniform_(self.state_decay.weight, 0, 0.1 / size)
         nn.init.zeros_(self.state_decay.bias)
         self.from_input = nn.Linear(2 * size, 3 * hidden)
@@ -75,7 +76,11 @@ class GRUDEncoder(SeriesStates):
 
 
 def intervals(measured: Tensor) -> Tensor:
-    """δ: (batch, hour, variable), above 0 where measured → days since the last measurement before each hour."""
+    """Return δ, the days since the last measurement before each hour, of the same shape as `measured`.
+
+    Args:
+        measured: (batch, hour, variable), above 0 where measured.
+    """
     before = last_measured(measured).clamp(min=0)[:, :-1]
     hour = torch.arange(1, measured.shape[1], device=measured.device)[:, None]
     days = (hour - before).to(measured.dtype) / DAY

@@ -1,4 +1,4 @@
-"""Image encoder: a torchvision or timm network, locked, trained at its end, or trained."""
+"""Image encoder: a torchvision or timm network that is locked, or trained in its last layers or as a whole."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class ConvEncoder(Encoder):
-    """`pixels` (batch, 1 or 3, height, width) uint8 → (batch, embed_dim).
+    """Image encoder: `pixels` (batch, 1 or 3, height, width) uint8 → (batch, embed_dim).
 
-    `locked`: the trunk is the whole network, features are vectors. `head` and `last_stage`: the trunk ends where
-    training begins, features are maps (channels, height, width). `full`: there is no trunk.
+    In mode `locked` the trunk is the whole network and features are vectors. In modes `head` and `last_stage` the trunk
+    ends where training begins and features are maps (channels, height, width). In mode `full` there is no trunk.
     """
 
     def __init__(self, config: ImageEncoder, spec: Mapping[str, Any], embed_dim: int) -> None:
@@ -60,7 +60,7 @@ class ConvEncoder(Encoder):
         return trunk.network[0]
 
     def trunk_features(self, batch: dict[str, Tensor]) -> Tensor:
-        """(batch, feature_dim), or (batch, channels, height, width) where training begins inside the network."""
+        """Return (batch, feature_dim), or (batch, channels, height, width) where training begins inside the network."""
         with torch.no_grad():
             features: Tensor = self.trunk(batch["pixels"])
             return features.float()
@@ -78,7 +78,7 @@ class ConvEncoder(Encoder):
 
 
 class Prepared(nn.Module):
-    """From stored pixels to a network's input, then the network or a part of it.
+    """A network, or a part of it, with the preparation of stored pixels before it.
 
     uint8 → [0, 1] → resized (bicubic, antialiased) → normalised with the network's mean and deviation → as many
     channels as the first convolution takes → channels-last.
@@ -89,7 +89,7 @@ class Prepared(nn.Module):
 
     def __init__(self, network: Network, part: nn.Module) -> None:
         super().__init__()
-        self.network = [network]  # in a list: not a submodule
+        self.network = [network]  # a list keeps it from becoming a submodule
         self.part = part
         self.resize = network.resize
         self.register_buffer("mean", torch.tensor(network.mean).view(1, -1, 1, 1), persistent=False)
@@ -100,7 +100,7 @@ class Prepared(nn.Module):
         if self.resize is not None and tuple(images.shape[-2:]) != (self.resize, self.resize):
             size = (self.resize, self.resize)
             images = functional.interpolate(images, size=size, mode="bicubic", antialias=True).clamp_(0, 1)
-        # One grey channel and three means give three channels.
+        # By broadcasting, one grey channel and three means give three channels.
         images = (images - self.mean) / self.std
         features: Tensor = self.part(images.contiguous(memory_format=torch.channels_last))
         return features

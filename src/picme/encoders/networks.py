@@ -1,4 +1,4 @@
-"""Image networks of torchvision and timm as picme needs them: without classifier, cut where training begins."""
+"""Image networks of torchvision and timm, without their classifier and cut where training begins."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from picme.config.encoders import ImageEncoder
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Attribute that holds the classifier, by what the architectures call it.
+# Names that the architectures give to the attribute that holds the classifier.
 CLASSIFIERS = ("fc", "classifier", "head", "heads")
 
 
 @dataclass
 class Network:
-    """A network whose output is a vector (batch, feature_dim) of an image (batch, channels, height, width)."""
+    """A network that turns images (batch, channels, height, width) into vectors (batch, feature_dim)."""
 
     whole: nn.Module
     feature_dim: int
@@ -32,7 +32,10 @@ class Network:
     resize: int | None
 
     def split(self, mode: str) -> tuple[nn.Module, nn.Module]:
-        """(locked part, trained part) for `head` (the layers after the last stage) or `last_stage` (with that stage).
+        """Split the network into a locked and a trained part.
+
+        Args:
+            mode: `head` trains the layers after the last stage, `last_stage` that stage as well.
 
         Raises:
             ConfigError: for an architecture whose stages are not known.
@@ -43,7 +46,7 @@ class Network:
 
 
 def load_network(config: ImageEncoder) -> Network:
-    """The configured architecture with the configured weights.
+    """Load the configured architecture with the configured weights.
 
     Raises:
         ConfigError: if the library has no such model, or the weights cannot be loaded or do not fit.
@@ -108,9 +111,10 @@ def _timm(config: ImageEncoder, path: Path | None) -> tuple[nn.Module, tuple[Any
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Loads a weights file into a network, by name, or in order where another library has named the same tensors.
+    """Load a weights file into a network.
 
-    A classifier of another size is left out. Pickled files are read as tensors only.
+    Tensors are matched by name, or in order where another library has named the same tensors. A classifier of another
+    size is left out. Pickled files are read as tensors only.
 
     Raises:
         ConfigError: if the file cannot be read or does not fit.
@@ -143,7 +147,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             state: Any = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises whatever its reader stumbles over
+    except Exception as error:  # a damaged file can raise any error
         raise ConfigError(
             f"{path} cannot be read as weights: expected safetensors or a file of tensors alone"
         ) from error
@@ -157,7 +161,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _without_classifier(network: Any) -> int:
-    """Takes the classifier off and returns the size of what went into it."""
+    """Remove the classifier and return the size of its input."""
     if hasattr(network, "reset_classifier"):
         network.reset_classifier(0)
         return int(network.num_features)
@@ -168,7 +172,7 @@ def _without_classifier(network: Any) -> int:
         linear = [(key, module) for key, module in head.named_modules() if isinstance(module, nn.Linear)]
         if not linear:
             continue
-        # Of a classifier with several layers, only the normalisations before its first linear layer stay.
+        # Of a classifier with several layers, only what precedes its first linear layer (normalisations) is kept.
         if isinstance(head, nn.Linear):
             setattr(network, name, nn.Identity())
         else:
@@ -183,7 +187,7 @@ def _without_classifier(network: Any) -> int:
 
 
 def _steps(network: Any) -> tuple[list[nn.Module], int]:
-    """The network as steps in a row, and the position of the last stage among them."""
+    """Return the network as a list of consecutive steps, and the position of the last stage among them."""
     if hasattr(network, "layer4"):  # ResNets of both libraries
         act = network.act1 if hasattr(network, "act1") else network.relu
         pool = [network.global_pool] if hasattr(network, "global_pool") else [network.avgpool, nn.Flatten(1)]
@@ -208,7 +212,7 @@ def _steps(network: Any) -> tuple[list[nn.Module], int]:
 
 
 def _sum_first_convolution(network: nn.Module) -> None:
-    """Lets the first convolution take one channel: its weights summed over the channels it took."""
+    """Make the first convolution take one channel: its weights are summed over the channels it took."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             if module.groups != 1:

@@ -1,4 +1,4 @@
-"""What encoders of hourly series share: which columns are what, and how the hours' states become one vector."""
+"""Shared parts of the encoders of hourly series: the roles of columns, and the pooling of states to one vector."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from picme.config.encoders import SeriesConfig
 
 DAY = 24.0
-# "Long ago" and "never" are the same to a reader of the series: the time since the last measurement ends here (days).
+# The time since the last measurement is capped here (days), so that "long ago" and "never" look the same.
 MAX_SINCE = 2.0
 STATISTICS = 6
-# Minima and maxima have tails of tens of standard deviations, which would rule a linear map of them.
+# Minima and maxima can lie tens of standard deviations out; without a limit they would dominate a linear map.
 SUMMARY_LIMIT = 3.0
 
 
 class Columns:
-    """What a series' columns are.
+    """Roles of a series' columns.
 
     Attributes:
-        n: columns.
-        values: indices of those that hold a variable's value.
+        n: number of columns.
+        values: indices of the columns that hold a variable's value.
         masks: for each value, the index of the column that is 1 where it was measured; -1 where it always is.
         unknown_since: masks of variables for which the series does not say how long ago they were measured.
         variable: for each column, the number of the variable it belongs to.
-        never: for each column, what it holds while its variable was never measured.
+        never: for each column, the value it holds while its variable has never been measured.
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
@@ -42,7 +42,7 @@ class Columns:
         since: list[int] = list(spec.get("since", [-1] * len(self.values)))
         found = [mask for mask, other in zip(self.masks, since, strict=True) if mask >= 0 and other < 0]
         self.unknown_since: list[int] = list(dict.fromkeys(found))
-        # A variable is what shares a mask: the categories of one are dropped together.
+        # Columns with the same mask are one variable, so the categories of a variable are dropped together.
         owner = list(range(self.n))
         self.never = [0.0] * self.n
         for value, mask, other in zip(self.values, self.masks, since, strict=True):
@@ -53,17 +53,17 @@ class Columns:
         self.variable: list[int] = [numbers[column] for column in owner]
 
     def measured(self, values: Tensor) -> Tensor:
-        """(batch, hour, column) → (batch, hour, value column): 1 where measured."""
-        # An extra column of ones at the end, index -1, stands for a value that always is.
+        """Return (batch, hour, value column), 1 where measured, for `values` (batch, hour, column)."""
+        # An extra column of ones at the end, index -1, stands for a value that is always measured.
         return torch.cat([values, values.new_ones(*values.shape[:2], 1)], dim=-1)[..., self.masks]
 
 
 class SeriesStates(Encoder):
-    """`values` (batch, hour, column) with `lengths` (batch,) hours → (batch, embed_dim).
+    """Base class of the encoders of hourly series: `values` (batch, hour, column), `lengths` → (batch, embed_dim).
 
-    A subclass gives the states of every hour; pooled over each series' own hours, with a summary of the values beside
-    them where the configuration asks for one, they are projected to the embedding. What lies beyond a series' end,
-    whatever and however much it is, changes nothing.
+    A subclass computes the states of every hour. They are pooled over each series' own hours (`lengths` (batch,)),
+    joined with a summary of the values where the configuration asks for one, and projected to the embedding. What a
+    batch holds beyond a series' end has no influence.
     """
 
     config: SeriesConfig
@@ -82,18 +82,18 @@ class SeriesStates(Encoder):
 
     @property
     def n_inputs(self) -> int:
-        """Columns of what `inputs` gives."""
+        """Return the number of columns that `inputs` returns."""
         return self.columns.n + (len(self.columns.unknown_since) if self.with_since else 0)
 
     def project_from(self, width: int) -> None:
-        """Adds the last step, once the subclass knows the size of its states."""
+        """Add the projection, once the subclass knows the size of its states."""
         size = width * (3 if self.pooling == "all" else 1)
         size += STATISTICS * len(self.columns.values) if self.with_summary else 0
         self.projection = projection(self.config.projection, size, self.embed_dim)
 
     @abstractmethod
     def states(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """States at all hours (batch, hour, width), and that of each series' last one (batch, width)."""
+        """Compute the states at all hours (batch, hour, width), and that of each series' last one (batch, width)."""
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:  # noqa: D102
         values, lengths = self.some_variables(batch["values"]), batch["lengths"].to(batch["values"].device)
@@ -105,7 +105,7 @@ class SeriesStates(Encoder):
         return embeddings.float()
 
     def some_variables(self, values: Tensor) -> Tensor:
-        """In training, the columns with some variables of each stay as if never measured; otherwise as they are."""
+        """Hide some variables of each stay in training, as if they had never been measured; else return `values`."""
         if not self.training or not self.variable_dropout:
             return values
         variable = torch.tensor(self.columns.variable, device=values.device)
@@ -113,13 +113,13 @@ class SeriesStates(Encoder):
         return torch.where(dropped[:, None, variable], values.new_tensor(self.columns.never), values)
 
     def inputs(self, values: Tensor) -> Tensor:
-        """The columns, and where they lack it and it is asked for, the days since each variable was measured."""
+        """Return the columns and, if configured and not among them, the days since each variable was measured."""
         if not self.with_since:
             return values
         return torch.cat([values, days_since(values[..., self.columns.unknown_since])], dim=-1)
 
     def pooled(self, values: Tensor, lengths: Tensor) -> Tensor:
-        """(batch, hour, column), (batch,) → (batch, width), three times the width for `all`."""
+        """Pool the hours: (batch, hour, column), (batch,) → (batch, width), three times the width for `all`."""
         states, last = self.states(values, lengths)
         if self.pooling == "last":
             return last
@@ -132,23 +132,31 @@ class SeriesStates(Encoder):
 
 
 def hours_within(values: Tensor, lengths: Tensor) -> Tensor:
-    """(batch, hour) bool: hours before each series' end."""
+    """Return (batch, hour) bool, true for the hours before each series' end."""
     return torch.arange(values.shape[1], device=values.device) < lengths.unsqueeze(1)
 
 
 def at_end(states: Tensor, lengths: Tensor) -> Tensor:
-    """State at each series' last hour: (batch, hour, width), (batch,) → (batch, width)."""
+    """Return the state at each series' last hour: (batch, hour, width), (batch,) → (batch, width)."""
     return states[torch.arange(len(states), device=states.device), lengths.to(states.device) - 1]
 
 
 def last_measured(measured: Tensor) -> Tensor:
-    """(batch, hour, variable), above 0 where measured → the latest hour with a measurement so far, -1 before one."""
+    """Return the latest hour with a measurement so far, -1 before the first.
+
+    Args:
+        measured: (batch, hour, variable), above 0 where measured; the result has the same shape.
+    """
     hour = torch.arange(measured.shape[1], device=measured.device)[:, None]
     return torch.where(measured > 0, hour, -1).cummax(dim=1).values
 
 
 def days_since(measured: Tensor) -> Tensor:
-    """(batch, hour, variable) → days since the last measurement: 0 in its hour, 2 at most and before the first."""
+    """Return the days since the last measurement: 0 in its hour, at most 2, and 2 before the first one.
+
+    Args:
+        measured: (batch, hour, variable), above 0 where measured; the result has the same shape.
+    """
     last = last_measured(measured)
     hour = torch.arange(measured.shape[1], device=measured.device)[:, None]
     days = ((hour - last) / DAY).clamp(max=MAX_SINCE)
@@ -156,10 +164,10 @@ def days_since(measured: Tensor) -> Tensor:
 
 
 def summary(values: Tensor, measured: Tensor, lengths: Tensor) -> Tensor:
-    """Mean, minimum, maximum, first and last of each variable over its hours with a measurement, and their share.
+    """Summarise each variable by the mean, minimum, maximum, first and last of its measured hours, and their share.
 
-    0, a normalised value's mean, where nothing was measured; the share tells it from a measured one. What is beyond 3
-    (standard deviations, of a normalised value) counts as 3.
+    A statistic is 0, a normalised value's mean, where nothing was measured; the share tells this from a measured 0.
+    Statistics are clipped to ±3 (standard deviations, of a normalised value).
 
     Args:
         values: (batch, hour, variable).

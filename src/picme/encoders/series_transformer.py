@@ -1,7 +1,7 @@
-"""Transformer encoder over hours.
+"""Transformer encoder of hourly series.
 
-Vaswani et al.: Attention is all you need, NeurIPS 2017, sections 3.1 to 3.5; normalised before each part (Xiong et al.:
-On layer normalization in the transformer architecture, ICML 2020), which trains without a warm-up.
+Vaswani et al.: Attention is all you need, NeurIPS 2017, sections 3.1 to 3.5. Layers are normalised before each part
+(Xiong et al.: On layer normalization in the transformer architecture, ICML 2020), which trains without a warm-up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class SeriesTransformerEncoder(SeriesStates):
-    """`values` (batch, hour, column) with `lengths` (batch,) → (batch, embed_dim).
+    """Transformer encoder: `values` (batch, hour, column) with `lengths` (batch,) → (batch, embed_dim).
 
     Hours are mapped linearly to `hidden`, sines and cosines of the hour are added, and every hour attends to all hours
     before the series' end.
@@ -56,7 +56,10 @@ class SeriesTransformerEncoder(SeriesStates):
 
 
 def positions(hours: int, size: int, device: torch.device | None = None) -> Tensor:
-    """(hour, size): sin(hour · ω) in even and cos(hour · ω) in odd places, ω from 1 to 1/10,000 per hour."""
+    """Return the positions' encoding (hour, size): sin(hour · ω) in even and cos(hour · ω) in odd places.
+
+    The rates ω fall from 1 to 1/10,000 per hour.
+    """
     rates = torch.exp(torch.arange(0, size, 2, device=device) * (-math.log(10_000.0) / size))
     angles = torch.arange(hours, device=device)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TabularEncoder(Encoder):
-    """`values` (batch, column) → (batch, embed_dim)."""
+    """Tabular encoder, a multilayer perceptron: `values` (batch, column) → (batch, embed_dim)."""
 
     def __init__(self, config: MLPEncoder, n_columns: int, embed_dim: int) -> None:
         super().__init__(config, embed_dim)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TCNEncoder(SeriesStates):
-    """`values` (batch, hour, column) with `lengths` (batch,) → (batch, embed_dim).
+    """Temporal convolutional encoder: `values` (batch, hour, column) with `lengths` (batch,) → (batch, embed_dim).
 
     Residual blocks with dilations 1, 2, 4, …; the state of an hour depends on that hour and those before it.
     """
@@ -43,9 +43,9 @@ class TCNEncoder(SeriesStates):
 
 
 class Block(nn.Module):
-    """Two causal convolutions with weight normalisation, ReLU and dropout after each, and a way around them.
+    """Residual block: two causal convolutions, each with weight normalisation, ReLU and dropout, and a shortcut.
 
-    (batch, channel, hour) → (batch, hidden, hour).
+    It maps (batch, channel, hour) to (batch, hidden, hour).
     """
 
     def __init__(self, channels: int, hidden: int, kernel: int, dilation: int, dropout: float) -> None:

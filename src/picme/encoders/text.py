@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 
 class TextEncoder(Encoder):
-    """`input_ids`, `attention_mask` (text or window, token), `owner` (window,) if windows → (text, embed_dim).
+    """Text encoder: `input_ids` and `attention_mask` (text or window, token) → (text, embed_dim).
 
-    Where it is split: `locked`, the trunk is the transformer with its pooling. `lora` from layer L up, the trunk is
-    embeddings and layers below L, and its features are one vector per token. Else there is no trunk.
+    Batches of windows also hold `owner` (window,), the position in the batch of each window's text.
+
+    In mode `locked` the trunk is the transformer with its pooling. In mode `lora` with adapters from layer L > 0
+    upwards, the trunk is the embeddings and the layers below L, and features are one vector per token. Otherwise there
+    is no trunk.
     """
 
     def __init__(self, config: TransformerEncoder, spec: Mapping[str, Any], embed_dim: int) -> None:
@@ -49,9 +52,10 @@ class TextEncoder(Encoder):
         return cls(config, spec, embed_dim)
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for what is trained: under adapters the locked base stays in evaluation mode, like a trunk.
+        """Set training mode for what is trained; the locked base of adapters stays in evaluation mode, like a trunk.
 
-        Its dropout would only blur what the adapters learn from, and attention with dropout takes a CPU twice the time.
+        Dropout in the base would only add noise for the adapters, and attention with dropout takes a CPU twice the
+        time.
         """
         super().train(mode)
         if self.body is not None and self.config.mode == "lora":  # type: ignore[attr-defined]
@@ -66,7 +70,11 @@ class TextEncoder(Encoder):
         return split_layers(model, self.cut)[0] if self.cut else model
 
     def trunk_features(self, batch: dict[str, Tensor]) -> Tensor:
-        """(text, feature_dim) if locked; (text, token, feature_dim), the input of layer L, if adapted from there up."""
+        """Return the trunk's output for a batch.
+
+        It is (text, feature_dim) in mode `locked`, and (text, token, feature_dim), the input of layer L, with adapters
+        from there up.
+        """
         with torch.no_grad():
             hidden = self.trunk(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
             return hidden.float() if self.cut else self._pool(hidden, batch)
@@ -84,7 +92,7 @@ class TextEncoder(Encoder):
         return embeddings.float()
 
     def _pool(self, hidden: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """(text or window, token, dim) → (text, dim) float32."""
+        """Pool (text or window, token, dim) to (text, dim), float32."""
         vectors = hidden[:, 0].float() if self.pooling == "cls" else masked_mean(hidden, batch["attention_mask"])
         owner = batch.get("owner")
         if owner is None:

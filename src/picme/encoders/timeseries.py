@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class SeriesEncoder(SeriesStates):
-    """`values` (batch, hour, column) with `lengths` (batch,) → (batch, embed_dim).
+    """LSTM encoder: `values` (batch, hour, column) with `lengths` (batch,) → (batch, embed_dim).
 
-    Equal to an LSTM on packed sequences, but padded: on the CPU, packing costs 8 times the time. Forward, the hours
-    after a series' end are computed and not used; backward, each series is reversed within its own length.
+    The result equals that of an LSTM on packed sequences, but series are padded: on the CPU, packing costs 8 times the
+    time. Forward, the hours after a series' end are computed and not used; backward, each series is reversed within its
+    own length.
     """
 
     def __init__(self, config: LSTMEncoder, spec: Mapping[str, Any], embed_dim: int) -> None:
@@ -36,7 +37,7 @@ class SeriesEncoder(SeriesStates):
         self.project_from(hidden * (2 if config.bidirectional else 1))
 
     def states(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """States at all hours (batch, hour, width), and the last one of each direction (batch, width)."""
+        """Compute the states at all hours (batch, hour, width), and the last one of each direction (batch, width)."""
         values = self.inputs(values)
         if not self.bidirectional:
             states, _ = self.lstm(values)
@@ -53,7 +54,7 @@ class SeriesEncoder(SeriesStates):
 
 
 def reverse(values: Tensor, lengths: Tensor) -> Tensor:
-    """Each series back to front within its own length; what follows its end stays."""
+    """Reverse each series within its own length; what follows its end stays in place."""
     hours = torch.arange(values.shape[1], device=values.device).unsqueeze(0)
     ends = lengths.to(values.device).unsqueeze(1)
     order = torch.where(hours < ends, ends - 1 - hours, hours)

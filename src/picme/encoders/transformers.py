@@ -1,4 +1,4 @@
-"""Loading, cutting and adapting transformers of whatever architecture."""
+"""Loading, splitting and adapting (LoRA) of transformers of any architecture."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from picme.config.encoders import TransformerEncoder
 
-# Names of the linear layers that make queries and values (fused with keys in some architectures); the first set that
-# a model has is adapted: BERT and RoBERTa, DistilBERT, LLaMA-like, ModernBERT, ViT-like, T5-like.
+# Names of the linear layers that compute queries and values (fused with keys in some architectures). The first set
+# that a model has is adapted: BERT and RoBERTa, DistilBERT, LLaMA-like, ModernBERT, ViT-like, T5-like.
 ATTENTION = (
     ("query", "value"),
     ("q_lin", "v_lin"),
@@ -34,7 +34,7 @@ ATTENTION = (
 
 
 def load_transformer(config: TransformerEncoder) -> nn.Module:
-    """The model without its pooler, from a folder (never the network), an installed package or the hub.
+    """Load the model without its pooler, from a folder (never the network), an installed package or the hub.
 
     Raises:
         ConfigError: if there is no such model, the folder holds none, or it has too few positions.
@@ -45,7 +45,7 @@ def load_transformer(config: TransformerEncoder) -> nn.Module:
     if path is not None and not (path / "config.json").is_file():
         raise ConfigError(f"{path} holds no config.json: expected the folder of a transformers checkpoint")
     name = str(path or config.model)
-    # A hub model that was fetched before is not looked up again: faster, and the same without a network.
+    # The local cache is tried before the hub: it is faster, and works without a network.
     sources: list[dict[str, Any]] = [{"revision": None if path else config.revision, "local_files_only": True}]
     if path is None:
         sources.append({"revision": config.revision})
@@ -74,7 +74,10 @@ def load_transformer(config: TransformerEncoder) -> nn.Module:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars, advice or lines about retries while a model is loaded; failures are told in one sentence."""
+    """Suppress progress bars, advice and messages about retries while a model is loaded.
+
+    A failure is reported by one error instead.
+    """
     import huggingface_hub
     from transformers.utils import logging
 
@@ -96,7 +99,11 @@ def quiet() -> Iterator[None]:
 
 
 def check_length(model: Any, max_length: int, name: str) -> None:
-    """Raises ConfigError if the model has no positions for so many tokens."""
+    """Check that the model has positions for `max_length` tokens.
+
+    Raises:
+        ConfigError: if it has fewer.
+    """
     positions = getattr(model.config, "max_position_embeddings", None)
     table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
     if positions is None:
@@ -109,12 +116,12 @@ def check_length(model: Any, max_length: int, name: str) -> None:
 
 
 def hidden_size(model: Any) -> int:
-    """Size of the model's token vectors."""
+    """Return the size of the model's token vectors."""
     return int(getattr(model.config, "hidden_size", None) or model.config.dim)
 
 
 class PassThrough(nn.Module):
-    """Stands for the embeddings of a model whose lower layers have run: hands on what it is given."""
+    """Replacement for the embeddings of a model whose lower layers have run already; it returns its input."""
 
     def forward(  # noqa: D102
         self, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None, *_: Any, **__: Any
@@ -125,9 +132,10 @@ class PassThrough(nn.Module):
 
 
 def split_layers(model: nn.Module, cut: int) -> tuple[nn.Module, nn.Module]:
-    """Cuts a transformer below layer `cut`: both parts are models of its class, and upper(lower(x)) equals it.
+    """Split a transformer below layer `cut` into two models of its class, so that upper(lower(x)) equals the whole.
 
-    The lower part has embeddings and layers below the cut, and no final normalisation; the upper part the rest.
+    The lower part has the embeddings and the layers below the cut, and no final normalisation; the upper part has the
+    rest.
 
     Raises:
         ConfigError: if the architecture has no list of layers, or fewer than `cut` + 1.
@@ -151,7 +159,7 @@ def split_layers(model: nn.Module, cut: int) -> tuple[nn.Module, nn.Module]:
 
 
 def _own_modules(part: nn.Module, name: str) -> None:
-    """Copies the modules on the way to the list of layers (not their parameters), so that each part has its own."""
+    """Copy the modules on the way to the list of layers (not their parameters), so that each part has its own."""
     part._modules = dict(part._modules)
     node = part
     for step in name.split(".")[:-1]:
@@ -163,7 +171,7 @@ def _own_modules(part: nn.Module, name: str) -> None:
 
 
 def layer_list(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """The list of layers: the first ModuleList of equal modules.
+    """Return the name and the list of layers: the first ModuleList whose modules are of one class.
 
     Raises:
         ConfigError: if there is none.
@@ -175,7 +183,7 @@ def layer_list(model: nn.Module) -> tuple[str, nn.ModuleList]:
 
 
 def attention_modules(model: nn.Module) -> list[str]:
-    """Full names of the linear layers that LoRA adapts."""
+    """Return the full names of the linear layers that LoRA adapts; empty if none is known."""
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     for leaves in ATTENTION:
         found = [name for name in linear if name.rpartition(".")[2] in leaves]
@@ -185,7 +193,7 @@ def attention_modules(model: nn.Module) -> list[str]:
 
 
 def insert_adapters(model: nn.Module, config: TransformerEncoder) -> None:
-    """Puts low-rank adapters into the attention, in place; only they are trained afterwards.
+    """Insert low-rank adapters into the attention, in place; afterwards only the adapters are trained.
 
     Hu et al. (2021), https://arxiv.org/abs/2106.09685: W x + (α/r) B A x, with B = 0 at the start.
 

@@ -1,8 +1,8 @@
-"""What each modality contributes, by several methods: rows of `attributions`, and how far the methods agree.
+"""Contribution of each modality by several methods (table `attributions`), and the agreement of the methods.
 
 λ and integrated gradients are shares that add up to 1 over a combination's modalities; Shapley values are in the
-metric's own unit (AUROC). Methods measure different things: λ what is easy to align, integrated gradients what one
-trained head uses, Shapley what the metric loses; so only their ranks are compared (Kendall, 1938).
+metric's own unit (AUROC). The methods measure different things: λ what is easy to align, integrated gradients what one
+trained head uses, Shapley values what the metric loses. Therefore only their ranks are compared (Kendall, 1938).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def shares(attributions: ArrayLike) -> NDArray[np.float64]:
-    """Share of each modality.
+    """Compute the share of each modality.
 
     Args:
         attributions: (stay, modality), of either sign: per stay the sum over a modality's dimensions.
@@ -44,7 +44,11 @@ def shares(attributions: ArrayLike) -> NDArray[np.float64]:
 
 
 def contributions(signed: ArrayLike, modalities: Sequence[str]) -> dict[str, float]:
-    """One prediction's contribution of each modality to its logit, from its row (modality,) of integrated gradients."""
+    """Return each modality's contribution to one prediction's logit, from its integrated gradients (modality,).
+
+    Raises:
+        DataError: if there is not one attribution per modality.
+    """
     row = np.asarray(signed, dtype=np.float64)
     if row.shape != (len(modalities),):
         raise DataError(f"one attribution per modality is expected: {len(modalities)} modalities, shape {row.shape}")
@@ -54,15 +58,17 @@ def contributions(signed: ArrayLike, modalities: Sequence[str]) -> dict[str, flo
 def attribution_rows(
     task: str, combination: str, strategy: str, method: str, per_seed: Sequence[Mapping[str, float]]
 ) -> list[dict[str, Any]]:
-    """Rows of `attributions`: mean and deviation (ddof = 1, None for one seed) over seeds of each modality's value.
+    """Return rows of `attributions`: mean and standard deviation over seeds of each modality's value.
+
+    The standard deviation has ddof = 1 and is None for one seed.
 
     Args:
-        task: task.
+        task: name of the task.
         combination: modality names joined by +.
-        strategy: strategy.
+        strategy: name of the strategy.
         method: `lambda`, `integrated_gradients`, `shapley` (names of further variants may follow, such as
             `integrated_gradients_mean`).
-        per_seed: per seed {modality: value}.
+        per_seed: {modality: value} of each seed.
 
     Raises:
         DataError: if a seed lacks one of the combination's modalities.
@@ -90,12 +96,12 @@ def attribution_rows(
 def shapley_rows(
     task: str, combination: str, strategy: str, per_seed: Sequence[Mapping[frozenset[str], float]]
 ) -> list[dict[str, Any]]:
-    """Rows of `attributions` from each seed's metric for all coalitions of the combination's modalities."""
+    """Return rows of `attributions` from each seed's metric for all coalitions of the combination's modalities."""
     return attribution_rows(task, combination, strategy, "shapley", [shapley(values) for values in per_seed])
 
 
 def rank_agreement(values: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Kendall's τ-b of every pair of methods over the modalities that both rate.
+    """Compute Kendall's τ-b of every pair of methods over the modalities that both rate.
 
     Args:
         values: {method: {modality: value}}; NaN or None values are left out.
@@ -117,10 +123,11 @@ def rank_agreement(values: Mapping[str, Mapping[str, float]]) -> list[dict[str, 
 
 
 def agreement_rows(attributions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of `rank_agreement` (task, combination, strategy, method_a, method_b, tau, modalities) from `attributions`.
+    """Return rows of `rank_agreement` from `attributions`.
 
-    A method that is rated once for a combination and not per task or strategy (task or strategy None, as λ may be)
-    is compared with the methods of every task and strategy.
+    Columns are task, combination, strategy, method_a, method_b, tau, modalities. A method that rates a combination once
+    for all tasks or strategies (task or strategy None, as λ may be) is compared with the methods of every task and
+    strategy.
     """
     cells: dict[tuple[Any, Any, Any], dict[str, dict[str, float]]] = {}
     for row in attributions:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from picme.evaluate.predictions import TaskPredictions
 
-# Corrections between releases change a few labels; beyond this share the labels are not the same question.
+# Corrections between releases of the data change a few labels; beyond this share the studies ask different questions.
 MOST_CONFLICTS = 0.01
 
 SAME_CELL, CHOSEN = "same cell", "chosen on validation"
@@ -46,16 +46,16 @@ Key = tuple[str, str]
 
 @dataclass
 class Pairing:
-    """What two studies have in common in a task.
+    """Comparison of two studies in a task: what they have in common, and the tests.
 
     Attributes:
-        task: its name.
+        task: name of the task.
         run_a, run_b: names of the studies.
-        stays_a, stays_b: test stays of each.
-        common: test stays of both.
-        conflicts: labels of common stays that differ, left out.
-        reason: why nothing is tested; empty where it is.
-        rows: of the table of tests, columns of `SCHEMA`.
+        stays_a, stays_b: number of test stays of each.
+        common: number of test stays that both have.
+        conflicts: number of labels of common stays that differ; they are left out.
+        reason: the reason why nothing is tested; empty if there are tests.
+        rows: rows of the table of tests, with the columns of `SCHEMA`.
     """
 
     task: str
@@ -79,15 +79,15 @@ def between(
     confidence: float,
     seed: int,
 ) -> Pairing:
-    """Tests every cell that both studies have, and the cell each chose on validation; b minus a.
+    """Test every cell that both studies have, and the cell that each chose on validation; differences are b minus a.
 
     Args:
-        pairing: whose names are filled in; the rest is.
+        pairing: comparison with the names filled in; this function fills in the rest.
         a, b: the task's predictions in each study.
-        chosen: (combination, strategy) that each study chose on validation.
+        chosen: (combination, strategy) that each study chose on validation, or None.
         resamples: bootstrap resamples over subjects.
         confidence: coverage of the intervals.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Returns:
         `pairing`. P-values are corrected by Holm within each family and metric.
@@ -132,13 +132,13 @@ def between(
 
 
 def to_table(pairings: Sequence[Pairing]) -> pl.DataFrame:
-    """All tests, undefined numbers as null."""
+    """Return all tests as a table, with undefined numbers as null."""
     rows = [row for pairing in pairings for row in pairing.rows]
     return pl.DataFrame(rows, schema=SCHEMA).with_columns(pl.selectors.float().fill_nan(None))
 
 
 def same(combination: str) -> frozenset[str]:
-    """What tells combinations apart whatever the order of their modalities."""
+    """Return a key of a combination that does not depend on the order of its modalities."""
     return frozenset(combination.split("+"))
 
 
@@ -164,7 +164,7 @@ def _judge(
     subject: NDArray[np.integer],
     draws: SubjectResamples,
 ) -> Areas:
-    """Per metric: both studies' headline values, and the difference in each resample."""
+    """Return for each metric both studies' headline values, and the difference in each resample."""
     points = [[float(macro(each)) for each in areas(y, p)] for p in values]
     drawn = [[macro(each, axis=0) for each in bootstrap_areas(y, p, subject, draws)] for p in values]
     return {

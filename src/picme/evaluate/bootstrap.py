@@ -1,4 +1,4 @@
-"""Bootstrap over subjects, as weights: one sort per label, then weighted rank sums for all resamples at once.
+"""Bootstrap over subjects, by weights: one sort per label, then weighted rank sums for all resamples at once.
 
 A resample draws as many subjects as there are, with replacement; a stay's weight is how often its subject was drawn
 (the cluster bootstrap of Field and Welsh, 2007), so stays of one patient come and go together. AUROC and AUPRC of a
@@ -26,10 +26,10 @@ _BLOCK = 1 << 19
 
 @dataclass(frozen=True)
 class SubjectResamples:
-    """How often each subject is drawn in each resample; shared by everything that is compared.
+    """Counts of how often each subject is drawn in each resample, shared by everything that is compared.
 
     Attributes:
-        n_subjects: how many subjects are drawn from (and drawn).
+        n_subjects: number of subjects; each resample draws as many.
         resamples: number of resamples.
         blocks: counts as uint8 arrays (subject, resample of the block).
     """
@@ -40,7 +40,7 @@ class SubjectResamples:
 
     @classmethod
     def draw(cls, n_subjects: int, resamples: int, seed: int) -> SubjectResamples:
-        """Multinomial counts, deterministic in `seed`; the first resamples do not depend on how many are drawn."""
+        """Draw the counts, deterministic in `seed`; the first resamples do not depend on how many are drawn."""
         size = max(32, min(2048, _BLOCK // max(n_subjects, 1)))
         blocks = []
         for index, start in enumerate(range(0, resamples, size)):
@@ -56,7 +56,7 @@ class SubjectResamples:
         return cls(n_subjects, resamples, blocks)
 
     def first(self, resamples: int) -> SubjectResamples:
-        """The first so many of these resamples."""
+        """Return only the first `resamples` of these resamples."""
         blocks, left = [], min(resamples, self.resamples)
         for block in self.blocks:
             if left <= 0:
@@ -68,11 +68,11 @@ class SubjectResamples:
 
 @dataclass(frozen=True)
 class _Ranked:
-    """One label's stays in descending order of score, as sums over subjects' weights.
+    """One label's stays in descending order of score, as matrices that sum the weights of subjects.
 
-    A group is the positives of one score. Attributes: `negative` (group + 1, subject), the negatives below the group
-    before and not below this one, in the last row those below all; `positive` (group, subject); `tied_rows`, the
-    groups whose score a negative shares, and `tied` (tied group, subject), those negatives.
+    A group is the positives of one score. Attributes: `negative` (group + 1, subject), the negatives that score below
+    the previous group and not below this one, in the last row those below all groups; `positive` (group, subject), the
+    positives; `tied_rows`, the groups whose score a negative shares, and `tied` (tied group, subject), those negatives.
     """
 
     negative: csr_array
@@ -84,7 +84,7 @@ class _Ranked:
 def _rank(
     y: NDArray[np.floating], p: NDArray[np.floating], subject: NDArray[np.integer], n_subjects: int
 ) -> _Ranked | None:
-    """Prepare one label; None if its defined labels hold fewer than two classes."""
+    """Prepare one label; return None if its defined labels hold fewer than two classes."""
     defined = ~np.isnan(y)
     y, p, subject = y[defined], p[defined], subject[defined]
     is_positive = y == 1
@@ -116,7 +116,7 @@ def _rank(
 
 
 def _weighted_areas(ranked: _Ranked, weights: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """AUROC and AUPRC (resample,) under weights (subject, resample)."""
+    """Compute AUROC and AUPRC (resample,) under weights (subject, resample)."""
     # Sums of counts are whole numbers below 2^24, hence exact in float32; what follows is float64.
     positive = (ranked.positive @ weights).astype(np.float64)
     tp = _cumulative(positive)
@@ -139,7 +139,10 @@ def _weighted_areas(ranked: _Ranked, weights: NDArray[np.float32]) -> tuple[NDAr
 
 
 def _cumulative(values: NDArray[np.floating], size: int = 32) -> NDArray[np.float64]:
-    """`cumsum` down the rows in float64; adding whole rows, in blocks if there are many, is several times as fast."""
+    """Return `cumsum` down the rows in float64.
+
+    Adding whole rows, in blocks if there are many, is several times as fast as numpy's function.
+    """
     rows, columns = values.shape
     if rows < 4 * size:
         total = values.astype(np.float64)
@@ -160,7 +163,7 @@ def bootstrap_areas(
     subject: NDArray[np.integer],
     resamples: SubjectResamples,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """AUROC and AUPRC of every label in every resample.
+    """Compute AUROC and AUPRC of every label in every resample.
 
     Args:
         y: labels (label, stay), NaN where undefined for the stay.
@@ -190,7 +193,7 @@ def bootstrap_areas(
 
 
 def interval(values: NDArray[np.floating], confidence: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of resampled values (resample,).
+    """Return the percentile interval of resampled values (resample,).
 
     Undefined resamples are left out; if more than half are undefined the interval is (NaN, NaN).
     """

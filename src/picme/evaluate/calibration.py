@@ -1,8 +1,8 @@
-"""Calibration: Brier score, expected calibration error, the curve, and logistic recalibration.
+"""Calibration: Brier score, expected calibration error, calibration curve, and logistic recalibration.
 
 Recalibration is Cox's (1958): logit P(y = 1) = intercept + slope · logit(p), fitted by maximum likelihood on the
-validation split. A slope below 1 means predictions too extreme, an intercept that they are too high or too low on
-the whole, as after training with class weights.
+validation split. A slope below 1 means that predictions are too extreme, an intercept other than 0 that they are too
+high or too low on the whole, as after training with class weights.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _STEEPEST = 100.0
 
 
 def logit(p: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Log odds of probabilities, which are kept off 0 and 1 by 1e-7."""
+    """Return the log odds of probabilities, which are kept off 0 and 1 by 1e-7."""
     clipped = np.clip(np.asarray(p, dtype=np.float64), _EDGE, 1 - _EDGE)
     return np.log(clipped) - np.log1p(-clipped)
 
 
 def fit_calibration(p: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[float, float]:
-    """Slope and intercept of logistic recalibration, by Newton's method.
+    """Fit slope and intercept of logistic recalibration by Newton's method.
 
     Args:
         p: probabilities on validation (stay,).
@@ -71,19 +71,22 @@ def fit_calibration(p: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[f
 
 
 def apply_calibration(p: NDArray[np.floating], slope: float, intercept: float) -> NDArray[np.float64]:
-    """Recalibrated probabilities, of any shape; unchanged where slope and intercept are NaN (no fit)."""
+    """Return recalibrated probabilities, of any shape; unchanged where slope and intercept are NaN (no fit)."""
     if np.isnan(slope) or np.isnan(intercept):
         return np.asarray(p, dtype=np.float64)
     return _sigmoid(intercept + slope * logit(p))
 
 
 def brier(p: NDArray[np.floating], y: NDArray[np.floating]) -> float:
-    """Mean squared difference of probability and label (both (stay,), without NaN); NaN for no stay."""
+    """Compute the mean squared difference of probability and label, both (stay,) without NaN; NaN for no stay."""
     return float(np.mean((p - y) ** 2)) if len(y) else float("nan")
 
 
 def curve(p: NDArray[np.floating], y: NDArray[np.floating], bins: int) -> list[dict[str, Any]]:
-    """Mean prediction, observed share and count in bins of equal width over [0, 1]; the upper edge belongs to a bin."""
+    """Compute mean prediction, observed share and count in bins of equal width over [0, 1].
+
+    The upper edge belongs to a bin. Shares are None in an empty bin. `p` and `y` are (stay,) without NaN.
+    """
     # Right-closed bins as in scikit-learn's calibration_curve; 0 belongs to the first.
     index = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], p)
     rows = []
@@ -102,17 +105,19 @@ def curve(p: NDArray[np.floating], y: NDArray[np.floating], bins: int) -> list[d
 
 
 def expected_calibration_error(rows: list[dict[str, Any]]) -> float:
-    """Mean |observed − mean prediction| over the bins of a curve, weighted by count (Naeini et al., 2015)."""
+    """Compute mean |observed − mean prediction| over the bins of a curve, weighted by count (Naeini et al., 2015)."""
     total = sum(row["n"] for row in rows)
     gaps = sum(row["n"] * abs(row["observed"] - row["mean_predicted"]) for row in rows if row["n"])
     return gaps / total if total else float("nan")
 
 
 def calibration_rows(cell: Cell, config: EvaluateConfig) -> list[dict[str, Any]]:
-    """Rows of `calibration`, one per bin, of the seed-averaged prediction on test; all labels of a task are pooled.
+    """Return rows of `calibration`, one per bin, of the seed-averaged prediction on test.
 
-    `slope` and `intercept` are fitted on validation, and `brier_recalibrated`, `ece_recalibrated` say what applying
-    them changes on test.
+    All labels of a task are pooled.
+
+    `slope` and `intercept` are fitted on validation; `brier_recalibrated` and `ece_recalibrated` are the scores on test
+    after applying them.
     """
     y, p = _pooled(cell, "test")
     if len(y) == 0:

@@ -1,8 +1,8 @@
-"""What every subset of a combination's modalities is worth: one head per coalition on the same embeddings.
+"""Value of every subset (coalition) of a combination's modalities: one head per coalition on the same embeddings.
 
-The input of exact Shapley values. A coalition's head is a logistic regression per label on its modalities' embeddings,
-with an L2 penalty chosen on validation; the encoders stay as they are. All 2^K − 1 coalitions and all labels are
-fitted in the same matrix products, a coalition being a mask on the input.
+The values are the input of exact Shapley values. A coalition's head is a logistic regression per label on its
+modalities' embeddings, with an L2 penalty chosen on validation; the encoders stay as they are. All 2^K − 1 coalitions
+and all labels are fitted in the same matrix products, a coalition being a mask on the input.
 
 With x standardised, n labelled training stays and mean cross-entropy over them, a head minimises
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-# From the strongest down: the path starts where the solution is near zero.
+# Penalties from the strongest down: the path starts where the solution is near zero.
 RIDGES = (1.0, 0.3, 0.1, 0.03, 0.01)
-# AUROC of a head that has seen nothing.
+# AUROC of the empty coalition, whose head has no input.
 EMPTY = 0.5
 # Floats that one array of logits (stay × problem) may hold.
 _AT_ONCE = 1 << 24
@@ -47,23 +47,23 @@ def coalition_values(
     names: Sequence[str],
     ridges: Sequence[float] = RIDGES,
 ) -> dict[frozenset[str], float]:
-    """Test AUROC of every coalition of modalities.
+    """Compute the test AUROC of every coalition of modalities.
 
     Every coalition is fitted and judged on the same stays, so that differences are due to the modalities alone. A
     modality that some stays lack enters as zeros and a column that says so.
 
     Args:
         embeddings: (stay, modality, dim); each dimension is standardised here with the training stays that have it.
-        present: (stay, modality); what an absent modality's embedding holds is not looked at.
+        present: (stay, modality); the embedding of an absent modality is ignored.
         targets: (stay, label) 0 or 1, NaN where unknown.
         rows: row numbers of `train`, `val` and `test`.
-        names: of the modalities.
+        names: names of the modalities.
         ridges: strengths of the penalty; each coalition takes that with the least cross-entropy on validation (the
             middle one without validation labels).
 
     Returns:
         AUROC for all 2^K coalitions, 0.5 for the empty one; over several labels the mean of those that have both
-        classes in training and in test. All but the empty one are NaN where no label has.
+        classes in training and in test. All but the empty one are NaN if no label has both.
 
     Raises:
         DataError: for shapes that do not match, or embeddings that are not finite.
@@ -87,7 +87,7 @@ def coalition_values(
     masks = np.array([[names[k] in coalition for k in owner] for coalition in members])
     y = targets[:, usable].astype(np.float64)
     inputs = {split: torch.from_numpy(x[rows[split]]) for split in ("train", "val", "test")}
-    # Labels in groups, which bounds the memory; they share a choice of ridge, so the choice comes after all of them.
+    # Labels are fitted in groups, which bounds the memory; they share one ridge, which is chosen after all of them.
     per_group = max(1, _AT_ONCE // (max(1, len(inputs["train"])) * len(members)))
     losses, known = np.zeros((len(ridges), len(members))), 0
     roc = np.full((len(ridges), len(members), y.shape[1]), np.nan)
@@ -110,10 +110,10 @@ def coalition_values(
 def features(
     embeddings: NDArray[np.floating], present: NDArray[np.bool_], train: NDArray[np.integer]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The heads' input: standardised embeddings in the principal axes of each modality, and columns of presence.
+    """Return the heads' input: standardised embeddings in the principal axes of each modality, and columns of presence.
 
     A rotation changes neither an L2-penalised fit nor its predictions, but in these axes the problem is nearly
-    diagonal, which is what makes a diagonal preconditioner good.
+    diagonal, so that a diagonal preconditioner works well.
 
     Returns:
         (stay, feature) float32, and for each feature the modality it belongs to.
@@ -126,7 +126,7 @@ def features(
             continue
         value = np.zeros((len(present), embeddings.shape[2]))
         deviation = seen.std(axis=0)
-        # A dimension that does not vary in training says nothing.
+        # A dimension that does not vary in training is of no use.
         scale = np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0.0)
         value[there] = (embeddings[there, k] - seen.mean(axis=0)) * scale
         inside = value[train]
@@ -145,15 +145,15 @@ def features(
 def fit_path(
     x: Tensor, y: Tensor, masks: Tensor, ridges: Sequence[float], tolerance: float = 1e-6, steps: int = 100
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logistic regressions of every coalition and label, for one ridge after the other, each from the last solution.
+    """Fit logistic regressions of every coalition and label, one ridge after the other, each from the last solution.
 
     Args:
-        x: (stay, feature) float, about standardised.
+        x: (stay, feature) float, standardised at least roughly.
         y: (stay, label) 0 or 1, NaN where unknown (left out); each label has both classes.
         masks: (coalition, feature) bool, which features a coalition sees.
         ridges: strengths of the penalty, falling.
         tolerance: the estimated distance to the minimum, in mean cross-entropy, at which a ridge is done.
-        steps: at most, for each ridge.
+        steps: most steps for each ridge.
 
     Yields:
         weights (feature, coalition, label), zero where masked, and intercepts (coalition, label).
@@ -168,7 +168,7 @@ def fit_path(
     weights = torch.zeros(x.shape[1], coalitions, labels)
     weights[-1] = torch.log(rate / (1 - rate))
     out = torch.tensordot(x, weights, dims=1)  # (stay, coalition, label)
-    # Curvature of the loss at the rate alone, exact in expectation for the first step.
+    # Curvature of the loss where every prediction is the rate of positives, as it is in the first step.
     curvature = (rate * (1 - rate)) * torch.einsum("nf,nl->fl", x * x, share[:, 0])[:, None, :]
     for ridge in ridges:
         penalty = torch.full((x.shape[1], 1, 1), float(ridge))
@@ -202,7 +202,7 @@ def fit_path(
 
 
 def logits(x: Tensor, weights: Tensor, bias: Tensor) -> NDArray[np.float64]:
-    """Logits (stay, coalition, label) of features (stay, feature)."""
+    """Compute logits (stay, coalition, label) of features (stay, feature)."""
     return (torch.tensordot(x, weights, dims=1) + bias).double().numpy()
 
 
@@ -211,7 +211,7 @@ def _both_classes(y: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def _cross_entropy(out: NDArray[np.float64], y: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Sum over the known labels, (coalition,)."""
+    """Return the sum of the cross-entropy over the known labels, (coalition,)."""
     known = ~np.isnan(y)[:, None, :]
     loss = np.logaddexp(0, out) - np.nan_to_num(y)[:, None, :] * out
     return np.where(known, loss, 0).sum(axis=(0, 2))

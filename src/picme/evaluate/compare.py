@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from picme.evaluate.predictions import TaskPredictions
 
 Pair = tuple[str, CellResult, CellResult]
-# Headline metrics, and the same per resample.
+# Headline metrics, and the same in each resample.
 Judged = tuple["dict[str, float]", "dict[str, NDArray[np.float64]]"]
 
 
 def two_sided_p(differences: NDArray[np.floating]) -> float:
-    """Two-sided p-value of resampled differences (resample,), NaN ones left out; NaN if more than half are."""
+    """Compute the two-sided p-value of resampled differences (resample,).
+
+    NaN differences are left out; the p-value is NaN if more than half of them are.
+    """
     defined = differences[~np.isnan(differences)]
     if len(defined) == 0 or 2 * len(defined) < len(differences):
         return float("nan")
@@ -38,7 +41,7 @@ def two_sided_p(differences: NDArray[np.floating]) -> float:
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given; NaN ones are not counted and stay NaN."""
+    """Return Holm's step-down adjusted p-values, in the order given; NaN ones are not counted and stay NaN."""
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(len(p), np.nan)
     order = np.argsort(p, kind="stable")[: int((~np.isnan(p)).sum())]
@@ -48,7 +51,7 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def pairs(results: list[CellResult], config: EvaluateConfig) -> list[Pair]:
-    """What is compared with what, and in which family; at most a few comparisons per cell."""
+    """List the pairs of cells that are compared, each with its family; at most a few comparisons per cell."""
     settings = config.comparisons
     cells = {(r.combination, r.strategy): r for r in results}
     combinations = list(dict.fromkeys(r.combination for r in results))
@@ -88,7 +91,10 @@ def pairs(results: list[CellResult], config: EvaluateConfig) -> list[Pair]:
 def comparison_rows(
     results: list[CellResult], task: TaskPredictions, resamples: SubjectResamples, config: EvaluateConfig
 ) -> list[dict[str, Any]]:
-    """Rows of `comparisons` for one task; `difference` is the seed-averaged prediction of a minus that of b on test."""
+    """Return rows of `comparisons` for one task.
+
+    `difference` is the metric of a's seed-averaged prediction on test minus that of b's.
+    """
     rows: list[dict[str, Any]] = []
     cache: dict[Any, Judged] = {}
     for family, a, b in pairs(results, config):
@@ -121,7 +127,7 @@ def comparison_rows(
 def _paired(
     a: CellResult, b: CellResult, task: TaskPredictions, resamples: SubjectResamples, cache: dict[Any, Judged]
 ) -> Judged:
-    """Difference per metric, and per resample; on the stays that both predict."""
+    """Return the difference for each metric, and for each resample, on the stays that both predict."""
     judged: list[Judged]
     if np.array_equal(a.defined, b.defined):
         judged = [(a.ensemble, a.resampled), (b.ensemble, b.resampled)]
@@ -142,7 +148,10 @@ def _judge(
     resamples: SubjectResamples,
     cache: dict[Any, Judged],
 ) -> Judged:
-    """A cell's headline metrics on some of its test stays only; kept, as many pairs share the same stays."""
+    """Compute a cell's headline metrics on some of its test stays.
+
+    Results are cached, as many pairs share the same stays.
+    """
     if np.array_equal(where, result.defined):
         return result.ensemble, result.resampled
     key = (result.combination, result.strategy, np.packbits(where).tobytes())

@@ -1,7 +1,8 @@
-"""Group fairness of decisions, by fairlearn where it is installed (an optional package).
+"""Group fairness of decisions, computed by fairlearn where that optional package is installed.
 
-For the selected combination and strategy only: decisions at each label's Youden threshold from validation, disparities
-between the subgroups that are not suppressed, averaged over the labels where they are defined.
+Only the selected combination and strategy is judged. Decisions are made at each label's Youden threshold from
+validation; disparities are between the subgroups that are not suppressed, averaged over the labels where they are
+defined.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ METRICS = ("demographic_parity_difference", "equal_opportunity_difference", "equ
 
 
 def fairness_rows(cell: Cell, found: list[Attribute], config: EvaluateConfig) -> list[dict[str, Any]]:
-    """Rows of `fairness`: task, combination, strategy, attribute, metric, value, groups compared, labels averaged.
+    """Return rows of `fairness`, one per attribute and metric, with the numbers of groups compared and labels averaged.
 
-    A difference in rates is NaN for a label if one of the groups has one class only. No rows without fairlearn.
+    A difference in rates is NaN for a label if one of the groups has one class only. There are no rows without
+    fairlearn.
     """
     if find_spec("fairlearn") is None:
         return []
@@ -64,11 +66,11 @@ def fairness_rows(cell: Cell, found: list[Attribute], config: EvaluateConfig) ->
 
 
 def _differences(y: NDArray[np.int_], called: NDArray[np.int_], group: NDArray[np.int_]) -> list[float]:
-    """The metrics of METRICS for one label, from fairlearn's rates by group."""
+    """Compute the metrics of METRICS for one label, from fairlearn's rates by group."""
     from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 
     rates = {"selection": selection_rate, "tpr": true_positive_rate, "fpr": false_positive_rate}
-    # Equal rows are counted first: the rates need no more, and a frame of a few weighted rows is fast.
+    # Equal rows are counted first, because rates depend on counts alone and a frame of a few weighted rows is fast.
     rows, counts = np.unique(np.column_stack([y, called, group]), axis=0, return_counts=True)
     with warnings.catch_warnings():
         # A group of one class is made NaN below; fairlearn and scikit-learn warn and give it 0.

@@ -1,7 +1,7 @@
 """Integrated gradients of a head's logits with respect to the modality embeddings (Sundararajan et al., 2017).
 
-The attributions of one stay add up to f(x) − f(baseline); what is missing is the completeness error, reported and held
-under a tolerance by taking more steps. Captum computes them, by Gauss-Legendre quadrature.
+The attributions of one stay add up to f(x) − f(baseline). What a sum lacks is the completeness error, which is reported
+and held under a tolerance by taking more steps. Captum computes the attributions, by Gauss-Legendre quadrature.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class IntegratedGradients:
         absolute: (stay, modality), the absolute value per label, averaged over the labels: labels do not cancel.
         change: f(x) − f(baseline), averaged over the labels (stay,).
         completeness_error: Σ |error| / Σ |f(x) − f(baseline)| over stays and labels; NaN if nothing changes.
-        steps: steps that were taken.
+        steps: number of steps that were taken.
     """
 
     per_label: NDArray[np.float64]
@@ -50,7 +50,7 @@ class IntegratedGradients:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Mean over the stays of `absolute`, normalised to add up to 1 (modality,)."""
+        """Return the mean over the stays of `absolute`, normalised to add up to 1 (modality,)."""
         return shares(self.absolute)
 
 
@@ -68,7 +68,7 @@ def integrated_gradients(
 
     Args:
         head: (embeddings (batch, modality, dim), present (batch, modality)) → logits (batch, label) or (batch,); a
-            module is put in evaluation mode for the time.
+            module is in evaluation mode meanwhile.
         embeddings: (stay, modality, dim).
         present: (stay, modality) bool, default all; an absent modality is its own baseline, so nothing is attributed
             to it.
@@ -76,7 +76,7 @@ def integrated_gradients(
             over the training stays.
         steps: points on the way from baseline to embedding; doubled up to `max_steps` while the completeness error is
             above `tolerance`.
-        labels: which logits, default all.
+        labels: indices of the logits, default all.
         tolerance: completeness error to stay under, as a fraction.
         max_steps: most steps.
 
@@ -84,7 +84,7 @@ def integrated_gradients(
         See `IntegratedGradients`; arrays on the CPU.
 
     Raises:
-        DataError: for shapes that do not match.
+        DataError: for shapes that do not match, or an unknown baseline.
     """
     if embeddings.ndim != 3 or len(embeddings) == 0:
         raise DataError(f"embeddings must be of shape (stay, modality, dim) with a stay, not {tuple(embeddings.shape)}")
@@ -93,7 +93,7 @@ def integrated_gradients(
     if present.shape != embeddings.shape[:2]:
         raise DataError(f"presence has the shape {tuple(present.shape)}, embeddings {tuple(embeddings.shape[:2])}")
     embeddings = embeddings.detach()
-    # NaN in place of an absent modality would spread from 0 · NaN.
+    # NaN in the embedding of an absent modality would spread, because 0 · NaN is NaN.
     embeddings = torch.where(present[..., None], embeddings, embeddings.nan_to_num())
     start = torch.where(present[..., None], _baseline(embeddings, present, baseline), embeddings)
     with _evaluation(head):
@@ -173,7 +173,10 @@ def _baseline(embeddings: Tensor, present: Tensor, baseline: Any) -> Tensor:
 
 @contextmanager
 def _evaluation(head: Head) -> Iterator[None]:
-    """Evaluation mode for a module, and gradients through recurrent layers, which cuDNN has in training mode only."""
+    """Set evaluation mode for a module, and allow gradients through recurrent layers.
+
+    cuDNN has these gradients in training mode only, so it is switched off.
+    """
     module = head if isinstance(head, torch.nn.Module) else None
     training = module.training if module is not None else False
     if module is not None:

@@ -22,7 +22,7 @@ _BLOCK = 1 << 19
 
 
 def auroc(y: ArrayLike, p: ArrayLike) -> float:
-    """Area under the ROC curve.
+    """Compute the area under the ROC curve.
 
     Args:
         y: labels (stay,), 0 or 1, NaN or None where undefined.
@@ -38,12 +38,12 @@ def auroc(y: ArrayLike, p: ArrayLike) -> float:
 
 
 def auprc(y: ArrayLike, p: ArrayLike) -> float:
-    """Average precision; arguments, NaN and errors as for `auroc`."""
+    """Compute average precision; arguments, NaN and errors are as for `auroc`."""
     return float(areas(_row(y), _row(p))[1][0])
 
 
 def areas(y: NDArray[np.floating], p: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """AUROC and AUPRC of every row.
+    """Compute AUROC and AUPRC of every row.
 
     Args:
         y: labels (row, stay), NaN where undefined.
@@ -51,6 +51,9 @@ def areas(y: NDArray[np.floating], p: NDArray[np.floating]) -> tuple[NDArray[np.
 
     Returns:
         AUROC (row,), AUPRC (row,); NaN where undefined.
+
+    Raises:
+        DataError: as for `auroc`.
     """
     _check(y, p)
     rows, stays = y.shape
@@ -90,14 +93,17 @@ def _areas(y: NDArray[np.floating], p: NDArray[np.floating]) -> tuple[NDArray[np
 
 
 def _at_previous_end(cumulative: NDArray[np.float64], end: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The cumulative count at the last tie group's end before each place (counts never fall, so a running maximum)."""
+    """Return the cumulative count at the last tie group's end before each place.
+
+    Counts never fall, so this is a running maximum.
+    """
     before = np.zeros_like(cumulative)
     np.maximum.accumulate(np.where(end, cumulative, 0.0)[:, :-1], axis=1, out=before[:, 1:])
     return before
 
 
 def macro(values: NDArray[np.floating], axis: int = -1) -> NDArray[np.float64]:
-    """Mean over the labels whose metric is defined, NaN where none is."""
+    """Return the mean over the labels whose metric is defined, NaN where none is."""
     defined = ~np.isnan(values)
     count = defined.sum(axis=axis)
     total = np.where(defined, values, 0.0).sum(axis=axis, dtype=np.float64)

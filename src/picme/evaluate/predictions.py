@@ -1,4 +1,4 @@
-"""From the long `predictions` table to dense arrays, one combination and strategy (a cell) at a time."""
+"""Conversion of the long `predictions` table to dense arrays, one cell (combination and strategy) at a time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ class SplitStays:
 
     @classmethod
     def of(cls, cohort: pl.DataFrame, split: str) -> SplitStays:
-        """Raises DataError if the cohort lacks a column it needs or has a stay twice."""
+        """Select the stays of a split from a cohort.
+
+        Raises:
+            DataError: if the cohort lacks a column it needs or has a stay twice.
+        """
         for column in ("stay_id", "subject_id", "split"):
             if column not in cohort.columns:
                 raise DataError(f"the cohort lacks the column {column!r}{near(column, cohort.columns)}")
@@ -52,13 +56,13 @@ class SplitStays:
 
 @dataclass(frozen=True)
 class Cell:
-    """Predictions of one combination and strategy.
+    """Predictions of one combination and strategy on a task.
 
     Attributes:
-        seeds: its seeds, in order.
-        labels: the task's labels.
+        seeds: seeds of the cell, in order.
+        labels: labels of the task.
         y: per split, labels (label, stay): NaN where undefined or without a prediction.
-        p: per split, probabilities (seed, label, stay): 0 where `y` is NaN for want of a prediction.
+        p: per split, probabilities (seed, label, stay): 0 where there is no prediction.
     """
 
     task: str
@@ -71,16 +75,16 @@ class Cell:
 
     @property
     def key(self) -> dict[str, str]:
-        """The columns that name a cell in the tables."""
+        """Return the columns that name a cell in the tables."""
         return {"task": self.task, "combination": self.combination, "strategy": self.strategy}
 
     def ensemble(self, split: str) -> NDArray[np.float64]:
-        """Mean probability over the seeds (label, stay)."""
+        """Return the mean probability over the seeds (label, stay)."""
         return self.p[split].mean(axis=0, dtype=np.float64)
 
 
 class Predictions:
-    """The `predictions` table as a file, a folder of Parquet files, or a frame.
+    """The `predictions` table, given as a file, a folder of Parquet files, or a frame.
 
     Raises:
         DataError: if a column is missing.
@@ -97,11 +101,11 @@ class Predictions:
                 raise DataError(f"{self.where} lacks the column {column!r}{near(column, known)}")
 
     def tasks(self) -> list[str]:
-        """Tasks in the order of the table."""
+        """Return the tasks in the order of the table."""
         return self.frame.select(pl.col("task").unique(maintain_order=True)).collect()["task"].to_list()
 
     def task(self, task: str, cohort: pl.DataFrame) -> TaskPredictions:
-        """One task's rows, to be placed on its cohort."""
+        """Return one task's predictions, placed on its cohort."""
         return TaskPredictions(self.frame.filter(pl.col("task") == task), task, cohort, self.where)
 
 
@@ -109,8 +113,8 @@ class TaskPredictions:
     """One task's predictions, placed on the cohort's stays.
 
     Attributes:
-        labels: in the cohort's order of columns where it has them.
-        stays: per split, its stays.
+        labels: names of the labels, in the cohort's order of columns where it has them.
+        stays: the stays of each split.
         keys: (combination, strategy) in the order of the table.
     """
 
@@ -138,7 +142,7 @@ class TaskPredictions:
             yield self.cell(combination, strategy)
 
     def cell(self, combination: str, strategy: str) -> Cell:
-        """One cell as arrays.
+        """Return one cell as arrays.
 
         Raises:
             DataError: for predictions of stays the cohort does not have in that split, seeds that differ in their

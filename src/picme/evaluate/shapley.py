@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def shapley(values: Mapping[frozenset[str], float]) -> dict[str, float]:
-    """Shapley value of every name.
+    """Compute the Shapley value of every name.
 
     Args:
         values: value of each of the 2^K coalitions of K names, the empty one included (for AUROC it is 0.5).

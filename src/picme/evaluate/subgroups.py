@@ -29,7 +29,7 @@ CROSS = " × "
 
 @dataclass(frozen=True)
 class Attribute:
-    """A way to divide the stays: group names, and each stay's group (stay,)."""
+    """Attribute by which stays are divided into groups: the groups' names, and each stay's group `code` (stay,)."""
 
     name: str
     groups: list[str]
@@ -37,7 +37,7 @@ class Attribute:
 
 
 def attributes(cohort: pl.DataFrame, stays: SplitStays, config: EvaluateConfig) -> list[Attribute]:
-    """The attributes a cohort has, singly and crossed; a missing value is the group `unknown`.
+    """Return the attributes that a cohort has, singly and crossed; a missing value is the group `unknown`.
 
     Raises:
         ConfigError: if the cohort lacks a column that the configuration names explicitly.
@@ -51,7 +51,8 @@ def attributes(cohort: pl.DataFrame, stays: SplitStays, config: EvaluateConfig) 
     ):
         for columns in entries:
             missing = [column for column in columns if column not in cohort.columns]
-            # By value: a resolved configuration spells its defaults out, and those are for cohorts that have them.
+            # The usual crossings are for cohorts that have their columns. They are recognised by their value, because a
+            # resolved configuration spells its defaults out.
             asked_for = key == "groups" or (key == "crossed" and columns not in usual)
             if missing and asked_for:
                 hint = near(missing[0], cohort.columns)
@@ -71,7 +72,7 @@ def _attribute(frame: pl.DataFrame, columns: tuple[str, ...]) -> Attribute:
 def subgroup_rows(
     cell: Cell, stays: SplitStays, found: list[Attribute], resamples: SubjectResamples, config: EvaluateConfig
 ) -> list[dict[str, Any]]:
-    """Rows of `subgroups` for the seed-averaged prediction of one cell on test."""
+    """Return rows of `subgroups` for the seed-averaged prediction of one cell on test."""
     y, p = cell.y["test"], cell.ensemble("test")
     judged = np.asarray(~np.isnan(y).all(axis=0))
     rows: list[dict[str, Any]] = []

@@ -26,7 +26,7 @@ METRICS = ("auroc", "auprc")
 
 @dataclass
 class CellResult:
-    """What later tables need of a cell; predictions themselves are not kept.
+    """Results of a cell that later tables need; predictions themselves are not kept.
 
     Attributes:
         n_seeds: number of seeds.
@@ -35,7 +35,7 @@ class CellResult:
         ensemble: headline metric of the seed-averaged prediction on test.
         validation: the same on validation.
         resampled: headline metric of the seed-averaged prediction on test per resample (resample,).
-        defined: which test labels are defined (label, stay), to tell whether two cells judge the same stays.
+        defined: mask of the defined test labels (label, stay), to tell whether two cells judge the same stays.
     """
 
     task: str
@@ -51,12 +51,12 @@ class CellResult:
 
     @property
     def key(self) -> dict[str, str]:
-        """The columns that name a cell in the tables."""
+        """Return the columns that name a cell in the tables."""
         return {"task": self.task, "combination": self.combination, "strategy": self.strategy}
 
 
 def score_cell(cell: Cell, stays: SplitStays, resamples: SubjectResamples) -> tuple[list[dict[str, Any]], CellResult]:
-    """Rows of `scores` and the result of one cell."""
+    """Return the rows of `scores` and the result of one cell."""
     rows: list[dict[str, Any]] = []
     seed_areas: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     for split in SPLITS:
@@ -81,7 +81,7 @@ def score_cell(cell: Cell, stays: SplitStays, resamples: SubjectResamples) -> tu
 def _split_scores(
     cell: Cell, split: str
 ) -> tuple[list[dict[str, Any]], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Rows of one split, and AUROC and AUPRC (seed, label)."""
+    """Return the rows of one split, and AUROC and AUPRC (seed, label)."""
     y, p = cell.y[split], cell.p[split]
     seeds, labels, stays = p.shape
     every = np.broadcast_to(y, p.shape)
@@ -115,13 +115,16 @@ def _split_scores(
 
 
 def select(results: list[CellResult], config: EvaluateConfig) -> CellResult | None:
-    """The cell with the greatest validation AUROC among those that may win, the first of equals; None without one."""
+    """Return the cell with the greatest validation AUROC among those that may be chosen; None without one.
+
+    Of equal cells it is the first.
+    """
     candidates = [r for r in results if config.selectable(r.strategy) and not np.isnan(r.validation["auroc"])]
     return max(candidates, key=lambda r: r.validation["auroc"], default=None)
 
 
 def summary_rows(results: list[CellResult], config: EvaluateConfig) -> list[dict[str, Any]]:
-    """Rows of `summary` for one task: spread over seeds, and the seed-averaged prediction with its interval."""
+    """Return rows of `summary` for one task: spread over seeds, and the seed-averaged prediction with its interval."""
     best = select(results, config)
     rows = []
     for result in results:
@@ -141,7 +144,7 @@ def summary_rows(results: list[CellResult], config: EvaluateConfig) -> list[dict
 
 
 def type_rows(result: CellResult, labels: list[str], types: dict[str, str]) -> list[dict[str, Any]]:
-    """Rows of `phenotype_types`: mean AUROC over a type's phenotypes, then mean and deviation over the seeds."""
+    """Return rows of `phenotype_types`: mean AUROC over a type's phenotypes, then mean and deviation over the seeds."""
     rows = []
     for name in sorted({types[label] for label in labels if label in types}):
         members = [index for index, label in enumerate(labels) if types.get(label) == name]

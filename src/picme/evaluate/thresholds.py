@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def choose_threshold(y: NDArray[np.floating], p: NDArray[np.floating], rule: ThresholdRule) -> float:
-    """The threshold among the predicted values that a rule chooses.
+    """Return the threshold that a rule chooses among the predicted values.
 
     Args:
         y: labels (stay,), NaN where undefined.
@@ -42,7 +42,7 @@ def choose_threshold(y: NDArray[np.floating], p: NDArray[np.floating], rule: Thr
 
 
 def _curve(y: NDArray[np.floating], p: NDArray[np.floating]) -> tuple[NDArray, NDArray, NDArray]:
-    """Thresholds from infinity down through the distinct predictions, with their sensitivity and specificity."""
+    """Return thresholds from infinity down through the distinct predictions, with their sensitivity and specificity."""
     defined = ~np.isnan(y)
     y, p = y[defined], p[defined]
     positives, negatives = int((y == 1).sum()), int((y == 0).sum())
@@ -57,7 +57,7 @@ def _curve(y: NDArray[np.floating], p: NDArray[np.floating]) -> tuple[NDArray, N
 
 
 def operating_point(y: NDArray[np.floating], p: NDArray[np.floating], threshold: float) -> dict[str, float]:
-    """Sensitivity, specificity, PPV and NPV at a threshold; each NaN where its denominator is zero."""
+    """Compute sensitivity, specificity, PPV and NPV at a threshold; each is NaN where its denominator is zero."""
     defined = ~np.isnan(y)
     truth, called = y[defined] == 1, p[defined] >= threshold
     tp, fp = int((truth & called).sum()), int((~truth & called).sum())
@@ -70,7 +70,10 @@ def operating_point(y: NDArray[np.floating], p: NDArray[np.floating], threshold:
 
 
 def threshold_rows(cell: Cell, config: EvaluateConfig) -> list[dict[str, Any]]:
-    """Rows of `thresholds` for every label and rule, of the seed-averaged prediction; an infinite threshold is null."""
+    """Return rows of `thresholds` for every label and rule, of the seed-averaged prediction.
+
+    An infinite threshold is null.
+    """
     validation, test = cell.ensemble("val"), cell.ensemble("test")
     rows = []
     for index, label in enumerate(cell.labels):

@@ -1,4 +1,4 @@
-"""Attention over the modalities with a class token."""
+"""Fusion head: attention over the modalities with a class token."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from picme.finetune.heads import FusionHead, classifier, without_absent
 
 
 class AttentionHead(FusionHead):
-    """Logits from the class token of a transformer whose other tokens are the modalities.
+    """Fusion head that reads logits from the class token of a transformer over the modalities.
 
-    Each modality has a trained vector added to its embedding, which tells it from the others; absent ones are masked.
+    A trained vector is added to each modality's embedding, which tells it from the others; absent modalities are
+    masked.
 
     Args:
         n_modalities: K.
         embed_dim: size of the embeddings.
-        n_labels: logits of a stay.
+        n_labels: number of logits of a stay.
         hidden: units of the transformer's feed-forward layers.
         layers: transformer layers (pre-norm).
         heads: attention heads.
-        dropout: in the transformer and before the linear layer.
+        dropout: dropout in the transformer and before the linear layer.
 
     Raises:
         ConfigError: if `heads` does not divide `embed_dim`.
@@ -47,7 +48,7 @@ class AttentionHead(FusionHead):
         self.classifier = classifier(embed_dim, n_labels, dropout)
 
     def forward(self, embeddings: Tensor, present: Tensor | None = None) -> Tensor:
-        """Logits (batch, label) of embeddings (batch, modality, dim)."""
+        """Compute logits (batch, label) from embeddings (batch, modality, dim) and presence (batch, modality)."""
         embeddings, present = without_absent(embeddings, present)
         tokens = torch.cat([self.token.expand(len(embeddings), -1, -1), embeddings + self.kinds], 1)
         absent = torch.cat([present.new_zeros(len(present), 1), ~present], 1)

@@ -1,4 +1,4 @@
-"""What a user would pick instead: gradient boosting or logistic regression on summary features of series and tables.
+"""Baselines: gradient boosting and logistic regression on summary features of series and tables.
 
 Gradient boosting on mean, minimum, maximum, first, last and count of each variable is the reference that a deep model
 of ICU series has to beat (Harutyunyan et al. 2019 use the same features for their logistic regression).
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 STATISTICS = ("mean", "min", "max", "first", "last", "count")
 STEPS = 400
 REGULARISATION = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
-# Laboratory values have tails of a hundred standard deviations, which would rule a linear model.
+# Laboratory values can lie a hundred standard deviations out; without a limit they would dominate a linear model.
 CLIP = 5.0
 
 
 def summary_features(folders: Mapping[str, Path], train: np.ndarray) -> tuple[np.ndarray, list[str], list[str]]:
-    """Features of every modality that is stored as a series or a table; other kinds have none.
+    """Compute features of every modality that is stored as a series or a table; other kinds have none.
 
     Args:
         folders: modality → folder of a view, as `prepare` wrote it.
-        train: (stay,) bool, the training stays; a table's categories are theirs.
+        train: (stay,) bool, the training stays, whose categories a table's features are for.
 
     Returns:
         Features (stay, feature) float32 with NaN where unknown, their names, and the modalities they come from.
@@ -57,10 +57,9 @@ def summary_features(folders: Mapping[str, Path], train: np.ndarray) -> tuple[np
 
 
 def series_features(values: np.ndarray, offsets: np.ndarray, columns: list[str]) -> tuple[np.ndarray, list[str]]:
-    """Mean, minimum, maximum, first, last and count of each column over the hours in which it was measured.
+    """Compute mean, minimum, maximum, first, last and count of each column over the hours in which it was measured.
 
-    A column `x` was measured where `mask->x` is 1, a category `x->y` where `mask->x` is; without such a column, where
-    the value is finite.
+    A column `x` or a category `x->y` was measured where `mask->x` is 1; without such a mask, where the value is finite.
 
     Args:
         values: (sum of lengths, column), stays one after the other; read column by column.
@@ -100,7 +99,12 @@ def series_features(values: np.ndarray, offsets: np.ndarray, columns: list[str])
 
 
 def table_features(frame: pl.DataFrame, present: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Numbers as they are, one 0/1 column for each category of the training stays; NaN where absent.
+    """Return numbers as they are, and one 0/1 column for each category of the training stays; NaN where absent.
+
+    Args:
+        frame: one row per stay.
+        present: (stay,) bool, whether the stay has the table.
+        train: (stay,) bool, the training stays.
 
     Returns:
         (stay, feature) float32 and the features' names.
@@ -123,14 +127,14 @@ def table_features(frame: pl.DataFrame, present: np.ndarray, train: np.ndarray) 
 
 
 def fit_predict(name: str, features: np.ndarray, targets: np.ndarray, split: np.ndarray, seed: int) -> np.ndarray:
-    """One model per label, fitted on the training stays, its size chosen on the validation stays.
+    """Fit one model per label on the training stays, with its size chosen on the validation stays; predict all stays.
 
     Args:
         name: `gradient_boosting` or `logistic_regression`.
         features: (stay, feature), NaN where unknown.
         targets: (stay, label) 0 or 1, NaN where unknown (left out of the fit).
         split: (stay,) `train`, `val` or `test`; test stays take no part in the fit.
-        seed: of the features each split of a tree may use.
+        seed: seed of the random choice of features that each split of a tree may use.
 
     Returns:
         (stay, label) probabilities; NaN for a label with one class in training.
@@ -142,7 +146,7 @@ def fit_predict(name: str, features: np.ndarray, targets: np.ndarray, split: np.
         raise ConfigError(f"unknown baseline {name!r}{near(name, MODELS)}")
     probabilities = np.full(targets.shape, np.nan)
     split = np.asarray(split)
-    # A feature never known in training says nothing, and scikit-learn would warn about it.
+    # A feature that is never known in training is of no use, and scikit-learn would warn about it.
     features = features[:, np.isfinite(features[split == "train"]).any(axis=0)]
     for label in range(targets.shape[1]):
         target = targets[:, label]
@@ -155,7 +159,7 @@ def fit_predict(name: str, features: np.ndarray, targets: np.ndarray, split: np.
 
 
 def _gradient_boosting(x: np.ndarray, y: np.ndarray, train: np.ndarray, val: np.ndarray, seed: int) -> np.ndarray:
-    """Boosted trees; as many as give the smallest log loss on validation (100 without validation stays)."""
+    """Predict with as many boosted trees as give the least log loss on validation (100 without validation stays)."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
@@ -179,7 +183,10 @@ def _gradient_boosting(x: np.ndarray, y: np.ndarray, train: np.ndarray, val: np.
 
 
 def _logistic_regression(x: np.ndarray, y: np.ndarray, train: np.ndarray, val: np.ndarray, seed: int) -> np.ndarray:
-    """Medians for gaps, standardised, clipped; the ridge penalty with the smallest log loss on validation."""
+    """Predict with a ridge-penalised logistic regression on filled, standardised and clipped features.
+
+    Gaps are filled with the training stays' medians; the penalty is the one with the least log loss on validation.
+    """
     from sklearn.linear_model import LogisticRegression
 
     median = np.nanmedian(x[train], axis=0)

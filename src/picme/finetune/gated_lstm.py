@@ -1,4 +1,4 @@
-"""The modality-gated LSTM: modalities are the time steps, λ scales what each writes into the memory."""
+"""Modality-gated LSTM: modalities are the time steps, and λ scales what each writes into the memory."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ModalityGatedLSTM(nn.Module):
             nn.init.uniform_(parameter, -bound, bound)
 
     def forward(self, embeddings: Tensor, weights: Tensor, present: Tensor | None = None) -> Tensor:
-        """Output after the last step, (batch, hidden).
+        """Return the output after the last step, (batch, hidden).
 
         Args:
             embeddings: (batch, modality, dim), in the order of the steps.
@@ -68,7 +68,7 @@ class ModalityGatedLSTM(nn.Module):
             )
         if present is not None:
             embeddings, present = without_absent(embeddings, present)
-        # The inputs' share of all steps is one product; only the recurrent share has to wait.
+        # The input part of all steps is one product; only the recurrent part has to be computed step by step.
         inputs = functional.linear(embeddings, self.weight_ih_l0, self.bias_ih_l0 + self.bias_hh_l0)
         weights = weights.to(inputs)
         output = memory = inputs.new_zeros(batch, self.hidden_size)
@@ -87,14 +87,14 @@ class ModalityGatedLSTM(nn.Module):
 
 
 class GatedLSTMHead(FusionHead):
-    """Logits from the last output of a `ModalityGatedLSTM`.
+    """Fusion head that reads logits from the last output of a `ModalityGatedLSTM`.
 
     Args:
         n_modalities: K.
         embed_dim: size of the embeddings.
-        n_labels: logits of a stay.
+        n_labels: number of logits of a stay.
         hidden: size of memory and output.
-        dropout: before the linear layer.
+        dropout: dropout before the linear layer.
         order: the modalities' indices in the order of the steps.
         gate: where λ comes from: `given` (by `weights`), `uniform` (1/K), `learned` (softmax of trained logits).
         weights: λ (modality,) in the embeddings' order, adding up to 1; needed for `given`, the start of `learned`.
@@ -140,11 +140,11 @@ class GatedLSTMHead(FusionHead):
         return cls(n_modalities, embed_dim, n_labels, weights=weights, **config.model_dump(exclude={"name"}))
 
     def weights(self) -> Tensor:
-        """λ (modality,), in the embeddings' order."""
+        """Return λ (modality,), in the embeddings' order."""
         return self.given_weights if self.gate_logits is None else self.gate_logits.softmax(0)
 
     def forward(self, embeddings: Tensor, present: Tensor | None = None) -> Tensor:
-        """Logits (batch, label) of embeddings (batch, modality, dim)."""
+        """Compute logits (batch, label) from embeddings (batch, modality, dim) and presence (batch, modality)."""
         if self.order != sorted(self.order):
             embeddings = embeddings[:, self.order]
             present = None if present is None else present[:, self.order]
@@ -153,7 +153,7 @@ class GatedLSTMHead(FusionHead):
 
 
 def checked_weights(weights: Sequence[float] | Tensor, n_modalities: int) -> Tensor:
-    """λ as a tensor (modality,).
+    """Return λ as a tensor (modality,).
 
     Raises:
         ConfigError: if it has another length, a negative part or does not add up to 1.

@@ -1,4 +1,4 @@
-"""The head of the concatenated embeddings, and what all fusion heads share."""
+"""Base class of the fusion heads, functions that they share, and the head on concatenated embeddings."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class FusionHead(nn.Module):
-    """Base of the fusion heads: `head(embeddings, present) -> logits`.
+    """Base class of the fusion heads: `head(embeddings, present) -> logits`.
 
     Args:
-        n_modalities: modalities of the combination.
+        n_modalities: number of modalities of the combination.
         embed_dim: size of their embeddings.
-        n_labels: logits of a stay.
+        n_labels: number of logits of a stay.
     """
 
     def __init__(self, n_modalities: int, embed_dim: int, n_labels: int) -> None:
@@ -37,12 +37,12 @@ class FusionHead(nn.Module):
         n_labels: int,
         weights: Sequence[float] | None = None,
     ) -> Self:
-        """The head of a configuration, whose fields are the constructor's arguments; this one has no use for λ."""
+        """Build the head from a configuration, whose fields are the constructor's arguments; λ is not used here."""
         return cls(n_modalities, embed_dim, n_labels, **config.model_dump(exclude={"name"}))
 
 
 def without_absent(embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Embeddings (batch, modality, dim) with zeros where absent, and presence (batch, modality) where it was None."""
+    """Return embeddings (batch, modality, dim) with zeros where absent, and presence (batch, modality), never None."""
     if present is None:
         return embeddings, torch.ones(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
     present = present.bool()
@@ -50,22 +50,22 @@ def without_absent(embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, 
 
 
 def classifier(inputs: int, n_labels: int, dropout: float) -> nn.Sequential:
-    """Dropout and a linear layer: from a fused vector (batch, inputs) to logits."""
+    """Return dropout and a linear layer, from a fused vector (batch, inputs) to logits."""
     return nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, n_labels))
 
 
 class ConcatHead(FusionHead):
-    """A multilayer perceptron on the concatenated embeddings.
+    """Fusion head: a multilayer perceptron on the concatenated embeddings.
 
     An absent modality is a vector of zeros; K presence bits beside the embeddings tell it from a real one.
 
     Args:
         n_modalities: K.
         embed_dim: size of the embeddings.
-        n_labels: logits of a stay.
+        n_labels: number of logits of a stay.
         hidden: units of each hidden layer.
         layers: hidden layers; 0 is a linear head.
-        dropout: before each linear layer.
+        dropout: dropout before each linear layer.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class ConcatHead(FusionHead):
         self.network = nn.Sequential(*blocks, classifier(size, n_labels, dropout))
 
     def forward(self, embeddings: Tensor, present: Tensor | None = None) -> Tensor:
-        """Logits (batch, label) of embeddings (batch, modality, dim)."""
+        """Compute logits (batch, label) from embeddings (batch, modality, dim) and presence (batch, modality)."""
         embeddings, present = without_absent(embeddings, present)
         logits: Tensor = self.network(torch.cat([embeddings.flatten(1), present.to(embeddings.dtype)], 1))
         return logits
 
 
 def steps(order: Sequence[int] | None, n_modalities: int) -> list[int]:
-    """The modalities' indices in the order of a recurrent head's steps.
+    """Return the modalities' indices in the order of a recurrent head's steps.
 
     Raises:
         ConfigError: if `order` does not name each modality once.

@@ -1,4 +1,4 @@
-"""Which training stays lend their labels, when a study asks how many labels a strategy needs."""
+"""Choice of the training stays whose labels are used, to study how many labels a strategy needs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def with_share(view: ViewData, rows: np.ndarray, targets: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Training stays with a label, or a share of them, in the rows' order.
+    """Return the training stays with a label, or a share of them, in the rows' order.
 
-    Subjects are drawn whole, in an order of the seed's, until the share is reached: so a seed's smaller share is part
-    of its larger one, every strategy gets the same stays, and a new patient costs a new label. At least two stays.
+    Subjects are drawn with all their stays, in an order given by the seed, until the share is reached. So a seed's
+    smaller share is part of its larger one, and every strategy gets the same stays. There are at least two stays.
 
     Args:
-        view: whose cohort has the subjects.
+        view: view whose cohort has the subjects.
         rows: row numbers of training stays.
         targets: (stay, label) of the whole view, NaN where unknown; stays without any label are left out.
-        share: in (0, 1].
-        seed: of the drawing.
+        share: share of the labelled stays, in (0, 1].
+        seed: seed of the drawing.
     """
     rows = rows[~np.isnan(targets[rows]).all(axis=1)]
     if share >= 1:

@@ -1,4 +1,4 @@
-"""What fine-tuning minimises: a loss of logits and labels, weighted as the configuration says."""
+"""Losses of fine-tuning: functions of logits and labels, weighted as the configuration says."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def masked_bce(logits: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
-    """Binary cross-entropy, averaged over the labels that are known.
+    """Compute the binary cross-entropy, averaged over the labels that are known.
 
     Args:
         logits: (batch, label).
         target: (batch, label) 0 or 1, NaN where unknown.
-        weight: (label,) of the positives; None for 1.
+        weight: (label,) weight of the positives; None for 1.
     """
     known = ~torch.isnan(target)
     losses = binary_cross_entropy_with_logits(logits, target.nan_to_num(), pos_weight=weight, reduction="none")
@@ -28,16 +28,16 @@ def masked_bce(logits: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def released_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """The loss of the published code: `torch.nn.CrossEntropyLoss` with class weights, for both tasks.
+    """Compute the loss of the published code: `torch.nn.CrossEntropyLoss` with class weights, for both tasks.
 
     Several labels share one softmax, −Σ_c w_c y_c log softmax(logits)_c averaged over stays, although a stay can have
-    many of them. For one label it is the cross-entropy of two classes averaged by weight, the second class's logit
-    minus the first's being the logit here.
+    many of them. For one label it is the cross-entropy of two classes averaged by weight, where the logit here is the
+    second class's logit minus the first's.
 
     Args:
         logits: (batch, label).
         target: (batch, label) 0 or 1, NaN where unknown, which counts as 0.
-        weight: (label,) of the positives.
+        weight: (label,) weight of the positives.
     """
     positive = target.nan_to_num()
     if logits.shape[1] > 1:
@@ -51,13 +51,16 @@ def released_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def build_loss(
     name: str, class_weight: str, targets: np.ndarray, device: torch.device
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss `finetune.loss` names, with the weights of the training stays.
+    """Return the loss that `finetune.loss` names, with the weights of the training stays.
 
     Args:
         name: `bce`, `paper` or `released`.
         class_weight: `balanced` or `none`.
         targets: (stay, label) of the training stays, NaN where unknown.
-        device: where logits will be.
+        device: device of the logits.
+
+    Returns:
+        A function (logits, target) → scalar loss.
     """
     weight: Tensor | None = None
     if class_weight == "balanced":
@@ -70,12 +73,12 @@ def build_loss(
 
 
 def balanced(targets: np.ndarray) -> np.ndarray | None:
-    """Negatives / positives of a single label, (1,); None where a class is missing."""
+    """Return negatives / positives of a single label, (1,); None where a class is missing."""
     positives, known = np.nansum(targets), (~np.isnan(targets)).sum()
     return None if positives in (0, known) else np.array([(known - positives) / positives])
 
 
 def by_frequency(targets: np.ndarray) -> np.ndarray:
-    """Positives of the most frequent label / positives of each, (label,); 1 for a label without any."""
+    """Return positives of the most frequent label / positives of each, (label,); 1 for a label without any."""
     positives = np.nansum(targets, axis=0)
     return np.divide(positives.max(), positives, out=np.ones(len(positives)), where=positives > 0)

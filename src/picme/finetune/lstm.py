@@ -1,4 +1,4 @@
-"""A plain LSTM over the modalities, the gate's control."""
+"""Fusion head: a plain LSTM over the modalities, the control of the gated one."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 class LSTMHead(FusionHead):
-    """Logits from the last output of an LSTM whose steps are the modalities (λ = 1).
+    """Fusion head that reads logits from the last output of an LSTM whose steps are the modalities (λ = 1).
 
     MedFuse (Hayat et al. 2022, arXiv 2207.07027) fuses this way. Absent modalities are skipped.
 
     Args:
         n_modalities: K.
         embed_dim: size of the embeddings.
-        n_labels: logits of a stay.
+        n_labels: number of logits of a stay.
         hidden: size of memory and output.
-        dropout: before the linear layer.
+        dropout: dropout before the linear layer.
         order: the modalities' indices in the order of the steps.
     """
 
@@ -43,7 +43,7 @@ class LSTMHead(FusionHead):
         self.classifier = classifier(hidden, n_labels, dropout)
 
     def forward(self, embeddings: Tensor, present: Tensor | None = None) -> Tensor:
-        """Logits (batch, label) of embeddings (batch, modality, dim)."""
+        """Compute logits (batch, label) from embeddings (batch, modality, dim) and presence (batch, modality)."""
         if self.order != sorted(self.order):
             embeddings = embeddings[:, self.order]
             present = None if present is None else present[:, self.order]

@@ -1,4 +1,4 @@
-"""Kinds of modality: from a cohort's rows to files, and from files to batches of tensors."""
+"""Kinds of modality: each writes a cohort's rows to files, and reads the files as batches of tensors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = Registry(
 def write_views(
     kind: str, rows: Mapping[str, Rows], folders: Mapping[str, Path], pool: Path, **options: Any
 ) -> pl.DataFrame:
-    """Writes one modality of several views; texts and images are kept once, in the pool that the views share.
+    """Write one modality of several views; texts and images are stored once, in the pool that the views share.
 
     Args:
         kind: name in `KINDS`.
@@ -40,7 +40,7 @@ def write_views(
         options: `ModalityConfig.options()` and `workers`.
 
     Returns:
-        reason, count: entries that are left out as if absent, once for each unique item.
+        Columns reason, count: the entries left out as if absent, each unique item counted once.
     """
     quarantine: pl.DataFrame = KINDS.load(kind).write_views(rows, folders, pool, **options)
     return quarantine
@@ -54,7 +54,7 @@ def open_modality(
     statistics: Mapping[str, Any] | None = None,
     features: Path | None = None,
 ) -> Modality:
-    """Opens one modality of a view, ready for batches.
+    """Open one modality of a view, ready for batches.
 
     Args:
         kind: name in `KINDS`.
@@ -62,7 +62,7 @@ def open_modality(
         pool: the modality's pool.
         encoder: configuration of the encoder that will read the batches; text is tokenised for it (once).
         statistics: what `fit` returned on the training stays.
-        features: folder of the locked trunk's kept output (`pretrain.trunk_cache`); batches then hold `features`.
+        features: folder of the locked trunk's stored output (`pretrain.trunk_cache`); batches then hold `features`.
 
     Raises:
         DataError: if files are missing or do not belong together.

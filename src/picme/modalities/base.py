@@ -1,4 +1,4 @@
-"""What every kind of modality can do."""
+"""Base classes of the kinds of modality."""
 
 from __future__ import annotations
 
@@ -23,52 +23,56 @@ if TYPE_CHECKING:
 class Modality(ABC):
     """One modality of one view: rows are the view's stays, in its order.
 
-    Arrays are memory-mapped, and an instance is pickled as the way to open it again, so that loader workers share
-    the pages of one file rather than hold copies of patient data.
+    Arrays are memory-mapped, and pickling an instance stores only the arguments that open it again, so that loader
+    workers share the pages of one file rather than hold copies of patient data.
     """
 
     default_encoder: ClassVar[str]
-    """Name of the encoder where the configuration names none."""
+    """Name of the encoder that is used where the configuration names none."""
 
     present: np.ndarray
-    """(stay,) bool."""
+    """Presence of the modality (stay,), bool."""
     lengths: np.ndarray | None = None
-    """(stay,) hours or tokens for batches of similar length; None where all entries are of one size."""
+    """Hours or tokens of each stay (stay,), for batches of similar length; None where all entries are of one size."""
 
     @staticmethod
     @abstractmethod
     def write_views(rows: Mapping[str, Rows], folders: Mapping[str, Path], pool: Path, **options: Any) -> pl.DataFrame:
-        """Writes one modality of several views; see `modalities.write_views`."""
+        """Write one modality of several views; see `modalities.write_views`."""
 
     @classmethod
     def write(cls, rows: Rows, folder: Path, pool: Path, **options: Any) -> pl.DataFrame:
-        """Writes one view; returns reason, count of what was left out."""
+        """Write one view; return a table (reason, count) of what was left out."""
         return cls.write_views({"view": rows}, {"view": folder}, pool, **options)
 
     @classmethod
     @abstractmethod
     def open(cls, folder: Path, pool: Path) -> Self:
-        """Opens what `write` left; raises DataError where it is missing or torn."""
+        """Open what `write` stored.
+
+        Raises:
+            DataError: if files are missing or damaged.
+        """
 
     def for_encoder(self, encoder: Component) -> Self:
-        """Itself, prepared for an encoder (text: tokenised)."""
+        """Return the modality prepared for an encoder (text: tokenised)."""
         return self
 
     def fit(self, train_rows: np.ndarray) -> dict[str, Any]:
-        """Statistics of the training stays alone, as plain values; empty where the kind needs none."""
+        """Compute statistics of the training stays alone, as plain values; empty where the kind needs none."""
         return {}
 
     def with_statistics(self, statistics: Mapping[str, Any]) -> Self:
-        """Itself, normalising with `fit`'s statistics."""
+        """Return the modality normalised with the statistics that `fit` returned."""
         return self
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:
-        """Sizes the encoder has to know, as plain values."""
+        """Return the sizes that the encoder has to know, as plain values."""
 
     @abstractmethod
     def batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """Tensors of some stays, padded to their longest; an absent row is a minimal valid entry, never NaN."""
+        """Return tensors of some stays, padded to their longest; an absent row is a minimal valid entry, never NaN."""
 
     def __len__(self) -> int:
         return len(self.present)
@@ -77,7 +81,7 @@ class Modality(ABC):
         return _rebuild, (type(self), self._recipe())
 
     def _recipe(self) -> tuple[Any, ...]:
-        """Arguments from which `_from_recipe` opens it again."""
+        """Return the arguments from which `_from_recipe` opens the modality again."""
         raise NotImplementedError
 
     @classmethod
@@ -89,16 +93,16 @@ class PooledModality(Modality):
     """A modality whose entries are items of a pool shared by the views: unique texts or images."""
 
     index: np.ndarray
-    """(stay,) int64: item of the pool, -1 where absent."""
+    """Item of the pool for each stay (stay,), int64; -1 where absent."""
     n_items: int
     item_lengths: np.ndarray | None = None
-    """(item,) tokens; None where all items are of one size."""
+    """Tokens of each item (item,); None where all items are of one size."""
     pool_digest: str
     """Hash of the pool's content."""
 
     @abstractmethod
     def item_batch(self, items: np.ndarray) -> dict[str, torch.Tensor]:
-        """Tensors of some items of the pool; -1 gives the minimal valid entry."""
+        """Return tensors of some items of the pool; -1 gives the minimal valid entry."""
 
     def batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:  # noqa: D102
         return self.item_batch(self.index[rows])
@@ -109,10 +113,10 @@ def _rebuild(kind: type[Modality], recipe: tuple[Any, ...]) -> Modality:
 
 
 def load_array(path: Path, mapped: bool = True) -> np.ndarray:
-    """An array written by `prepare`, memory-mapped.
+    """Load an array written by `prepare`, memory-mapped unless `mapped` is false.
 
     Raises:
-        DataError: if the file is missing or torn.
+        DataError: if the file is missing or damaged.
     """
     try:
         array: np.ndarray = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""Which stays make up each batch of an epoch; equal seeds give equal batches, whichever process asks."""
+"""Batches of an epoch: the stays of each, equal in every process for equal seeds."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from picme.errors import TrainingError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Batches drawn together, then sorted by length: more give less padding, fewer give more random batches.
+# Number of batches that are drawn together and sorted by length: more of them give less padding, fewer of them more
+# random batches.
 BUCKET_BATCHES = 16
 
 
 def shuffled(rows: np.ndarray, batch_size: int, seed: int, epoch: int, drop_last: bool = False) -> list[np.ndarray]:
-    """Random batches of an epoch.
+    """Draw the random batches of an epoch, as arrays of row indices.
 
     Args:
         rows: (n,) row indices.
         batch_size: rows in a batch, 2 or more.
-        seed: of the training.
-        epoch: each has its own order, known without those before it, so that a resumed run draws the same.
+        seed: seed of the training.
+        epoch: number of the epoch, whose order does not depend on earlier ones, so that a resumed run draws the same.
         drop_last: leave out what does not fill a batch; otherwise the last batch is smaller, and a single row left over
             joins the batch before it, so that no batch has one row.
 
@@ -41,19 +42,19 @@ def length_buckets(
     drop_last: bool = False,
     bucket_batches: int = BUCKET_BATCHES,
 ) -> list[np.ndarray]:
-    """Random batches of stays of similar length, in random order.
+    """Draw batches of stays of similar length, in random order, as arrays of row indices.
 
-    Rows are shuffled, taken `bucket_batches` batches at a time, sorted by length within, and cut. What is padded
-    shrinks, and which stays meet still changes every epoch.
+    Rows are shuffled, sorted by length within every `bucket_batches` batches, and cut. This reduces padding, and the
+    stays that meet in a batch still change every epoch.
 
     Args:
-        lengths: (stay,) of every row of the view.
+        lengths: (stay,) length of every row of the view.
         rows: (n,) row indices; all by default.
         batch_size: see `shuffled`.
         seed: see `shuffled`.
         epoch: see `shuffled`.
         drop_last: see `shuffled`; the rows left out are random, not the longest.
-        bucket_batches: batches sorted together.
+        bucket_batches: number of batches sorted together.
 
     Raises:
         TrainingError: if a batch would have fewer than two rows.
@@ -66,19 +67,22 @@ def length_buckets(
         together = batches[start : start + bucket_batches]
         pooled = np.concatenate(together)
         pooled = pooled[np.argsort(np.asarray(lengths)[pooled], kind="stable")]
-        # The same sizes as cut, so that only the epoch's last batch differs.
+        # The batches keep the sizes they were cut to, so that only the epoch's last one differs.
         found += np.split(pooled, np.cumsum([len(batch) for batch in together])[:-1])
     return [found[position] for position in generator.permutation(len(found))]
 
 
 def combined_lengths(lengths: Iterable[np.ndarray | None]) -> np.ndarray | None:
-    """One length for each stay: the mean over modalities of its share of the longest; None if none has any."""
+    """Return one length per stay: the mean over modalities of its share of the longest; None if none has any."""
     shares = [np.asarray(values) / max(1, int(np.max(values, initial=1))) for values in lengths if values is not None]
     return np.mean(shares, axis=0) if shares else None
 
 
 def in_order(rows: np.ndarray, batch_size: int, lengths: np.ndarray | None = None) -> list[np.ndarray]:
-    """Batches for evaluation: every row once, sorted by length where lengths are given; a batch of one is allowed."""
+    """Return batches for evaluation, in which every row is once; a batch of one is allowed.
+
+    Rows are sorted by length where lengths are given.
+    """
     rows = np.asarray(rows)
     if lengths is not None:
         rows = rows[np.argsort(np.asarray(lengths)[rows], kind="stable")]

@@ -1,4 +1,4 @@
-"""A modality whose encoder's locked part has run already: its output instead of texts or images."""
+"""Modality that holds the stored output of its encoder's locked trunk instead of texts or images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CachedModality(Modality):
-    """A view's `index.npy` over the features that `pretrain.trunk_cache` keeps of each item of the pool.
+    """Modality of stored features: a view's `index.npy` into what `pretrain.trunk_cache` keeps of a pool's items.
 
     Features are vectors, feature maps, or (text with adapters above a locked part) one vector per token.
     """
@@ -44,21 +44,21 @@ class CachedModality(Modality):
 
     @staticmethod
     def write_views(rows: Mapping[str, Rows], folders: Mapping[str, Path], pool: Path, **options: Any) -> pl.DataFrame:
-        """Not possible: the features are made by a trunk."""
+        """Raise DataError: features are written by the trunk cache, not from rows."""
         raise DataError("cached features are written by the trunk cache, not from rows")
 
     @classmethod
     def open(cls, folder: Path, pool: Path) -> Self:
-        """`pool` is the folder of features."""
+        """Open the view in `folder` with the features in the folder `pool`."""
         return cls(folder, pool)
 
     def spec(self) -> dict[str, Any]:
-        """`feature_dim`: size of the vectors (channels of feature maps); `feature_shape` of one item or token."""
+        """Return `feature_dim`, the size of vectors (channels of maps), and `feature_shape` of one item or token."""
         shape = [int(size) for size in self.features.shape[1:]]
         return {"feature_dim": shape[0], "feature_shape": shape}
 
     def batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """`features` (batch, …) float32, 0 where absent; with one vector per token also `attention_mask`."""
+        """Return `features` (batch, …) float32, 0 where absent; with one vector per token also `attention_mask`."""
         items = np.asarray(self.index[np.asarray(rows)])
         held = np.flatnonzero(items >= 0)
         if self.offsets is None:

@@ -1,4 +1,4 @@
-"""Images: each file decoded once into a memory-mapped pool of grey pictures of one size."""
+"""Modality of images: each file is decoded once into a memory-mapped pool of grey pictures of one size."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class ImageModality(PooledModality):
-    """An image per stay.
+    """Modality with one image per stay.
 
-    Files: `index.npy` (stay,) int64 in the view, `images.npy` (item, side, side) uint8 in the pool.
-    `items.parquet` has for each item a hash of its path, and why it could not be read if so; such an item is absent.
+    Files: `index.npy` (stay,) int64 in the view, `images.npy` (item, side, side) uint8 in the pool. `items.parquet` has
+    for each item a hash of its path, and the reason if it could not be read; such an item is absent.
     """
 
     default_encoder: ClassVar[str] = "image"
@@ -53,7 +53,7 @@ class ImageModality(PooledModality):
         workers: int | None = None,
         **options: Any,
     ) -> pl.DataFrame:
-        """Decodes the views' images.
+        """Decode and write the views' images.
 
         Args:
             rows: see `modalities.write_views`.
@@ -63,6 +63,9 @@ class ImageModality(PooledModality):
             max_damaged: largest share of unreadable files.
             workers: threads that decode; one for each core by default.
             options: not used.
+
+        Returns:
+            Columns reason, count: the images that cannot be read.
 
         Raises:
             DataError: if the pool holds images of another size, or too many files cannot be read.
@@ -111,11 +114,11 @@ class ImageModality(PooledModality):
         return cls(folder, pool)
 
     def spec(self) -> dict[str, Any]:
-        """`side` in pixels and `channels`."""
+        """Return `side` in pixels and `channels`."""
         return {"side": int(self.pixels.shape[1]), "channels": 1}
 
     def item_batch(self, items: np.ndarray) -> dict[str, torch.Tensor]:
-        """`pixels` (batch, 1, side, side) uint8; black where absent."""
+        """Return `pixels` (batch, 1, side, side) uint8, black where absent."""
         items = np.asarray(items)
         pixels = np.zeros((len(items), 1, *self.pixels.shape[1:]), dtype=np.uint8)
         held = np.flatnonzero(items >= 0)
@@ -139,7 +142,7 @@ def _known_items(pool: Path) -> pl.DataFrame:
 
 
 def _decode(paths: list[Path], pool: Path, size: int, max_damaged: float, workers: int) -> dict[int, str]:
-    """Appends images to the pool; position in `paths` → reason of those that cannot be read."""
+    """Append images to the pool; return the reasons of those that cannot be read, by position in `paths`."""
     from picme.cohort.images import decode_images
 
     target = pool / "images.npy"
@@ -165,7 +168,7 @@ def _decode(paths: list[Path], pool: Path, size: int, max_damaged: float, worker
 
 
 def _content(pool: Path) -> bytes:
-    """Hash of every image's mean and corner-to-corner sample: another decoder or file gives another digest."""
+    """Return a hash over every seventh row and column of each image: another decoder or file gives another digest."""
     pixels = load_array(pool / "images.npy")
     digest = hashlib.sha256()
     for start in range(0, len(pixels), 256):

@@ -1,4 +1,4 @@
-"""Tables: one row per stay, numbers standardised and categories one-hot."""
+"""Modality of tables: one row per stay, with numbers standardised and categories one-hot encoded."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ OTHER, MISSING = "other", "missing"
 
 
 class TabularModality(Modality):
-    """Columns of a table, numbers and words, one row per stay.
+    """Modality with one row of a table, numbers and categories, per stay.
 
     Files: `table.parquet` with one row per stay, `present.npy` (stay,) bool.
 
-    Encoded, a numeric column becomes two, value and missing indicator; a text column one for each category common in
-    training, one for all others (rare there, or never seen) and one for missing. Truth values are categories.
+    Encoded, a numeric column becomes two: value and missing indicator. A text column becomes one column for each
+    category common in training, one for all others (rare there, or never seen) and one for missing. Truth values are
+    categories.
     """
 
     default_encoder: ClassVar[str] = "mlp"
@@ -70,9 +71,10 @@ class TabularModality(Modality):
         return cls(folder)
 
     def fit(self, train_rows: np.ndarray) -> dict[str, Any]:
-        """Means and standard deviations of numbers, common categories of texts, from present training stays.
+        """Compute means and deviations of numbers, and common categories of texts, from present training stays.
 
-        A category is common if at least 1 % of the training stays have it, but 2 to 10 stays whatever their number.
+        A category is common if at least 1 % of the training stays have it; this threshold is at least 2 and at most 10
+        stays.
         """
         rows = np.asarray(train_rows)
         rows = rows[self.present[rows]]
@@ -110,11 +112,11 @@ class TabularModality(Modality):
         return new
 
     def spec(self) -> dict[str, Any]:
-        """`n_columns` after encoding."""
+        """Return `n_columns`, the number of columns after encoding."""
         return {"n_columns": self._matrix().shape[1]}
 
     def batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """`values` (batch, encoded column) float32; 0 where absent."""
+        """Return `values` (batch, encoded column) float32, 0 where absent."""
         return {"values": torch.from_numpy(self._matrix()[np.asarray(rows)])}
 
     def _matrix(self) -> np.ndarray:
@@ -132,7 +134,7 @@ class TabularModality(Modality):
 
 
 def _plain(column: pl.Series) -> pl.Series:
-    """Numbers as float64, everything else as text; an empty text is missing."""
+    """Convert numbers to float64 and everything else to text; an empty text is missing."""
     if column.dtype.is_numeric():
         return column.cast(pl.Float64).fill_nan(None)
     if column.dtype.is_temporal() or column.dtype.is_nested():
@@ -144,7 +146,7 @@ def _plain(column: pl.Series) -> pl.Series:
 
 
 def _encode(column: pl.Series, statistics: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
-    """(stay, new column) float32 and the new columns' names."""
+    """Encode a column as (stay, new column) float32; return it with the new columns' names."""
     name = statistics["name"]
     if "categories" not in statistics:
         numbers = column.cast(pl.Float64, strict=False).to_numpy().astype(np.float64)

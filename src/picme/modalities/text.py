@@ -1,4 +1,4 @@
-"""Text: each unique text once in a pool, tokenised once for each tokenizer."""
+"""Modality of texts: each unique text is stored once in a pool and tokenised once for each tokenizer."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class TextModality(PooledModality):
-    """A text per stay.
+    """Modality with one text per stay.
 
     Files: `index.npy` (stay,) int64 in the view, `texts.parquet` and `pool.json` in the pool.
 
-    `lengths` and `item_lengths` are tokens as the encoder reads them, special tokens included; characters before
+    `lengths` and `item_lengths` count tokens as the encoder reads them, special tokens included; they are None before
     `for_encoder`.
     """
 
@@ -51,7 +51,7 @@ class TextModality(PooledModality):
 
     @staticmethod
     def write_views(rows: Mapping[str, Rows], folders: Mapping[str, Path], pool: Path, **options: Any) -> pl.DataFrame:
-        """Writes the views' texts; a text of blanks alone counts as absent."""
+        """Write the views' texts; a text of blanks alone counts as absent."""
         pool.mkdir(parents=True, exist_ok=True)
         path = pool / "texts.parquet"
         texts: list[str] = pl.read_parquet(path)["text"].to_list() if path.is_file() else []
@@ -87,7 +87,11 @@ class TextModality(PooledModality):
         return cls(folder, pool)
 
     def texts(self) -> list[str]:
-        """The pool's texts in item order."""
+        """Return the pool's texts in item order.
+
+        Raises:
+            DataError: if they cannot be read.
+        """
         try:
             found: list[str] = pl.read_parquet(self.pool / "texts.parquet")["text"].to_list()
         except (OSError, pl.exceptions.PolarsError) as error:
@@ -97,10 +101,10 @@ class TextModality(PooledModality):
         return found
 
     def for_encoder(self, encoder: Component) -> Self:
-        """Itself with tokens for an encoder that has `model`, `revision`, `max_length` and `windows`.
+        """Return the modality tokenised for an encoder that has `model`, `revision`, `max_length` and `windows`.
 
         Raises:
-            ConfigError: if the encoder has no tokenizer, or `max_length` leaves no room for a word.
+            ConfigError: if the encoder names no model with a tokenizer, or `max_length` leaves no room for a word.
         """
         model: str | None = getattr(encoder, "model", None)
         if model is None:
@@ -121,14 +125,14 @@ class TextModality(PooledModality):
         return new
 
     def spec(self) -> dict[str, Any]:
-        """`max_tokens`: the longest text or window there can be."""
+        """Return `max_tokens`, the length of the longest text or window there can be."""
         return {"max_tokens": self._max_length}
 
     def item_batch(self, items: np.ndarray) -> dict[str, torch.Tensor]:
-        """Tokens of some texts.
+        """Return the tokens of some texts.
 
-        `input_ids`, `attention_mask` (text, token) int64. With windows, rows are windows instead, and `owner`
-        (window,) int64 says to which text of the batch each belongs.
+        `input_ids` and `attention_mask` are (text, token) int64. With windows, rows are windows instead, and `owner`
+        (window,) int64 holds the position in the batch of each window's text.
         """
         if self.tokens is None:
             raise DataError(f"{self.pool} is tokenised for an encoder: call for_encoder first")

@@ -1,4 +1,4 @@
-"""Time series: hours of every stay, one after the other in one memory-mapped array."""
+"""Modality of time series: the hours of all stays, one stay after the other in one memory-mapped array."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from picme.schema import Rows
 
-# Hours read at a time when statistics are computed: some tens of megabytes.
+# Number of hours read at a time when statistics are computed: some tens of megabytes.
 CHUNK = 100_000
 
 
 class SeriesModality(Modality):
-    """Measurements over time, in hourly rows.
+    """Modality with one time series, in hourly rows, per stay.
 
     Files: `values.npy` (sum of lengths, column) float32, `offsets.npy` (stay + 1,), `columns.json`.
 
@@ -72,7 +72,7 @@ class SeriesModality(Modality):
         return cls(folder)
 
     def fit(self, train_rows: np.ndarray) -> dict[str, Any]:
-        """Mean and standard deviation of the continuous columns over all hours of the training stays.
+        """Compute mean and standard deviation of the continuous columns over all hours of the training stays.
 
         Gaps are left out; a column without spread keeps its scale (standard deviation 1). Other columns have 0 and 1.
         """
@@ -83,7 +83,7 @@ class SeriesModality(Modality):
         mean = total / np.maximum(count, 1)
         square = np.zeros(len(self.columns))
         for values, finite in self._chunks(train_rows):
-            # Around the mean: the difference of two large sums would lose the spread.
+            # Deviations from the mean are summed, because the difference of two large sums would lose the spread.
             square += np.where(finite, values - mean, 0).__pow__(2).sum(axis=0)
         deviation = np.sqrt(square / np.maximum(count, 1))
         deviation[~(deviation > 1e-6 * np.maximum(1, np.abs(mean)))] = 1
@@ -103,11 +103,11 @@ class SeriesModality(Modality):
         return new
 
     def spec(self) -> dict[str, Any]:
-        """`n_columns`, and what the columns are: see `column_roles`."""
+        """Return `n_columns`, and the roles of the columns; see `column_roles`."""
         return {"n_columns": len(self.columns), **column_roles(self.columns)}
 
     def batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """`values` (batch, hour, column) float32, 0 beyond the end; `lengths` (batch,) int64, 1 where absent."""
+        """Return `values` (batch, hour, column) float32, 0 beyond the end; `lengths` (batch,) int64, 1 where absent."""
         rows = np.asarray(rows)
         lengths = np.maximum(self.lengths[rows], 1)
         values = np.zeros((len(rows), int(lengths.max(initial=1)), len(self.columns)), dtype=np.float32)
@@ -120,7 +120,7 @@ class SeriesModality(Modality):
         return {"values": torch.from_numpy(values), "lengths": torch.from_numpy(lengths)}
 
     def _chunks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Hours of some stays in float64 and which values are finite, a limited number of hours at a time."""
+        """Yield hours of some stays in float64 and which values are finite, a limited number of hours at a time."""
         together: list[np.ndarray] = []
         hours = 0
         rows = np.sort(np.asarray(rows))
@@ -142,7 +142,7 @@ class SeriesModality(Modality):
 
 
 def column_roles(columns: Sequence[str]) -> dict[str, list[int]]:
-    """Which columns of a series hold values, and which belong to them.
+    """Find which columns of a series hold values, and which columns describe them.
 
     Returns:
         Three lists of one length: `values`, the indices of value columns; `masks`, for each of them the index of the

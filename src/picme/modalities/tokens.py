@@ -1,4 +1,4 @@
-"""Tokens of a pool of texts, made once for each tokenizer and kept beside the texts."""
+"""Tokens of a pool of texts, computed once for each tokenizer and stored beside the texts."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ CHUNK = 1000
 
 @dataclass
 class Tokens:
-    """Token ids without special tokens, texts one after the other.
+    """Token ids of a pool's texts, without special tokens, one text after the other.
 
-    `ids` (sum of lengths,) int32, `offsets` (text + 1,) int64; `prefix` and `suffix` are the special tokens around a
-    text; `pad` fills.
+    `ids` is (sum of lengths,) int32, `offsets` (text + 1,) int64; `prefix` and `suffix` are the special tokens around a
+    text; `pad` is the padding token.
     """
 
     ids: np.ndarray
@@ -50,11 +50,11 @@ class Tokens:
 
     @property
     def n_special(self) -> int:
-        """Special tokens around a text."""
+        """Return the number of special tokens around a text."""
         return len(self.prefix) + len(self.suffix)
 
     def padded(self, pieces: list[np.ndarray]) -> dict[str, torch.Tensor]:
-        """`input_ids` and `attention_mask` (piece, token) int64, padded to the longest; one valid token at least."""
+        """Return `input_ids` and `attention_mask` (piece, token) int64, padded to the longest; none is empty."""
         before = len(self.prefix)
         width = max([1, *(len(piece) + self.n_special for piece in pieces)])
         ids = np.full((len(pieces), width), self.pad, dtype=np.int64)
@@ -69,7 +69,7 @@ class Tokens:
 
 
 def tokenise(modality: TextModality, model: str, revision: str | None) -> Tokens:
-    """The pool's tokens for a model's tokenizer, from disk where they were made before.
+    """Return the pool's tokens for a model's tokenizer, from disk if they were computed before.
 
     Raises:
         ConfigError: if the model has no tokenizer.
@@ -89,7 +89,7 @@ def tokenise(modality: TextModality, model: str, revision: str | None) -> Tokens
 
 
 def load_tokenizer(model: str, revision: str | None) -> Any:
-    """The tokenizer of a checkpoint or hub model.
+    """Load the tokenizer of a checkpoint or hub model.
 
     Raises:
         ConfigError: if there is none.
@@ -97,7 +97,7 @@ def load_tokenizer(model: str, revision: str | None) -> Any:
     import transformers
 
     path = model_path(model)
-    # What was fetched before is not looked up again.
+    # The local cache is tried before the hub.
     sources: list[dict[str, Any]] = [{"revision": None if path else revision, "local_files_only": True}]
     if path is None:
         sources.append({"revision": revision})
@@ -114,7 +114,7 @@ def load_tokenizer(model: str, revision: str | None) -> Any:
 
 
 def _write(modality: TextModality, model: str, revision: str | None, folder: Path) -> None:
-    """Tokenises under another name and renames; of two processes at it, the first one's result stays."""
+    """Tokenise into a temporary folder and rename it; of two processes that do so, the first one's result stays."""
     tokenizer = load_tokenizer(model, revision)
     prefix, suffix = _special(tokenizer)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def _write(modality: TextModality, model: str, revision: str | None, folder: Pat
 
 
 def _special(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Special tokens before and after a text, found by comparing a word with and without them."""
+    """Return the special tokens before and after a text, found by comparing a word with and without them."""
     plain = list(tokenizer("a", add_special_tokens=False)["input_ids"])
     full = list(tokenizer("a", add_special_tokens=True)["input_ids"])
     for start in range(len(full) - len(plain) + 1):
@@ -152,7 +152,7 @@ def _special(tokenizer: Any) -> tuple[list[int], list[int]]:
 
 
 def _identity(model: str, revision: str | None) -> list[Any]:
-    """What tells one tokenizer from another: its files' names, sizes and times, or the hub's name and revision."""
+    """Return the identity of a tokenizer: its files' names, sizes and times, or the hub's name and revision."""
     path = model_path(model)
     if path is None:
         return [model, revision]

@@ -1,4 +1,4 @@
-"""Contrastive objectives: one loss a file, all with the same signature.
+"""Contrastive objectives (losses), one per module, all with the same signature.
 
 `loss, info = objective(embeddings, present)` with embeddings (modality, batch, dim) and present (batch, modality) bool
 or None. `loss` is a scalar; `info` holds detached diagnostics: `terms`, `weights` and `counts` of the objective's terms
@@ -50,7 +50,7 @@ OBJECTIVES = Registry(
     },
 )
 
-# Imported when asked for, so that naming an objective costs no torch.
+# Classes are imported on first access, so that reading the names of objectives does not import torch.
 _LAZY = {
     **{target.partition(":")[2]: target.partition(":")[0] for target in OBJECTIVES.builtin.values()},
     "Objective": "picme.objectives.base",
@@ -59,10 +59,10 @@ _LAZY = {
 
 
 def build(config: Component, n_modalities: int) -> Objective:
-    """The objective a configuration names, for combinations of `n_modalities`.
+    """Build the objective that a configuration names, for combinations of `n_modalities`.
 
     Raises:
-        ConfigError: if there is none of that name, or it does not take that many modalities.
+        ConfigError: if no objective has that name, or it does not take that many modalities.
     """
     objective: Objective = OBJECTIVES.load(config.name).from_config(config, n_modalities=n_modalities)
     return objective

@@ -61,7 +61,7 @@ class AllPairs(Objective):
         return loss, report(terms * (weights > 0), weights, counts)
 
     def pair_weights(self) -> Tensor:
-        """Weight of each pair, in the order of `pairs`, adding up to 1."""
+        """Return the weight of each pair, in the order of `pairs`; the weights add up to 1."""
         everything = torch.ones(len(self.pairs), dtype=torch.bool, device=self.log_temperature.device)
         return mixture(self.weight_logits, everything, self.log_temperature.dtype).detach()
 

@@ -1,4 +1,4 @@
-"""What every objective shares: checks, the temperature, one precision, one batch over all processes."""
+"""Base class of the objectives: checks of the arguments, temperature, precision, one batch over all processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Info = dict[str, Tensor]
 
 
 class Options(TypedDict, total=False):
-    """Settings every objective takes (see `picme.config.objectives.ObjectiveConfig`)."""
+    """Keyword arguments that every objective takes (see `picme.config.objectives.ObjectiveConfig`)."""
 
     temperature: float
     temperature_range: tuple[float, float]
@@ -28,18 +28,18 @@ class Options(TypedDict, total=False):
 
 
 class Objective(nn.Module):
-    """Base of the objectives: `loss, info = objective(embeddings, present)`.
+    """Base class of the objectives: `loss, info = objective(embeddings, present)`.
 
     Args:
         n_modalities: how many modalities the embeddings have.
         temperature: τ at the start; the parameter is its logarithm, `log_temperature`.
-        temperature_range: τ is kept inside.
+        temperature_range: τ is clamped to it.
         train_temperature: False freezes τ.
-        chunk: rows of a similarity matrix evaluated at a time; None chooses.
+        chunk: rows of a similarity matrix evaluated at a time; None chooses by the size of the batch.
 
     Raises:
         ConfigError: if the objective does not take that many modalities.
-        TrainingError: in the call, if the embeddings do not have them.
+        TrainingError: when called with embeddings of another number of modalities.
     """
 
     def __init__(
@@ -61,16 +61,22 @@ class Objective(nn.Module):
 
     @classmethod
     def from_config(cls, config: Component, n_modalities: int) -> Self:
-        """The objective of a configuration, whose fields are the constructor's arguments."""
+        """Build the objective from a configuration, whose fields are the constructor's arguments."""
         return cls(n_modalities=n_modalities, **config.model_dump(exclude={"name", "weight_learning_rate"}))
 
     def forward(self, embeddings: Tensor, present: Tensor | None = None) -> tuple[Tensor, Info]:
-        """Loss and diagnostics of a batch.
+        """Compute the loss and the diagnostics of a batch.
 
         Args:
-            embeddings: (modality, batch, dim), raw: the objective normalises.
-            present: (batch, modality) bool; None where every stay has every modality. What stands in the embedding of
-                an absent modality has no influence.
+            embeddings: (modality, batch, dim), raw: the objective normalises them.
+            present: (batch, modality) bool; None where every stay has every modality. The embedding of an absent
+                modality is ignored, whatever it holds.
+
+        Returns:
+            The loss, a scalar, and the diagnostics: detached `terms`, `weights`, `counts` and `temperature`.
+
+        Raises:
+            TrainingError: if a shape does not fit.
         """
         if embeddings.ndim != 3 or embeddings.shape[0] != self.n_modalities:
             raise TrainingError(
@@ -83,7 +89,7 @@ class Objective(nn.Module):
                 f"not {tuple(present.shape)}"
             )
         embeddings, present = gather(embeddings, present)
-        # Past the last step the temperature may lie outside; `.data` leaves graphs of earlier calls intact.
+        # The last step may have moved τ out of its range; changing `.data` leaves the graphs of earlier calls intact.
         self.log_temperature.data.clamp_(*(math.log(bound) for bound in self.temperature_range))
         # A softmax over a whole batch in half precision loses the small probabilities that it trains on.
         with torch.autocast(embeddings.device.type, enabled=False):
@@ -94,38 +100,38 @@ class Objective(nn.Module):
 
     @abstractmethod
     def evaluate(self, embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Info]:
-        """Loss and `terms`, `weights`, `counts` of the whole batch in one precision."""
+        """Compute the loss and `terms`, `weights`, `counts` of the whole batch in one precision."""
 
     def match_scores(self, stays: Tensor, candidates: Tensor, target: int) -> Tensor | None:
-        """How well stays match candidates of the modality `target`, greater for better; pretraining is stopped by it.
+        """Score how well stays match candidates of the modality `target`; pretraining is stopped by these scores.
 
-        None, as here, leaves it to the cosine of each pair of modalities. An objective whose embeddings do not lie near
-        one another has a score of its own.
+        None, as returned here, stands for the cosine of each pair of modalities. An objective whose embeddings do not
+        lie near one another has a score of its own.
 
         Args:
-            stays: (modality, stay, dim), raw; the row of `target` is not to be looked at.
+            stays: (modality, stay, dim), raw; the row of `target` must not be used.
             candidates: (candidate, dim), raw, of modality `target`.
-            target: index of the modality that is looked for.
+            target: index of the candidates' modality.
 
         Returns:
-            (stay, candidate), of a cosine's size: what differs by less than 1e-9 ties.
+            Scores (stay, candidate), greater for better, on the scale of a cosine: differences below 1e-9 are ties.
         """
         return None
 
     def scale(self, dtype: torch.dtype) -> Tensor:
-        """1/τ in the embeddings' precision, with its gradient."""
+        """Return 1/τ in the embeddings' precision, with its gradient."""
         return (-self.log_temperature.to(dtype)).exp()
 
     def weights(self) -> Tensor:
-        """Weight of each modality (modality,), adding up to 1: uniform unless the objective trains them."""
+        """Return the weight of each modality (modality,), adding up to 1: uniform unless the objective trains them."""
         return torch.full((self.n_modalities,), 1 / self.n_modalities, device=self.log_temperature.device)
 
     def weight_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the weights, which have their own learning rate; the rest has the encoders'."""
+        """Return the parameters of the weights, which have their own learning rate; all others have the encoders'."""
         return []
 
 
 def report(terms: Tensor, weights: Tensor, counts: Tensor | int) -> Info:
-    """The diagnostics of an objective's terms, detached."""
+    """Return an objective's diagnostics (`terms`, `weights`, `counts`), detached."""
     counts = counts if isinstance(counts, Tensor) else torch.full_like(terms, counts)
     return {"terms": terms.detach(), "weights": weights.detach(), "counts": counts.detach()}

@@ -1,4 +1,7 @@
-"""A matrix of logits in blocks of rows, recomputed in backward: for logits that are not a product of two matrices."""
+"""Evaluation of a matrix of logits in blocks of rows, each computed again in the backward pass.
+
+It serves logits that are not the product of two matrices; `chunked` handles those that are.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,21 @@ if TYPE_CHECKING:
 def by_rows(
     block: Block, rows: list[Tensor], whole: list[Tensor], width: int, chunk: int | None
 ) -> list[tuple[Tensor, ...]]:
-    """`block(start, *rows[start:stop], *whole)` of every block of rows.
+    """Return `block(start, *rows[start:stop], *whole)` for every block of rows.
 
-    Backward holds one block and one gradient of each input at a time. A matrix small enough is one block, whose graph
-    is kept as usual.
+    The backward pass holds one block and one gradient of each input at a time. A matrix that is small enough is one
+    block, whose graph is kept as usual.
 
     Args:
-        block: function of nothing but its arguments; gives the same number of tensors each time, no views of a block.
+        block: function that depends on its arguments alone and returns the same number of tensors each time, none of
+            them a view of a block.
         rows: tensors whose first dimension is the matrix's rows.
         whole: tensors every block needs in full.
-        width: numbers that a row of the matrix takes.
-        chunk: rows a block; None decides.
+        width: numbers that one row of the matrix takes.
+        chunk: rows per block; None chooses by size.
 
     Returns:
-        What each block gave.
+        The tensors that `block` returned, one tuple per block.
     """
     count = len(rows[0])
     if chunk is None:
@@ -47,14 +51,14 @@ def by_rows(
 
 
 class _ByRows(torch.autograd.Function):
-    """`by_rows` with its backward."""
+    """Autograd function of `by_rows`."""
 
     @staticmethod
     def forward(ctx: Any, block: Block, chunk: int, n_rows: int, *inputs: Tensor) -> tuple[Tensor, ...]:
         ctx.save_for_backward(*inputs)
         ctx.block, ctx.chunk, ctx.n_rows = block, chunk, n_rows
-        # Room for all results before the blocks: small tensors kept between large ones that come and go would break up
-        # the heap, and the process would hold several times what it uses.
+        # The memory of all results is allocated before the blocks: small tensors that stay between large temporary ones
+        # would fragment the heap, and the process would hold several times the memory that it uses.
         stores: list[tuple[Tensor, ...]] = []
         starts = range(0, len(inputs[0]), chunk)
         for number, start in enumerate(starts):

@@ -1,10 +1,10 @@
-"""Contrastive terms of many pairs of matrices at once, in blocks, with a backward of their own.
+"""Contrastive terms of many pairs of matrices at once, computed in blocks with a backward pass of their own.
 
 Let E = exp(L Rᵀ / τ), L and R of unit length. One direction needs a block of rows of E only once: its sums are
-complete, so the gradient (two more products) is found in the forward pass and nothing of E is kept. Two directions
+complete, so the gradient (two more products) is computed in the forward pass and nothing of E is kept. Two directions
 share E: its row sums normalise one, its column sums the other; the gradient has to wait for the last block, and E is
-kept or, where it is too large, made again. Logits lie between −1/τ and 1/τ, hence no maximum is subtracted; where that
-span overflows single precision (τ < 1/70), the exponentials are in double.
+kept or, where it is too large, computed again. Logits lie between −1/τ and 1/τ, hence no maximum is subtracted; where
+that span overflows single precision (τ < 1/70), the exponentials are in double precision.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def contrast(
     both: bool = False,
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """InfoNCE terms of each pair: mean over valid k of −log softmax_m(left_k · right_m / τ)[k].
+    """Compute the InfoNCE terms of each pair: mean over valid k of −log softmax_m(left_k · right_m / τ)[k].
 
     Args:
         left: (a, batch, dim), unit length (zeros where invalid).
@@ -41,8 +41,8 @@ def contrast(
         scale: 1/τ, a scalar with gradient.
         pairs: indices into `left` and `right` of each term.
         valid: (term, batch) bool: stays that count, as rows and as candidates; None for all.
-        both: also the other direction, softmax over the rows of `left`.
-        chunk: rows a block; None decides: small batches in one go, larger ones in blocks.
+        both: compute the other direction as well, with the softmax over the rows of `left`.
+        chunk: rows per block; None takes small batches in one go and larger ones in blocks.
 
     Returns:
         (term,) from left to right, and from right to left (empty without `both`); 0 for a term without a valid stay.
@@ -55,7 +55,7 @@ def contrast(
 
 
 class _OneDirection(torch.autograd.Function):
-    """Terms from left to right, whose gradient is ready before it is asked for."""
+    """Autograd function of the terms from left to right; the forward pass computes the gradient as well."""
 
     @staticmethod
     def forward(
@@ -107,7 +107,7 @@ class _OneDirection(torch.autograd.Function):
 
 
 class _BothDirections(torch.autograd.Function):
-    """Terms from left to right and from right to left."""
+    """Autograd function of the terms from left to right and from right to left."""
 
     @staticmethod
     def forward(
@@ -168,19 +168,19 @@ class _BothDirections(torch.autograd.Function):
 
 
 def _precision(left: Tensor, scale: Tensor) -> torch.dtype:
-    """The type that holds exp(±1/τ)."""
+    """Return the type that holds exp(±1/τ)."""
     return torch.float64 if float(scale) > (70 if left.dtype == torch.float32 else 300) else left.dtype
 
 
 def _count(left: Tensor, terms: int, valid: Tensor | None) -> Tensor:
-    """Valid stays of each term (term,), at least 1."""
+    """Return the number of valid stays of each term (term,), at least 1."""
     if valid is None:
         return left.new_full((terms,), left.shape[1])
     return valid.sum(1).to(left.dtype).clamp_min(1)
 
 
 def _blocks(terms: int, batch: int, chunk: int | None) -> Iterator[tuple[slice, slice]]:
-    """Slices of terms and of rows: everything at once where it is small, else one term's rows in blocks."""
+    """Yield slices of terms and of rows: everything at once where it is small, else one term's rows in blocks."""
     if chunk is None:
         if terms * batch * batch <= SMALL:
             yield slice(0, terms), slice(0, batch)
@@ -192,7 +192,7 @@ def _blocks(terms: int, batch: int, chunk: int | None) -> Iterator[tuple[slice, 
 
 
 def _pick(stack: Tensor, pairs: list[tuple[int, int]], side: int) -> Tensor:
-    """The matrices (term, batch, dim) of one side of some pairs; a view where it can be."""
+    """Return the matrices (term, batch, dim) of one side of some pairs, as a view where possible."""
     index = [pair[side] for pair in pairs]
     if len(index) == 1:
         return stack[index[0] : index[0] + 1]
@@ -202,7 +202,7 @@ def _pick(stack: Tensor, pairs: list[tuple[int, int]], side: int) -> Tensor:
 def _exponentials(
     a: Tensor, b: Tensor, factor: float, work: torch.dtype, valid: Tensor | None, which: slice, rows: slice | None
 ) -> Tensor:
-    """exp(a bᵀ / τ) of a block, zero in the columns of invalid stays, and in their rows where `rows` says which."""
+    """Return exp(a bᵀ / τ) of a block, zero in the columns of invalid stays and, if `rows` is given, in their rows."""
     block = torch.bmm(a * factor, b.transpose(1, 2)).to(work).exp_()
     if valid is not None:
         block *= valid[which, None, :]
@@ -212,7 +212,7 @@ def _exponentials(
 
 
 def _mean(sums: Tensor, diagonal: Tensor, factor: float, valid: Tensor | None, count: Tensor) -> Tensor:
-    """Mean over valid stays of log-sum-exp minus the positive's logit, (term,)."""
+    """Return the mean over valid stays of log-sum-exp minus the positive's logit, (term,)."""
     if valid is None:
         return (sums.log().to(diagonal.dtype) - factor * diagonal).sum(1) / count
     logarithms = torch.where(valid, sums, 1).log().to(diagonal.dtype)
@@ -220,6 +220,6 @@ def _mean(sums: Tensor, diagonal: Tensor, factor: float, valid: Tensor | None, c
 
 
 def _over(weight: Tensor | None, sums: Tensor, valid: Tensor | None) -> Tensor:
-    """weight (term,), or 1, over sums (term, batch); 0 where a stay is invalid and its sum may be 0."""
+    """Return weight (term,), or 1 without it, over sums (term, batch); 0 for invalid stays, whose sum may be 0."""
     share = 1 / sums if weight is None else weight[:, None] / sums
     return share if valid is None else torch.where(valid, share, 0)

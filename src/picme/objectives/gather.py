@@ -1,4 +1,4 @@
-"""One batch out of the parts that several processes hold, with gradients."""
+"""Gathering of the parts of a batch that several processes hold, with gradients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, distributed
 
 
 def gather(embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """All processes' stays, in the order of the ranks; the input itself outside a process group.
+    """Return the stays of all processes, in the order of the ranks; outside a process group, return the input itself.
 
     Each process then computes the loss of the whole batch. Backward sums every process's gradient of a stay, so that
     the mean over processes that DistributedDataParallel takes is the gradient of one process with the whole batch,
@@ -17,7 +17,10 @@ def gather(embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor |
 
     Args:
         embeddings: (modality, batch, dim), of any batch size in each process.
-        present: (batch, modality) bool, or None where every process has every modality.
+        present: (batch, modality) bool, or None where every stay of this process has every modality.
+
+    Returns:
+        Embeddings (modality, whole batch, dim) and presence (whole batch, modality), or None if no process has any.
     """
     if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
         return embeddings, present
@@ -25,7 +28,7 @@ def gather(embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor |
     sizes = [torch.zeros_like(size) for _ in range(distributed.get_world_size())]
     distributed.all_gather(sizes, size)
     counts = [int(each[0]) for each in sizes]
-    # Presence travels if any process has it or the parts differ in size; the decision is the same in all of them.
+    # If one process has a presence mask, all send one, so that every process makes the same collective calls.
     if present is None and any(bool(each[1]) for each in sizes):
         present = torch.ones(embeddings.shape[1], embeddings.shape[0], dtype=torch.bool, device=embeddings.device)
     parts = _AllGather.apply(_padded(embeddings.transpose(0, 1).contiguous(), max(counts)))
@@ -39,14 +42,14 @@ def gather(embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor |
 
 
 def _padded(rows: Tensor, length: int) -> Tensor:
-    """`rows` with zeros up to `length`: collectives move equal parts."""
+    """Return `rows` padded with zeros to `length`, because collectives move parts of equal size."""
     if rows.shape[0] == length:
         return rows
     return torch.cat([rows, rows.new_zeros(length - rows.shape[0], *rows.shape[1:])])
 
 
 class _AllGather(torch.autograd.Function):
-    """all_gather whose backward sums over processes; works on every backend, gloo too."""
+    """Autograd function of all_gather, whose backward sums over processes; it works on every backend, gloo included."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""Contrastive batches larger than the encoders' memory: cached gradients."""
+"""Cached gradients, for contrastive batches that are larger than the encoders' memory."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ Encoded = Tensor | tuple[Tensor, Tensor | None]
 def cached_backward(
     encode: Callable[[Any], Encoded], batches: Iterable[Any], objective: Objective
 ) -> tuple[Tensor, Info]:
-    """Backward of the loss of all micro-batches together, with the memory of one.
+    """Run the backward pass of the loss of all micro-batches together, with the memory of one.
 
-    Each micro-batch is encoded without a graph; the loss of all embeddings gives its gradient to each of them; then
-    each micro-batch is encoded again, with the random numbers it had, and that gradient goes on into the encoders (Gao
-    et al. 2021, arXiv 2101.06983). Gradients add to those the parameters have, as in `loss.backward()`. They equal one
-    large batch's as long as the encoders treat stays apart: normalisation over the batch sees micro-batches.
+    Each micro-batch is encoded without a graph, and the loss of all embeddings gives the gradient of each embedding.
+    Then each micro-batch is encoded again, with the same random numbers, and its gradient is propagated into the
+    encoders (Gao et al. 2021, arXiv 2101.06983). Gradients add to those the parameters have, as in `loss.backward()`.
+    They equal those of one large batch as long as the encoders treat stays separately; batch normalisation sees
+    micro-batches.
 
     Args:
-        encode: micro-batch → embeddings (modality, batch, dim), or those and presence (batch, modality) bool.
-        batches: the micro-batches; gone through twice.
+        encode: micro-batch → embeddings (modality, batch, dim), alone or with presence (batch, modality) bool.
+        batches: the micro-batches; each is encoded twice.
         objective: loss of the whole batch.
 
     Returns:
@@ -66,7 +67,7 @@ def _pair(encoded: Encoded) -> tuple[Tensor, Tensor | None]:
 
 
 def _joined(masks: list[Tensor | None], parts: list[Tensor]) -> Tensor | None:
-    """Presence of the whole batch; micro-batches without a mask have everything."""
+    """Return the presence of the whole batch; micro-batches without a mask have every modality."""
     if all(mask is None for mask in masks):
         return None
     return torch.cat(

@@ -1,4 +1,4 @@
-"""GRAM: the volume that a stay's embeddings span."""
+"""GRAM: an objective on the volume that a stay's embeddings span."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from picme.objectives.base import Info, Objective, Options, report
 from picme.objectives.by_rows import by_rows
 from picme.objectives.similarity import unit, without_absent
 
-JITTER = 1e-9  # on the Gram matrix of the others: aligned modalities make it singular
-FLOOR = 1e-10  # of a squared volume, where the root's slope would be infinite
+JITTER = 1e-9  # added to the diagonal of the others' Gram matrix, which aligned modalities make singular
+FLOOR = 1e-10  # least squared volume: at 0 the slope of the square root is infinite
 
 
 class GRAM(Objective):
-    """Contrasts the volume of the parallelotope that the embeddings of a stay span: the smaller, the better aligned.
+    """Contrastive loss on the volume of the parallelotope that a stay's embeddings span; a small volume is aligned.
 
     ½ (mean_k −log softmax_m(−V(x_m^a, x_k^{¬a}) / τ)[k] + mean_k −log softmax_m(−V(x_k^a, x_m^{¬a}) / τ)[k])
 
     with V = √det G, G the Gram matrix of the unit vectors of modality a (the anchor) of one stay and all other
     modalities of another. Cicchetti et al. 2024 (arXiv 2412.11959), without its matching head. The paper's anchor is
-    text; here every modality is it in turn and the terms are averaged, unless `anchor` names one.
+    text; here each modality is the anchor in turn and the terms are averaged, unless `anchor` names one.
 
     With R the Gram matrix of the others and g their products with the anchor, det G = det R − gᵀ adj(R) g: R and its
-    adjugate belong to one stay, only g to a pair of them.
+    adjugate are computed once for each stay, only g for each pair of stays.
 
-    Complete stays only; fewer than two give 0.
+    Only stays with all modalities take part; with fewer than two of them the loss is 0.
 
     Args:
         n_modalities: K.
-        anchor: index of the one modality that is exchanged; None for each in turn.
+        anchor: index of the only modality that is used as anchor; None for each in turn.
         **options: see `picme.objectives.base.Objective`.
+
+    Raises:
+        ConfigError: if `anchor` is not the index of a modality.
 
     Inputs:
         embeddings (K, batch, dim); present (batch, K) bool or None.
@@ -64,13 +67,16 @@ class GRAM(Objective):
         return weights @ terms, report(terms, weights, count)
 
     def match_scores(self, stays: Tensor, candidates: Tensor, target: int) -> Tensor:
-        """Squared cosine of a candidate with the span of a stay's other modalities: the greater, the less volume."""
+        """Return the squared cosine of each candidate with the span of a stay's other modalities.
+
+        The greater it is, the smaller is the volume. Shapes are those of `Objective.match_scores`.
+        """
         others = torch.stack([part for index, part in enumerate(unit(stays)) if index != target], 2)
         basis = torch.linalg.qr(others).Q
         return torch.einsum("qdi,nd->qni", basis, unit(candidates)).square().sum(2)
 
     def _term(self, vectors: Tensor, anchor: int) -> Tensor:
-        """Both directions of one anchor, from the unit vectors of complete stays (modality, stay, dim)."""
+        """Compute both directions of one anchor from the unit vectors of complete stays (modality, stay, dim)."""
         parts = vectors.unbind()
         x = parts[anchor]
         rest = torch.stack([part for index, part in enumerate(parts) if index != anchor], 1)
@@ -88,10 +94,13 @@ class GRAM(Objective):
 def _volumes(
     start: int, rest: Tensor, adjugate: Tensor, determinant: Tensor, x: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of some stays' volumes with every anchor: log-sum-exp by stay, by anchor, and the logits of their own anchor."""
+    """Return what the loss needs of the volumes of some stays with every anchor.
+
+    These are the log-sum-exp of the logits by stay and by anchor, and the logits of the stays' own anchors.
+    """
     products = rest.transpose(0, 1) @ x.T
     projected = torch.einsum("ipq,qij->pij", adjugate, products)
     squared = determinant[:, None] - (projected * products).sum(0)
     logits = -squared.clamp_min(FLOOR).sqrt() * scale
-    # A view would keep the whole block.
+    # A view of the diagonal would keep the whole block in memory.
     return logits.logsumexp(1), logits.logsumexp(0), logits.diagonal(start).clone()

@@ -18,12 +18,15 @@ class InfoNCE(Objective):
 
     ½ (mean_k −log softmax_m(cos(x_k, y_m) / τ)[k] + mean_k −log softmax_m(cos(y_k, x_m) / τ)[k])
 
-    over the stays that have both; fewer than two of them give 0. van den Oord et al. 2018 (arXiv 1807.03748), in both
-    directions as in Radford et al. 2021 (CLIP).
+    over the stays that have both; with fewer than two of them the loss is 0. van den Oord et al. 2018 (arXiv
+    1807.03748), in both directions as in Radford et al. 2021 (CLIP).
 
     Args:
         n_modalities: 2.
         **options: see `picme.objectives.base.Objective`.
+
+    Raises:
+        ConfigError: if `n_modalities` is not 2.
 
     Inputs:
         embeddings (2, batch, dim); present (batch, 2) bool or None.
@@ -49,7 +52,11 @@ class InfoNCE(Objective):
 def both_directions(
     embeddings: Tensor, present: Tensor | None, scale: Tensor, chunk: int | None
 ) -> tuple[Tensor, Tensor]:
-    """The terms of two modalities, first to second and second to first (2,), and the number of stays with both."""
+    """Compute the InfoNCE terms of two modalities in both directions.
+
+    Returns:
+        The terms (2,), first to second and second to first, and the number of stays with both modalities.
+    """
     vectors = unit(without_absent(embeddings, present))
     valid = None if present is None else present.all(1)[None]
     rows, columns = contrast(vectors[:1], vectors[1:], scale, [(0, 0)], valid, both=True, chunk=chunk)

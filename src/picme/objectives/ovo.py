@@ -1,4 +1,4 @@
-"""One modality versus the mean of the others (OvO), plain and weighted."""
+"""OvO: an objective that compares each modality with the mean of the others, with or without trained weights."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from picme.objectives.weights import divergence, mixture
 
 
 class OneVersusOthers(Objective):
-    """Each modality against the mean of the others: K terms instead of K(K−1)/2 pairs.
+    """OvO loss: each modality against the mean of the others, in K terms instead of K(K−1)/2 pairs.
 
     Σ_i λ_i · mean_k −log softmax_m(cos(x_k^i, x̄_m^{¬i}) / τ)[k] + β KL(λ‖uniform)
 
     where x̄_k^{¬i} is the mean of the raw embeddings of stay k's other modalities; arXiv 2507.03165, equations 3–4, and
-    5–6 with λ the softmax of trained logits, started uniform. λ = 1/K without weights; equals `InfoNCE` for K = 2.
+    5–6 with λ the softmax of trained logits, started uniform. Unless weights are trained, λ = 1/K. For K = 2 the loss
+    equals `InfoNCE`.
 
     Term i runs over the stays that have modality i and at least one other; the same stays are its candidates, and the
     mean is over the others present. A modality with fewer than two such stays drops out and λ is renormalised.
@@ -34,7 +35,7 @@ class OneVersusOthers(Objective):
         **options: see `picme.objectives.base.Objective`.
 
     Inputs:
-        embeddings (K, batch, dim), raw: lengths matter in the mean; present (batch, K) bool or None.
+        embeddings (K, batch, dim), raw, because their lengths matter in the mean; present (batch, K) bool or None.
 
     Example:
         >>> objective = OneVersusOthers(n_modalities=5, weighted=True)
@@ -63,7 +64,7 @@ class OneVersusOthers(Objective):
         return loss, report(terms * (weights > 0), weights, counts)
 
     def _terms(self, embeddings: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The K terms and the number of stays in each."""
+        """Compute the K terms and the number of stays in each."""
         clean = without_absent(embeddings, present)
         valid = None if present is None else (present & (present.sum(1, keepdim=True) >= 2)).T.contiguous()
         pairs = [(i, i) for i in range(self.n_modalities)]
@@ -73,7 +74,7 @@ class OneVersusOthers(Objective):
         return terms, torch.full_like(terms, embeddings.shape[1]) if valid is None else valid.sum(1)
 
     def weights(self) -> Tensor:
-        """λ (modality,), adding up to 1; detached."""
+        """Return λ (modality,), adding up to 1, detached."""
         return super().weights() if self.weight_logits is None else self.weight_logits.detach().softmax(0)
 
     def weight_parameters(self) -> list[nn.Parameter]:  # noqa: D102

@@ -1,4 +1,4 @@
-"""What the published code of OvO computes."""
+"""The loss that the published code calls OvO."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ReleasedOvO(Objective):
         usable = (shared >= 2).to(rows.dtype)
         square = rows.new_zeros(self.n_modalities, self.n_modalities)
         terms = square.index_put((first, second), rows * usable).index_put((second, first), columns * usable).sum(1)
-        # A modality counts with the stays of its best-filled pair.
+        # The count of a modality is that of its pair with the most stays.
         counts = square.index_put((first, second), shared).index_put((second, first), shared).amax(1)
         weights = mixture(self.weight_logits, counts >= 2, terms.dtype)
         loss = weights @ terms
@@ -69,7 +69,7 @@ class ReleasedOvO(Objective):
         return loss, report(terms, weights, counts)
 
     def weights(self) -> Tensor:
-        """λ (modality,), adding up to 1; detached."""
+        """Return λ (modality,), adding up to 1, detached."""
         return super().weights() if self.weight_logits is None else self.weight_logits.detach().softmax(0)
 
     def weight_parameters(self) -> list[nn.Parameter]:  # noqa: D102

@@ -1,4 +1,4 @@
-"""Sigmoid pairs: every pair of stays is a yes-or-no question of its own."""
+"""SigLIP: a sigmoid loss in which every pair of stays is a binary classification of its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SigLIP(Objective):
 
     Args:
         n_modalities: K.
-        bias: b at the start, trained.
+        bias: initial value of b, which is trained.
         **options: see `picme.objectives.base.Objective`.
 
     Inputs:
@@ -56,7 +56,10 @@ class SigLIP(Objective):
 
 
 class _Pairs(torch.autograd.Function):
-    """The mean over pairs of modalities; a logit adds its own part to loss and gradient, so both come in one pass."""
+    """Autograd function of the mean over pairs of modalities.
+
+    Each logit contributes to loss and gradient independently of the others, so one pass computes both.
+    """
 
     @staticmethod
     def forward(

@@ -1,4 +1,4 @@
-"""How an objective's terms are mixed: weights that add up to one over the terms that exist in a batch."""
+"""Weights of an objective's terms, which add up to 1 over the terms that exist in a batch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from torch import Tensor
 
 
 def mixture(logits: Tensor | None, valid: Tensor, dtype: torch.dtype) -> Tensor:
-    """Softmax of `logits` over the valid terms, 0 elsewhere; uniform without logits; all 0 where none is valid.
+    """Return the weights (term,): the softmax of `logits` over the valid terms, uniform without logits, else 0.
 
-    Invalid terms are left out before the softmax: a term of 0 would attract the weights.
+    All weights are 0 if no term is valid. Invalid terms are left out before the softmax: a term of 0 would attract the
+    weights.
 
     Args:
         logits: (term,) or None.
         valid: (term,) bool.
-        dtype: of the terms.
+        dtype: type of the terms.
     """
     if logits is None:
         share = valid.to(dtype)
@@ -23,7 +24,7 @@ def mixture(logits: Tensor | None, valid: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def divergence(weights: Tensor) -> Tensor:
-    """KL(weights‖uniform over the terms with a weight), in nats."""
+    """Return KL(weights‖uniform over the terms with a weight above 0), in nats."""
     tiny = torch.finfo(weights.dtype).tiny
     count = (weights > 0).sum().clamp_min(1)
     return (weights * (weights.clamp_min(tiny) * count).log()).sum()

@@ -1,4 +1,4 @@
-"""What pretraining is stopped and chosen by: how often a stay's modalities find one another on validation."""
+"""Recall by which pretraining is stopped and chosen: how often a stay's modalities find one another on validation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLOCK = 2**20  # scores at a time: 8 MiB
 
 
 def matches_itself(objective: Objective) -> bool:
-    """Whether an objective says itself how a stay's candidates are scored; else cosines of pairs do."""
+    """Return whether an objective has its own score of candidates; otherwise the cosines of pairs are used."""
     from picme.objectives.base import Objective as Base
 
     return type(objective).match_scores is not Base.match_scores
@@ -27,13 +27,13 @@ def matches_itself(objective: Objective) -> bool:
 
 @torch.no_grad()
 def matching_recall(objective: Objective, embeddings: np.ndarray, present: np.ndarray, k: int = 5) -> float:
-    """Recall@k by the objective's own score: the mean over the modalities that are looked for.
+    """Compute recall@k by the objective's own score, the mean over the modalities that are looked for.
 
     Args:
-        objective: one that has `match_scores` gives the score of its candidates; by all others, `picme.align.retrieval`
+        objective: its `match_scores` are used if it has its own; for all other objectives, `picme.align.retrieval`
             measures pairs by their cosine.
         embeddings: (modality, stay, dim), raw.
-        present: (stay, modality) bool; an objective's own score is of complete stays.
+        present: (stay, modality) bool; an objective's own score uses complete stays only.
         k: how many of the best candidates count; a tie counts as the worst rank.
 
     Returns:
@@ -50,8 +50,8 @@ def matching_recall(objective: Objective, embeddings: np.ndarray, present: np.nd
     for target in range(len(values)):
         for start in range(0, count, rows):
             scores = objective.match_scores(values[:, start : start + rows], values[target], target)
-            assert scores is not None  # only asked where it is there
+            assert scores is not None  # the function is called only where it has scores
             own = scores.diagonal(start)[:, None]
-            # What is not a number counts as better.
+            # NaN counts as better.
             found += int(((~(scores < own - TIE)).sum(1) <= k).sum())
     return found / (len(values) * count)

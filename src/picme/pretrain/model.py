@@ -1,4 +1,4 @@
-"""The encoders of a combination, side by side."""
+"""Model of pretraining: the encoders of a combination, side by side."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from picme.modalities.view import ViewData
 
 
-# Stands for all modalities; no modality can have this name.
+# Name in a state for what all modalities share; no modality can have this name.
 SHARED = "*"
 
 
 class ModalityEncoders(nn.Module):
-    """One encoder for each modality of a combination; each starts from a seed of its own modality.
+    """One encoder for each modality of a combination, each initialised with a seed of its own modality.
 
-    So an untrained encoder is the same in every combination, and the control `random` is what pretraining began with.
-    With `study.projection: shared`, one linear layer of all modalities follows the encoders' own projections; it has a
-    seed of its own, so that it, too, starts the same in every combination.
+    An untrained encoder is therefore the same in every combination, and the control `random` equals the start of
+    pretraining. With `study.projection: shared`, one linear layer that all modalities share follows the encoders' own
+    projections; it has a seed of its own, so that it, too, starts the same in every combination.
     """
 
     def __init__(self, combination: Sequence[str], config: Config, view: ViewData, seed: int) -> None:
@@ -51,7 +51,7 @@ class ModalityEncoders(nn.Module):
         self._large = {name for name in combination if getattr(config.modalities[name].encoder, "large", False)}
 
     def forward(self, batch: Mapping[str, dict[str, Tensor]], present: Tensor) -> Tensor:
-        """Embeddings (modality, batch, dim), zero where absent (`present` is (batch, modality) bool).
+        """Compute embeddings (modality, batch, dim), zero where absent (`present` is (batch, modality) bool).
 
         Raises:
             TrainingError: if an embedding is not finite, naming the modality.
@@ -75,7 +75,7 @@ class ModalityEncoders(nn.Module):
         return stacked
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """The trained part by `modality.parameter`, and what the modalities share by `*.parameter`."""
+        """Return the trained part as `modality.parameter`, and what the modalities share as `*.parameter`."""
         return {
             f"{name}.{key}": value.detach().cpu().contiguous()
             for name, part in self._parts().items()
@@ -83,10 +83,10 @@ class ModalityEncoders(nn.Module):
         }
 
     def load_trainable(self, state: Mapping[str, Tensor]) -> None:
-        """Puts back what `trainable_state` gave; modalities of other combinations in it are passed over.
+        """Load what `trainable_state` returned; entries of other modalities are passed over.
 
         Raises:
-            TrainingError: if it is of other encoders.
+            TrainingError: if the state belongs to other encoders.
         """
         for name, encoder in self.encoders.items():
             cast("Encoder", encoder).load_trainable(_below(state, name))
@@ -100,7 +100,7 @@ class ModalityEncoders(nn.Module):
             self.shared.load_state_dict(shared)
 
     def manifest(self) -> dict[str, Any]:
-        """What a checkpoint has to say of each modality's encoder: base model, revision, mode, sizes."""
+        """Describe each modality's encoder for a checkpoint: base model, revision, mode, sizes."""
         return {name: cast("Encoder", encoder).manifest() for name, encoder in self.encoders.items()}
 
     def _parts(self) -> dict[str, dict[str, Tensor]]:
@@ -109,13 +109,13 @@ class ModalityEncoders(nn.Module):
 
 
 def _below(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Entries `name.…` of a state, without the name."""
+    """Return the entries `name.…` of a state, without the name."""
     prefix = f"{name}."
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def modality_seed(seed: int, name: str) -> int:
-    """A seed that depends on the modality and the study's seed alone."""
+    """Return a seed that depends on the modality and the study's seed alone."""
     return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=4).digest(), "big") >> 1
 
 
@@ -123,7 +123,7 @@ def modality_seed(seed: int, name: str) -> int:
 def embed(
     model: ModalityEncoders, view: ViewData, rows: np.ndarray, device: torch.device, size: int = 256
 ) -> np.ndarray:
-    """Embeddings of rows, (modality, row, dim) float32, in the rows' order; zero where a modality is absent."""
+    """Compute the embeddings of rows, (modality, row, dim) float32, in the rows' order; zero where absent."""
     model.eval()
     combination = model.combination
     present = view.present(combination)

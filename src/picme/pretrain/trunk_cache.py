@@ -1,4 +1,4 @@
-"""The trunk cache: a locked part runs once for each item of a pool, for all combinations, strategies and seeds."""
+"""Trunk cache: a trunk runs once for each item of a pool, for all combinations, strategies and seeds."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def cache_features(
     progress: Callable[[int, int], None] | None = None,
     threads: int | None = None,
 ) -> Path:
-    """Runs an encoder's locked trunk over all items of a pool, unless `out` has the same already.
+    """Run an encoder's trunk over all items of a pool, unless `out` has the same output already.
 
-    Items are sorted by length, so that a batch is padded to its own longest, and batches of short items are larger.
-    On the CPU, batches run side by side on one thread each: faster than one batch on all, and not slowed when other
-    programs take their share. What was computed before a kill is kept. Writes `features.npy` (item, …) float32, or with
-    one vector per token (sum of tokens, dim) and `offsets.npy` (item + 1,), and `meta.json`; `CachedModality` reads
-    them.
+    Items are sorted by length, so that a batch is padded to its own longest, and batches of short items are larger. On
+    the CPU, batches run side by side on one thread each, which is faster than one batch on all threads and is not
+    slowed when other programs take their share. A run that was killed goes on where it stopped. The folder holds
+    `meta.json` and `features.npy` (item, …) float32; with one vector per token, `features.npy` is (sum of tokens, dim)
+    and `offsets.npy` (item + 1,) is beside it. `CachedModality` reads them.
 
     Args:
         modality: any view of the pool, opened for this encoder.
         encoder_config: an encoder with a locked trunk.
         spec: the modality's `spec()`.
-        out: folder that is there whole afterwards, or not at all.
+        out: folder for the output; afterwards it is complete, or not there at all.
         batch_size: items of the longest kind in a batch; 8 on a CPU, where more is slower, else 64.
         device: where the trunk runs.
         precision: `bf16` runs it under autocast: 2 to 3 times faster on CPUs with bf16 arithmetic; relative norm of the
@@ -57,6 +57,9 @@ def cache_features(
             such arithmetic.
         progress: called with items done and items in all.
         threads: batches side by side on the CPU; torch's number of threads by default.
+
+    Returns:
+        `out`.
 
     Raises:
         TrainingError: if the encoder has no locked trunk, or its output is not finite.
@@ -82,7 +85,7 @@ def cache_features(
         (work / "started.json").write_text(json.dumps(meta), encoding="utf-8")
 
     def run(items: np.ndarray) -> tuple[np.ndarray, bool]:
-        """Features of some items, and whether each of them has one vector per token."""
+        """Return the features of some items, and whether each of them has one vector per token."""
         tensors = {name: value.to(device) for name, value in modality.item_batch(items).items()}
         with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=half):
             features = encoder.trunk_features(tensors).float().cpu().numpy()
@@ -100,14 +103,14 @@ def cache_features(
 
 
 def has_bf16(device: str) -> bool:
-    """Whether a kind of device computes in bf16 faster than in fp32."""
+    """Return whether a kind of device computes in bf16 faster than in fp32."""
     if device == "cuda":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return device == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def batches_by_length(lengths: np.ndarray | None, n_items: int, batch_size: int) -> list[np.ndarray]:
-    """Items in batches of similar length, longest first; short items make larger batches of as many tokens."""
+    """Return batches of items of similar length, longest first; batches of short items hold more items."""
     if lengths is None:
         return [np.arange(start, min(start + batch_size, n_items)) for start in range(0, n_items, batch_size)]
     order = np.argsort(-np.asarray(lengths), kind="stable")
@@ -129,8 +132,8 @@ def _fill(
     side: int,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Any]:
-    """Fills `work`, `side` batches at a time; returns what `meta.json` says of the arrays."""
-    # An empty entry tells the shape, so that batches done before a kill need not run again.
+    """Fill `work`, `side` batches at a time; return what `meta.json` says of the arrays."""
+    # An empty entry shows the shape, so that batches finished before a kill need not run again.
     sample, ragged = run(np.array([-1]))
     store = _Store(work, modality, sample.shape[2:] if ragged else sample.shape[1:], ragged)
     left = [items for items in batches if not store.done[items].all()]
@@ -152,7 +155,7 @@ def _fill(
 def _side_by_side(
     run: Callable[[np.ndarray], tuple[np.ndarray, bool]], batches: list[np.ndarray], side: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches and their features in order; each Python thread computes on one thread of its own."""
+    """Yield batches and their features in order; each Python thread computes on one thread of its own."""
     if side <= 1 or len(batches) <= 1:
         for items in batches:
             yield items, run(items)[0]
@@ -176,7 +179,7 @@ def _side_by_side(
 
 
 class _Store:
-    """The arrays being filled; `done.npy` says which items are in them, flushed after the features."""
+    """Arrays being filled; `done.npy` says which items are in them, and is flushed after the features."""
 
     def __init__(self, work: Path, modality: PooledModality, shape: tuple[int, ...], ragged: bool) -> None:
         self.ragged = ragged
@@ -206,7 +209,10 @@ class _Store:
 
 
 def _open(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """A memory-mapped array, the one that is there if it fits; an empty one cannot be mapped and is saved at once."""
+    """Open a memory-mapped array, reusing the file that is there if it fits.
+
+    An empty array cannot be mapped and is saved at once.
+    """
     if path.is_file():
         array: np.ndarray = np.load(path, mmap_mode="r+" if 0 not in shape else None)
         if array.shape == shape:
