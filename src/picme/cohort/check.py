@@ -14,7 +14,7 @@ from picme.sources.mimic_cxr import ImageFiles, find_metadata, read_metadata
 from picme.sources.mimic_ehr import Release
 from picme.sources.mimic_notes import TABLES as NOTE_TABLES
 from picme.sources.mimic_notes import find_notes
-from picme.sources.tables import hint
+from picme.sources.tables import RENAMED, hint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 HELPFUL = {"storetime": "charttime tells when a value became known"}
 """Columns that may be absent, and what then takes their place."""
-OLD_NAMES = {"race": "ethnicity"}
 TIMES = ("admittime", "intime", "charttime", "StudyDate")
 # What a task or a modality needs; the tables after the bar make it better and are not needed.
 NEEDS: dict[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -200,7 +199,7 @@ def _table(name: str, path: Path, full: bool) -> dict[str, Any]:
     absent = [
         column
         for column in COLUMNS.get(name, ())
-        if column not in head.columns and OLD_NAMES.get(column) not in head.columns
+        if column not in head.columns and RENAMED.get(column) not in head.columns
     ]
     lacking = [
         f"no column {column!r}{hint(column, head.columns, COLUMNS[name])}" for column in absent if column not in HELPFUL

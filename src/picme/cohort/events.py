@@ -14,8 +14,8 @@ import polars as pl
 
 from picme.cohort.readings import MEASUREMENT, Reader
 from picme.errors import DataError
-from picme.sources.mimic_ehr import TIME_FORMATS, blank, parse_time, typed
 from picme.sources.mimic_events import scan
+from picme.sources.tables import blank, parse_time, typed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,10 +135,9 @@ def _refuse(release: Release, table: str, bad: Counter[str], rows: int, max_bad:
 def _typed(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
     """Typed columns; rows without a subject or a readable time are left out and counted."""
     schema = batch.schema
-    quick = TIME_FORMATS[:1]
     frame = batch.with_columns(
         [
-            parse_time(column, quick)
+            parse_time(column, usual_only=True)
             if column in ("charttime", "storetime") and dtype == pl.String
             else typed(column, dtype)
             for column, dtype in schema.items()
@@ -153,7 +152,8 @@ def _typed(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
     unusable = {
         "column 'subject_id': expected a whole number": frame["subject_id"].is_null(),
         f"column 'charttime': {time}": frame["charttime"].is_null(),
-        f"column 'storetime': {time}": frame["storetime"].is_null() & ~blank(batch["storetime"]),
+        f"column 'storetime': {time}": frame["storetime"].is_null()
+        & ~batch.select(blank("storetime", schema["storetime"])).to_series(),
     }
     bad: Counter[str] = Counter()
     keep = pl.repeat(True, frame.height, eager=True)
