@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import csv
+from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from picme.errors import DataError
+from picme.errors import ConfigError, DataError
 from picme.sources.count import count_rows, first_rows
 from picme.sources.mimic_cxr import ImageFiles, find_metadata, read_metadata
 from picme.sources.mimic_ehr import Release
 from picme.sources.mimic_notes import TABLES as NOTE_TABLES
 from picme.sources.mimic_notes import find_notes
 from picme.sources.tables import RENAMED, hint
+from picme.tasks import TASKS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from picme.tasks import Task
 
 SCHEMA: dict[str, Any] = {
     "item": pl.String,
@@ -51,15 +56,14 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 HELPFUL = {"storetime": "charttime tells when a value became known"}
 """Columns that may be absent, and what then takes their place."""
 TIMES = ("admittime", "intime", "charttime", "StudyDate")
-# What a task or a modality needs; the tables after the bar make it better and are not needed.
-NEEDS: dict[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]] = {
-    ("task", "mortality"): (("patients", "admissions", "icustays"), ("transfers",)),
-    ("task", "phenotyping"): (("patients", "admissions", "icustays", "diagnoses_icd"), ("transfers",)),
-    ("modality", "timeseries"): (("icustays", "chartevents"), ("labevents",)),
-    ("modality", "demographics"): (("patients", "admissions", "icustays"), ()),
-    ("modality", "discharge"): (("icustays", "discharge"), ()),
-    ("modality", "radiology"): (("icustays", "radiology"), ()),
-    ("modality", "image"): (("icustays", "metadata", "images"), ()),
+STAYS = ("patients", "admissions", "icustays")
+# Tables that a modality needs, and tables that make it better.
+MODALITIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "timeseries": (("icustays", "chartevents"), ("labevents",)),
+    "demographics": (STAYS, ()),
+    "discharge": (("icustays", "discharge"), ()),
+    "radiology": (("icustays", "radiology"), ()),
+    "image": (("icustays", "metadata", "images"), ()),
 }
 REQUIRED = ("patients", "admissions", "icustays", "diagnoses_icd", "chartevents", "labevents")
 _LOOKED_FOR = 200
@@ -86,7 +90,7 @@ def check(ehr: Path | None, notes: Path | None = None, cxr: Path | None = None, 
     found += [] if notes is None else _notes(notes, full)
     found += [] if cxr is None else _cxr(cxr, full)
     present = {row["name"] for row in found if row["status"] in ("ok", "differs")}
-    for (item, name), (needed, better) in NEEDS.items():
+    for item, name, needed, better in _needs():
         lacking = [table for table in needed if table not in present]
         poorer = [table for table in better if table not in present]
         detail = f"needs {', '.join(lacking)}" if lacking else f"without {', '.join(poorer)}" if poorer else None
@@ -102,6 +106,17 @@ def published(dataset: str | None = None) -> dict[tuple[str, str], dict[str, int
             if dataset is None or row["dataset"] == dataset:
                 counts.setdefault((row["dataset"], row["release"]), {})[row["table"]] = int(row["rows"])
     return counts
+
+
+def _needs() -> Iterator[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
+    """Yield what can be studied: task or modality, its name, the tables it needs, and those that make it better."""
+    for name in TASKS.targets():
+        with suppress(ConfigError):  # a package that cannot be imported has no task to offer
+            task: Task = TASKS.load(name)
+            if task.on_mimic:
+                yield "task", name, (*STAYS, *task.tables), ("transfers",)
+    for name, (needed, better) in MODALITIES.items():
+        yield "modality", name, needed, better
 
 
 def _ehr(release: Release, full: bool) -> list[dict[str, Any]]:

@@ -107,12 +107,12 @@ def spill_events(
         bad: Counter[str] = Counter()
         for batch in scan(release, table, reader.itemids, needed, OPTIONAL, seen):
             seen["kept"] += batch.height
-            frame, unreadable = _typed(batch)
+            frame, unreadable = typed_events(batch)
             bad.update(unreadable)
             if by_admission:
                 frame = _of_cohort_admissions(frame, keys)
                 with_text.update(reader.subjects_with_text(frame))
-            frame = _within_stays(frame, keys, by_admission)
+            frame = within_stays(frame, keys, by_admission)
             rows, left_out = reader.measurements(frame)
             counts.update(left_out)
             spill.add(rows)
@@ -132,7 +132,7 @@ def _refuse(release: Release, table: str, bad: Counter[str], rows: int, max_bad:
             )
 
 
-def _typed(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
+def typed_events(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
     """Typed columns; rows without a subject or a readable time are left out and counted."""
     schema = batch.schema
     frame = batch.with_columns(
@@ -174,7 +174,7 @@ def _of_cohort_admissions(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFra
     return joined.filter(pl.col("stay_id").is_null() | (pl.col("stay_id") == pl.col("own"))).drop("own")
 
 
-def _within_stays(frame: pl.DataFrame, keys: pl.DataFrame, by_admission: bool) -> pl.DataFrame:
+def within_stays(frame: pl.DataFrame, keys: pl.DataFrame, by_admission: bool) -> pl.DataFrame:
     """One row per event and stay of its subject during which it was charted; adds stay, seconds, known."""
     joined = frame.join(
         keys.select("stay", "subject_id", "intime", pl.col("seconds").alias("end"), pl.col("stay_id").alias("own")),

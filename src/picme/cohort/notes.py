@@ -25,13 +25,11 @@ from picme.sources.mimic_notes import TABLES, read_notes
 from picme.sources.tables import TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from picme.config.notes import NotesConfig
 
-__all__ = ["NoteResult", "compare_modes", "split_radiology", "split_sections", "text_rows"]
-
+MODES = ("prospective", "paper")
 # Configurable, but the audit calls it a leak: these cannot be known before the stay has gone on.
 _AFTERWARDS = LATE_SECTIONS | {"discharge_exam"}
 
@@ -51,42 +49,41 @@ class NoteResult:
     latest: pl.Series
 
 
-def text_rows(path: Path, kind_of_note: str, stays: pl.DataFrame, config: NotesConfig) -> NoteResult:
-    """One text per stay from a MIMIC-IV-Note table.
+class NoteTable:
+    """One table of MIMIC-IV-Note, read once for the subjects of a cohort; it gives one text per stay of any view.
 
     Args:
         path: folder of the release, or the table's file.
-        kind_of_note: `discharge` or `radiology`, the table to read.
-        stays: stay_id, subject_id, hadm_id, admittime, dischtime, cutoff; the order of the result.
+        table: `discharge` or `radiology`.
+        subjects: subject_id of the cohort.
         config: mode, sections and parts.
 
     Raises:
-        ConfigError: if `kind_of_note` is no table of the release.
+        ConfigError: if `table` is no table of the release.
         DataError: if the table is missing, cut, or lacks a column.
     """
-    return _rows_of_modes(path, kind_of_note, stays, config, (config.mode,))[config.mode]
 
+    def __init__(self, path: Path, table: str, subjects: pl.Series, config: NotesConfig) -> None:
+        if table not in TABLES:
+            raise ConfigError(f"unknown note table {table!r}{near(table, TABLES)}")
+        self.config = config
+        self._make = _discharge if table == "discharge" else _radiology
+        notes = read_notes(path, table, subjects, config.max_characters)
+        self._problems = Counter(notes["problem"].drop_nulls().to_list())
+        self._notes = notes.filter(pl.col("problem").is_null())
 
-def compare_modes(path: Path, kind_of_note: str, stays: pl.DataFrame, config: NotesConfig) -> dict[str, NoteResult]:
-    """`text_rows` under `prospective` and under `paper`, from one reading of the table (for the measured leak)."""
-    return _rows_of_modes(path, kind_of_note, stays, config, ("prospective", "paper"))
+    def rows(self, stays: pl.DataFrame, mode: str | None = None) -> NoteResult:
+        """Choose and join the notes of each stay.
 
-
-def _rows_of_modes(
-    path: Path, kind_of_note: str, stays: pl.DataFrame, config: NotesConfig, modes: Sequence[str]
-) -> dict[str, NoteResult]:
-    if kind_of_note not in TABLES:
-        raise ConfigError(f"unknown note table {kind_of_note!r}{near(kind_of_note, TABLES)}")
-    notes = read_notes(path, kind_of_note, stays["subject_id"], config.max_characters)
-    problems = Counter(notes["problem"].drop_nulls().to_list())
-    notes = notes.filter(pl.col("problem").is_null())
-    make = _discharge if kind_of_note == "discharge" else _radiology
-    results = {}
-    for mode in modes:
-        counts = problems.copy()
-        texts, latest, audit = make(notes, _windows(stays), config.model_copy(update={"mode": mode}), counts)
+        Args:
+            stays: stay_id, subject_id, hadm_id, admittime, dischtime, cutoff; the order of the result.
+            mode: `prospective` or `paper`; the configured one if not given.
+        """
+        counts = self._problems.copy()
+        config = self.config if mode is None else self.config.model_copy(update={"mode": mode})
+        texts, latest, audit = self._make(self._notes, _windows(stays), config, counts)
         reasons = sorted(counts)
-        results[mode] = NoteResult(
+        return NoteResult(
             rows=TextRows(texts),
             quarantine=pl.DataFrame(
                 {"reason": reasons, "count": [counts[reason] for reason in reasons]},
@@ -95,7 +92,6 @@ def _rows_of_modes(
             audit=audit_frame(audit),
             latest=pl.Series("latest", latest, dtype=TIME),
         )
-    return results
 
 
 def _windows(stays: pl.DataFrame) -> pl.DataFrame:

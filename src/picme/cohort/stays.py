@@ -51,7 +51,7 @@ class Cohort:
 
     Attributes:
         stays: one row per stay, sorted by stay_id: the ids, times, los_hours, seconds (length of the stay), age,
-            gender, race and the other admission columns, mortality (0 or 1).
+            gender, race and the other admission columns, died_in_hospital (0 or 1).
         flow: the exclusions so far.
         quarantine: reason → rows left out because they cannot be read.
         disagreements: stays whose hospital_expire_flag says otherwise than the mortality label.
@@ -88,9 +88,9 @@ def read_stays(release: Release, config: CohortConfig) -> Cohort:
     stays = flow.add(f"age at least {config.min_age}", stays.filter(pl.col("age") >= config.min_age))
     if stays.is_empty():
         raise DataError(f"{release.file('icustays')}: no ICU stay is left after the exclusions; see the cohort's rules")
-    stays = _lengths(stays, published).with_columns(_mortality()).sort("stay_id")
+    stays = _lengths(stays, published).with_columns(_died()).sort("stay_id")
     flag = pl.col("hospital_expire_flag")
-    disagreements = stays.filter(flag.is_not_null() & (flag != pl.col("mortality"))).height
+    disagreements = stays.filter(flag.is_not_null() & (flag != pl.col("died_in_hospital"))).height
     return Cohort(stays, flow, quarantine, disagreements)
 
 
@@ -166,11 +166,11 @@ def _lengths(stays: pl.DataFrame, published: bool) -> pl.DataFrame:
     return stays.with_columns(hours.alias("los_hours"), seconds.alias("seconds"))
 
 
-def _mortality() -> pl.Expr:
-    """Died in hospital: date of death, or time of death, between admission and discharge (all inclusive)."""
+def _died() -> pl.Expr:
+    """Tell whether the date or the time of death lies between hospital admission and discharge (both inclusive)."""
     times = [pl.col(column).cast(pl.Datetime("us")) for column in ("dod", "deathtime")]
     inside = [(time >= pl.col("admittime")) & (time <= pl.col("dischtime")) for time in times]
-    return (inside[0].fill_null(False) | inside[1].fill_null(False)).cast(pl.Int8).alias("mortality")
+    return (inside[0].fill_null(False) | inside[1].fill_null(False)).cast(pl.Int8).alias("died_in_hospital")
 
 
 def long_enough(stays: pl.DataFrame, hours: float) -> pl.DataFrame:

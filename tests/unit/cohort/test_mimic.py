@@ -9,14 +9,14 @@ from picme.cohort.mimic import extract
 from picme.config.cohort import CohortConfig, MimicSource
 from picme.errors import ConfigError, DataError
 from picme.schema import Extraction, SeriesRows
-from tiny_release import chart, diagnosis, lab, stay, write_release
+from tiny_release import at, chart, diagnosis, lab, stay, write_release
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HEART = 220045
 STAYS = [
-    stay(1, 60.0, deathtime="2150-01-02 00:00:00", hospital_expire_flag=0),
+    stay(1, 60.0, deathtime="2150-01-03 12:00:00", hospital_expire_flag=0),
     stay(2, 100.0),
     stay(3, 20.0),
     stay(4, 70.0),
@@ -64,6 +64,17 @@ def test_every_exclusion_is_a_line_of_the_flow(tmp_path: Path) -> None:
     lines = flow.filter(pl.col("task") == "mortality").select("step", "stays").rows()
     assert lines[-2:] == [("at least 48 hours in the ICU", 3), ("measurements within the window", 2)]
     assert flow.filter(pl.col("task") == "phenotyping").row(-1)[1:] == ("diagnoses coded", 3, 3)
+
+
+def test_who_died_by_the_prediction_time_is_not_in_the_task_though_the_bed_was_kept(tmp_path: Path) -> None:
+    stays = [*STAYS, stay(5, 60.0, deathtime=at(47)), stay(6, 60.0, dod="2150-01-02"), stay(7, 60.0, dod="2150-01-03")]
+    charts = [*CHARTS, *(chart(number, 1, HEART, 80) for number in (5, 6, 7))]
+    result = run(tmp_path / "a", stays=stays, charts=charts)
+    assert result.views["mortality"].stays["stay_id"].to_list() == [30001, 30002, 30007]
+    lines = result.flow.filter(pl.col("task") == "mortality").select("step", "stays").rows()
+    assert lines[-3:-1] == [("at least 48 hours in the ICU", 6), ("alive after 48 hours", 4)]
+    published = run(tmp_path / "b", stays=stays, charts=charts, tasks=["mortality"], config={"extraction": "benchmark"})
+    assert {30005, 30006} < set(published.views["mortality"].stays["stay_id"]), "the published rules keep them"
 
 
 def test_nothing_after_the_cut_off_is_used_and_the_audit_says_so(tmp_path: Path) -> None:
