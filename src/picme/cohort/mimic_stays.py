@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
-from picme.cohort.events import typed_events, within_stays
-from picme.cohort.stays import long_enough
+from picme.cohort.events import NEEDED, OPTIONAL, typed_events, within_stays
+from picme.cohort.stays import long_enough, read_stays
 from picme.errors import ConfigError, DataError
+from picme.sources.mimic_ehr import Release
 from picme.sources.mimic_events import scan
 from picme.sources.paths import EHR_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from picme.config.cohort import CohortConfig
-    from picme.sources.mimic_ehr import Release
     from picme.tasks import Task
-
-_EVENT_COLUMNS = ("subject_id", "charttime", "value")
-_EVENT_OPTIONAL = ("stay_id", "storetime", "valuenum", "valueuom")
 
 
 class MimicStays:
@@ -50,6 +48,20 @@ class MimicStays:
         self._seconds = pl.col("seconds") if hours is None else pl.min_horizontal("seconds", round(hours * 3600))
         self._all = stays
         self.stays = stays.with_columns(cutoff=pl.col("intime") + pl.duration(seconds=self._seconds))
+
+    @classmethod
+    def open(cls, ehr: Path, task: Task, rules: CohortConfig | None = None) -> MimicStays:
+        """Open the stays of a release outside of a study, to try a task's `make_labels`.
+
+        Args:
+            ehr: folder of MIMIC-IV.
+            task: the task.
+            rules: the section `cohort`; its defaults if not given.
+        """
+        from picme.config.cohort import CohortConfig
+
+        release, rules = Release.open(ehr), rules or CohortConfig()
+        return cls(task.name, task, read_stays(release, rules).stays, rules, release)
 
     def diagnoses(self) -> pl.DataFrame:
         """Read the coded diagnoses of the stays' admissions: hadm_id, icd_code, icd_version."""
@@ -100,11 +112,11 @@ class MimicStays:
         keys = self._all.with_row_index("stay")
         if until == "cutoff":
             keys = keys.with_columns(seconds=self._seconds)
-        wanted = ["itemid", *_EVENT_COLUMNS]
         parts = []
-        for batch in scan(self._release, table, sorted(set(items)), wanted[1:], _EVENT_OPTIONAL):
+        unusable: Counter[str] = Counter()
+        for batch in scan(self._release, table, sorted(set(items)), NEEDED, OPTIONAL):
             frame, bad = typed_events(batch)
-            self.left_out.update({f"{table}: {reason}": count for reason, count in bad.items() if count})
+            unusable.update({f"{table}: {reason}": count for reason, count in bad.items() if count})
             inside = within_stays(frame, keys, by_admission=False)
             if until == "cutoff":
                 inside = inside.filter(pl.col("known") <= pl.col("end"))
@@ -118,6 +130,7 @@ class MimicStays:
                     "valueuom",
                 )
             )
+        self.left_out |= unusable  # a table that is read twice has its rows counted once
         schema = {"stay_id": pl.Int64, "itemid": pl.Int64, "hours": pl.Float64}
         empty = pl.DataFrame(schema={**schema, "value": pl.String, "valuenum": pl.Float64, "valueuom": pl.String})
         return pl.concat([empty, *parts]).sort("stay_id", "hours", "itemid", maintain_order=True)
@@ -157,7 +170,8 @@ def labelled(task: str, declared: Task, stays: MimicStays) -> pl.DataFrame:
     if made["stay_id"].null_count() or made["stay_id"].is_duplicated().any():
         raise DataError(f"{where} are not one row per stay")
     for name in names:
-        if not made[name].drop_nulls().cast(pl.Float64, strict=False).is_in([0.0, 1.0]).all():
+        numbers = made[name].drop_nulls().cast(pl.Float64, strict=False)
+        if not numbers.is_in([0.0, 1.0]).fill_null(False).all():
             raise DataError(f"{where} have values other than 0, 1 and null in column {name!r}")
     return made.select("stay_id", pl.col(names).cast(pl.Int8))
 

@@ -13,7 +13,7 @@ from picme.errors import ConfigError, DataError
 from picme.schema import Extraction, View
 from picme.sources.rows import subset
 from picme.sources.table_files import File, binary, first, splits
-from picme.sources.table_kinds import LONG, Read, Request, read_modality
+from picme.sources.table_kinds import Read, Request, many_rows, read_modality
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,14 +102,14 @@ def _open(source: TableSource, modalities: Mapping[str, Mapping[str, Any]]) -> t
     one_row = [shared] if shared is not None else []
     for name, entry in modalities.items():
         if entry.get("path") is None:
-            if entry.get("kind") in LONG or shared is None:
+            if many_rows(entry.get("kind")) or shared is None:
                 raise ConfigError(f"modalities.{name}.path is missing: its data are not in the file of samples")
             files[name] = shared
             continue
         column = entry.get("id") or source.id
         if column is None:
             raise ConfigError(f"modalities.{name}.path needs `id` or source.id, the column of the sample id")
-        long = entry.get("kind") in LONG
+        long = many_rows(entry.get("kind"))
         files[name] = File(Path(entry["path"]), f"modalities.{name}.path", column, unique=not long)
         one_row += [] if long else [files[name]]
     return files, one_row
@@ -195,7 +195,7 @@ def _readers(
     readers: dict[str, Read] = {}
     for name, entry in modalities.items():
         file = files[name]
-        if entry.get("kind") not in LONG:
+        if not many_rows(entry.get("kind")):
             _no_label(name, [entry.get("column"), *(entry.get("columns") or ())], labels)
         known = file.ids.cast(samples.dtype, strict=False).is_in(samples.implode()).fill_null(False)
         if not known.any():

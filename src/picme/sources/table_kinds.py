@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from picme.errors import ConfigError, DataError, near
+from picme.registry import Registry
 from picme.schema import ImageRows, Rows, SeriesRows, TableRows, TextRows
 from picme.sources.hourly import hourly, series
 from picme.sources.table_files import File, first
@@ -208,14 +209,28 @@ LONG = {"timeseries"}
 """Kinds whose file has many rows per sample."""
 
 
+def many_rows(kind: str | None) -> bool:
+    """Tell whether the file of a kind has many rows per sample; a kind of another package says so by `many_rows`."""
+    return kind in LONG or bool(getattr(_outside(kind), "many_rows", False))
+
+
 def read_modality(request: Request) -> Read:
     """Read one modality; the result gives its rows as seen up to a number of hours (None: all).
+
+    A kind of another package is read by its own static method `read_table(request)`.
 
     Raises:
         ConfigError: if the kind cannot be read from tables, or the entry lacks a key.
         DataError: if its file does not hold what the entry says.
     """
     kind = str(request.entry.get("kind"))
-    if kind not in READERS:
+    reader: Callable[[Request], Read] | None = READERS.get(kind) or getattr(_outside(kind), "read_table", None)
+    if reader is None:
         raise ConfigError(f"modalities.{request.name}.kind: own data has no kind {kind!r}{near(kind, READERS)}")
-    return READERS[kind](request)
+    return reader(request)
+
+
+def _outside(kind: str | None) -> Any:
+    """Return the class of a kind that another package registers, or None."""
+    registry = Registry("modalities", {})
+    return registry.load(str(kind)) if kind not in READERS and kind in registry.names() else None
