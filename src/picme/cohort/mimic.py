@@ -13,12 +13,12 @@ from picme.cohort.images import ImageResult, ImageTable
 from picme.cohort.notes import MODES, NoteResult, NoteTable
 from picme.cohort.notices import Notices
 from picme.cohort.plans import HOUR, Plan, make_labels, make_plans
-from picme.cohort.select import take
 from picme.cohort.stays import read_stays
 from picme.cohort.timeseries import Series, Window, build_series
 from picme.errors import ConfigError, DataError, near
 from picme.schema import Extraction, Rows, SeriesRows, View
 from picme.sources.mimic_ehr import Release
+from picme.sources.rows import take
 from picme.tasks import load_for_mimic
 
 if TYPE_CHECKING:
