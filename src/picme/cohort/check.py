@@ -1,4 +1,4 @@
-"""What is there of the raw releases: tables, columns, row counts, dates, and what can be studied with them."""
+"""Check of the raw releases: their tables, columns, row counts and dates, and what can be studied with them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _LOOKED_FOR = 200
 
 
 def check(ehr: Path | None, notes: Path | None = None, cxr: Path | None = None, full: bool = False) -> pl.DataFrame:
-    """One table of what is there, what is missing, and which tasks and modalities that allows. Changes nothing.
+    """List what is there, what is missing, and which tasks and modalities that allows. Nothing is changed.
 
     Args:
         ehr: folder of MIMIC-IV, or None.
@@ -99,7 +99,7 @@ def check(ehr: Path | None, notes: Path | None = None, cxr: Path | None = None, 
 
 
 def published(dataset: str | None = None) -> dict[tuple[str, str], dict[str, int]]:
-    """Published row counts: (dataset, release) → table → rows."""
+    """Read the published row counts: (dataset, release) → table → rows."""
     counts: dict[tuple[str, str], dict[str, int]] = {}
     with files("picme.cohort").joinpath("row_counts.csv").open(encoding="utf-8") as handle:
         for row in csv.DictReader(handle):
@@ -139,7 +139,7 @@ def _ehr(release: Release, full: bool) -> list[dict[str, Any]]:
 
 
 def _recognise(version: str, rows: dict[str, int]) -> tuple[str, dict[str, int]]:
-    """The release whose counts agree best, among those whose columns fit."""
+    """Find the release whose row counts agree best, among those whose columns fit."""
     candidates = {
         key: counts
         for key, counts in published().items()
@@ -184,7 +184,7 @@ def _cxr(folder: Path, full: bool) -> list[dict[str, Any]]:
 
 
 def _image_files(folder: Path, metadata: Path) -> dict[str, Any]:
-    """Whether the image files are there, judged by the first of the table."""
+    """Look for the first image files that the table lists, and judge by them whether the images are there."""
     result: dict[str, Any] = {"item": "table", "name": "images", "release": "MIMIC-CXR-JPG 2.x", "file": str(folder)}
     try:
         sample = first_rows(metadata).head(_LOOKED_FOR)
@@ -200,7 +200,7 @@ def _image_files(folder: Path, metadata: Path) -> dict[str, Any]:
 
 
 def _table(name: str, path: Path, full: bool) -> dict[str, Any]:
-    """A table as it is on disk; damage is a finding, not an error."""
+    """Describe a table as it is on disk; damage is a finding, not an error."""
     row: dict[str, Any] = {"item": "table", "name": name, "status": "ok", "file": str(path), "detail": None}
     if path.is_dir():
         return row | {"detail": "folder of Parquet files"}
@@ -232,14 +232,14 @@ def _table(name: str, path: Path, full: bool) -> dict[str, Any]:
 
 
 def _dates(values: pl.Series) -> dict[str, str | None]:
-    """First and last day among values like `2180-07-23 12:36:00` or `21800723`."""
+    """Find the first and last day among values like `2180-07-23 12:36:00` or `21800723`."""
     days = values.str.strip_chars().str.replace(r"^(\d{4})(\d{2})(\d{2})(?:\.0)?$", "${1}-${2}-${3}")
     days = days.filter(days.str.contains(r"^\d{4}-\d{2}-\d{2}")).str.slice(0, 10)
     return {"first": str(days.min()), "last": str(days.max())} if len(days) else {"first": None, "last": None}
 
 
 def _compare(row: dict[str, Any], expected: dict[str, int]) -> None:
-    """Sets the published count beside the one found."""
+    """Set the published count beside the one found."""
     row["published"] = expected.get(row["name"])
     if row["status"] != "ok" or row["published"] is None or row.get("rows") is None:
         return

@@ -1,4 +1,4 @@
-"""Rows of the event tables → compact measurements of the cohort's stays, spilled to disk by stay.
+"""Reader that turns rows of the event tables into compact measurements, and spills them to disk by stay.
 
 A measurement is a channel, a time after ICU admission, and a number in the channel's unit (for a categorical channel
 the index of the category). Everything works on whole batches; rows may come in any order.
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 NEEDED = ("subject_id", "charttime", "value")
 OPTIONAL = ("stay_id", "storetime", "valuenum", "valueuom")
 MAX_PARTS = 256
-# Hours of stays whose measurements are binned together: some 100 MB.
+# The hours of stays that are binned together; their measurements take some 100 MB.
 PART_HOURS = 50_000
 
 
 class Spill:
-    """Measurements on disk, in parts of neighbouring stays.
+    """A store of measurements on disk, in parts that each hold neighbouring stays.
 
     Args:
-        folder: where the parts are written; removed by `close`.
+        folder: folder in which the parts are written; `close` removes it.
         hours: (stay,) hours of each stay.
     """
 
@@ -50,7 +50,7 @@ class Spill:
         self.files: list[IO[bytes]] = [(folder / f"{part}.bin").open("w+b") for part in range(parts)]
 
     def add(self, rows: np.ndarray) -> None:
-        """Appends measurements, each to its part."""
+        """Append measurements, each to its part."""
         part = self.part_of[rows["stay"]]
         rows = rows[np.argsort(part, kind="stable")]
         ends = np.cumsum(np.bincount(part, minlength=len(self.files)))
@@ -61,12 +61,12 @@ class Spill:
             start = end
 
     def read(self, part: int) -> np.ndarray:
-        """The measurements of a part, (measurement,) of dtype MEASUREMENT."""
+        """Read the measurements of a part, (measurement,) of dtype MEASUREMENT."""
         self.files[part].flush()
         return np.fromfile(self.folder / f"{part}.bin", MEASUREMENT)
 
     def close(self) -> None:
-        """Removes the files."""
+        """Remove the files."""
         for file in self.files:
             file.close()
         for part in range(len(self.files)):
@@ -82,7 +82,7 @@ def spill_events(
     by_admission: bool,
     max_bad: float,
 ) -> tuple[Counter[str], np.ndarray]:
-    """Reads every event table of the channels once and spills the measurements of the stays.
+    """Read every event table of the channels once, and spill the measurements of the stays.
 
     Args:
         stays: subject_id, hadm_id, stay_id, intime and `seconds` (end of observation after intime), in the order of
@@ -133,7 +133,7 @@ def _refuse(release: Release, table: str, bad: Counter[str], rows: int, max_bad:
 
 
 def typed_events(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
-    """Typed columns; rows without a subject or a readable time are left out and counted."""
+    """Give the columns their types; rows without a subject or a readable time are left out and counted."""
     schema = batch.schema
     frame = batch.with_columns(
         [
@@ -168,14 +168,14 @@ def typed_events(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
 
 
 def _of_cohort_admissions(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose admission is in the cohort and whose stay, where they have one, is that of the admission."""
+    """Keep the rows whose admission is in the cohort and whose stay, where they name one, is that of the admission."""
     own = keys.select("hadm_id", pl.col("stay_id").alias("own"))
     joined = frame.join(own, on="hadm_id", how="inner")
     return joined.filter(pl.col("stay_id").is_null() | (pl.col("stay_id") == pl.col("own"))).drop("own")
 
 
 def within_stays(frame: pl.DataFrame, keys: pl.DataFrame, by_admission: bool) -> pl.DataFrame:
-    """One row per event and stay of its subject during which it was charted; adds stay, seconds, known."""
+    """Join each event with the stays of its subject during which it was charted; add stay, seconds and known."""
     joined = frame.join(
         keys.select("stay", "subject_id", "intime", pl.col("seconds").alias("end"), pl.col("stay_id").alias("own")),
         on="subject_id",

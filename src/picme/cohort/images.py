@@ -1,4 +1,4 @@
-"""One chest X-ray per stay: the last of the configured view between hospital admission and the cut-off."""
+"""Image modality of MIMIC: one chest X-ray per stay, taken between hospital admission and the cut-off."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ImageResult:
-    """The image modality of MIMIC.
+    """The images that were chosen, one per stay.
 
     `rows` and `latest` (when the image was taken, null where absent) are aligned with the stays. `quarantine` has
     reason, count; `audit` has check, count, detail, violation.

@@ -1,4 +1,4 @@
-"""What a task sees of MIMIC when it makes its labels: the eligible stays, their diagnoses, events and other tables."""
+"""MIMIC as a task meets it when it makes its labels: the eligible stays, their diagnoses, events and other tables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MimicStays:
         rules: the section `cohort` of the configuration.
         left_out: rows that could not be used, by reason, for the quarantine table.
         notes: sentences for the report.
-        agreement: how two definitions of the labels agree: phenotype, positives_a, positives_b, both.
+        agreement: agreement of two definitions of the labels, as phenotype, positives_a, positives_b, both; or None.
     """
 
     def __init__(self, task: str, declared: Task, stays: pl.DataFrame, rules: CohortConfig, release: Release) -> None:

@@ -1,4 +1,4 @@
-"""Notes of a stay as one text: which of them, and which parts, were known at the prediction time."""
+"""Text modalities of MIMIC: one text per stay, from the notes and the parts of notes known at the prediction time."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from picme.config.notes import NotesConfig
 
 MODES = ("prospective", "paper")
-# Configurable, but the audit calls it a leak: these cannot be known before the stay has gone on.
+# These sections can be configured, but the audit calls it a leak: they tell of the stay or its end.
 _AFTERWARDS = LATE_SECTIONS | {"discharge_exam"}
 
 
 @dataclass
 class NoteResult:
-    """A text modality of MIMIC.
+    """The texts that were chosen, one per stay.
 
     `rows` and `latest` are aligned with the stays; `latest` is the time at which the newest report used became known,
     null for absent texts and for discharge summaries (their sections carry no time of their own). `quarantine` has
@@ -103,8 +103,8 @@ def _windows(stays: pl.DataFrame) -> pl.DataFrame:
 def _discharge(
     notes: pl.DataFrame, stays: pl.DataFrame, config: NotesConfig, counts: Counter[str]
 ) -> tuple[list[str | None], list[None], list[tuple[str, int, str, bool]]]:
-    """The admission's summary: the configured sections, or all of it up to the discharge diagnosis."""
-    # An addendum is used only where there is no summary; of several summaries the last.
+    """Take the admission's summary: its configured sections, or all of it up to the discharge diagnosis."""
+    # An addendum is used only where there is no summary, and the last one of several summaries.
     notes = notes.with_columns(addendum=pl.col("note_type").eq("AD").fill_null(False)).sort(
         "addendum", descending=True, maintain_order=True
     )
@@ -181,7 +181,7 @@ def _discharge_audit(config: NotesConfig, seen: Counter[str], used: int) -> list
 def _radiology(
     notes: pl.DataFrame, stays: pl.DataFrame, config: NotesConfig, counts: Counter[str]
 ) -> tuple[list[str | None], list[object], list[tuple[str, int, str, bool]]]:
-    """Reports of the admission, the latest last: all of them, or those stored by the cut-off."""
+    """Join the reports of the admission, the latest last: all of them, or those stored by the cut-off."""
     undated = notes["known"].is_null()
     if undated.any():
         counts["neither storetime nor charttime"] += int(undated.sum())

@@ -42,11 +42,11 @@ class Notices:
         """Add the rows of a note or image modality in one view.
 
         Args:
-            modality: its name.
+            modality: name of the modality.
             view: name of the view; what was left out is taken from `pretrain`, the view with all stays.
             result: the modality.
             stays: the view's stays with `predicted`, the prediction time.
-            declared: what a preset that goes beyond the cut-off says of itself; times are then judged by `predicted`.
+            declared: the declaration of a preset that goes beyond the cut-off; times are then judged by `predicted`.
         """
         rows = list(result.audit.iter_rows())
         if declared is not None:

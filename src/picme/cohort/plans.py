@@ -27,15 +27,15 @@ PRETRAIN = "pretrain"
 
 @dataclass
 class Plan:
-    """One view before its modalities are built.
+    """A view before its modalities are built.
 
     Attributes:
         name: name of the task, or `pretrain`.
-        stays: its stays, with the label columns and `index`, their place in the cohort.
+        stays: the view's stays, with the label columns and `index`, the stay's place in the cohort.
         hours: (stay,) the cut-off, in hours after ICU admission.
         labels: the label columns.
         flow: the exclusions so far.
-        measured: whether stays without any measurement are to be left out.
+        measured: True if stays without any measurement are to be left out.
     """
 
     name: str

@@ -56,7 +56,7 @@ def read_metadata(folder: Path, subjects: pl.Series) -> pl.DataFrame:
     """Read the list of these subjects' images.
 
     Args:
-        folder: of the release.
+        folder: folder of the release.
         subjects: subject_id of the cohort.
 
     Returns:

@@ -1,4 +1,4 @@
-"""MIMIC-IV releases 1.0, 2.x and 3.x: which tables are there, in which folder, and of which release."""
+"""Reader of MIMIC-IV 1.0, 2.x and 3.x: it finds the tables of a release and tells which release they are of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How each kind of modality is read from the user's own files."""
+"""Readers of each kind of modality from the user's own files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_CATEGORIES = 50
 
 @dataclass
 class Request:
-    """One modality to read."""
+    """A modality to read, with its file, and the counts and notes to which the reader adds."""
 
     name: str
     entry: Mapping[str, Any]
@@ -37,13 +37,13 @@ class Request:
     samples: pl.Series
     """Ids in the order of the stays."""
     taken: set[str]
-    """Columns that have another part (ids, labels, groups, other modalities)."""
+    """Columns that have another use (ids, labels, groups, other modalities)."""
     max_bad_rows: float
     counts: Counter[tuple[str, str]]
     notes: list[str]
 
     def option(self, key: str) -> Any:
-        """A key the kind cannot do without."""
+        """Return a key that the kind cannot do without."""
         if not self.entry.get(key):
             raise ConfigError(
                 f"modalities.{self.name}.{key} is missing: kind {self.entry['kind']!r} of own data needs it"
@@ -51,11 +51,11 @@ class Request:
         return self.entry[key]
 
     def cells(self, column: str) -> pl.Series:
-        """A column of the modality's file, one cell per stay."""
+        """Return a column of the modality's file, one cell per stay."""
         return self.file.align(self.file.column(column, f"modalities.{self.name}"), self.samples)
 
     def folder(self) -> Path:
-        """The folder in which paths start: `folder`, itself starting at the folder of the modality's file."""
+        """Return the folder in which paths start: `folder`, itself starting at the folder of the modality's file."""
         folder = self.file.path.parent / Path(self.entry.get("folder") or ".")
         if not folder.is_dir():
             raise DataError(f"modalities.{self.name}.folder: there is no folder {folder}")
@@ -63,13 +63,13 @@ class Request:
 
 
 def _words(cells: pl.Series) -> list[str | None]:
-    """Text without the blanks around it; None where there is nothing else."""
+    """Strip the blanks around texts; None where nothing else is left."""
     text = cells.cast(pl.String).str.strip_chars()
     return text.set(text == "", None).to_list()
 
 
 def _files(request: Request) -> list[Path | None]:
-    """Paths that exist; others are counted, and all missing is an error."""
+    """List the files that exist; others are counted, and it is an error if all are missing."""
     folder = request.folder()
     paths = [None if word is None else folder / word for word in _words(request.cells(request.option("column")))]
     found = [path if path is not None and path.is_file() else None for path in paths]
@@ -85,7 +85,7 @@ def _files(request: Request) -> list[Path | None]:
 
 
 def text(request: Request) -> Read:
-    """`column` holds the text; with `folder`, the path of a text file."""
+    """Read texts from `column`, or, with `folder`, from the files whose paths it holds."""
     if not request.entry.get("folder"):
         rows = TextRows(_words(request.cells(request.option("column"))))
     else:
@@ -97,13 +97,13 @@ def text(request: Request) -> Read:
 
 
 def image(request: Request) -> Read:
-    """`column` holds the image's path, starting in `folder`."""
+    """Find the images whose paths, starting in `folder`, are in `column`."""
     rows = ImageRows(_files(request))
     return lambda hours: rows
 
 
 def tabular(request: Request) -> Read:
-    """`columns` hold numbers, booleans (as 0 and 1) or words (categories); all free columns if none are named."""
+    """Read numbers, booleans (as 0 and 1) and words (categories) from `columns`, or from all free columns."""
     frame = request.file.frame
     named = request.entry.get("columns")
     columns = []
@@ -138,7 +138,7 @@ def tabular(request: Request) -> Read:
 
 
 def timeseries(request: Request) -> Read:
-    """A long file: `id`, `hours`, `variable`, `value` name its columns; `columns` its variables (all, sorted).
+    """Read a long file: `id`, `hours`, `variable`, `value` name its columns; `columns` its variables (or all, sorted).
 
     One row an hour, the mean of the hour's values, carried forward; a stay ends with its last measured hour. Before
     a variable's first measurement the value is NaN, which normalisation turns into the training stays' mean.
@@ -170,7 +170,7 @@ def timeseries(request: Request) -> Read:
 
 
 def _measurements(request: Request) -> pl.DataFrame:
-    """The usable rows of a long file: sample, hours, variable, value. The others are counted by reason."""
+    """Keep the usable rows of a long file: sample, hours, variable, value. The others are counted by reason."""
     file, entry, role = request.file, request.entry, f"modalities.{request.name}"
     rows = pl.DataFrame(
         {

@@ -50,7 +50,7 @@ class Task:
 
     @property
     def multilabel(self) -> bool:
-        """Whether there is more than one label."""
+        """True if there is more than one label."""
         return len(self.labels) > 1
 
     @property
@@ -60,11 +60,11 @@ class Task:
 
     @property
     def on_mimic(self) -> bool:
-        """Whether the task makes its labels from MIMIC's tables."""
+        """True if the task makes its labels from MIMIC's tables."""
         return type(self).make_labels is not Task.make_labels
 
     def prediction_hours(self, rules: CohortConfig) -> float | None:
-        """Return the prediction time under the cohort's rules; `hours`, unless a task lets the rules decide."""
+        """Return the prediction time: `hours`, unless a task lets the cohort's rules decide."""
         return self.hours
 
     def make_labels(self, stays: MimicStays) -> pl.DataFrame:
