@@ -126,7 +126,7 @@ def read_outcomes(path: Path) -> pl.DataFrame:
     try:
         frame = pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path} cannot be read as comma-separated text: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{path} cannot be read as comma-separated text ({type(error).__name__})") from None
     for column in ("RecordID", OUTCOME):
         if column not in frame.columns:
             raise DataError(f"{path} has no column {column!r}{near(column, frame.columns)}")

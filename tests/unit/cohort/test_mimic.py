@@ -9,7 +9,8 @@ from picme.cohort.mimic import extract
 from picme.config.cohort import CohortConfig, MimicSource
 from picme.errors import ConfigError, DataError
 from picme.schema import Extraction, SeriesRows
-from tiny_release import at, chart, diagnosis, lab, stay, write_release
+from picme.sources.mimic_notes import read_notes
+from tiny_release import at, chart, diagnosis, lab, stay, write, write_release
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +94,36 @@ def test_the_published_rules_let_later_stored_values_through_and_the_audit_names
     late = audit.filter(pl.col("detail").str.starts_with("mortality:")).row(0, named=True)
     assert late["count"] == 1
     assert "1 values were stored after it" in late["detail"]
+
+
+@pytest.mark.parametrize("admit", ["prospective", "paper"])
+def test_each_note_table_is_read_once_for_all_views(
+    tmp_path: Path, admit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+
+    def counted(path: Path, table: str, *rest: Any) -> pl.DataFrame:
+        reads.append(table)
+        return read_notes(path, table, *rest)
+
+    monkeypatch.setattr("picme.cohort.notes.read_notes", counted)
+    notes = [
+        {"note_id": f"{hour}", "subject_id": 10000 + number, "hadm_id": 20000 + number, "note_type": "RR",
+         "charttime": at(hour), "storetime": at(hour), "text": f"of hour {hour}"}
+        for number, hour in ((1, 5), (1, 50), (2, 90))
+    ]  # fmt: skip
+    for table in ("discharge", "radiology"):
+        write(tmp_path / "note" / f"{table}.csv", notes, tuple(notes[0]))
+    release = write_release(tmp_path / "ehr", STAYS, CHARTS, diagnoses=CODES, ending=".csv")
+    modalities = {"summary": {"table": "discharge"}, "reports": {"table": "radiology"}, "again": {"table": "radiology"}}
+    config = CohortConfig(admit=admit, notes={"mode": admit})
+    source = MimicSource(ehr=release, notes=tmp_path)
+    result = extract(source, config, modalities, ["mortality", "phenotyping"], 48, tmp_path / "scratch")
+    assert sorted(reads) == ["discharge", "radiology"]
+    texts = {name: view.modalities["reports"].texts[:2] for name, view in result.views.items()}  # type: ignore[union-attr]
+    whole = ["of hour 5\n\nof hour 50", "of hour 90"]
+    start = whole if admit == "paper" else ["of hour 5", None]
+    assert texts == {"mortality": start, "phenotyping": whole, "pretrain": start}
 
 
 def test_max_hours_caps_the_series_of_every_view(tmp_path: Path) -> None:
