@@ -168,7 +168,7 @@ def test_configurations_of_the_documentation_are_valid(installed: dict[str, str]
     assert own is not None
     (tmp_path / "own.yaml").write_text(own[1], encoding="utf-8")
     found = fragment.findall((docs / "extending.md").read_text(encoding="utf-8"))
-    assert len(found) == 5
+    assert len(found) == 7
     for over, text in found:
         tree = {"preset": str(tmp_path / "own.yaml"), **yaml.safe_load(text)} if over else yaml.safe_load(text)
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
@@ -272,8 +272,11 @@ def test_pip_installs_the_package_and_its_entry_points(tmp_path: Path, study: Pa
     for group, name in (
         ("objectives", "anchored"),
         ("encoders", "gru"),
+        ("encoders", "bag"),
+        ("modalities", "counts"),
         ("fusions", "maximum"),
         ("tasks", "deterioration"),
+        ("tasks", "long_stay"),
         ("sources", "jsonl"),
     ):
         assert name in json.loads(picme(environment(target), "list", group, "--json").stdout)

@@ -1,1 +1,1 @@
-"""From schema tables to one row per stay: which stays, which of their data, which split."""
+"""Cohorts: the stays of a study, what is used of their data, and the split of each."""

@@ -1,4 +1,4 @@
-"""What a source alone can see of leakage: how new the newest thing is that a stay uses."""
+"""Audit rows of a source: how new the newest item is that a stay uses, compared with its cut-off."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ AUDIT = {"check": pl.String, "count": pl.Int64, "detail": pl.String, "violation"
 
 
 def latest_time(latest: pl.Series, cutoff: pl.Series, declared: str | None = None) -> tuple[str, int, str, bool]:
-    """An audit row: how many stays use something that became known after their cut-off.
+    """Make the audit row that counts the stays using something that became known after their cut-off.
 
     Args:
         latest: datetime per stay, null where the modality is absent.
         cutoff: datetime per stay.
-        declared: what a preset that goes beyond the cut-off says of itself; then a late item is no violation.
+        declared: the declaration of a preset that goes beyond the cut-off; with it a late item is no violation.
 
     Returns:
         check, count, detail, violation; the detail holds only a difference in hours.
@@ -27,5 +27,5 @@ def latest_time(latest: pl.Series, cutoff: pl.Series, declared: str | None = Non
 
 
 def audit_frame(rows: list[tuple[str, int, str, bool]]) -> pl.DataFrame:
-    """Audit rows as check, count, detail, violation."""
+    """Turn audit rows into a table with the columns check, count, detail, violation."""
     return pl.DataFrame(rows, schema=AUDIT, orient="row")

@@ -1,4 +1,4 @@
-"""The variables of the hourly time series: which items feed a channel, in which unit, with which limits.
+"""Channel sets: the variables of the hourly time series, with the items that feed them, their units and limits.
 
 A channel set is a YAML file (`channels/default.yaml` explains every key); anyone can write another.
 """
@@ -19,7 +19,7 @@ from picme.errors import ConfigError, near
 
 
 class Step(Section):
-    """A change of unit, for the values that fit its conditions: subtract, then multiply, then divide."""
+    """A change of unit for the values that fit its conditions: subtract, then multiply, then divide."""
 
     above: float | None = None
     """Only values greater than this."""
@@ -68,7 +68,7 @@ class Channel(Section):
     pattern: str | None = None
     """Regular expression that the text of the value must match, else the row is left out and counted."""
     part: int | None = None
-    """Of values written `a/b`, the part that is meant (0 or 1)."""
+    """The part that is meant (0 or 1) where values are written `a/b`."""
     same_time: Literal["preference", "maximum", "text"] = "preference"
     """Among values of the same time: of the item that stands first; the greatest; the last in alphabetical order."""
     categories: tuple[str, ...] = ()
@@ -102,7 +102,7 @@ class Channel(Section):
 
     @property
     def width(self) -> int:
-        """Value columns."""
+        """The number of value columns."""
         return len(self.categories) if self.kind == "categorical" else 1
 
     @property
@@ -111,7 +111,7 @@ class Channel(Section):
         return float(self.categories.index(str(self.normal))) if self.kind == "categorical" else float(self.normal)
 
     def codes(self) -> dict[str, int]:
-        """Lower-case text → index of its category."""
+        """Map each text, in lower case, to the index of its category."""
         spelled = {**self.texts, **{category: category for category in self.categories}}
         return {text.strip().lower(): self.categories.index(category) for text, category in spelled.items()}
 
@@ -137,7 +137,7 @@ class ChannelSet(Section):
 
     @cached_property
     def columns(self) -> list[str]:
-        """Value columns (`name`, or `name->category`), then one `mask->name` per channel."""
+        """Names of the columns: the values (`name`, or `name->category`), then one `mask->name` per channel."""
         values = [
             name
             for channel in self.channels
@@ -147,21 +147,21 @@ class ChannelSet(Section):
 
     @cached_property
     def continuous(self) -> list[bool]:
-        """For each column, whether it is a measured number (standardised later)."""
+        """True for each column that is a measured number, which is standardised later."""
         values = [channel.kind == "continuous" for channel in self.channels for _ in range(channel.width)]
         return values + [False] * len(self.channels)
 
     @cached_property
     def starts(self) -> np.ndarray:
-        """Values before the first measurement, (channel,)."""
+        """The values before the first measurement, (channel,)."""
         return np.array([channel.start for channel in self.channels], np.float32)
 
     def tables(self) -> list[str]:
-        """Event tables that feed the channels."""
+        """List the event tables that feed the channels."""
         return sorted({item.table for channel in self.channels for item in channel.items})
 
     def items(self, table: str) -> list[tuple[int, int, Item]]:
-        """(index of the channel, rank within the channel, item) for each item of a table; rank 0 is preferred."""
+        """List (index of the channel, rank within the channel, item) for the items of a table; rank 0 is preferred."""
         return [
             (index, rank, item)
             for index, channel in enumerate(self.channels)
@@ -171,7 +171,7 @@ class ChannelSet(Section):
 
 
 def load(name: str | Path) -> ChannelSet:
-    """A channel set by name (`default`, `benchmark`) or by the path of a YAML file.
+    """Load a channel set by its name (`default`, `benchmark`) or by the path of a YAML file.
 
     Raises:
         ConfigError: if there is none, or its content does not fit; names the file and the key.

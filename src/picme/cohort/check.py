@@ -1,23 +1,28 @@
-"""What is there of the raw releases: tables, columns, row counts, dates, and what can be studied with them."""
+"""Check of the raw releases: their tables, columns, row counts and dates, and what can be studied with them."""
 
 from __future__ import annotations
 
 import csv
+from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from picme.errors import DataError
+from picme.errors import ConfigError, DataError
 from picme.sources.count import count_rows, first_rows
 from picme.sources.mimic_cxr import ImageFiles, find_metadata, read_metadata
 from picme.sources.mimic_ehr import Release
 from picme.sources.mimic_notes import TABLES as NOTE_TABLES
 from picme.sources.mimic_notes import find_notes
-from picme.sources.tables import hint
+from picme.sources.tables import RENAMED, hint
+from picme.tasks import TASKS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from picme.tasks import Task
 
 SCHEMA: dict[str, Any] = {
     "item": pl.String,
@@ -50,24 +55,22 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 HELPFUL = {"storetime": "charttime tells when a value became known"}
 """Columns that may be absent, and what then takes their place."""
-OLD_NAMES = {"race": "ethnicity"}
 TIMES = ("admittime", "intime", "charttime", "StudyDate")
-# What a task or a modality needs; the tables after the bar make it better and are not needed.
-NEEDS: dict[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]] = {
-    ("task", "mortality"): (("patients", "admissions", "icustays"), ("transfers",)),
-    ("task", "phenotyping"): (("patients", "admissions", "icustays", "diagnoses_icd"), ("transfers",)),
-    ("modality", "timeseries"): (("icustays", "chartevents"), ("labevents",)),
-    ("modality", "demographics"): (("patients", "admissions", "icustays"), ()),
-    ("modality", "discharge"): (("icustays", "discharge"), ()),
-    ("modality", "radiology"): (("icustays", "radiology"), ()),
-    ("modality", "image"): (("icustays", "metadata", "images"), ()),
+STAYS = ("patients", "admissions", "icustays")
+# Tables that a modality needs, and tables that make it better.
+MODALITIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "timeseries": (("icustays", "chartevents"), ("labevents",)),
+    "demographics": (STAYS, ()),
+    "discharge": (("icustays", "discharge"), ()),
+    "radiology": (("icustays", "radiology"), ()),
+    "image": (("icustays", "metadata", "images"), ()),
 }
 REQUIRED = ("patients", "admissions", "icustays", "diagnoses_icd", "chartevents", "labevents")
 _LOOKED_FOR = 200
 
 
 def check(ehr: Path | None, notes: Path | None = None, cxr: Path | None = None, full: bool = False) -> pl.DataFrame:
-    """One table of what is there, what is missing, and which tasks and modalities that allows. Changes nothing.
+    """List what is there, what is missing, and which tasks and modalities that allows. Nothing is changed.
 
     Args:
         ehr: folder of MIMIC-IV, or None.
@@ -87,7 +90,7 @@ def check(ehr: Path | None, notes: Path | None = None, cxr: Path | None = None, 
     found += [] if notes is None else _notes(notes, full)
     found += [] if cxr is None else _cxr(cxr, full)
     present = {row["name"] for row in found if row["status"] in ("ok", "differs")}
-    for (item, name), (needed, better) in NEEDS.items():
+    for item, name, needed, better in _needs():
         lacking = [table for table in needed if table not in present]
         poorer = [table for table in better if table not in present]
         detail = f"needs {', '.join(lacking)}" if lacking else f"without {', '.join(poorer)}" if poorer else None
@@ -96,13 +99,24 @@ def check(ehr: Path | None, notes: Path | None = None, cxr: Path | None = None, 
 
 
 def published(dataset: str | None = None) -> dict[tuple[str, str], dict[str, int]]:
-    """Published row counts: (dataset, release) → table → rows."""
+    """Read the published row counts: (dataset, release) → table → rows."""
     counts: dict[tuple[str, str], dict[str, int]] = {}
     with files("picme.cohort").joinpath("row_counts.csv").open(encoding="utf-8") as handle:
         for row in csv.DictReader(handle):
             if dataset is None or row["dataset"] == dataset:
                 counts.setdefault((row["dataset"], row["release"]), {})[row["table"]] = int(row["rows"])
     return counts
+
+
+def _needs() -> Iterator[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
+    """Yield what can be studied: task or modality, its name, the tables it needs, and those that make it better."""
+    for name in TASKS.targets():
+        with suppress(ConfigError):  # a package that cannot be imported has no task to offer
+            task: Task = TASKS.load(name)
+            if task.on_mimic:
+                yield "task", name, (*STAYS, *task.tables), ("transfers",)
+    for name, (needed, better) in MODALITIES.items():
+        yield "modality", name, needed, better
 
 
 def _ehr(release: Release, full: bool) -> list[dict[str, Any]]:
@@ -125,7 +139,7 @@ def _ehr(release: Release, full: bool) -> list[dict[str, Any]]:
 
 
 def _recognise(version: str, rows: dict[str, int]) -> tuple[str, dict[str, int]]:
-    """The release whose counts agree best, among those whose columns fit."""
+    """Find the release whose row counts agree best, among those whose columns fit."""
     candidates = {
         key: counts
         for key, counts in published().items()
@@ -170,7 +184,7 @@ def _cxr(folder: Path, full: bool) -> list[dict[str, Any]]:
 
 
 def _image_files(folder: Path, metadata: Path) -> dict[str, Any]:
-    """Whether the image files are there, judged by the first of the table."""
+    """Look for the first image files that the table lists, and judge by them whether the images are there."""
     result: dict[str, Any] = {"item": "table", "name": "images", "release": "MIMIC-CXR-JPG 2.x", "file": str(folder)}
     try:
         sample = first_rows(metadata).head(_LOOKED_FOR)
@@ -186,7 +200,7 @@ def _image_files(folder: Path, metadata: Path) -> dict[str, Any]:
 
 
 def _table(name: str, path: Path, full: bool) -> dict[str, Any]:
-    """A table as it is on disk; damage is a finding, not an error."""
+    """Describe a table as it is on disk; damage is a finding, not an error."""
     row: dict[str, Any] = {"item": "table", "name": name, "status": "ok", "file": str(path), "detail": None}
     if path.is_dir():
         return row | {"detail": "folder of Parquet files"}
@@ -200,7 +214,7 @@ def _table(name: str, path: Path, full: bool) -> dict[str, Any]:
     absent = [
         column
         for column in COLUMNS.get(name, ())
-        if column not in head.columns and OLD_NAMES.get(column) not in head.columns
+        if column not in head.columns and RENAMED.get(column) not in head.columns
     ]
     lacking = [
         f"no column {column!r}{hint(column, head.columns, COLUMNS[name])}" for column in absent if column not in HELPFUL
@@ -218,14 +232,14 @@ def _table(name: str, path: Path, full: bool) -> dict[str, Any]:
 
 
 def _dates(values: pl.Series) -> dict[str, str | None]:
-    """First and last day among values like `2180-07-23 12:36:00` or `21800723`."""
+    """Find the first and last day among values like `2180-07-23 12:36:00` or `21800723`."""
     days = values.str.strip_chars().str.replace(r"^(\d{4})(\d{2})(\d{2})(?:\.0)?$", "${1}-${2}-${3}")
     days = days.filter(days.str.contains(r"^\d{4}-\d{2}-\d{2}")).str.slice(0, 10)
     return {"first": str(days.min()), "last": str(days.max())} if len(days) else {"first": None, "last": None}
 
 
 def _compare(row: dict[str, Any], expected: dict[str, int]) -> None:
-    """Sets the published count beside the one found."""
+    """Set the published count beside the one found."""
     row["published"] = expected.get(row["name"])
     if row["status"] != "ok" or row["published"] is None or row.get("rows") is None:
         return

@@ -1,4 +1,4 @@
-"""Image files into one memory-mapped array of grey squares, each decoded once, JPEGs at a fraction of their size."""
+"""Decoder of image files into one memory-mapped array of grey squares; JPEGs are read at a fraction of their size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BLOCK = 256
 
 @dataclass
 class DecodeResult:
-    """Where the array is and what could not be decoded.
+    """The decoded images: where their array is, and which files could not be decoded.
 
     `images` is the `.npy` file, (n, size, size) uint8; `decoded` is (n,) bool, false where there was no path or the
     file is damaged; `damaged` maps an index to its reason, without the file's name.
@@ -35,7 +35,7 @@ class DecodeResult:
     damaged: dict[int, str]
 
     def counts(self) -> dict[str, int]:
-        """Damaged files by reason."""
+        """Count the damaged files by reason."""
         reasons = sorted(self.damaged.values())
         return {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
 
@@ -55,7 +55,7 @@ def decode_images(
         out: the `.npy` file to write; it appears only when it is complete.
         size: side of the squares in pixels.
         workers: threads; decoding and resizing release the interpreter lock.
-        max_damaged_share: of the files given, above which damage is an error.
+        max_damaged_share: share of damaged files above which they are an error.
 
     Raises:
         DataError: if too many files are damaged.
@@ -93,7 +93,7 @@ def decode_images(
 
 
 def decode_image(path: Path, size: int) -> np.ndarray:
-    """One file as (size, size) uint8.
+    """Decode one file to an array (size, size) of uint8.
 
     Raises:
         OSError, ValueError, SyntaxError: if the file is damaged.
@@ -113,12 +113,12 @@ def decode_image(path: Path, size: int) -> np.ndarray:
 
 
 def _inside(box: tuple[float, float, float, float], right: float, bottom: float) -> tuple[float, float, float, float]:
-    """The box without the rounding error that would put its edge outside of the image."""
+    """Clip a box to the image, which a rounding error may put its edge outside of."""
     return box[0], box[1], min(box[2], right), min(box[3], bottom)
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """8-bit grey; deeper images are scaled by their type's range (16 bit) or their own (32 bit, float)."""
+    """Convert to 8-bit grey; deeper images are scaled by their type's range (16 bit) or their own (32 bit, float)."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
@@ -131,7 +131,7 @@ def _grey(image: Image.Image) -> Image.Image:
 
 
 def _decode_or_reason(path: Path, size: int) -> np.ndarray | str:
-    """The image, or in a few words why there is none."""
+    """Decode one file, or say in a few words why that fails."""
     try:
         return decode_image(path, size)
     except FileNotFoundError:

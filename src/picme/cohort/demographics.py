@@ -1,4 +1,4 @@
-"""Who the patient is: what was recorded by ICU admission as tabular input, and the groups of the fairness tables."""
+"""Demographics: the tabular modality of what was recorded by ICU admission, and the groups of the fairness tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from picme.config.notes import DemographicsConfig
 
 UNKNOWN = "unknown"
-# How the releases and their users write that nothing is known.
+# Words by which the releases and their users write that nothing is known.
 _UNKNOWN = (
     "",
     "?",
@@ -35,11 +35,11 @@ _ETHNICITY = (
     (r"^black", "Black/African American"),
     (r"^white", "White"),
 )
-"""Start of the recorded race → group; every other value (multiple, native peoples, Portuguese, unknown) is the last."""
+"""Groups by the start of the recorded race; other values (multiple, native peoples, unknown, …) are in the last."""
 
 
 def table_rows(stays: pl.DataFrame, config: DemographicsConfig) -> TableRows:
-    """Raw values, one row per stay; categories and pooling are fitted later on training stays.
+    """Make the tabular modality, of raw values; categories and pooling are fitted later on training stays.
 
     Age is Float64, in years; the other columns are text in lower case with `unknown` where nothing is recorded. A stay
     is present if any column is known.
@@ -66,7 +66,7 @@ def table_rows(stays: pl.DataFrame, config: DemographicsConfig) -> TableRows:
 
 
 def group_columns(stays: pl.DataFrame) -> pl.DataFrame:
-    """gender, ethnicity and age_group of each stay for subgroup results, aligned with `stays`.
+    """Make the columns gender, ethnicity and age_group for subgroup results, aligned with `stays`.
 
     Args:
         stays: gender (`F`, `M`), race or ethnicity as recorded, age in years.
@@ -94,7 +94,7 @@ def group_columns(stays: pl.DataFrame) -> pl.DataFrame:
 
 
 def _source(stays: pl.DataFrame, name: str) -> str:
-    """The column that holds `name`."""
+    """Find the column that holds `name`."""
     for candidate in (name, "race") if name == "ethnicity" else (name,):
         if candidate in stays.columns:
             return candidate

@@ -1,4 +1,4 @@
-"""Rows of the event tables → compact measurements of the cohort's stays, spilled to disk by stay.
+"""Reader that turns rows of the event tables into compact measurements, and spills them to disk by stay.
 
 A measurement is a channel, a time after ICU admission, and a number in the channel's unit (for a categorical channel
 the index of the category). Everything works on whole batches; rows may come in any order.
@@ -14,8 +14,8 @@ import polars as pl
 
 from picme.cohort.readings import MEASUREMENT, Reader
 from picme.errors import DataError
-from picme.sources.mimic_ehr import TIME_FORMATS, blank, parse_time, typed
 from picme.sources.mimic_events import scan
+from picme.sources.tables import blank, parse_time, typed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 NEEDED = ("subject_id", "charttime", "value")
 OPTIONAL = ("stay_id", "storetime", "valuenum", "valueuom")
 MAX_PARTS = 256
-# Hours of stays whose measurements are binned together: some 100 MB.
+# The hours of stays that are binned together; their measurements take some 100 MB.
 PART_HOURS = 50_000
 
 
 class Spill:
-    """Measurements on disk, in parts of neighbouring stays.
+    """A store of measurements on disk, in parts that each hold neighbouring stays.
 
     Args:
-        folder: where the parts are written; removed by `close`.
+        folder: folder in which the parts are written; `close` removes it.
         hours: (stay,) hours of each stay.
     """
 
@@ -50,7 +50,7 @@ class Spill:
         self.files: list[IO[bytes]] = [(folder / f"{part}.bin").open("w+b") for part in range(parts)]
 
     def add(self, rows: np.ndarray) -> None:
-        """Appends measurements, each to its part."""
+        """Append measurements, each to its part."""
         part = self.part_of[rows["stay"]]
         rows = rows[np.argsort(part, kind="stable")]
         ends = np.cumsum(np.bincount(part, minlength=len(self.files)))
@@ -61,12 +61,12 @@ class Spill:
             start = end
 
     def read(self, part: int) -> np.ndarray:
-        """The measurements of a part, (measurement,) of dtype MEASUREMENT."""
+        """Read the measurements of a part, (measurement,) of dtype MEASUREMENT."""
         self.files[part].flush()
         return np.fromfile(self.folder / f"{part}.bin", MEASUREMENT)
 
     def close(self) -> None:
-        """Removes the files."""
+        """Remove the files."""
         for file in self.files:
             file.close()
         for part in range(len(self.files)):
@@ -82,7 +82,7 @@ def spill_events(
     by_admission: bool,
     max_bad: float,
 ) -> tuple[Counter[str], np.ndarray]:
-    """Reads every event table of the channels once and spills the measurements of the stays.
+    """Read every event table of the channels once, and spill the measurements of the stays.
 
     Args:
         stays: subject_id, hadm_id, stay_id, intime and `seconds` (end of observation after intime), in the order of
@@ -107,12 +107,12 @@ def spill_events(
         bad: Counter[str] = Counter()
         for batch in scan(release, table, reader.itemids, needed, OPTIONAL, seen):
             seen["kept"] += batch.height
-            frame, unreadable = _typed(batch)
+            frame, unreadable = typed_events(batch)
             bad.update(unreadable)
             if by_admission:
                 frame = _of_cohort_admissions(frame, keys)
                 with_text.update(reader.subjects_with_text(frame))
-            frame = _within_stays(frame, keys, by_admission)
+            frame = within_stays(frame, keys, by_admission)
             rows, left_out = reader.measurements(frame)
             counts.update(left_out)
             spill.add(rows)
@@ -132,13 +132,12 @@ def _refuse(release: Release, table: str, bad: Counter[str], rows: int, max_bad:
             )
 
 
-def _typed(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
-    """Typed columns; rows without a subject or a readable time are left out and counted."""
+def typed_events(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
+    """Give the columns their types; rows without a subject or a readable time are left out and counted."""
     schema = batch.schema
-    quick = TIME_FORMATS[:1]
     frame = batch.with_columns(
         [
-            parse_time(column, quick)
+            parse_time(column, usual_only=True)
             if column in ("charttime", "storetime") and dtype == pl.String
             else typed(column, dtype)
             for column, dtype in schema.items()
@@ -153,7 +152,8 @@ def _typed(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
     unusable = {
         "column 'subject_id': expected a whole number": frame["subject_id"].is_null(),
         f"column 'charttime': {time}": frame["charttime"].is_null(),
-        f"column 'storetime': {time}": frame["storetime"].is_null() & ~blank(batch["storetime"]),
+        f"column 'storetime': {time}": frame["storetime"].is_null()
+        & ~batch.select(blank("storetime", schema["storetime"])).to_series(),
     }
     bad: Counter[str] = Counter()
     keep = pl.repeat(True, frame.height, eager=True)
@@ -168,14 +168,14 @@ def _typed(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
 
 
 def _of_cohort_admissions(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose admission is in the cohort and whose stay, where they have one, is that of the admission."""
+    """Keep the rows whose admission is in the cohort and whose stay, where they name one, is that of the admission."""
     own = keys.select("hadm_id", pl.col("stay_id").alias("own"))
     joined = frame.join(own, on="hadm_id", how="inner")
     return joined.filter(pl.col("stay_id").is_null() | (pl.col("stay_id") == pl.col("own"))).drop("own")
 
 
-def _within_stays(frame: pl.DataFrame, keys: pl.DataFrame, by_admission: bool) -> pl.DataFrame:
-    """One row per event and stay of its subject during which it was charted; adds stay, seconds, known."""
+def within_stays(frame: pl.DataFrame, keys: pl.DataFrame, by_admission: bool) -> pl.DataFrame:
+    """Join each event with the stays of its subject during which it was charted; add stay, seconds and known."""
     joined = frame.join(
         keys.select("stay", "subject_id", "intime", pl.col("seconds").alias("end"), pl.col("stay_id").alias("own")),
         on="subject_id",

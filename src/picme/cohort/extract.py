@@ -1,4 +1,4 @@
-"""From a configured source to views: the one place that knows which source is read how."""
+"""Extraction of views from the configured source; each kind of source is matched with its reader here."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from picme.config.study import Config
     from picme.schema import Extraction
 
-# Each takes (config, modalities, tasks, scratch folder, synthetic hospital); a source of another package is a class
-# with `Config`, its section, and such a function `extract`.
+# Each reader takes (config, modalities, tasks, scratch folder, synthetic hospital). A source of another package is a
+# class with `Config`, its section, and such a function `extract`.
 SOURCES = Registry(
     "sources",
     {
@@ -28,12 +28,12 @@ SOURCES = Registry(
 
 
 def extract(config: Config, scratch: Path, hospital: Path | None) -> Extraction:
-    """Views of all tasks and of pretraining, with absent modalities marked and every exclusion counted.
+    """Extract the views of all tasks and of pretraining; absent modalities are marked and every exclusion is counted.
 
     Args:
         config: the study.
         scratch: folder for intermediate files.
-        hospital: where a synthetic source has been written.
+        hospital: folder in which a synthetic source has been written.
 
     Raises:
         ConfigError, DataError: if the data do not fit the configuration.
@@ -54,7 +54,7 @@ def extract(config: Config, scratch: Path, hospital: Path | None) -> Extraction:
 def from_mimic(
     config: Config, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
 ) -> Extraction:
-    """The MIMIC releases."""
+    """Read the MIMIC releases."""
     from picme.cohort.mimic import extract as read
 
     return read(config.source, config.cohort, modalities, list(tasks), config.pretrain.window, scratch)
@@ -63,7 +63,7 @@ def from_mimic(
 def from_synthetic(
     config: Config, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
 ) -> Extraction:
-    """A synthetic hospital, read like the releases."""
+    """Read a synthetic hospital, in the same way as the MIMIC releases."""
     from picme.cohort.mimic import extract as read
     from picme.config.cohort import MimicSource
 
@@ -77,7 +77,7 @@ def from_synthetic(
 def from_physionet2012(
     config: Config, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
 ) -> Extraction:
-    """The PhysioNet 2012 challenge."""
+    """Read the PhysioNet 2012 challenge."""
     from picme.sources.physionet2012 import extract as read
 
     return read(config.source, config.cohort.max_hours, modalities, tasks, config.pretrain.window)
@@ -86,11 +86,11 @@ def from_physionet2012(
 def from_table(
     config: Config, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
 ) -> Extraction:
-    """The user's own files."""
+    """Read the user's own files."""
     from picme.sources.table import extract as read
     from picme.tasks import build
 
-    # A registered task says its labels and its prediction time itself.
+    # The labels and the prediction time of a registered task are in its declaration.
     known = {name: build(name, section) for name, section in config.tasks.items()}
     tasks = {
         name: {**section, "labels": known[name].labels, "window_hours": known[name].hours}

@@ -1,4 +1,4 @@
-"""Headings of clinical notes: which line opens which section, tolerant of spelling, case and order."""
+"""Headings of clinical notes, by which a line opens a section; spelling, case and order may vary."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ DISCHARGE_HEADINGS: dict[str, tuple[str, ...]] = {
     "discharge_instructions": ("discharge instructions",),
     "followup_instructions": ("followup instructions", "follow up instructions"),
 }
-"""Section of a discharge summary → the headings that open it, in lower case, letters only."""
+"""Sections of a discharge summary → the headings that open it, in lower case, letters only."""
 
 DISCHARGE_ABBREVIATIONS: dict[str, tuple[str, ...]] = {
     "chief_complaint": ("cc",),
@@ -154,24 +154,24 @@ RADIOLOGY_HEADINGS: dict[str, tuple[str, ...]] = {
     "notification": ("notification", "recommendation", "recommendations", "recommendation s", "notifications"),
     "addendum": ("addendum",),
 }
-"""Part of a radiology report → the headings that open it."""
+"""Parts of a radiology report → the headings that open it."""
 
-# At the start of a line: up to 60 characters that end in a colon or fill the line.
+# A candidate stands at the start of a line: up to 60 characters that end in a colon or fill the line.
 CANDIDATE = re.compile(r"^[ \t*#>=_-]*([A-Za-z][^\n:]{1,60})(:|$)", re.MULTILINE)
 _NOT_LETTERS = re.compile(r"[^a-z]+")
 
 
 class Headings:
-    """Look-up of one family of headings."""
+    """A family of headings, in which a line of a note is looked up."""
 
     def __init__(self, full: dict[str, tuple[str, ...]], short: dict[str, tuple[str, ...]] | None = None) -> None:
         self.full = {heading: section for section, headings in full.items() for heading in headings}
         self.short = {heading: section for section, headings in (short or {}).items() for heading in headings}
-        # The same lines come again and again; bounded, for a release has millions of different ones.
+        # The same lines come again and again; the cache is bounded, because a release has millions of different ones.
         self.find = lru_cache(maxsize=1 << 16)(self._find)
 
     def _find(self, words: str, colon: bool) -> tuple[str, bool] | None:
-        """(section, whether by a short form) that these words open.
+        """Find the section that these words open, and whether they are a short form of its heading.
 
         A line without a colon must be a heading letter for letter and of two words at least: `Allergies` alone in a
         list is no heading. One with a colon may be misspelt (similarity 0.88, first letter right).

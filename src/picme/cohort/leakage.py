@@ -1,4 +1,4 @@
-"""Does a study know more than it says it does: shared subjects, late data, outcome words, and the leak in AUROC.
+"""Leakage checks: subjects shared by splits, late data, words that tell the outcome, and the leak measured as AUROC.
 
 Every function returns rows of the result table `leakage` (`SCHEMA`); `leakage_table` joins them. Neither text nor
 identifiers are in it: counts, words of this module, and names of sections.
@@ -32,11 +32,11 @@ SCHEMA: dict[str, Any] = {
 }
 SPLITS = ("train", "val", "test")
 MAX_TEXTS = 20_000
-"""Training texts of the measured leak: more change the AUROC by less than its own uncertainty."""
+"""The most training texts that the measured leak uses: more change the AUROC by less than its own uncertainty."""
 
 
 def leakage_table(*parts: pl.DataFrame | None) -> pl.DataFrame:
-    """The result table: the given rows one after the other, violations first; None and repeated rows are left out."""
+    """Join rows to the result table, violations first; None and repeated rows are left out."""
     frames = [rows(part) for part in parts if part is not None and part.height]
     if not frames:
         return pl.DataFrame(schema=SCHEMA)
@@ -45,14 +45,14 @@ def leakage_table(*parts: pl.DataFrame | None) -> pl.DataFrame:
 
 
 def rows(part: pl.DataFrame) -> pl.DataFrame:
-    """An audit frame (any subset of the columns) in the table's columns and types."""
+    """Bring an audit frame (any of the columns) to the table's columns and types."""
     return part.select(
         (pl.col(name) if name in part.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in SCHEMA.items()
     )
 
 
 def violations(table: pl.DataFrame) -> list[str]:
-    """One sentence per violation: check, modality, split, count, detail."""
+    """Write one sentence per violation: check, modality, split, count, detail."""
     sentences = []
     for row in table.filter(pl.col("violation").fill_null(False)).iter_rows(named=True):
         where = " ".join(f"{row[name]}" for name in ("modality", "split") if row[name])
@@ -61,7 +61,7 @@ def violations(table: pl.DataFrame) -> list[str]:
 
 
 def subjects_across_splits(cohorts: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Subjects that are in two splits.
+    """Count the subjects that are in two splits.
 
     Within a view any shared subject is a violation. Between views it is one if either side is a test set: the
     pretraining of preset `paper` measures itself on subjects that fine-tuning trains on, which leaks nothing.
@@ -103,14 +103,14 @@ def subjects_across_splits(cohorts: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 def outcome_words(
     texts: Mapping[str, Sequence[str | None]], split: Sequence[str | None], strict: Collection[str] = ()
 ) -> pl.DataFrame:
-    """Texts that hold words of the outcome, by modality, split and section.
+    """Count the texts that hold words of the outcome, by modality, split and section.
 
     Words alone are a hint ("mother died at 60"); a statement about the patient ("patient expired") is a violation in
     modalities that declare to hold only what was known at admission.
 
     Args:
         texts: text modality → one text per stay, None where absent.
-        split: of each stay.
+        split: the split of each stay.
         strict: modalities whose texts must not state the outcome.
     """
     words: dict[tuple[str, str, str], Counter[str]] = {}
@@ -139,7 +139,7 @@ def outcome_words(
 
 
 def discharge_fields(modality: str, columns: Iterable[str]) -> pl.DataFrame:
-    """Whether a tabular modality uses a column that is recorded at discharge or after."""
+    """Check that a tabular modality uses no column that is recorded at discharge or after."""
     late = sorted(set(columns) & DISCHARGE_COLUMNS)
     detail = f"recorded at discharge or after: {', '.join(late)}" if late else "no column is recorded at discharge"
     return _frame([_row("discharge_fields", modality, None, len(late), detail, bool(late))])
@@ -148,14 +148,14 @@ def discharge_fields(modality: str, columns: Iterable[str]) -> pl.DataFrame:
 def cutoff_rows(
     modality: str, latest: pl.Series, cutoff: pl.Series, split: pl.Series, declared: str | None = None
 ) -> pl.DataFrame:
-    """For each split, how many stays use something that became known after their cut-off.
+    """Count, in each split, the stays that use something that became known after their cut-off.
 
     Args:
-        modality: its name.
+        modality: name of the modality.
         latest: datetime per stay of the newest thing used, null where absent.
         cutoff: datetime per stay.
-        split: of each stay.
-        declared: what a preset that goes beyond the cut-off says of itself; then nothing is a violation.
+        split: the split of each stay.
+        declared: the declaration of a preset that goes beyond the cut-off; with it nothing is a violation.
     """
     from picme.cohort.audit import latest_time
 
@@ -170,12 +170,12 @@ def cutoff_rows(
 def measured_leak(
     texts: Sequence[str | None], labels: np.ndarray, split: Sequence[str | None] | np.ndarray, seed: int = 0
 ) -> list[float | None]:
-    """How well a bag of words alone predicts each label: AUROC on test of a logistic regression fitted on train.
+    """Measure how well a bag of words alone predicts each label: the AUROC on test of a logistic regression.
 
     Args:
         texts: one per stay, None where absent (those stays take no part).
         labels: (stay,) or (stay, label); 0, 1 or NaN.
-        split: of each stay.
+        split: the split of each stay.
         seed: which training texts are used where there are more than `MAX_TEXTS`.
 
     Returns:
@@ -218,13 +218,13 @@ def measured_leak(
 def measured_leaks(
     texts: Mapping[str, Sequence[str | None]], labels: pl.DataFrame, split: Sequence[str | None], preset: str
 ) -> pl.DataFrame:
-    """`measured_leak` of each text modality and label under one preset; call it for each preset to compare them.
+    """Apply `measured_leak` to each text modality and label under one preset; call it once per preset to compare.
 
     Args:
         texts: text modality → one text per stay.
         labels: one column per label, aligned with the texts.
-        split: of each stay.
-        preset: how the texts were chosen (`paper`, `prospective`).
+        split: the split of each stay.
+        preset: the rule by which the texts were chosen (`paper`, `prospective`).
     """
     values = labels.select(pl.all().cast(pl.Float64).fill_null(float("nan"))).to_numpy()
     part = np.array(["" if one is None else str(one) for one in split])
@@ -248,7 +248,7 @@ def measured_leaks(
 
 
 def _sections(text: str) -> dict[str, str]:
-    """Sections by whichever family of headings fits; a text without headings is one section, `header`."""
+    """Split a text by whichever family of headings fits; a text without headings is one section, `header`."""
     return max(split_sections(text), split_radiology(text), key=lambda found: len(found.keys() - {"header"}))
 
 

@@ -1,4 +1,4 @@
-"""Notes of a stay as one text: which of them, and which parts, were known at the prediction time."""
+"""Text modalities of MIMIC: one text per stay, from the notes and the parts of notes known at the prediction time."""
 
 from __future__ import annotations
 
@@ -25,20 +25,18 @@ from picme.sources.mimic_notes import TABLES, read_notes
 from picme.sources.tables import TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from picme.config.notes import NotesConfig
 
-__all__ = ["NoteResult", "compare_modes", "split_radiology", "split_sections", "text_rows"]
-
-# Configurable, but the audit calls it a leak: these cannot be known before the stay has gone on.
+MODES = ("prospective", "paper")
+# These sections can be configured, but the audit calls it a leak: they tell of the stay or its end.
 _AFTERWARDS = LATE_SECTIONS | {"discharge_exam"}
 
 
 @dataclass
 class NoteResult:
-    """A text modality of MIMIC.
+    """The texts that were chosen, one per stay.
 
     `rows` and `latest` are aligned with the stays; `latest` is the time at which the newest report used became known,
     null for absent texts and for discharge summaries (their sections carry no time of their own). `quarantine` has
@@ -51,42 +49,41 @@ class NoteResult:
     latest: pl.Series
 
 
-def text_rows(path: Path, kind_of_note: str, stays: pl.DataFrame, config: NotesConfig) -> NoteResult:
-    """One text per stay from a MIMIC-IV-Note table.
+class NoteTable:
+    """One table of MIMIC-IV-Note, read once for the subjects of a cohort; it gives one text per stay of any view.
 
     Args:
         path: folder of the release, or the table's file.
-        kind_of_note: `discharge` or `radiology`, the table to read.
-        stays: stay_id, subject_id, hadm_id, admittime, dischtime, cutoff; the order of the result.
+        table: `discharge` or `radiology`.
+        subjects: subject_id of the cohort.
         config: mode, sections and parts.
 
     Raises:
-        ConfigError: if `kind_of_note` is no table of the release.
+        ConfigError: if `table` is no table of the release.
         DataError: if the table is missing, cut, or lacks a column.
     """
-    return _rows_of_modes(path, kind_of_note, stays, config, (config.mode,))[config.mode]
 
+    def __init__(self, path: Path, table: str, subjects: pl.Series, config: NotesConfig) -> None:
+        if table not in TABLES:
+            raise ConfigError(f"unknown note table {table!r}{near(table, TABLES)}")
+        self.config = config
+        self._make = _discharge if table == "discharge" else _radiology
+        notes = read_notes(path, table, subjects, config.max_characters)
+        self._problems = Counter(notes["problem"].drop_nulls().to_list())
+        self._notes = notes.filter(pl.col("problem").is_null())
 
-def compare_modes(path: Path, kind_of_note: str, stays: pl.DataFrame, config: NotesConfig) -> dict[str, NoteResult]:
-    """`text_rows` under `prospective` and under `paper`, from one reading of the table (for the measured leak)."""
-    return _rows_of_modes(path, kind_of_note, stays, config, ("prospective", "paper"))
+    def rows(self, stays: pl.DataFrame, mode: str | None = None) -> NoteResult:
+        """Choose and join the notes of each stay.
 
-
-def _rows_of_modes(
-    path: Path, kind_of_note: str, stays: pl.DataFrame, config: NotesConfig, modes: Sequence[str]
-) -> dict[str, NoteResult]:
-    if kind_of_note not in TABLES:
-        raise ConfigError(f"unknown note table {kind_of_note!r}{near(kind_of_note, TABLES)}")
-    notes = read_notes(path, kind_of_note, stays["subject_id"], config.max_characters)
-    problems = Counter(notes["problem"].drop_nulls().to_list())
-    notes = notes.filter(pl.col("problem").is_null())
-    make = _discharge if kind_of_note == "discharge" else _radiology
-    results = {}
-    for mode in modes:
-        counts = problems.copy()
-        texts, latest, audit = make(notes, _windows(stays), config.model_copy(update={"mode": mode}), counts)
+        Args:
+            stays: stay_id, subject_id, hadm_id, admittime, dischtime, cutoff; the order of the result.
+            mode: `prospective` or `paper`; the configured one if not given.
+        """
+        counts = self._problems.copy()
+        config = self.config if mode is None else self.config.model_copy(update={"mode": mode})
+        texts, latest, audit = self._make(self._notes, _windows(stays), config, counts)
         reasons = sorted(counts)
-        results[mode] = NoteResult(
+        return NoteResult(
             rows=TextRows(texts),
             quarantine=pl.DataFrame(
                 {"reason": reasons, "count": [counts[reason] for reason in reasons]},
@@ -95,7 +92,6 @@ def _rows_of_modes(
             audit=audit_frame(audit),
             latest=pl.Series("latest", latest, dtype=TIME),
         )
-    return results
 
 
 def _windows(stays: pl.DataFrame) -> pl.DataFrame:
@@ -107,8 +103,8 @@ def _windows(stays: pl.DataFrame) -> pl.DataFrame:
 def _discharge(
     notes: pl.DataFrame, stays: pl.DataFrame, config: NotesConfig, counts: Counter[str]
 ) -> tuple[list[str | None], list[None], list[tuple[str, int, str, bool]]]:
-    """The admission's summary: the configured sections, or all of it up to the discharge diagnosis."""
-    # An addendum is used only where there is no summary; of several summaries the last.
+    """Take the admission's summary: its configured sections, or all of it up to the discharge diagnosis."""
+    # An addendum is used only where there is no summary, and the last one of several summaries.
     notes = notes.with_columns(addendum=pl.col("note_type").eq("AD").fill_null(False)).sort(
         "addendum", descending=True, maintain_order=True
     )
@@ -185,7 +181,7 @@ def _discharge_audit(config: NotesConfig, seen: Counter[str], used: int) -> list
 def _radiology(
     notes: pl.DataFrame, stays: pl.DataFrame, config: NotesConfig, counts: Counter[str]
 ) -> tuple[list[str | None], list[object], list[tuple[str, int, str, bool]]]:
-    """Reports of the admission, the latest last: all of them, or those stored by the cut-off."""
+    """Join the reports of the admission, the latest last: all of them, or those stored by the cut-off."""
     undated = notes["known"].is_null()
     if undated.any():
         counts["neither storetime nor charttime"] += int(undated.sum())

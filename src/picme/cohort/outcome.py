@@ -1,4 +1,4 @@
-"""Words that tell how a stay ended: counted everywhere, forbidden where only the admission is known."""
+"""Words and statements that tell how a stay ended; they are counted everywhere, and forbidden in admission texts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ OUTCOME_WORDS: dict[str, re.Pattern[str]] = {
         "discharged": r"\bdischarged (?:to|home)\b",
     }.items()
 }
-"""Word → pattern. Many are innocent ("mother died of cancer"), so a count is a hint, not a violation."""
+"""Words and their patterns. Many uses are innocent ("mother died of cancer"), so a count is a hint, not a violation."""
 
 ANY_WORD = re.compile(
     "|".join(pattern.pattern for pattern in OUTCOME_WORDS.values())
     + "|disposition|pronounced|terminal|declared|time of",
     re.IGNORECASE,
 )
-"""Whether a closer look is worth while."""
+"""A quick test: a text without any of these words needs no closer look."""
 
 _PATIENT = r"\b(?:the |this )?(?:patient|pt\.?)\s+(?:\w+\s+){0,2}?"
 OUTCOME_STATEMENT = re.compile(
@@ -43,18 +43,18 @@ OUTCOME_STATEMENT = re.compile(
     ),
     re.IGNORECASE | re.MULTILINE,
 )
-"""A statement that this patient died or was given comfort care only."""
+"""Pattern of a statement that this patient died or was given comfort care only."""
 
 _END = re.compile(r"(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bDr)(?<!\bpt)[.!?](?=\s|$)|\n", re.IGNORECASE)
 
 
 def states_outcome(text: str) -> bool:
-    """Whether the text says how this patient's stay ended."""
+    """Tell whether the text says how this patient's stay ended."""
     return OUTCOME_STATEMENT.search(text) is not None
 
 
 def without_statements(text: str) -> tuple[str, int]:
-    """The text without the sentences that state the outcome, and how many those were."""
+    """Remove the sentences that state the outcome; return the text and how many those were."""
     removed = 0
     while match := OUTCOME_STATEMENT.search(text):
         start = max((end.end() for end in _END.finditer(text, 0, match.start())), default=0)

@@ -1,4 +1,4 @@
-"""Rows of one event table → numbers in the channels' units: text rules, unit changes, categories, ranges."""
+"""Conversion of event rows to numbers in the channels' units: text rules, unit changes, categories, ranges."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import polars as pl
 if TYPE_CHECKING:
     from picme.cohort.channel_sets import Channel, ChannelSet, Step
 
-# seconds: after ICU admission. known: when the value was stored. order: the winner among values of the same time.
+# seconds: time after ICU admission. known: time of storage. order: the greatest wins among values of the same time.
 MEASUREMENT = np.dtype(
     [("stay", "<u4"), ("seconds", "<i4"), ("known", "<i4"), ("order", "<u8"), ("value", "<f4"), ("channel", "u1")]
 )
 
 
 class Reader:
-    """Turns rows of one table into numbers in the channels' units."""
+    """Converter of the rows of one event table to numbers in the channels' units."""
 
     def __init__(self, channels: ChannelSet, table: str) -> None:
         self.channels = channels.channels
@@ -52,7 +52,7 @@ class Reader:
         self.categorical = np.array([one.kind == "categorical" for one in self.channels])
 
     def subjects_with_text(self, frame: pl.DataFrame) -> list[int]:
-        """Subjects with a value that is no number (a level charted as a number stands for its text)."""
+        """List the subjects with a value that is no number (a level charted as a number stands for its text)."""
         categories = set(self.entries.filter(pl.Series(self.categorical[self.entries["channel"].to_numpy()]))["itemid"])
         text = pl.col("value").is_not_null() & (
             pl.col("value").cast(pl.Float64, strict=False).is_null() | pl.col("itemid").is_in(list(categories))
@@ -60,7 +60,7 @@ class Reader:
         return frame.filter(text)["subject_id"].unique().to_list()
 
     def measurements(self, frame: pl.DataFrame) -> tuple[np.ndarray, Counter[str]]:
-        """Measurements of typed rows within stays, and why rows were left out."""
+        """Turn typed rows within stays into measurements, and count by reason the rows that are left out."""
         text = pl.col("value").str.strip_chars()
         frame = frame.select("stay", "seconds", "known", "itemid", "valuenum", "valueuom", text.alias("text"))
         frame = frame.join(self.entries, on="itemid", how="inner").filter(
@@ -81,7 +81,7 @@ class Reader:
         return rows, left_out
 
     def _numbers(self, frame: pl.DataFrame, channel: np.ndarray) -> tuple[np.ndarray, Counter[str]]:
-        """(row,) float64 in the channel's unit, NaN where the row is left out."""
+        """Convert each row to a number in its channel's unit, (row,) float64; NaN where the row is left out."""
         parsed = frame["text"].cast(pl.Float64, strict=False)
         numbers = frame.select(pl.coalesce("valuenum", parsed))["valuenum"] if self.read == "number" else parsed
         number = numbers.to_numpy().astype(np.float64)
@@ -104,7 +104,7 @@ class Reader:
         return number, left_out
 
     def _codes(self, frame: pl.DataFrame, number: np.ndarray) -> np.ndarray:
-        """Index of the category by the text, else by the number."""
+        """Find the index of each row's category, by its text or else by its number."""
         coded = (
             frame.select("channel", pl.col("text").str.to_lowercase(), pl.Series("number", number, pl.Float64))
             .join(self.spelled, on=["channel", "text"], how="left", maintain_order="left")
@@ -113,7 +113,7 @@ class Reader:
         return coded.select(pl.coalesce("code", "level"))["code"].cast(pl.Float64).to_numpy().astype(np.float64)
 
     def _text_rules(self, one: Channel, frame: pl.DataFrame, rows: np.ndarray, number: np.ndarray) -> np.ndarray:
-        """A pattern that the text must have; a part of `a/b`."""
+        """Apply the channel's text rules: a pattern that the text must have, and the part of `a/b` that is meant."""
         if one.pattern is not None:
             fits = frame["text"][rows].str.contains(one.pattern).fill_null(False).to_numpy()
             number = np.where(fits, number, np.nan)
@@ -124,13 +124,13 @@ class Reader:
         return number
 
     def _order(self, frame: pl.DataFrame, rows: np.ndarray, usable: np.ndarray) -> np.ndarray:
-        """(measurement,) uint64, greatest where the value wins among those of the same time."""
+        """Rank the measurements of the same time, (measurement,) uint64: the greatest is the one that is used."""
         rules = np.array([one.same_time for one in self.channels])[rows["channel"]]
         order = sortable(rows["value"])
         preferred = np.flatnonzero(rules == "preference")
         if len(preferred):
             rank = frame["rank"].to_numpy()[usable][preferred].astype(np.uint64)
-            # Minutes since a time well before admission: later stored means corrected.
+            # Minutes since a time well before admission: of two values, the one stored later is a correction.
             stored = (
                 np.clip(rows["known"][preferred].astype(np.int64) // 60, -(1 << 22), (1 << 22) - 1) + (1 << 22)
             ).astype(np.uint64)
@@ -141,7 +141,7 @@ class Reader:
         return order
 
     def _alphabetical(self, frame: pl.DataFrame, rows: np.ndarray, usable: np.ndarray, text: np.ndarray) -> np.ndarray:
-        """Position in alphabetical order: of the category, or of the first eight characters of the number's text."""
+        """Rank values alphabetically: by category, or by the first eight characters of the number's text."""
         position = np.zeros(len(text), np.uint64)
         channel = rows["channel"][text]
         categorical = self.categorical[channel]
@@ -157,7 +157,7 @@ class Reader:
 
 
 def convert(number: np.ndarray, steps: tuple[Step, ...], unit: pl.Series) -> np.ndarray:
-    """The first step that fits is made: subtract, multiply, divide, in float64."""
+    """Change the unit of numbers by the first step that fits each: subtract, multiply, divide, in float64."""
     result = number.copy()
     open_ = np.ones(len(number), bool)
     for step in steps:
@@ -177,14 +177,14 @@ def convert(number: np.ndarray, steps: tuple[Step, ...], unit: pl.Series) -> np.
 
 
 def sortable(value: np.ndarray) -> np.ndarray:
-    """(n,) float32 → uint64 below 2³² in the same order."""
+    """Map float32 numbers (n,) to uint64 below 2³² in the same order."""
     bits = (value.astype(np.float32) + np.float32(0)).view(np.uint32)
     flipped = np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31))
     return flipped.astype(np.uint64)
 
 
 def _limited(one: Channel, number: np.ndarray, left_out: Counter[str]) -> np.ndarray:
-    """Believable values, those beyond the possible set to the nearest possible one; both counted."""
+    """Drop values beyond the believable and clip those beyond the possible; count both."""
     if one.outlier is not None:
         beyond = (number < one.outlier[0]) | (number > one.outlier[1])
         if beyond.any():

@@ -1,4 +1,4 @@
-"""Clinical notes into their sections, and the part of a physical exam that belongs to the admission."""
+"""Sections of clinical notes, and the part of a physical exam that belongs to the admission."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from picme.cohort.headings import CANDIDATE, DISCHARGE, LATE_SECTIONS, RADIOLOGY
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-# Where a physical exam changes from one date to another, whatever else the line says.
+# Words that mark the change of a physical exam from one date to another, whatever else the line says.
 _LATE = re.compile(
     r"\b(discharge[ds]?|d/c|dc|death|deceased|expir\w+|transfer(red)?|call[- ]?out|post[- ]?op\w*|pod ?#?\d+|hd ?#?\d+"
     r"|hospital day|extubation)\b",
@@ -19,7 +19,7 @@ _LATE = re.compile(
 _EARLY = re.compile(
     r"\b(admission|admit\w*|arrival|initial|presentation|presenting|intake|ed|triage|pre[- ]?op\w*)\b", re.IGNORECASE
 )
-# Several exams in one line: `ON ADMISSION: T 98.2 … ON DISCHARGE: T 97.8 …`.
+# A marker inside a line, where several exams stand in one: `ON ADMISSION: T 98.2 … ON DISCHARGE: T 97.8 …`.
 _INLINE = re.compile(
     r"(?<=\S)(?<!\bon)(?<!\bat)(?<!\bupon)(?<!\bto)(?<!\bof)[ \t]+"
     r"(?=(?:(?:on|at|upon|prior to|day of|(?:at )?time of) )?(?:discharge|transfer|death|admission)"
@@ -36,7 +36,7 @@ _MARKER = 60
 
 
 def split_sections(text: str, wanted: Collection[str] | None = None) -> dict[str, str]:
-    """Sections of a discharge summary by canonical name (`config.notes.DISCHARGE_SECTIONS`), all or those wanted.
+    """Split a discharge summary into sections by their name (`config.notes.DISCHARGE_SECTIONS`), all or those wanted.
 
     Text before the first heading is `header`; a section that occurs twice is joined; empty ones are left out. Once the
     hospital course or a discharge section has begun, short forms (`PE:`) and headings of an exam that do not say
@@ -46,12 +46,12 @@ def split_sections(text: str, wanted: Collection[str] | None = None) -> dict[str
 
 
 def split_radiology(text: str, wanted: Collection[str] | None = None) -> dict[str, str]:
-    """Parts of a radiology report by canonical name (`config.notes.RADIOLOGY_PARTS`), all or those wanted."""
+    """Split a radiology report into parts by their name (`config.notes.RADIOLOGY_PARTS`), all or those wanted."""
     return _split(text, RADIOLOGY, wanted)
 
 
 def before_discharge_diagnosis(text: str) -> tuple[str, bool]:
-    """The summary up to its discharge diagnosis heading, and whether there was one."""
+    """Cut a summary at its discharge diagnosis heading; return the text and whether there was such a heading."""
     for match in CANDIDATE.finditer(text):
         found = DISCHARGE.find(match[1], match[2] == ":")
         if found is not None and found[0] == "discharge_diagnosis":
@@ -60,7 +60,7 @@ def before_discharge_diagnosis(text: str) -> tuple[str, bool]:
 
 
 def admission_exam(text: str) -> tuple[str, bool]:
-    """The admission's part of a physical exam, and whether the exam says when it was done.
+    """Take the admission's part of a physical exam; return it and whether the exam says when it was done.
 
     A short line, or the words before a colon, that speak of discharge, death, transfer or a later hospital day close
     the part; one that speaks of admission opens it again. Without any such word the whole exam is returned.
@@ -79,12 +79,12 @@ def admission_exam(text: str) -> tuple[str, bool]:
 
 
 def tidy(text: str) -> str:
-    """The text without blank lines and runs of spaces."""
+    """Remove blank lines and runs of spaces from a text."""
     return "\n".join([" ".join(words) for line in text.splitlines() if (words := line.split())])
 
 
 def title(section: str) -> str:
-    """The heading under which a section stands in the text handed to an encoder."""
+    """Return the heading under which a section stands in the text handed to an encoder."""
     return section.replace("_", " ").capitalize()
 
 

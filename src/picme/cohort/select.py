@@ -1,31 +1,7 @@
-"""Presence and selection of stays in a modality's rows."""
+"""Presence and selection of stays in a modality's rows, as `sources.rows` has them."""
 
 from __future__ import annotations
 
-import numpy as np
+from picme.sources.rows import present, take
 
-from picme.schema import ImageRows, Rows, SeriesRows, TableRows, TextRows
-
-
-def present(rows: Rows) -> np.ndarray:
-    """Which stays have the modality, (stay,) bool."""
-    if isinstance(rows, SeriesRows):
-        return np.asarray(rows.lengths) > 0
-    if isinstance(rows, TextRows):
-        return np.array([text is not None for text in rows.texts], dtype=bool)
-    if isinstance(rows, ImageRows):
-        return np.array([path is not None for path in rows.paths], dtype=bool)
-    return np.asarray(rows.present, dtype=bool)
-
-
-def take(rows: Rows, keep: np.ndarray) -> Rows:
-    """The rows of the stays where `keep` (stay,) bool is true, in their order."""
-    if isinstance(rows, SeriesRows):
-        hours = np.repeat(keep, rows.lengths)
-        return SeriesRows(rows.values[hours], np.asarray(rows.lengths)[keep], rows.columns, rows.continuous)
-    chosen = np.flatnonzero(keep)
-    if isinstance(rows, TextRows):
-        return TextRows([rows.texts[i] for i in chosen])
-    if isinstance(rows, ImageRows):
-        return ImageRows([rows.paths[i] for i in chosen])
-    return TableRows(rows.frame[chosen], np.asarray(rows.present)[keep])
+__all__ = ["present", "take"]

@@ -1,4 +1,4 @@
-"""Subjects into training, validation and test: never by stay, one division for all tasks."""
+"""Splits into training, validation and test, by subject and never by stay; one division serves all tasks."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def unit_hash(subject: object, seed: int) -> float:
-    """A number in [0, 1) that depends on the subject alone, so that a division is stable when data is added."""
+    """Map a subject to a number in [0, 1) that depends on it alone, so that a division is stable when data is added."""
     digest = hashlib.blake2b(f"{seed}:{subject}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 def assign(stays: pl.DataFrame, config: SplitsConfig, pretraining: bool) -> pl.Series:
-    """The split of each stay.
+    """Assign each stay to a split.
 
     Args:
         stays: with subject_id, and `set` where the source comes in sets.
-        config: how to divide.
-        pretraining: whether for the pretraining view; only `paper` treats the two differently.
+        config: the rules of the division.
+        pretraining: True for the pretraining view, which only `paper` divides in another way than a task's.
 
     Returns:
         `train`, `val`, `test`, or null for stays that take no part, in the order of `stays`.
@@ -69,7 +69,7 @@ def _by_sets(stays: pl.DataFrame, config: SplitsConfig) -> pl.Series:
 
 
 def _by_lists(subjects: list[object], config: SplitsConfig, pretraining: bool) -> pl.Series:
-    """The published lists: their training subjects pretrain, the others are divided 80/10/10 for fine-tuning.
+    """Assign splits by the published lists: their training subjects pretrain, the others are divided 80/10/10.
 
     For pretraining the lists' own validation and test subjects watch over training and measure alignment, with those
     that fine-tuning will test on as test, so that no fine-tuning test subject has been trained on.
@@ -90,7 +90,7 @@ def _by_lists(subjects: list[object], config: SplitsConfig, pretraining: bool) -
 
 
 def read_list(path: Path) -> dict[str, bool]:
-    """A published subject list: subject id and 0 or 1 a row, without header.
+    """Read a published subject list: subject id and 0 or 1 a row, without header.
 
     Raises:
         DataError: if the file is missing or a row is not of this form.

@@ -1,4 +1,4 @@
-"""ICU stays, the benchmark's exclusions in their order, and hospital mortality."""
+"""ICU stays of a MIMIC release: the benchmark's exclusions in their order, and death in hospital."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ HOURS_TOLERANCE = 1e-6
 
 
 class Flow:
-    """Lines of `cohort_flow`: how many stays and subjects remain after each step."""
+    """The lines of the table `cohort_flow`: how many stays and subjects remain after each step."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, int, int]] = []
 
     def add(self, step: str, stays: pl.DataFrame) -> pl.DataFrame:
-        """Counts and hands the stays through."""
+        """Add a line that counts these stays, and return them."""
         self.lines.append((step, stays.height, stays["subject_id"].n_unique()))
         return stays
 
     def copy(self) -> Flow:
-        """A flow that goes on from here."""
+        """Copy the flow, so that it can go on in another way."""
         other = Flow()
         other.lines = list(self.lines)
         return other
@@ -47,11 +47,11 @@ class Flow:
 
 @dataclass
 class Cohort:
-    """Eligible stays before any task's own rule.
+    """The eligible stays, before any task's own rule.
 
     Attributes:
         stays: one row per stay, sorted by stay_id: the ids, times, los_hours, seconds (length of the stay), age,
-            gender, race and the other admission columns, mortality (0 or 1).
+            gender, race and the other admission columns, died_in_hospital (0 or 1).
         flow: the exclusions so far.
         quarantine: reason → rows left out because they cannot be read.
         disagreements: stays whose hospital_expire_flag says otherwise than the mortality label.
@@ -64,7 +64,7 @@ class Cohort:
 
 
 def read_stays(release: Release, config: CohortConfig) -> Cohort:
-    """All ICU stays → no transfer between ICU types → one stay per admission → old enough.
+    """Read the ICU stays and exclude: transfers between ICU types, admissions with several stays, too young patients.
 
     Raises:
         DataError: for missing tables or columns, damaged files, more unreadable rows than `max_bad_rows`, or no stay.
@@ -88,9 +88,9 @@ def read_stays(release: Release, config: CohortConfig) -> Cohort:
     stays = flow.add(f"age at least {config.min_age}", stays.filter(pl.col("age") >= config.min_age))
     if stays.is_empty():
         raise DataError(f"{release.file('icustays')}: no ICU stay is left after the exclusions; see the cohort's rules")
-    stays = _lengths(stays, published).with_columns(_mortality()).sort("stay_id")
+    stays = _lengths(stays, published).with_columns(_died()).sort("stay_id")
     flag = pl.col("hospital_expire_flag")
-    disagreements = stays.filter(flag.is_not_null() & (flag != pl.col("mortality"))).height
+    disagreements = stays.filter(flag.is_not_null() & (flag != pl.col("died_in_hospital"))).height
     return Cohort(stays, flow, quarantine, disagreements)
 
 
@@ -103,7 +103,7 @@ def _clean(
     config: CohortConfig,
     quarantine: Counter[str],
 ) -> pl.DataFrame:
-    """A table with readable ids and times and one row per key; what is left out is counted."""
+    """Read a table and keep the rows with readable ids and times, one per key; the others are counted."""
     frame, unreadable = release.read(table, columns, optional)
     rows = frame.height
     if not rows:
@@ -140,7 +140,7 @@ def _drop(frame: pl.DataFrame, bad: pl.Expr, reason: str, counts: Counter[str]) 
 
 
 def _ages(patients: pl.DataFrame, published: bool, quarantine: Counter[str]) -> pl.DataFrame:
-    """Negative ages: 90 in the published extraction, left out otherwise."""
+    """Treat negative ages: they are 90 in the published extraction, and left out otherwise."""
     if published:
         negative = pl.col("anchor_age") < 0
         return patients.with_columns(pl.when(negative).then(90).otherwise(pl.col("anchor_age")).alias("anchor_age"))
@@ -148,7 +148,7 @@ def _ages(patients: pl.DataFrame, published: bool, quarantine: Counter[str]) -> 
 
 
 def _age_at_admission(stays: pl.DataFrame, published: bool) -> pl.DataFrame:
-    """Age: of the anchor year in the published extraction, else moved on to the year of admission."""
+    """Add the age: that of the anchor year in the published extraction, else moved on to the year of admission."""
     age = pl.col("anchor_age")
     if not published:
         years = pl.col("admittime").dt.year() - pl.col("anchor_year").cast(pl.Int64)
@@ -157,7 +157,7 @@ def _age_at_admission(stays: pl.DataFrame, published: bool) -> pl.DataFrame:
 
 
 def _lengths(stays: pl.DataFrame, published: bool) -> pl.DataFrame:
-    """los_hours, and the whole seconds of the stay."""
+    """Add the length of the stay: `los_hours`, and whole `seconds`."""
     seconds = (pl.col("outtime") - pl.col("intime")).dt.total_seconds()
     hours = seconds / 3600
     if published:
@@ -166,13 +166,13 @@ def _lengths(stays: pl.DataFrame, published: bool) -> pl.DataFrame:
     return stays.with_columns(hours.alias("los_hours"), seconds.alias("seconds"))
 
 
-def _mortality() -> pl.Expr:
-    """Died in hospital: date of death, or time of death, between admission and discharge (all inclusive)."""
+def _died() -> pl.Expr:
+    """Tell whether the date or the time of death lies between hospital admission and discharge (both inclusive)."""
     times = [pl.col(column).cast(pl.Datetime("us")) for column in ("dod", "deathtime")]
     inside = [(time >= pl.col("admittime")) & (time <= pl.col("dischtime")) for time in times]
-    return (inside[0].fill_null(False) | inside[1].fill_null(False)).cast(pl.Int8).alias("mortality")
+    return (inside[0].fill_null(False) | inside[1].fill_null(False)).cast(pl.Int8).alias("died_in_hospital")
 
 
 def long_enough(stays: pl.DataFrame, hours: float) -> pl.DataFrame:
-    """Stays of at least so many hours."""
+    """Keep the stays of at least so many hours."""
     return stays.filter(pl.col("los_hours") >= hours - HOURS_TOLERANCE)

@@ -1,4 +1,4 @@
-"""Measurements → the hourly time series of every view: bins, values carried forward, categories, observed masks."""
+"""Hourly time series of every view, made from measurements: bins, values carried forward, categories and masks."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ HOUR = 3600
 
 @dataclass(frozen=True)
 class Window:
-    """One observation window over the cohort.
+    """The stays of one view, and the time at which observation of each ends.
 
     Attributes:
-        name: of the view.
+        name: name of the view.
         members: indices of its stays, ascending.
         seconds: (member,) its end after ICU admission, which is also the cut-off: measurements later, or stored later,
             are not admitted.
@@ -42,7 +42,7 @@ class Window:
 
 @dataclass
 class Series:
-    """The series of one window.
+    """The time series of one view.
 
     Attributes:
         rows: the modality; length 0 for stays without any admitted measurement.
@@ -58,7 +58,7 @@ class Series:
 
 @dataclass
 class _Writer:
-    """A growing (hour, column) float32 array on disk: written block by block, so it never occupies memory."""
+    """A growing (hour, column) float32 array on disk, written block by block so that it never occupies memory."""
 
     path: Path
     width: int
@@ -90,11 +90,11 @@ def build_series(
     published: bool = False,
     max_bad: float = 0.05,
 ) -> tuple[dict[str, Series], Counter[str]]:
-    """The series of all windows from one pass over the event tables.
+    """Build the series of all windows in one pass over the event tables.
 
     Args:
         stays: subject_id, hadm_id, stay_id, intime of the cohort, in the order of the stay index.
-        windows: what to build.
+        windows: the views to build series for.
         scratch: folder for spilled measurements (removed) and the arrays (memory-mapped; the caller removes them).
         published: attach rows and ignore storage times as the published extraction does.
         max_bad: largest share of unreadable rows.
@@ -147,7 +147,7 @@ def _add_part(
     writers: dict[str, _Writer],
     series: dict[str, Series],
 ) -> None:
-    """Bins the measurements of one part of the stays for one window."""
+    """Bin the measurements of one part of the stays for one window."""
     first, last = np.searchsorted(window.members, bounds)
     members, seconds = window.members[first:last], window.seconds[first:last]
     local = np.full(int(bounds[1] - bounds[0]), -1, np.int64)
@@ -174,7 +174,7 @@ def _add_part(
 
 
 def winners(cell: np.ndarray, rows: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Indices of the measurement that stands for each cell: the latest; of the same time the greatest order.
+    """Choose the measurement that stands for each cell: the latest, and of the same time the greatest order.
 
     Args:
         cell: (measurement,) index of its hour and channel.
@@ -198,7 +198,7 @@ def winners(cell: np.ndarray, rows: np.ndarray, second: np.ndarray) -> np.ndarra
 
 
 def binned(stay: np.ndarray, rows: np.ndarray, lengths: np.ndarray, channels: ChannelSet) -> np.ndarray:
-    """(sum of lengths, column) float32: hour k holds what was charted in (k, k+1] hours, hour 0 also time 0.
+    """Bin measurements by hour: row k holds what was charted in (k, k+1] hours, and row 0 also time 0.
 
     Args:
         stay: (measurement,) index into `lengths`.

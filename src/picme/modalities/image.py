@@ -143,7 +143,7 @@ def _known_items(pool: Path) -> pl.DataFrame:
 
 def _decode(paths: list[Path], pool: Path, size: int, max_damaged: float, workers: int) -> dict[int, str]:
     """Append images to the pool; return the reasons of those that cannot be read, by position in `paths`."""
-    from picme.cohort.images import decode_images
+    from picme.cohort.decode import decode_images
 
     target = pool / "images.npy"
     if not paths:

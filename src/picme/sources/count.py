@@ -1,4 +1,4 @@
-"""How many rows a table has, and what its first rows look like, without reading more than needed."""
+"""Row counts of tables, and their first rows, without reading more of a file than needed."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 22
 LARGE = 64 << 20
-"""Bytes on disk from which a count is estimated from the file's beginning unless asked for in full."""
+"""Size on disk, in bytes, above which a count is estimated from the file's beginning, unless asked for in full."""
 SAMPLE = 16 << 20
-"""Bytes on disk that an estimate reads."""
+"""Number of bytes on disk that an estimate reads."""
 
 
 @dataclass(frozen=True)
 class RowCount:
-    """Rows of a table without its header, and whether that is an estimate."""
+    """The number of rows of a table, its header left out, and whether that is an estimate."""
 
     rows: int
     estimated: bool
 
 
 class _Rows:
-    """Counts line ends outside of quotes, chunk by chunk (notes have line breaks inside their quotes)."""
+    """A counter of line ends outside of quotes, fed chunk by chunk (notes have line breaks inside their quotes)."""
 
     def __init__(self) -> None:
         self.lines = 0
@@ -48,12 +48,12 @@ class _Rows:
         self.last = chunk[-1:] or self.last
 
     def total(self) -> int:
-        """Rows so far, the header left out, an unfinished last line included."""
+        """Return the rows so far, the header left out and an unfinished last line included."""
         return max(0, self.lines + (self.last != b"\n") - 1)
 
 
 def count_rows(path: Path, full: bool = False) -> RowCount:
-    """Rows of a csv.gz, csv or Parquet table.
+    """Count the rows of a csv.gz, csv or Parquet table.
 
     Args:
         path: the table.
@@ -78,7 +78,7 @@ def count_rows(path: Path, full: bool = False) -> RowCount:
 
 
 def first_rows(path: Path, n_bytes: int = CHUNK) -> pl.DataFrame:
-    """The table's first rows, as text, at most about `n_bytes` of them.
+    """Read the table's first rows as text, at most about `n_bytes` of them.
 
     Raises:
         DataError: if the file is damaged there or has no header.
@@ -96,7 +96,7 @@ def first_rows(path: Path, n_bytes: int = CHUNK) -> pl.DataFrame:
 
 
 def _whole_rows(chunk: bytes) -> bytes:
-    """The chunk up to the last line end outside of quotes."""
+    """Cut a chunk at its last line end outside of quotes."""
     pieces = chunk.split(b'"')
     for position in range(len(pieces) - 1, -1, -1):
         if position % 2 == 0 and b"\n" in pieces[position]:
@@ -106,7 +106,7 @@ def _whole_rows(chunk: bytes) -> bytes:
 
 
 def _chunks(raw: BinaryIO, path: Path) -> Iterator[bytes]:
-    """The decompressed bytes of a file."""
+    """Yield the bytes of a file, decompressed."""
     stream = igzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
     try:
         while chunk := stream.read(CHUNK):
@@ -116,7 +116,7 @@ def _chunks(raw: BinaryIO, path: Path) -> Iterator[bytes]:
 
 
 def _beginning(raw: BinaryIO, path: Path) -> Iterator[bytes]:
-    """The decompressed bytes of exactly the first `SAMPLE` bytes on disk."""
+    """Yield, decompressed, exactly the first `SAMPLE` bytes that a file has on disk."""
     data = raw.read(SAMPLE)
     if path.suffix != ".gz":
         yield data

@@ -1,4 +1,4 @@
-"""Measurements at any time → one row an hour: value, whether it was measured, how long ago."""
+"""Hourly series made from measurements at any time: the value, whether it was measured, and how long ago."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Reduce = Literal["last", "mean", "sum"]
 
-# "Long ago" and "never" are the same to a reader of the series: the time since the last measurement ends here.
+# The time since the last measurement counts up to here, where "long ago" and "never" become the same.
 MAX_SINCE = 48.0
 # Days keep the unscaled column in the range of the standardised values beside it.
 SINCE_UNIT = 24.0
@@ -27,7 +27,7 @@ def hourly(
     lengths: np.ndarray,
     reduce: Sequence[Reduce],
 ) -> np.ndarray:
-    """One row for each hour of each stay; NaN where nothing was measured in that hour.
+    """Bin measurements into one row for each hour of each stay; NaN where nothing was measured in that hour.
 
     Args:
         stay: (measurement,) index of the stay, 0 … len(lengths) - 1.
@@ -36,7 +36,7 @@ def hourly(
         variable: (measurement,) index of the variable.
         value: (measurement,) numbers, none NaN.
         lengths: (stay,) hours of each stay; measurements of stays of length 0 are left out.
-        reduce: what several measurements of a variable in one hour become.
+        reduce: for each variable, the rule by which several measurements in one hour become one value.
 
     Returns:
         (sum of lengths, variable) float32, stays one after the other.
@@ -64,7 +64,7 @@ def hourly(
 def series(
     grid: np.ndarray, lengths: np.ndarray, names: Sequence[str], start: np.ndarray, since: bool = True
 ) -> SeriesRows:
-    """The time-series modality of an hourly grid.
+    """Make the time-series modality from an hourly grid.
 
     Each variable `x` becomes two columns or three: `x` (the last measured value, carried forward), `mask->x` (1 in
     hours with a measurement) and, with `since`, `since->x` (days since the last measurement: 0 in its hour, 2 at most
@@ -76,7 +76,7 @@ def series(
         names: the variables.
         start: (variable,) the value before the first measurement; NaN is a gap, which normalisation turns into the
             training stays' mean.
-        since: whether to add the third column.
+        since: True adds the third column.
     """
     hours, width = grid.shape
     row = np.arange(hours, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""MIMIC-CXR-JPG 2.x: the metadata table, and where an image lies in the folder tree."""
+"""Reader of MIMIC-CXR-JPG 2.x: its metadata table, and the place of an image in the folder tree."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 import polars as pl
 
 from picme.errors import DataError
-from picme.sources.tables import ENDINGS, collect, scan_table
+from picme.sources.tables import ENDINGS, collect, scan_table, typed
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+_COLUMNS = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate", "StudyTime")
 
 
 def find_metadata(folder: Path) -> Path:
-    """The metadata table (`mimic-cxr-2.0.0-metadata.csv.gz` and its likes) in `folder` or one level below or above.
+    """Find the metadata table (`mimic-cxr-2.0.0-metadata.csv.gz` or alike) in `folder` or one level below or above.
 
     Raises:
         DataError: if there is none.
@@ -38,7 +39,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def study_time() -> pl.Expr:
-    """`StudyDate` (YYYYMMDD) and `StudyTime` (HHMMSS.fff, leading zeros possibly lost) as a datetime, else null."""
+    """Join `StudyDate` (YYYYMMDD) and `StudyTime` (HHMMSS.fff, leading zeros may be lost) to a datetime, else null."""
     date = pl.col("StudyDate").str.strip_chars().str.strip_suffix(".0")
     clock = pl.col("StudyTime").str.strip_chars()
     whole = clock.str.extract(r"^(\d{1,6})(?:\.\d*)?$", 1).str.zfill(6)
@@ -52,10 +53,10 @@ def study_time() -> pl.Expr:
 
 
 def read_metadata(folder: Path, subjects: pl.Series) -> pl.DataFrame:
-    """Images of these subjects.
+    """Read the list of these subjects' images.
 
     Args:
-        folder: of the release.
+        folder: folder of the release.
         subjects: subject_id of the cohort.
 
     Returns:
@@ -66,17 +67,8 @@ def read_metadata(folder: Path, subjects: pl.Series) -> pl.DataFrame:
         DataError: if the table is missing, cut, or lacks a column.
     """
     path = find_metadata(folder)
-    frame = scan_table(
-        path,
-        {
-            "dicom_id": pl.String,
-            "subject_id": pl.Int64,
-            "study_id": pl.Int64,
-            "ViewPosition": pl.String,
-            "StudyDate": pl.String,
-            "StudyTime": pl.String,
-        },
-    )
+    frame = scan_table(path, _COLUMNS)
+    frame = frame.select(typed(name, found) for name, found in frame.collect_schema().items())
     wanted = subjects.cast(pl.Int64).unique()
     frame = frame.filter(pl.col("subject_id").is_null() | pl.col("subject_id").is_in(wanted.implode()))
     frame = frame.select(
@@ -99,7 +91,7 @@ def read_metadata(folder: Path, subjects: pl.Series) -> pl.DataFrame:
 
 
 class ImageFiles:
-    """Where images lie: the release's own layout first, else one walk through the folder builds an index.
+    """Finder of image files: it tries the release's own layout, and else builds an index in one walk of the folder.
 
     The layout is `files/p10/p10000032/s50414267/DICOM.jpg`, with or without `files/`; copies made for training may be
     resized, moved to another depth, or turned into PNG. Links to folders are followed in the layout, not in the walk.
@@ -110,7 +102,7 @@ class ImageFiles:
         self._index: dict[str, Path] | None = None
 
     def find(self, subject: int, study: int, dicom: str) -> Path | None:
-        """The file of an image, or None where it is missing."""
+        """Return the file of an image, or None where it is missing."""
         subject_folder = Path(f"p{str(subject)[:2]}") / f"p{subject}" / f"s{study}"
         for root in (self.folder / "files", self.folder):
             for ending in IMAGE_ENDINGS:

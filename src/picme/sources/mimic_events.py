@@ -1,4 +1,4 @@
-"""Event tables (chartevents, labevents, …) read in one pass: only the columns and items asked for, in batches."""
+"""Reader of the event tables (chartevents, labevents, …), in one pass and in batches of the rows asked for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import pyarrow.csv as pacsv
 from isal import igzip
 
 from picme.errors import DataError
-from picme.sources.mimic_ehr import reading
+from picme.sources.tables import columns as columns_of
+from picme.sources.tables import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,12 +42,17 @@ def scan(
     optional: Sequence[str] = (),
     counts: Counter[str] | None = None,
 ) -> Iterator[pl.DataFrame]:
-    """Batches of the rows of `items`; the text of CSV cells as it is, columns of `optional` null where absent.
+    """Yield the rows of `items` in batches, CSV cells as text; columns of `optional` are null where absent.
 
     A csv.gz is decompressed by one thread while others parse; the item filter comes before any other work, so cells
     of other items are never converted. Memory does not grow with the file.
 
     Args:
+        release: the release that has the table.
+        table: name of the event table.
+        items: the itemids whose rows are wanted.
+        columns: columns that must be there, beside `itemid`.
+        optional: columns that may be absent.
         counts: gets `rows` (all rows of the table) and `malformed` (rows with a wrong number of cells, skipped).
 
     Raises:
@@ -55,7 +61,7 @@ def scan(
     counts = Counter() if counts is None else counts
     file = release.file(table)
     wanted = release.raw(table, ["itemid", *columns], optional).collect_schema().names()
-    there = set(release.columns(table))
+    there = set(columns_of(file))
     source = csv_batches if file.name.endswith((".csv", ".csv.gz")) else parquet_batches
     present = [column for column in wanted if column in there]
     with reading(file):
@@ -64,13 +70,13 @@ def scan(
 
 
 def csv_batches(file: Path, columns: list[str], items: Sequence[int], counts: Counter[str]) -> Iterator[pa.RecordBatch]:
-    """Filtered batches of a CSV file, compressed or not."""
+    """Yield the rows of the items from a CSV file, compressed or not."""
 
     def skip(_: Any) -> str:
         counts["malformed"] += 1
         return "skip"
 
-    # Bytes: whether they are text is asked of the few rows that stay.
+    # Cells are read as bytes: only the few rows that stay are decoded to text.
     keep = pa.array([str(item) for item in items], pa.binary())
     convert = dict.fromkeys(columns, pa.binary())
     with _open(file) as stream:
@@ -93,7 +99,7 @@ def csv_batches(file: Path, columns: list[str], items: Sequence[int], counts: Co
 def parquet_batches(
     file: Path, columns: list[str], items: Sequence[int], counts: Counter[str]
 ) -> Iterator[pa.RecordBatch]:
-    """Filtered batches of a Parquet file, or of a folder of them."""
+    """Yield the rows of the items from a Parquet file, or from a folder of them."""
     import pyarrow.parquet as pq
 
     keep = pa.array(list(items), pa.int64())
@@ -107,7 +113,7 @@ def parquet_batches(
 
 
 def gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Tables of at least BATCH rows, but for the last; nothing where there are no rows."""
+    """Join small batches into tables of at least BATCH rows (the last may be smaller); yield none without rows."""
     pending: list[pa.RecordBatch] = []
     waiting = 0
     for batch in batches:
@@ -121,7 +127,7 @@ def gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def ahead(source: Iterator[T], depth: int = 1) -> Iterator[T]:
-    """The same items, made by another thread up to `depth` ahead of their use; its exceptions are raised here."""
+    """Let another thread make the items of `source`, up to `depth` ahead; its exceptions are raised here."""
     queue: Queue[tuple[bool, Any]] = Queue(depth)
     stop = Event()
 
@@ -157,12 +163,12 @@ def ahead(source: Iterator[T], depth: int = 1) -> Iterator[T]:
 
 
 def _open(file: Path) -> IO[bytes]:
-    """The bytes of a file, decompressed where its name says gz (ISA-L: half the time of zlib)."""
+    """Open a file as bytes, decompressed where its name says gz (by ISA-L, in half the time of zlib)."""
     return igzip.open(file, "rb") if file.name.endswith(".gz") else file.open("rb", buffering=BUFFER)
 
 
 def _frame(table: pa.Table, wanted: list[str]) -> pl.DataFrame:
-    """A polars frame, with null columns for those the table lacks."""
+    """Convert to a polars frame of the wanted columns; those the table lacks are null."""
     frame = pl.DataFrame(pl.from_arrow(table))
     try:
         frame = frame.with_columns(pl.col(pl.Binary).cast(pl.String))
@@ -178,5 +184,5 @@ def _frame(table: pa.Table, wanted: list[str]) -> pl.DataFrame:
 
 
 def _first_line(error: Exception) -> str:
-    """What a library says of a file, without any cell of it."""
+    """Return the first line of a library's message, without any cell of the file that it quotes."""
     return str(error).splitlines()[0].split(": '")[0][:120]

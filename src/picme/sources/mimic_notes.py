@@ -1,4 +1,4 @@
-"""MIMIC-IV-Note 2.2: the `discharge` and `radiology` tables, one row per note, quoted text over many lines."""
+"""Reader of MIMIC-IV-Note 2.2: the tables `discharge` and `radiology`, one row per note."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from picme.errors import DataError
-from picme.sources.tables import TIME, collect, find_table, scan_table, typed
+from picme.sources.tables import blank, collect, find_table, scan_table, typed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 TABLES = ("discharge", "radiology")
+_TIMES = ("charttime", "storetime")
 
 
 def find_notes(folder: Path, table: str) -> Path:
-    """The file of `table` (`discharge` or `radiology`) in `folder` or its `note/`.
+    """Return the file of `table` (`discharge` or `radiology`) in `folder` or its `note/`.
 
     Raises:
         DataError: if there is none.
     """
-    path = folder if folder.is_file() else find_table(folder, table, ("note", "notes"))
+    path = folder if folder.is_file() else find_table(table, (folder, folder / "note", folder / "notes"))
     if path is None:
         raise DataError(f"no {table}.csv.gz, {table}.csv or {table}.parquet in {folder} or {folder / 'note'}")
     return path
 
 
 def read_notes(folder: Path, table: str, subjects: pl.Series, max_characters: int) -> pl.DataFrame:
-    """Notes of these subjects, in one streaming pass that never holds the text of others.
+    """Read the notes of these subjects in one streaming pass that never holds the text of others.
 
     Args:
         folder: the release's folder, its `note/`, or the file itself.
@@ -45,28 +46,19 @@ def read_notes(folder: Path, table: str, subjects: pl.Series, max_characters: in
         DataError: if the file is missing, cut, or lacks a column.
     """
     path = find_notes(folder, table)
-    frame = scan_table(
-        path,
-        {
-            "note_id": pl.String,
-            "subject_id": pl.Int64,
-            "hadm_id": pl.Int64,
-            "charttime": pl.String,
-            "text": pl.String,
-        },
-        {"note_type": pl.String, "storetime": pl.String},
-    )
-    wanted = subjects.cast(pl.Int64).unique()
+    names = ("note_id", "subject_id", "hadm_id", "charttime", "text")
+    frame = scan_table(path, names, ("note_type", "storetime"))
+    schema = frame.collect_schema()
+    frame = frame.with_columns(typed(name, schema[name]) for name in schema if name not in _TIMES)
     # Rows without a readable subject are kept only to be counted.
+    wanted = subjects.cast(pl.Int64).unique()
     frame = frame.filter(pl.col("subject_id").is_null() | pl.col("subject_id").is_in(wanted.implode()))
     frame = frame.with_columns(
-        *(typed(name, pl.String, TIME).alias(f"{name}_") for name in ("charttime", "storetime")),
+        *(typed(name, schema[name]).alias(f"{name}_") for name in _TIMES),
         length=pl.col("text").str.len_chars().fill_null(0),
-        blank=pl.col("text").str.strip_chars().fill_null("") == "",
+        blank=blank("text", pl.String),
     )
-    bad_time = pl.any_horizontal(
-        (pl.col(name).str.strip_chars() != "") & pl.col(f"{name}_").is_null() for name in ("charttime", "storetime")
-    ).fill_null(False)
+    bad_time = pl.any_horizontal(~blank(name, schema[name]) & pl.col(f"{name}_").is_null() for name in _TIMES)
     frame = frame.with_columns(
         problem=pl.when(pl.col("subject_id").is_null())
         .then(pl.lit("subject_id is not a number"))

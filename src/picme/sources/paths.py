@@ -1,4 +1,4 @@
-"""The raw files that a source reads, for fingerprints; found by name only, nothing is opened."""
+"""List of the raw files that a study reads, for fingerprints; they are found by name, and none is opened."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from picme.errors import DataError
+from picme.tasks import build
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from picme.config.study import Config
 
 EHR_TABLES = (
@@ -26,15 +29,17 @@ ENDINGS = (".csv.gz", ".csv", ".parquet")
 
 
 def raw_files(config: Config) -> list[Path]:
-    """Files whose change must change every result.
+    """List the files whose change must change every result.
 
     Of image folders only the tables that list them count: hundreds of thousands of images would take minutes to stat.
 
     Raises:
         DataError: if a configured path does not exist.
+        ConfigError: if a task of another package cannot be loaded.
     """
     source = config.source
     files: list[Path] = []
+    tables = {*EHR_TABLES, *(table for name, task in config.tasks.items() for table in build(name, task).tables)}
     for key in ("ehr", "notes", "cxr", "path"):
         value = getattr(source, key, None)
         if value is None:
@@ -42,7 +47,7 @@ def raw_files(config: Config) -> list[Path]:
         path = Path(value)
         if not path.exists():
             raise DataError(f"source.{key}: {path} does not exist")
-        files += [path] if path.is_file() else _tables(path, only=EHR_TABLES if key == "ehr" else None)
+        files += [path] if path.is_file() else _tables(path, only=tables if key == "ehr" else None)
     for name, modality in config.modalities.items():
         own = getattr(modality, "path", None)
         if own is not None:
@@ -58,8 +63,8 @@ def raw_files(config: Config) -> list[Path]:
     return sorted(set(files))
 
 
-def _tables(folder: Path, only: tuple[str, ...] | None) -> list[Path]:
-    """Tables and archives in a folder and one level below."""
+def _tables(folder: Path, only: Collection[str] | None) -> list[Path]:
+    """List the tables and archives in a folder and one level below; only those of these names, if any are given."""
     endings = (*ENDINGS, ".zip", ".tar.gz", ".tgz", ".txt")
     found = [
         item

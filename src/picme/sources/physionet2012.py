@@ -1,4 +1,4 @@
-"""The PhysioNet/CinC Challenge 2012: 48 hours of real ICU stays as five modalities, death in hospital as label.
+"""Reader of the PhysioNet/CinC Challenge 2012: 48 hours of ICU stays in five modalities, labelled by death in hospital.
 
 Silva, Moody, Scott, Celi, Mark: Predicting in-hospital mortality of ICU patients, Computing in Cardiology 2012.
 One stay per subject; RecordID is both. Every stay is kept; a table without any measurement is a missing modality.
@@ -18,7 +18,7 @@ from picme.schema import Extraction, Rows, SeriesRows, TableRows, View
 from picme.sources.hourly import hourly, series
 from picme.sources.physionet2012_files import find_sets, read_outcomes, read_set
 from picme.sources.physionet2012_variables import DEMOGRAPHICS, GENDERS, ICU_TYPES, REPAIRS, SERIES, TABLES
-from picme.sources.rows import subset
+from picme.sources.rows import take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 GROUPS = ["gender", "age_group", "icu_type"]
 LABELS = ["mortality"]
-# The challenge ends after 48 hours: a longer window sees the same.
+# Records end after 48 hours, so a longer window sees the same.
 HOURS = 48
-# Zero (no urine in an hour) has a logarithm too.
+# Added before the logarithm is taken, because zero (no urine in an hour) is a value too.
 LOG_OFFSET = 0.1
 AGE_BREAKS = [25, 35, 45, 55, 65, 75, 85]
 AGE_BANDS = ["under 25", "25–34", "35–44", "45–54", "55–64", "65–74", "75–84", "85 and over"]
@@ -47,10 +47,10 @@ def extract(
     """Read the sets in `source.path`.
 
     Args:
-        source: where the files are.
+        source: the section that says where the files are.
         cohort_max_hours: longest series kept; None for all of the window.
-        modalities: by name, each with `table`: vitals, labs, blood_gas, fluids (time series) or demographics (tabular).
-        tasks: by name; their only label is `mortality`. They see the first 48 hours.
+        modalities: name → `table`: vitals, labs, blood_gas, fluids (time series) or demographics (tabular).
+        tasks: name → section; the only label is `mortality`, predicted from the first 48 hours.
         window_hours: hours that the view `pretrain` sees.
 
     Returns:
@@ -92,7 +92,7 @@ def extract(
                 )
                 for modality, table in tables.items()
             }
-        rows = cache[length] if kept.all() else {m: subset(r, kept) for m, r in cache[length].items()}
+        rows = cache[length] if kept.all() else {m: take(r, kept.to_numpy()) for m, r in cache[length].items()}
         return View(name, stays.filter(kept), LABELS, GROUPS, rows)
 
     everyone = pl.repeat(True, len(stays), dtype=pl.Boolean, eager=True)
@@ -120,7 +120,7 @@ def extract(
 
 
 def _tables(modalities: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Modality → table of the challenge."""
+    """Map each modality to its table of the challenge."""
     tables = {}
     for name, entry in modalities.items():
         table = entry.get("table")
@@ -136,7 +136,7 @@ def _tables(modalities: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _read(source: Physionet2012Source, counts: Counts) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """All sets: stays (stay_id, subject_id, set, mortality) sorted by stay_id, and their lines."""
+    """Read all sets: the stays (stay_id, subject_id, set, mortality) sorted by stay_id, and their lines."""
     seen: set[int] = set()
     stays, outcomes, lines = [], [], []
     for name, path in find_sets(source.path).items():
@@ -173,7 +173,7 @@ def _read(source: Physionet2012Source, counts: Counts) -> tuple[pl.DataFrame, pl
 
 
 def _split(lines: pl.DataFrame, counts: Counts) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The general descriptors at admission, and the measurements; -1 is the challenge's word for unknown.
+    """Separate the general descriptors at admission from the measurements; -1 is the challenge's word for unknown.
 
     A record's first Weight at 00:00 is a descriptor, every other one a measurement.
     """
@@ -191,7 +191,7 @@ def _split(lines: pl.DataFrame, counts: Counts) -> tuple[pl.DataFrame, pl.DataFr
 
 
 def _plausible(lines: pl.DataFrame, ranges: Mapping[str, tuple[float, float]], counts: Counts) -> pl.DataFrame:
-    """Values in their plausible range, known mistakes of unit repaired; the rest is left out and counted."""
+    """Repair known mistakes of unit and keep the values in their plausible range; the others are counted."""
     value = pl.col("value")
     for name, rules in REPAIRS.items():
         for low, high, factor in rules if name in ranges else ():
@@ -214,7 +214,7 @@ def _plausible(lines: pl.DataFrame, ranges: Mapping[str, tuple[float, float]], c
 
 
 def _demographics(admission: pl.DataFrame, n_stays: int, counts: Counts) -> pl.DataFrame:
-    """One row per stay: age (years), gender, height (cm), weight (kg), icu_type; null where unknown."""
+    """Make one row per stay: age (years), gender, height (cm), weight (kg), icu_type; null where unknown."""
     admission = _plausible(admission, DEMOGRAPHICS, counts)
     wide: dict[str, np.ndarray] = {}
     for name in DEMOGRAPHICS:
@@ -234,12 +234,12 @@ def _demographics(admission: pl.DataFrame, n_stays: int, counts: Counts) -> pl.D
 
 
 def _any_value(frame: pl.DataFrame) -> np.ndarray:
-    """(row,) bool: is anything known in this row?"""
+    """Tell for each row whether anything in it is known, (row,) bool."""
     return frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().to_numpy()
 
 
 def _series(measured: pl.DataFrame, table: str, n_stays: int, length: int, since: bool) -> SeriesRows:
-    """One table of the challenge, hour by hour; length 0 for stays without a measurement in the window."""
+    """Make one table of the challenge an hourly series; length 0 for stays without a measurement in the window."""
     names = [name for name, variable in SERIES.items() if variable.table == table]
     rows = measured.filter(pl.col("parameter").is_in(names) & (pl.col("hours") <= length))
     stay = rows["stay"].to_numpy()

@@ -1,4 +1,4 @@
-"""The challenge's files as PhysioNet ships them: sets of records as zip, tar.gz or folder, and their outcomes."""
+"""Files of the 2012 challenge as PhysioNet ships them: sets of records as zip, tar.gz or folder, and their outcomes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OUTCOME = "In-hospital_death"
 
 
 def find_sets(folder: Path) -> dict[str, Path]:
-    """Where each set that is there lies.
+    """Find each set that is there.
 
     Raises:
         DataError: if there is no folder, no set in it, or a set without its outcomes.
@@ -50,7 +50,7 @@ def find_sets(folder: Path) -> dict[str, Path]:
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every file of a set."""
+    """Yield name and content of every file of a set."""
     if path.is_dir():
         for file in sorted(path.rglob("*.txt")):
             yield file.name, file.read_bytes()
@@ -68,7 +68,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tuple[list[int], pl.DataFrame]:
-    """All records of one set in one table.
+    """Read all records of one set into one table.
 
     Every file is put behind a marker line that names its record and all are parsed at once: 4,000 small parses would
     take a minute, this takes two seconds.
@@ -118,7 +118,7 @@ def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tu
 
 
 def read_outcomes(path: Path) -> pl.DataFrame:
-    """RecordID and death in hospital (0, 1) of one set: stay_id, mortality.
+    """Read the outcomes of one set: stay_id (its RecordID) and mortality (0 or 1).
 
     Raises:
         DataError: if a column is missing or a value is neither 0 nor 1.
@@ -126,7 +126,7 @@ def read_outcomes(path: Path) -> pl.DataFrame:
     try:
         frame = pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path} cannot be read as comma-separated text: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{path} cannot be read as comma-separated text ({type(error).__name__})") from None
     for column in ("RecordID", OUTCOME):
         if column not in frame.columns:
             raise DataError(f"{path} has no column {column!r}{near(column, frame.columns)}")

@@ -1,4 +1,4 @@
-"""The challenge's parameters: table, plausible range, scale, and known mistakes of unit."""
+"""Parameters of the 2012 challenge: the table, plausible range, scale and known mistakes of unit of each."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Variable(NamedTuple):
     low: float
     """Values below are taken as mistakes and left out."""
     high: float
-    """Values above likewise."""
+    """Values above are taken as mistakes and left out."""
     reduce: Reduce = "mean"
-    """What several measurements in one hour become."""
+    """The rule by which several measurements in one hour become one value."""
     log: bool = False
-    """Whether the series holds log(value + 0.1), column `log x`: for values that span orders of magnitude."""
+    """True if the series holds log(value + 0.1), as column `log x`, because values span orders of magnitude."""
     start: float = nan
-    """What stands before the first measurement; NaN for the training stays' mean."""
+    """The value before the first measurement; NaN for the training stays' mean."""
 
 
 SERIES: dict[str, Variable] = {

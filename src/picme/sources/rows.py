@@ -1,28 +1,31 @@
-"""A modality's rows for some of the stays."""
+"""Presence and selection of stays in the rows of a modality, whatever their kind."""
 
 from __future__ import annotations
-
-from itertools import compress
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from picme.schema import ImageRows, Rows, SeriesRows, TableRows, TextRows
 
-if TYPE_CHECKING:
-    import polars as pl
+
+def present(rows: Rows) -> np.ndarray:
+    """Tell which stays have the modality, (stay,) bool."""
+    if isinstance(rows, SeriesRows):
+        return np.asarray(rows.lengths) > 0
+    if isinstance(rows, TextRows):
+        return np.array([text is not None for text in rows.texts], dtype=bool)
+    if isinstance(rows, ImageRows):
+        return np.array([path is not None for path in rows.paths], dtype=bool)
+    return np.asarray(rows.present, dtype=bool)
 
 
-def subset(rows: Rows, kept: pl.Series) -> Rows:
-    """The same modality for the stays that are True in `kept` (stay,), in the same order."""
-    mask = kept.to_numpy()
-    match rows:
-        case SeriesRows():
-            hours = np.repeat(mask, rows.lengths)
-            return SeriesRows(rows.values[hours], rows.lengths[mask], rows.columns, rows.continuous)
-        case TableRows():
-            return TableRows(rows.frame.filter(kept), rows.present[mask])
-        case TextRows():
-            return TextRows(list(compress(rows.texts, mask)))
-        case ImageRows():
-            return ImageRows(list(compress(rows.paths, mask)))
+def take(rows: Rows, keep: np.ndarray) -> Rows:
+    """Select the rows of the stays where `keep` (stay,) bool is true, in their order."""
+    if isinstance(rows, SeriesRows):
+        hours = np.repeat(keep, rows.lengths)
+        return SeriesRows(rows.values[hours], np.asarray(rows.lengths)[keep], rows.columns, rows.continuous)
+    chosen = np.flatnonzero(keep)
+    if isinstance(rows, TextRows):
+        return TextRows([rows.texts[i] for i in chosen])
+    if isinstance(rows, ImageRows):
+        return ImageRows([rows.paths[i] for i in chosen])
+    return TableRows(rows.frame[chosen], np.asarray(rows.present)[keep])

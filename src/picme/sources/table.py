@@ -1,4 +1,4 @@
-"""The user's own data: tables of samples, labels and modalities, as the configuration describes them."""
+"""Reader of the user's own data: tables of samples, labels and modalities, as the configuration describes them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import polars as pl
 
 from picme.errors import ConfigError, DataError
 from picme.schema import Extraction, View
-from picme.sources.rows import subset
+from picme.sources.rows import take
 from picme.sources.table_files import File, binary, first, splits
-from picme.sources.table_kinds import LONG, Read, Request, read_modality
+from picme.sources.table_kinds import Read, Request, many_rows, read_modality
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,9 +34,9 @@ def extract(
 
     Args:
         source: the file of samples and its columns.
-        modalities: by name: `kind` and, depending on it, `column`, `columns`, `folder`, `path`, `id`, `hours`,
+        modalities: name → `kind` and, depending on it, `column`, `columns`, `folder`, `path`, `id`, `hours`,
             `variable`, `value`.
-        tasks: by name: `labels`, columns of 0/1, true/false, yes/no, y/n or nothing; the task's own name if empty.
+        tasks: name → `labels`, columns of 0/1, true/false, yes/no, y/n or nothing; the task's own name if empty.
         cohort_max_hours: longest time series kept; None for all.
         window_hours: hours of time series that the view `pretrain` sees; None for all.
 
@@ -71,7 +71,7 @@ def extract(
                 raise DataError(f"tasks.{name}: no sample has a label in {', '.join(map(repr, columns))}")
             flow.append((name, "with a label", int(kept.sum()), stays.filter(kept)["subject_id"].n_unique()))
         chosen = stays.filter(kept).select("stay_id", "subject_id", *fixed, *source.groups, *columns)
-        rows = {modality: subset(read(hours), kept) for modality, read in readers.items()}
+        rows = {modality: take(read(hours), kept.to_numpy()) for modality, read in readers.items()}
         views[name] = View(name, chosen, columns, list(source.groups), rows)
     return Extraction(
         views=views,
@@ -90,40 +90,40 @@ def extract(
 
 
 def _window(task: float | None, longest: int | None) -> float | None:
-    """The shorter of the task's window and the cohort's longest series."""
+    """Return the shorter of the task's window and the cohort's longest series."""
     known = [float(hours) for hours in (task, longest) if hours is not None]
     return min(known) if known else None
 
 
 def _open(source: TableSource, modalities: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, File], list[File]]:
-    """The file of each modality, and the files with one row per sample, the source's own first."""
+    """Open the file of each modality; list the files with one row per sample, the source's own first."""
     shared = File(source.path, "source.path", source.id) if source.path is not None else None
     files: dict[str, File] = {}
     one_row = [shared] if shared is not None else []
     for name, entry in modalities.items():
         if entry.get("path") is None:
-            if entry.get("kind") in LONG or shared is None:
+            if many_rows(entry.get("kind")) or shared is None:
                 raise ConfigError(f"modalities.{name}.path is missing: its data are not in the file of samples")
             files[name] = shared
             continue
         column = entry.get("id") or source.id
         if column is None:
             raise ConfigError(f"modalities.{name}.path needs `id` or source.id, the column of the sample id")
-        long = entry.get("kind") in LONG
+        long = many_rows(entry.get("kind"))
         files[name] = File(Path(entry["path"]), f"modalities.{name}.path", column, unique=not long)
         one_row += [] if long else [files[name]]
     return files, one_row
 
 
 def _samples(files: Mapping[str, File], one_row: list[File]) -> pl.Series:
-    """Ids of all samples: those of the source's file, or of all files together where it has none; sorted."""
+    """List the ids of all samples, sorted: those of the source's file, or of all files together where it has none."""
     ids = [one_row[0].ids] if one_row and one_row[0].key == "source.path" else [file.ids for file in files.values()]
     common = pl.Int64 if all(each.dtype == pl.Int64 for each in ids) else pl.String
     return pl.concat([each.drop_nulls().cast(common) for each in ids]).unique().sort().alias("stay_id")
 
 
 def _stays(source: TableSource, files: list[File], samples: pl.Series, labels: Mapping[str, list[str]]) -> pl.DataFrame:
-    """stay_id, subject_id, split, groups and labels of every sample; each column from the first file that has it."""
+    """Collect stay_id, subject_id, split, groups and labels of every sample, each from the first file that has it."""
 
     def find(column: str, role: str) -> tuple[File, pl.Series]:
         file = next((file for file in files if column in file.frame.columns), None)
@@ -171,7 +171,7 @@ def _stays(source: TableSource, files: list[File], samples: pl.Series, labels: M
 
 
 def _no_label(modality: str, columns: list[str | None], labels: Mapping[str, list[str]]) -> None:
-    """Refuses a modality that holds what is to be predicted."""
+    """Refuse a modality that holds what is to be predicted."""
     for task, names in labels.items():
         for name in names:
             if name in columns:
@@ -189,13 +189,13 @@ def _readers(
     counts: Counter[tuple[str, str]],
     notes: list[str],
 ) -> dict[str, Read]:
-    """What gives each modality's rows; a modality's columns are not another's features unless both name them."""
+    """Make the reader of each modality; a column of one is no feature of another unless both name it."""
     parts = [source.id, source.subject, source.split, *source.groups, *(x for each in labels.values() for x in each)]
     parts += [entry.get(key) for entry in modalities.values() for key in ("id", "column")]
     readers: dict[str, Read] = {}
     for name, entry in modalities.items():
         file = files[name]
-        if entry.get("kind") not in LONG:
+        if not many_rows(entry.get("kind")):
             _no_label(name, [entry.get("column"), *(entry.get("columns") or ())], labels)
         known = file.ids.cast(samples.dtype, strict=False).is_in(samples.implode()).fill_null(False)
         if not known.any():

@@ -1,4 +1,4 @@
-"""Files of the user's own data: read, checked, and lined up by sample id. Messages name row numbers, never values."""
+"""Files of the user's own data, checked and lined up by sample id. Messages name row numbers, never values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from picme.errors import DataError, near
 if TYPE_CHECKING:
     from pathlib import Path
 
-# How empty cells are written by spreadsheets, pandas and R.
+# Words by which spreadsheets, pandas and R write an empty cell.
 EMPTY = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
 BINARY = {"0": 0, "0.0": 0, "false": 0, "no": 0, "n": 0, "1": 1, "1.0": 1, "true": 1, "yes": 1, "y": 1}
 SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
@@ -19,7 +19,7 @@ SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "
 
 
 def read(path: Path, key: str) -> pl.DataFrame:
-    """A Parquet or CSV file (`.parquet`, `.csv`, `.tsv`, the text also gzipped), types told from all rows.
+    """Read a Parquet or CSV file (`.parquet`, `.csv`, `.tsv`, the text also gzipped); types are told from all rows.
 
     Raises:
         DataError: if it is missing, of another format, unreadable or empty; `key` says where it was named.
@@ -48,11 +48,11 @@ def read(path: Path, key: str) -> pl.DataFrame:
 
 
 class File:
-    """One file and the sample of each of its rows.
+    """A file of the user's, and the sample id of each of its rows.
 
     Args:
-        path: where it is.
-        key: where the configuration names it, for messages.
+        path: the file.
+        key: the key of the configuration that names it, for messages.
         id_column: column of the sample id; None numbers the rows 1, 2, ….
         unique: one row per sample, or many (a long time series).
 
@@ -82,7 +82,7 @@ class File:
             )
 
     def column(self, name: str, role: str) -> pl.Series:
-        """One column by name.
+        """Return a column by name.
 
         Raises:
             DataError: if there is none; says what it was wanted for, and a near match.
@@ -92,19 +92,19 @@ class File:
         return self.frame[name]
 
     def align(self, values: pl.Series, samples: pl.Series) -> pl.Series:
-        """`values` (row of this file,) in the order of `samples`; null where this file lacks the sample."""
+        """Bring `values` (row of this file,) into the order of `samples`; null where this file lacks the sample."""
         here = pl.DataFrame({"id": self.ids.cast(samples.dtype, strict=False), "value": values}).drop_nulls("id")
         order = pl.DataFrame({"id": samples}).join(here, on="id", how="left", maintain_order="left")
         return order["value"].alias(values.name)
 
 
 def first(mask: pl.Series) -> int:
-    """Number of the first row that is True; the first row under the header is 1."""
+    """Return the number of the first row that is True; the first row under the header is 1."""
     return int(mask.arg_max() or 0) + 1
 
 
 def binary(values: pl.Series, path: Path) -> pl.Series:
-    """A label as 0, 1 or null (Int8), from numbers, booleans, or the words yes/no, y/n, true/false in any case.
+    """Read a label as 0, 1 or null (Int8) from numbers, booleans, or yes/no, y/n, true/false in any case.
 
     Raises:
         DataError: names column and row number of anything else.
@@ -122,7 +122,7 @@ def binary(values: pl.Series, path: Path) -> pl.Series:
 
 
 def splits(values: pl.Series, path: Path) -> pl.Series:
-    """`train`, `val` or `test` for every row.
+    """Read the split of every row as `train`, `val` or `test`.
 
     Raises:
         DataError: names the row number of anything else.

@@ -1,4 +1,4 @@
-"""How each kind of modality is read from the user's own files."""
+"""Readers of each kind of modality from the user's own files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from picme.errors import ConfigError, DataError, near
+from picme.registry import Registry
 from picme.schema import ImageRows, Rows, SeriesRows, TableRows, TextRows
 from picme.sources.hourly import hourly, series
 from picme.sources.table_files import File, first
@@ -28,7 +29,7 @@ MAX_CATEGORIES = 50
 
 @dataclass
 class Request:
-    """One modality to read."""
+    """A modality to read, with its file, and the counts and notes to which the reader adds."""
 
     name: str
     entry: Mapping[str, Any]
@@ -36,13 +37,13 @@ class Request:
     samples: pl.Series
     """Ids in the order of the stays."""
     taken: set[str]
-    """Columns that have another part (ids, labels, groups, other modalities)."""
+    """Columns that have another use (ids, labels, groups, other modalities)."""
     max_bad_rows: float
     counts: Counter[tuple[str, str]]
     notes: list[str]
 
     def option(self, key: str) -> Any:
-        """A key the kind cannot do without."""
+        """Return a key that the kind cannot do without."""
         if not self.entry.get(key):
             raise ConfigError(
                 f"modalities.{self.name}.{key} is missing: kind {self.entry['kind']!r} of own data needs it"
@@ -50,11 +51,11 @@ class Request:
         return self.entry[key]
 
     def cells(self, column: str) -> pl.Series:
-        """A column of the modality's file, one cell per stay."""
+        """Return a column of the modality's file, one cell per stay."""
         return self.file.align(self.file.column(column, f"modalities.{self.name}"), self.samples)
 
     def folder(self) -> Path:
-        """The folder in which paths start: `folder`, itself starting at the folder of the modality's file."""
+        """Return the folder in which paths start: `folder`, itself starting at the folder of the modality's file."""
         folder = self.file.path.parent / Path(self.entry.get("folder") or ".")
         if not folder.is_dir():
             raise DataError(f"modalities.{self.name}.folder: there is no folder {folder}")
@@ -62,13 +63,13 @@ class Request:
 
 
 def _words(cells: pl.Series) -> list[str | None]:
-    """Text without the blanks around it; None where there is nothing else."""
+    """Strip the blanks around texts; None where nothing else is left."""
     text = cells.cast(pl.String).str.strip_chars()
     return text.set(text == "", None).to_list()
 
 
 def _files(request: Request) -> list[Path | None]:
-    """Paths that exist; others are counted, and all missing is an error."""
+    """List the files that exist; others are counted, and it is an error if all are missing."""
     folder = request.folder()
     paths = [None if word is None else folder / word for word in _words(request.cells(request.option("column")))]
     found = [path if path is not None and path.is_file() else None for path in paths]
@@ -84,7 +85,7 @@ def _files(request: Request) -> list[Path | None]:
 
 
 def text(request: Request) -> Read:
-    """`column` holds the text; with `folder`, the path of a text file."""
+    """Read texts from `column`, or, with `folder`, from the files whose paths it holds."""
     if not request.entry.get("folder"):
         rows = TextRows(_words(request.cells(request.option("column"))))
     else:
@@ -96,13 +97,13 @@ def text(request: Request) -> Read:
 
 
 def image(request: Request) -> Read:
-    """`column` holds the image's path, starting in `folder`."""
+    """Find the images whose paths, starting in `folder`, are in `column`."""
     rows = ImageRows(_files(request))
     return lambda hours: rows
 
 
 def tabular(request: Request) -> Read:
-    """`columns` hold numbers, booleans (as 0 and 1) or words (categories); all free columns if none are named."""
+    """Read numbers, booleans (as 0 and 1) and words (categories) from `columns`, or from all free columns."""
     frame = request.file.frame
     named = request.entry.get("columns")
     columns = []
@@ -137,7 +138,7 @@ def tabular(request: Request) -> Read:
 
 
 def timeseries(request: Request) -> Read:
-    """A long file: `id`, `hours`, `variable`, `value` name its columns; `columns` its variables (all, sorted).
+    """Read a long file: `id`, `hours`, `variable`, `value` name its columns; `columns` its variables (or all, sorted).
 
     One row an hour, the mean of the hour's values, carried forward; a stay ends with its last measured hour. Before
     a variable's first measurement the value is NaN, which normalisation turns into the training stays' mean.
@@ -169,7 +170,7 @@ def timeseries(request: Request) -> Read:
 
 
 def _measurements(request: Request) -> pl.DataFrame:
-    """The usable rows of a long file: sample, hours, variable, value. The others are counted by reason."""
+    """Keep the usable rows of a long file: sample, hours, variable, value. The others are counted by reason."""
     file, entry, role = request.file, request.entry, f"modalities.{request.name}"
     rows = pl.DataFrame(
         {
@@ -208,14 +209,28 @@ LONG = {"timeseries"}
 """Kinds whose file has many rows per sample."""
 
 
+def many_rows(kind: str | None) -> bool:
+    """Tell whether the file of a kind has many rows per sample; a kind of another package says so by `many_rows`."""
+    return kind in LONG or bool(getattr(_outside(kind), "many_rows", False))
+
+
 def read_modality(request: Request) -> Read:
     """Read one modality; the result gives its rows as seen up to a number of hours (None: all).
+
+    A kind of another package is read by its own static method `read_table(request)`.
 
     Raises:
         ConfigError: if the kind cannot be read from tables, or the entry lacks a key.
         DataError: if its file does not hold what the entry says.
     """
     kind = str(request.entry.get("kind"))
-    if kind not in READERS:
+    reader: Callable[[Request], Read] | None = READERS.get(kind) or getattr(_outside(kind), "read_table", None)
+    if reader is None:
         raise ConfigError(f"modalities.{request.name}.kind: own data has no kind {kind!r}{near(kind, READERS)}")
-    return READERS[kind](request)
+    return reader(request)
+
+
+def _outside(kind: str | None) -> Any:
+    """Return the class of a kind that another package registers, or None."""
+    registry = Registry("modalities", {})
+    return registry.load(str(kind)) if kind not in READERS and kind in registry.names() else None

@@ -1,7 +1,8 @@
-"""Tables of a release on disk: find them as csv.gz, csv or Parquet and scan them with checked columns."""
+"""MIMIC tables on disk: the file of a table, its columns, and their types, for csv.gz, csv and Parquet alike."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -9,7 +10,7 @@ import polars as pl
 from picme.errors import DataError, near
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from polars._typing import PolarsDataType
@@ -18,102 +19,129 @@ ENDINGS = (".csv.gz", ".csv", ".parquet")
 TIME = pl.Datetime("us")
 _FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
+TYPES: dict[str, PolarsDataType] = {
+    **dict.fromkeys(("subject_id", "hadm_id", "stay_id", "itemid", "study_id", "seq_num", "icd_version"), pl.Int64),
+    **dict.fromkeys(("anchor_age", "anchor_year", "hospital_expire_flag"), pl.Int64),
+    **dict.fromkeys(("valuenum", "los"), pl.Float64),
+    **dict.fromkeys(("admittime", "dischtime", "deathtime", "dod", "intime", "outtime"), TIME),
+    **dict.fromkeys(("charttime", "storetime", "edregtime", "edouttime"), TIME),
+}
+"""Types of the columns that are not text; a column means the same in every table."""
 
-def find_table(folder: Path, table: str, inside: Sequence[str] = ()) -> Path | None:
-    """The file of `table` in `folder` or one of its subfolders named by `inside`; None where there is none."""
-    for place in (folder, *(folder / name for name in inside)):
-        for ending in ENDINGS:
-            path = place / f"{table}{ending}"
-            if path.is_file():
-                return path
-    return None
+RENAMED = {"race": "ethnicity"}
+"""Today's column names, and what release 1.0 called them."""
 
 
-def header(path: Path) -> dict[str, PolarsDataType]:
-    """Columns and types of a table (text for every column of a CSV).
+def find_table(table: str, places: Iterable[Path]) -> Path | None:
+    """Return the file of a table, or its folder of Parquet files, from the first place that has it, else None."""
+    places = [place for place in places if place.is_dir()]
+    files = [place / f"{table}{ending}" for ending in ENDINGS for place in places]
+    folders = [place / table for place in places if any((place / table).glob("*.parquet"))]
+    return next((path for path in [*files, *folders] if path.exists()), None)
+
+
+def columns(path: Path) -> list[str]:
+    """List the columns of a table by their names in the file.
 
     Raises:
         DataError: if the file cannot be read as the table its name promises.
     """
-    return dict(_open(path)[1])
+    return list(_open(path)[1])
 
 
-def scan_table(
-    path: Path, columns: Mapping[str, PolarsDataType], optional: Mapping[str, PolarsDataType] | None = None
-) -> pl.LazyFrame:
-    """A lazy frame of exactly these columns; a value that does not parse is null, an absent optional column is null.
+def scan_table(path: Path, names: Sequence[str], optional: Sequence[str] = (), ragged: bool = False) -> pl.LazyFrame:
+    """Select columns as they are in the file (text in a CSV); those of `optional` that are absent are null.
 
     Args:
-        path: csv.gz, csv or Parquet.
-        columns: name → type of the columns that must be there.
-        optional: name → type of those that may be absent.
+        path: the table's file, or its folder of Parquet files.
+        names: columns that must be there.
+        optional: columns that may be absent.
+        ragged: read rows with too many cells, without the surplus, instead of refusing the file.
 
     Raises:
         DataError: if the file cannot be read or a column is missing.
     """
-    frame, schema = _open(path)
-    for name in columns:
-        if name not in schema:
-            raise DataError(f"{path} has no column {name!r}{hint(name, schema, columns)}")
-    parts = [
-        typed(name, schema[name], kind) if name in schema else pl.lit(None, dtype=kind).alias(name)
-        for name, kind in {**columns, **(optional or {})}.items()
-    ]
-    return frame.select(parts)
+    frame, schema = _open(path, ragged)
+    picked = []
+    for name in (*names, *optional):
+        actual = name if name in schema else RENAMED.get(name, name)
+        if actual in schema:
+            picked.append(pl.col(actual).alias(name))
+        elif name in optional:
+            picked.append(pl.lit(None, pl.String).alias(name))
+        else:
+            raise DataError(f"{path} has no column {name!r}{hint(name, schema, names)}")
+    return frame.select(picked)
 
 
 def hint(name: str, found: Iterable[str], expected: Iterable[str]) -> str:
-    """`errors.near`, unless no expected column is there: then the first line is a row of data, not to be quoted."""
+    """Suggest a near match, unless no known column is there: then the first line is data and must not be quoted."""
     found = list(found)
-    return near(name, found) if set(found) & set(expected) else "; its first line is not the header of this table"
+    known = {*expected, *TYPES}
+    return near(name, found) if known.intersection(found) else "; its first line is not the header of this table"
 
 
-def typed(name: str, found: PolarsDataType, wanted: PolarsDataType) -> pl.Expr:
-    """Column `name` of type `found` as `wanted`; what does not parse becomes null."""
-    column = pl.col(name)
-    if found == wanted:
-        return column
-    if found == pl.String and wanted == TIME:
-        stripped = column.str.strip_chars()
-        return pl.coalesce(*(stripped.str.to_datetime(form, time_unit="us", strict=False) for form in _FORMATS)).alias(
-            name
-        )
-    if found == pl.String and wanted.is_integer():
-        # Identifiers that went through a data frame with gaps read `20000019.0`.
-        return column.str.strip_chars().str.strip_suffix(".0").cast(wanted, strict=False)
-    return column.cast(wanted, strict=False)
+def typed(column: str, found: PolarsDataType) -> pl.Expr:
+    """Convert a column that is stored as type `found` to its type in `TYPES`; cells that do not parse become null."""
+    value, wanted = pl.col(column), TYPES.get(column, pl.String)
+    if found != pl.String or wanted == pl.String:
+        return value if found == wanted else value.cast(wanted, strict=False)
+    if wanted == TIME:
+        return parse_time(column)
+    value = value.str.strip_chars()
+    # Exports that went through a data frame with missing values write ids as `123.0`.
+    return (value.str.strip_suffix(".0") if wanted == pl.Int64 else value).cast(wanted, strict=False)
+
+
+def parse_time(column: str, usual_only: bool = False) -> pl.Expr:
+    """Parse a text column as date and time in the releases' own format, or (unless `usual_only`) a similar one."""
+    text = pl.col(column).str.strip_chars()
+    formats = _FORMATS[:1] if usual_only else _FORMATS
+    return pl.coalesce(text.str.to_datetime(form, time_unit="us", strict=False) for form in formats).alias(column)
+
+
+def blank(column: str, found: PolarsDataType) -> pl.Expr:
+    """Mark the cells of a column that hold nothing, or nothing but spaces."""
+    value = pl.col(column)
+    return value.str.strip_chars().fill_null("") == "" if found == pl.String else value.is_null()
 
 
 def collect(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:
-    """Run a plan over `path` in streaming fashion.
+    """Run a plan over a table in streaming fashion.
 
     Raises:
-        DataError: if the file ends too early or its rows do not have the header's columns. The reader's own message
-            is left out: it can quote the rows.
+        DataError: if the file ends too early or its rows do not fit its header.
+    """
+    with reading(path):
+        return frame.collect(engine="streaming")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn a library's complaint about a file into one sentence that names the file.
+
+    The library's own message is left out, because it can quote rows.
     """
     try:
-        return frame.collect(engine="streaming")
+        yield
     except (pl.exceptions.PolarsError, OSError, EOFError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _open(path: Path) -> tuple[pl.LazyFrame, Mapping[str, PolarsDataType]]:
-    try:
-        if path.suffix == ".parquet":
-            frame = pl.scan_parquet(path)
+        if isinstance(error, FileNotFoundError):
+            reason = "does not exist"
+        elif isinstance(error, pl.exceptions.NoDataError):
+            reason = "is empty; a header and rows were expected"
+        elif path.suffix == ".gz":
+            reason = "cannot be read to its end: its compressed data end early or are damaged (a truncated download?)"
+        elif path.suffix == ".csv":
+            reason = "cannot be read; a CSV file with as many fields in each row as its header was expected"
         else:
-            frame = pl.scan_csv(path, infer_schema=False, encoding="utf8-lossy")
+            reason = "cannot be read; a Parquet file was expected"
+        raise DataError(f"{path} {reason}") from None
+
+
+def _open(path: Path, ragged: bool = False) -> tuple[pl.LazyFrame, pl.Schema]:
+    with reading(path):
+        if path.name.endswith((".csv", ".csv.gz")):
+            frame = pl.scan_csv(path, infer_schema=False, encoding="utf8-lossy", truncate_ragged_lines=ragged)
+        else:
+            frame = pl.scan_parquet(path / "**/*.parquet" if path.is_dir() else path)
         return frame, frame.collect_schema()
-    except (pl.exceptions.PolarsError, OSError, EOFError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    if isinstance(error, FileNotFoundError):
-        return DataError(f"{path} does not exist")
-    if isinstance(error, pl.exceptions.NoDataError):
-        return DataError(f"{path} is empty; a header and rows were expected")
-    if path.suffix == ".gz":
-        return DataError(f"{path} cannot be read to its end; it is truncated or not a gzip-compressed CSV file")
-    kind = "a Parquet file" if path.suffix == ".parquet" else "a CSV file with as many fields in each row as its header"
-    return DataError(f"{path} cannot be read; {kind} was expected")

@@ -1,8 +1,19 @@
-"""The 25 acute-care phenotypes of a stay, from everything up to ICU discharge (Harutyunyan et al. 2019)."""
+"""The task `phenotyping`: 25 acute-care phenotypes, from everything up to ICU discharge (Harutyunyan et al. 2019)."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from picme.tasks import Task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+    from picme.cohort.mimic_stays import MimicStays
+    from picme.config.cohort import CohortConfig
+    from picme.tasks.icd_groups import Phenotypes
 
 TYPES = (
     ("Acute and unspecified renal failure", "acute"),
@@ -32,4 +43,47 @@ TYPES = (
     ("Shock", "acute"),
 )
 
-TASK = Task("phenotyping", tuple(name for name, _ in TYPES), hours=None, types=TYPES)
+
+class Phenotyping(Task):
+    """The phenotypes of a stay, by the diagnoses coded for its hospital admission."""
+
+    def make_labels(self, stays: MimicStays) -> pl.DataFrame:
+        """Label each stay whose admission has any coded diagnosis; report unknown codes and a second definition."""
+        from picme.tasks.icd_groups import label_agreement, phenotype_labels
+
+        admissions, chosen = stays.stays["hadm_id"], stays.rules.phenotypes
+        codes = stays.diagnoses()
+        titles = None
+        if stays.rules.extraction == "benchmark" and stays.has("d_icd_diagnoses"):
+            titles = stays.table("d_icd_diagnoses", ["icd_code"])["icd_code"]
+        labels = phenotype_labels(codes, chosen, titles)
+        if labels.unmapped.height:
+            stays.leave_out("diagnosis code in no group of the definition", int(labels.unmapped["rows"].sum()))
+            top = ", ".join(f"ICD-{version} {code}" for version, code, _ in labels.unmapped.head(10).iter_rows())
+            stays.note(f"{labels.unmapped.height} diagnosis codes are in no group of the phenotype definition: {top}")
+        other = second_definition(stays.rules)
+        if other is not None:
+            second: Phenotypes = phenotype_labels(codes, other)
+            # The table compares CCS with the file; where both are files, the one in use stands first.
+            pair = (second, labels) if str(other) == "ccs" else (labels, second)
+            stays.agreement = label_agreement(*pair, admissions)
+        return (
+            stays.stays.select("stay_id", "hadm_id")
+            .join(labels.frame, on="hadm_id", how="inner", maintain_order="left")
+            .drop("hadm_id")
+        )
+
+
+def second_definition(rules: CohortConfig) -> str | Path | None:
+    """Return the definition of phenotypes to compare the one in use with, if there is another."""
+    others = [one for one in ("ccs", rules.definitions) if one is not None and str(one) != str(rules.phenotypes)]
+    return others[-1] if others else None
+
+
+TASK = Phenotyping(
+    "phenotyping",
+    tuple(name for name, _ in TYPES),
+    types=TYPES,
+    tables=("diagnoses_icd",),
+    labelled_if="diagnoses coded",
+)

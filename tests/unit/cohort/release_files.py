@@ -10,9 +10,14 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
+from picme.cohort.images import ImageResult, ImageTable
+from picme.cohort.notes import NoteResult, NoteTable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from picme.config.notes import ImagesConfig, NotesConfig
 
 ADMITTED = datetime(2150, 3, 1, 8)
 
@@ -174,3 +179,13 @@ def write_films(folder: Path, rows: Sequence[dict[str, Any]], files: bool = True
         grey = np.full((30, 25), 10 * (number % 25), np.uint8)
         Image.fromarray(grey).save(place / f"{row['dicom_id']}.jpg")
     return folder
+
+
+def text_rows(folder: Path, table: str, stays: pl.DataFrame, config: NotesConfig) -> NoteResult:
+    """The texts of these stays, from a table read for them alone."""
+    return NoteTable(folder, table, stays["subject_id"], config).rows(stays)
+
+
+def image_rows(folder: Path, stays: pl.DataFrame, config: ImagesConfig) -> ImageResult:
+    """The images of these stays, from a list read for them alone."""
+    return ImageTable(folder, stays["subject_id"]).rows(stays, config)

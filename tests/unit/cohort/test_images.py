@@ -9,10 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from release_files import film, hours, stays, write_films
+from release_files import film, hours, image_rows, stays, write_films
 
 from picme.cohort.decode import decode_images
-from picme.cohort.images import image_rows
 from picme.config.notes import ImagesConfig
 from picme.errors import DataError
 

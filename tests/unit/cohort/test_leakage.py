@@ -7,11 +7,9 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
-from release_files import SUMMARY, film, hours, note, stays, write_films, write_notes
+from release_files import SUMMARY, film, hours, image_rows, note, stays, text_rows, write_films, write_notes
 
 from picme.cohort import leakage
-from picme.cohort.images import image_rows
-from picme.cohort.notes import text_rows
 from picme.cohort.outcome import states_outcome, without_statements
 from picme.config.notes import ImagesConfig, NotesConfig
 

@@ -9,14 +9,15 @@ from picme.cohort.mimic import extract
 from picme.config.cohort import CohortConfig, MimicSource
 from picme.errors import ConfigError, DataError
 from picme.schema import Extraction, SeriesRows
-from tiny_release import chart, diagnosis, lab, stay, write_release
+from picme.sources.mimic_notes import read_notes
+from tiny_release import at, chart, diagnosis, lab, stay, write, write_release
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HEART = 220045
 STAYS = [
-    stay(1, 60.0, deathtime="2150-01-02 00:00:00", hospital_expire_flag=0),
+    stay(1, 60.0, deathtime="2150-01-03 12:00:00", hospital_expire_flag=0),
     stay(2, 100.0),
     stay(3, 20.0),
     stay(4, 70.0),
@@ -66,6 +67,17 @@ def test_every_exclusion_is_a_line_of_the_flow(tmp_path: Path) -> None:
     assert flow.filter(pl.col("task") == "phenotyping").row(-1)[1:] == ("diagnoses coded", 3, 3)
 
 
+def test_who_died_by_the_prediction_time_is_not_in_the_task_though_the_bed_was_kept(tmp_path: Path) -> None:
+    stays = [*STAYS, stay(5, 60.0, deathtime=at(47)), stay(6, 60.0, dod="2150-01-02"), stay(7, 60.0, dod="2150-01-03")]
+    charts = [*CHARTS, *(chart(number, 1, HEART, 80) for number in (5, 6, 7))]
+    result = run(tmp_path / "a", stays=stays, charts=charts)
+    assert result.views["mortality"].stays["stay_id"].to_list() == [30001, 30002, 30007]
+    lines = result.flow.filter(pl.col("task") == "mortality").select("step", "stays").rows()
+    assert lines[-3:-1] == [("at least 48 hours in the ICU", 6), ("alive after 48 hours", 4)]
+    published = run(tmp_path / "b", stays=stays, charts=charts, tasks=["mortality"], config={"extraction": "benchmark"})
+    assert {30005, 30006} < set(published.views["mortality"].stays["stay_id"]), "the published rules keep them"
+
+
 def test_nothing_after_the_cut_off_is_used_and_the_audit_says_so(tmp_path: Path) -> None:
     audit = run(tmp_path).audit
     assert audit is not None
@@ -82,6 +94,36 @@ def test_the_published_rules_let_later_stored_values_through_and_the_audit_names
     late = audit.filter(pl.col("detail").str.starts_with("mortality:")).row(0, named=True)
     assert late["count"] == 1
     assert "1 values were stored after it" in late["detail"]
+
+
+@pytest.mark.parametrize("admit", ["prospective", "paper"])
+def test_each_note_table_is_read_once_for_all_views(
+    tmp_path: Path, admit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+
+    def counted(path: Path, table: str, *rest: Any) -> pl.DataFrame:
+        reads.append(table)
+        return read_notes(path, table, *rest)
+
+    monkeypatch.setattr("picme.cohort.notes.read_notes", counted)
+    notes = [
+        {"note_id": f"{hour}", "subject_id": 10000 + number, "hadm_id": 20000 + number, "note_type": "RR",
+         "charttime": at(hour), "storetime": at(hour), "text": f"of hour {hour}"}
+        for number, hour in ((1, 5), (1, 50), (2, 90))
+    ]  # fmt: skip
+    for table in ("discharge", "radiology"):
+        write(tmp_path / "note" / f"{table}.csv", notes, tuple(notes[0]))
+    release = write_release(tmp_path / "ehr", STAYS, CHARTS, diagnoses=CODES, ending=".csv")
+    modalities = {"summary": {"table": "discharge"}, "reports": {"table": "radiology"}, "again": {"table": "radiology"}}
+    config = CohortConfig(admit=admit, notes={"mode": admit})
+    source = MimicSource(ehr=release, notes=tmp_path)
+    result = extract(source, config, modalities, ["mortality", "phenotyping"], 48, tmp_path / "scratch")
+    assert sorted(reads) == ["discharge", "radiology"]
+    texts = {name: view.modalities["reports"].texts[:2] for name, view in result.views.items()}  # type: ignore[union-attr]
+    whole = ["of hour 5\n\nof hour 50", "of hour 90"]
+    start = whole if admit == "paper" else ["of hour 5", None]
+    assert texts == {"mortality": start, "phenotyping": whole, "pretrain": start}
 
 
 def test_max_hours_caps_the_series_of_every_view(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from release_files import REPORT, SUMMARY, hours, note, stays, write_notes
+from release_files import REPORT, SUMMARY, hours, note, stays, text_rows, write_notes
 
-from picme.cohort.notes import compare_modes, split_radiology, split_sections, text_rows
-from picme.cohort.sections import admission_exam, before_discharge_diagnosis
+from picme.cohort.notes import NoteTable
+from picme.cohort.sections import admission_exam, before_discharge_diagnosis, split_radiology, split_sections
 from picme.config.notes import DISCHARGE_SECTIONS, RADIOLOGY_PARTS, NotesConfig
 from picme.errors import ConfigError
 
@@ -160,9 +160,10 @@ def test_paper_uses_all_up_to_the_diagnosis_and_says_what_that_lets_through(tmp_
     assert "expired on day 9" in text and "pneumonia" not in text
     stated = check(result, "outcome_statement")
     assert stated["count"] == 1 and not stated["violation"]
-    both = compare_modes(tmp_path, "discharge", stays(1), PAPER)
-    assert both["paper"].rows.texts == result.rows.texts
-    assert both["prospective"].rows.texts == text_rows(tmp_path, "discharge", stays(1), PROSPECTIVE).rows.texts
+    once = NoteTable(tmp_path, "discharge", stays(1)["subject_id"], PAPER)
+    assert once.rows(stays(1), "paper").rows.texts == result.rows.texts
+    prospective = once.rows(stays(1), "prospective").rows.texts
+    assert prospective == text_rows(tmp_path, "discharge", stays(1), PROSPECTIVE).rows.texts
 
 
 def test_sections_and_their_order_are_configuration(tmp_path):

