@@ -23,14 +23,14 @@ import numpy as np
 import torch
 
 from picme.config.loading import load, validate
-from picme.modalities.view import open_view
+from picme.fitting.device import resolve_device
 from picme.pipeline import run as run_pipeline
-from picme.pretrain.job import load_encoders
+from picme.pretrain.features import open_encoded
 from picme.pretrain.model import embed
-from picme.training import resolve_device
+from picme.pretrain.train import load_encoders
 
 if TYPE_CHECKING:
-    from picme.plan import Run
+    from picme.pipeline import Run
 
 PAIR = ("discharge", "radiology")
 LOCKED_RATES, LORA_RATE = (3e-4, 1e-3, 3e-3, 1e-2), 1e-3
@@ -55,7 +55,7 @@ def pretrained(folder: Path, stays: int, tokens: int, mode: str, epochs: int, ra
 
 def result(run: Run) -> dict[str, Any]:
     """Return recall@5 on validation at the best epoch, with time and size of the training."""
-    manifest = run.store.manifest("pretrain", run.keys.pretrain(PAIR))
+    manifest = run.store.manifest(run.design.pretrain(PAIR))
     names = {"val_recall5": "recall5", "learning_rate": "learning_rate", "best_epoch": "epoch"}
     found = {new: manifest[old] for old, new in names.items()}
     return found | {
@@ -68,13 +68,13 @@ def result(run: Run) -> dict[str, Any]:
 def reloads(run: Run) -> tuple[bool, int]:
     """Return whether the stored encoders give the stored embeddings bit for bit, and the number of validation stays.
 
-    Batches are those of the training job, because padding influences the arithmetic.
+    Batches are those of the training, whose padding is part of the arithmetic.
     """
-    folder = run.store.path("pretrain", run.keys.pretrain(PAIR))
-    features = {name: Path(path) for name, path in run.features.items()}
-    view = open_view(run.prepared, "pretrain", run.config.modalities, features)
+    step = run.design.pretrain(PAIR)
+    folder, encodings = run.store.path(step), step.pretraining.encodings
+    view = open_encoded(run.design.prepare, "pretrain", encodings, run.store)
     device = resolve_device(run.config.execution.device)
-    model = load_encoders(folder, list(PAIR), run.config, view).to(device)
+    model = load_encoders(folder, encodings, view).to(device)
     again = embed(model, view, np.load(folder / "rows.npy"), device)
     return np.array_equal(again, np.load(folder / "embeddings.npy")), len(view.usable(PAIR, "val", at_least=2))
 

@@ -31,15 +31,15 @@ from transformers import AutoTokenizer, DistilBertConfig, DistilBertModel
 
 from picme.config.encoders import model_path
 from picme.config.loading import validate
-from picme.executor import Executor
-from picme.modalities.view import ViewData, locked
+from picme.engine.local import perform
+from picme.engine.step import Context
+from picme.fitting.device import peak_memory_mb
+from picme.modalities.view import ViewData
 from picme.objectives import build as build_objective
+from picme.pipeline import Run, workers
 from picme.pipeline import run as run_pipeline
-from picme.pipeline import workers
-from picme.plan import Run
+from picme.pretrain.features import open_encoded
 from picme.pretrain.model import ModalityEncoders
-from picme.stages import encode
-from picme.training import peak_memory_mb
 
 if TYPE_CHECKING:
     from picme.config.study import Config
@@ -161,15 +161,15 @@ def epochs(folder: Path, run: Path, mode: str, ours: bool, size: int, batch: int
     config = configuration(folder, mode, "auto" if ours else "fp32", size)
     study = Run(config, run)
     names = list(config.modalities)
+    encodings = {name: study.design.encoding(name) for name in names}
     encoding = 0.0
     if ours:
-        features = {name: Path(path) for name, path in study.features.items() if name in locked(config.modalities)}
         encoding = json.loads((run / "encoding.json").read_text())
-        view: ViewData = ViewData(study.prepared, "pretrain", config.modalities, features)
+        view: ViewData = open_encoded(study.design.prepare, "pretrain", list(encodings.values()), study.store)
     else:
-        view = Published(study.prepared, "pretrain", config.modalities, {})
+        view = Published(study.prepared, "pretrain", encodings, {})
         view.files, view.size = folder / "images", size  # type: ignore[attr-defined]
-    model = ModalityEncoders(names, config, view, 0)
+    model = ModalityEncoders(list(encodings.values()), view, 0)
     objective = build_objective(config.pretrain.objective, len(names))
     parameters = [p for p in [*model.parameters(), *objective.parameters()] if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3)
@@ -202,13 +202,11 @@ def epochs(folder: Path, run: Path, mode: str, ours: bool, size: int, batch: int
 
 def encode_all(config: Config, run: Path) -> float:
     """Return the seconds of the stage `encode` as a study runs it, loading of weights included."""
-    with Executor(workers(config), 1) as executor:
-        start = time.perf_counter()
-        for phase in encode(Run(config, run)):
-            failures = executor.run(phase)
-            if failures:
-                raise SystemExit(failures[0].reason)
-        return time.perf_counter() - start
+    study = Run(config, run)
+    start = time.perf_counter()
+    for name in study.design.locked:  # each takes the whole machine
+        perform(study.design.features(name), Context(study.store), workers(config))
+    return time.perf_counter() - start
 
 
 def measure(*arguments: Any) -> tuple[list[float], list[float], float, float]:

@@ -16,24 +16,29 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import polars as pl
 import torch
 
 from picme.config.loading import load, validate
-from picme.executor import Executor, Job
+from picme.design.graph import STAGES
+from picme.design.study import Design
+from picme.engine.graph import Graph
+from picme.engine.local import LocalExecutor
+from picme.engine.progress import Progress
+from picme.engine.schedule import Schedule
+from picme.engine.step import Context, Step
 from picme.finetune.losses import masked_bce
-from picme.modalities.view import open_view
+from picme.modalities.view import ViewData
+from picme.pipeline import Run, workers
 from picme.pipeline import run as run_pipeline
-from picme.pipeline import workers
-from picme.plan import Run
 from picme.pretrain.model import ModalityEncoders
-from picme.stages import finetune
 
 if TYPE_CHECKING:
     from picme.config.study import Config
+    from picme.finetune.step import Finetune
 
 SEEDS = 10
 VIEWS = ("one", "two", "three", "four", "five")
@@ -73,8 +78,31 @@ def five_series(folder: Path, stays: int) -> Config:
     )  # fmt: skip
 
 
-def jobs_of(study: Run) -> list[Job]:
-    return [job for phase in finetune(study) for job in phase if job.stage == "finetune"]
+class Start(Step):
+    """Nothing, so that a worker is there before the clock starts."""
+
+    kind: ClassVar[str] = "start"
+    stage: ClassVar[str] = "finetune"
+
+    number: int
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:
+        return {}
+
+
+def finetunings(study: Run) -> list[Finetune]:
+    return study.design.finetunings(study.design.named or [])
+
+
+def timed(study: Run, executor: LocalExecutor) -> float:
+    """Seconds of a study's fine-tunings; what they read is made as well, unless it is there."""
+    graph = Graph()
+    graph.add(*finetunings(study))
+    start = time.perf_counter()
+    failures = Schedule(graph, study.store, executor, Progress(True, executor.workers), STAGES).run()
+    if failures:
+        raise SystemExit(failures[0].reason)
+    return time.perf_counter() - start
 
 
 def scheduling(quick: bool) -> dict[str, float]:
@@ -84,26 +112,17 @@ def scheduling(quick: bool) -> dict[str, float]:
         for folder in (loop, ours):
             run_pipeline(config, folder, until="encode", quiet=True)
         side = workers(config)
-        with Executor(side, 1) as executor:
-            executor.run(
-                [Job("w", str(i), "start", "picme.executor:limit_threads", {"threads": 1}) for i in range(2 * side)]
-            )
-            start = time.perf_counter()
-            failures = executor.run(jobs_of(Run(config, ours)))
-            parallel = time.perf_counter() - start
+        mine, theirs = Run(config, ours), Run(config, loop)
+        with LocalExecutor(Context(mine.store), side, 1) as executor:
+            for future in [executor.submit(Start(number=number)) for number in range(2 * side)]:
+                future.result()
+            parallel = timed(mine, executor)
         threads = torch.get_num_threads()
-        with Executor(1, threads) as executor:
-            start = time.perf_counter()
-            failures += executor.run(jobs_of(Run(config, loop)))
-            plain = time.perf_counter() - start
-        if failures:
-            raise SystemExit(failures[0].reason)
+        with LocalExecutor(Context(theirs.store), 1, threads) as executor:
+            plain = timed(theirs, executor)
         difference = 0.0
-        for one, other in zip(jobs_of(Run(config, ours)), jobs_of(Run(config, loop)), strict=True):
-            a, b = (
-                np.load(folder / "store" / "finetune" / job.key / "predictions.npz")["test"]
-                for folder, job in ((ours, one), (loop, other))
-            )
+        for step in finetunings(mine):
+            a, b = (np.load(study.store.path(step) / "predictions.npz")["test"] for study in (mine, theirs))
             difference = max(difference, float(np.abs(a - b).max()))
     return {
         "loop_seconds": plain,
@@ -126,16 +145,15 @@ def frozen(quick: bool) -> dict[str, float]:
         config, folder = load("demo", settings), Path(scratch) / "run"
         study = Run(config, folder)
         run_pipeline(config, folder, until="encode", quiet=True)
-        encoding = sum(study.store.manifest("features", study.keys.features(name))["seconds"] for name in study.locked)
-        with Executor(workers(config), 1) as executor:
-            start = time.perf_counter()
-            for phase in finetune(study):
-                executor.run(phase)
-            heads = time.perf_counter() - start
+        encoding = sum(study.store.manifest(study.design.features(name))["seconds"] for name in study.design.locked)
+        with LocalExecutor(Context(study.store), workers(config), 1) as executor:
+            heads = timed(study, executor)
         names = list(config.modalities)
         torch.set_num_threads(workers(config))
-        view = open_view(study.prepared, "mortality", config.modalities, {})  # without features: texts and images
-        model = ModalityEncoders(names, load("demo", {**settings, "study.precision": "fp32"}), view, 0).eval()
+        design = Design(load("demo", {**settings, "study.precision": "fp32"}))
+        encodings = {name: design.encoding(name) for name in names}
+        view = ViewData(study.prepared, "mortality", encodings, {})  # no cache: texts and images
+        model = ModalityEncoders(list(encodings.values()), view, 0).eval()
         head = torch.nn.Linear(len(names) * config.study.embed_dim, 1)
         rows, present = view.usable(names, "train"), view.present(names)
         target = torch.from_numpy(view.labels(["mortality"]))

@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from picme.config.loading import load
-from picme.executor import Executor
+from picme.design.graph import STAGES
+from picme.engine.graph import Graph
+from picme.engine.local import LocalExecutor
+from picme.engine.progress import Progress
+from picme.engine.schedule import Schedule
+from picme.engine.step import Context
+from picme.pipeline import Run, workers
 from picme.pipeline import run as run_pipeline
-from picme.pipeline import workers
-from picme.plan import Run
-from picme.stages import pretrain
 
 if TYPE_CHECKING:
     from picme.config.study import Config
@@ -30,17 +33,16 @@ if TYPE_CHECKING:
 
 def timed(config: Config, folder: Path, count: int, threads: int, only: int | None) -> tuple[float, int]:
     """Return the seconds of the pretraining jobs of a study whose cohort is prepared; `only` keeps one size."""
-    study = Run(config, folder)
-    jobs = [job for phase in pretrain(study) for job in phase]
-    if only is not None:
-        jobs = [job for job in jobs if len(job.arguments["combination"]) == only]
-    with Executor(count, threads) as executor:
+    study, graph = Run(config, folder), Graph()
+    chosen = [one for one in study.design.combinations if only is None or len(one) == only]
+    graph.add(*map(study.design.pretrain, chosen))
+    with LocalExecutor(Context(study.store), count, threads) as executor:
         start = time.perf_counter()
-        failures = executor.run(jobs)
+        failures = Schedule(graph, study.store, executor, Progress(quiet=True, workers=count), STAGES).run()
         seconds = time.perf_counter() - start
     if failures:
         raise SystemExit(failures[0].reason)
-    return seconds, len(jobs)
+    return seconds, len(chosen)
 
 
 def main() -> None:

@@ -63,7 +63,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found.
+    """The findings of `compare`.
 
     Attributes:
         runs: the studies; the first is what the others are compared with.

@@ -1,35 +1,86 @@
-"""The study from raw tables to report: the stages in order, each reused where it is finished and resumed where not."""
+"""A study from raw tables to report: its graph run in a folder, finished steps reused and interrupted ones resumed."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
 import sys
 import time
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from picme.config.loading import dump
-from picme.epoch_log import check_loggers
+from picme.config.loading import dump, read_yaml
+from picme.design.graph import STAGES, study_graph
+from picme.design.study import Design
+from picme.engine.graph import by_stage
+from picme.engine.local import LocalExecutor
+from picme.engine.progress import Progress
+from picme.engine.schedule import Failure, Schedule
+from picme.engine.step import Context
+from picme.engine.store import Store, write_json
 from picme.errors import ConfigError, PicmeError, near
-from picme.executor import Executor, Failure, Job
-from picme.plan import Run
-from picme.progress import Progress
-from picme.stages import STAGES
-from picme.store import write_json
+from picme.fitting.epoch_log import check_loggers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from picme.config.study import Config
+    from picme.engine.graph import Graph
+    from picme.engine.step import Step
 
 ORDER = (*STAGES, "report")
+PACKAGES = ("torch", "lightning", "polars", "numpy", "scikit-learn", "transformers", "timm", "pydantic")
+
+
+class Run:
+    """A study in its folder.
+
+    Args:
+        config: the study.
+        folder: of the run.
+        made_from: what `run.json` of a finished run recorded of raw files and of other packages' code; as they are now
+            if not given.
+    """
+
+    def __init__(self, config: Config, folder: Path, made_from: dict[str, Any] | None = None) -> None:
+        self.config = config
+        self.folder = folder
+        self.store = Store(folder)
+        self.design = Design(config, made_from)
+
+    @classmethod
+    def opened(cls, config: Config, folder: Path) -> Run:
+        """Open a run to be looked at, with the raw files and code it was made from: these may have changed since."""
+        record = read_record(folder)
+        return cls(config, folder, record if "raw" in record else None)
+
+    @cached_property
+    def tree(self) -> dict[str, Any]:
+        """The configuration as plain values."""
+        return self.config.model_dump(mode="json")
+
+    @property
+    def graph(self) -> Graph:
+        """The study's graph as far as results have decided it, made anew."""
+        return study_graph(self.design, self.store).grown(self.store)
+
+    @property
+    def prepared(self) -> Path:
+        """The folder of the prepared cohort."""
+        return self.store.path(self.design.prepare)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return what `run.json` holds; empty where there is none."""
+    file = folder / "run.json"
+    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return record
 
 
 def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -> Run:
-    """Runs all stages up to one; finished work is reused, interrupted work resumed.
+    """Run all stages up to one; finished work is reused, interrupted work resumed.
 
     Args:
         config: the study.
@@ -39,77 +90,67 @@ def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -
 
     Raises:
         ConfigError: if the stage is unknown.
-        PicmeError: if a stage failed, or jobs of it did; what could be finished is finished and reported first.
+        PicmeError: if steps failed; what could be finished is finished and reported first.
     """
     if until not in ORDER:
         raise ConfigError(f"unknown stage {until!r}{near(until, ORDER)}")
     study = Run(config, make_folder(out))
-    study.keys.prepare  # noqa: B018 (raw files that are missing are reported before anything is written)
+    study.design.raw  # noqa: B018 (raw files that are missing are reported before anything is written)
     check_loggers(config.pretrain.loggers)
-    failures: list[Failure] = []
-    timings: dict[str, float] = {}
+    stages = STAGES[: ORDER.index(until) + 1]
     with study.store.lock():
         write_yaml(study)
-        with Executor(workers(config), config.execution.threads) as executor:
-            stages = ORDER[: ORDER.index(until) + 1]
-            for number, stage in enumerate(stages, 1):
-                start = time.perf_counter()
-                if stage == "report":
-                    write_run_json(study, timings, failures)
-                    report(study)
-                else:
-                    with Progress(stage, quiet, (number, len(stages))) as progress:
-                        for jobs in STAGES[stage](study):
-                            failures += run_phase(study, executor, jobs, progress)
-                timings[stage] = round(time.perf_counter() - start, 3)
-        write_run_json(study, timings, failures)
-        if until != "report":
-            results(study)
+        graph = study_graph(study.design, study.store)
+        with Progress(quiet, workers(config)) as progress, local_executor(study) as executor:
+            failures = Schedule(graph, study.store, executor, progress, stages).run()
+        graph = study.graph  # in the order of the configuration, however it has grown
+        timings = {stage: round(seconds, 3) for stage, seconds in progress.seconds.items()}
+        write_record(study, graph, timings, failures)
+        start = time.perf_counter()
+        tables = write_tables(study, graph)
+        if until == "report":
+            _build(study.folder, tables, study.tree)
+            timings["report"] = round(time.perf_counter() - start, 3)
+            write_record(study, graph, timings, failures)
     if failures:
         first = failures[0]
         raise PicmeError(
-            f"{len(failures)} job{'s' * (len(failures) > 1)} failed, first {first.job.stage} of {first.job.name}: "
+            f"{len(failures)} step{'s' * (len(failures) > 1)} failed, first {first.step.kind} of {first.step.name}: "
             f"{first.reason}; everything else is finished in {out}"
         )
     return study
 
 
-def run_phase(study: Run, executor: Executor, jobs: list[Job], progress: Progress) -> list[Failure]:
-    """Runs the unfinished jobs of a phase.
-
-    Raises:
-        PicmeError: if none of the phase's artifacts is there afterwards: later stages would have nothing to read.
-    """
-    pending = [job for job in jobs if not study.store.done(job.stage, job.key)]
-    if not pending:
-        return []
-    progress.begin(pending, reused=len(jobs) - len(pending))
-
-    def finished(job: Job) -> None:
-        progress.advance(job)
-        warning = study.store.manifest(job.stage, job.key).get("warning")
-        if warning:
-            progress.say(warning)
-
-    failures = executor.run(pending, finished)
-    for failure in failures:
-        progress.say(f"{failure.job.stage} of {failure.job.name} failed: {failure.reason}")
-    if len(failures) == len(jobs):
-        raise PicmeError(failures[0].reason)
-    return failures
+def local_executor(study: Run) -> LocalExecutor:
+    """Return the executor that the configuration asks for."""
+    execution = study.config.execution
+    context = Context(study.store, execution.device, study.config.pretrain.loggers)
+    on_gpu = has_gpu(execution.device)
+    # By default one step at a time trains on a GPU: side by side they would fight for its memory.
+    gpus = (1.0 if execution.workers == "auto" else float(execution.workers)) if on_gpu else None
+    return LocalExecutor(context, workers(study.config), execution.threads, gpus)
 
 
 def workers(config: Config) -> int:
-    """Jobs side by side: one for each core, on a GPU one (its small jobs would fight for memory)."""
+    """Return how many steps run side by side: as configured, else one for each core."""
     if config.execution.workers != "auto":
         return max(1, config.execution.workers)
-    if config.execution.device in ("cuda", "mps"):
-        return 1
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
+def has_gpu(device: str) -> bool:
+    """Return whether training with a configured device runs on a GPU; torch is asked only where there may be one."""
+    if device != "auto":
+        return device != "cpu"
+    if sys.platform == "linux" and not any(Path(f"/dev/{name}").exists() for name in ("nvidiactl", "dxg", "kfd")):
+        return False
+    from picme.fitting.device import resolve_device
+
+    return resolve_device(device).type != "cpu"
+
+
 def make_folder(out: Path) -> Path:
-    """The run folder, for its owner alone: it holds patient data.
+    """Make the run folder, for its owner alone: it holds patient data.
 
     Raises:
         ConfigError: if the path is a file, or a folder that holds something else than a run.
@@ -129,45 +170,51 @@ def make_folder(out: Path) -> Path:
 
 
 def write_yaml(study: Run) -> None:
-    """Writes the resolved configuration, every default spelled out."""
+    """Write the resolved configuration, every default spelled out."""
     temporary = study.folder / ".config.yaml.writing"
     temporary.write_text(dump(study.config), encoding="utf-8")
     temporary.replace(study.folder / "config.yaml")
 
 
-def results(study: Run) -> dict[str, Any]:
-    """Writes the result tables of whatever is finished, and returns them."""
-    from picme.collect import collect
-    from picme.report.export import write_results
+def write_tables(study: Run, graph: Graph) -> dict[str, Any]:
+    """Write the result tables of whatever is finished, and return them."""
+    from picme.results.collect import collect
+    from picme.results.write import write_results
 
-    tables = collect(study)
+    tables = collect(graph, study.store, STAGES)
     write_results(tables, study.folder / "results")
     return tables
 
 
-def report(study: Run) -> None:
-    """Writes the result tables and `report.html`."""
-    import json
+def report_again(folder: Path) -> Path:
+    """Write `report.html` of a run folder from its finished tables alone, and return its path.
 
+    Raises:
+        ConfigError: if the folder has no result tables.
+    """
+    import polars as pl
+
+    files = sorted((folder / "results").glob("*.parquet"))
+    if not files:
+        raise ConfigError(f"{folder} has no result tables to make a report of")
+    _build(folder, {file.stem: pl.read_parquet(file) for file in files}, read_yaml(folder / "config.yaml"))
+    return folder / "report.html"
+
+
+def _build(folder: Path, tables: dict[str, Any], tree: dict[str, Any]) -> None:
     from picme.report.build import build
 
-    tables = results(study)
-    info = json.loads((study.folder / "run.json").read_text(encoding="utf-8"))
-    build(study.folder, tables, study.tree, info, study.folder / "report.html")
+    build(folder, tables, tree, read_record(folder), folder / "report.html")
 
 
-def write_run_json(study: Run, timings: dict[str, float], failures: list[Failure]) -> None:
-    """What made these results: versions, machine, raw data, keys, timings."""
-    keys = study.keys
-    stages: dict[str, Any] = {"prepare": keys.prepare}
-    stages["features"] = {name: keys.features(name) for name in study.locked}
-    stages["pretrain"] = {"+".join(c): keys.pretrain(c) for c in study.pretrained_combinations}
-    stages["align"] = {"+".join(c): keys.align(c) for c in study.pretrained_combinations}
-    cells = study.cells()
-    if cells is not None:
-        stages["finetune"] = {
-            f"{c.task}/{'+'.join(c.combination)}/{c.strategy}/{c.seed}": study.finetune_key(c) for c in cells
-        }
+def write_record(study: Run, graph: Graph, timings: dict[str, float], failures: list[Failure]) -> None:
+    """Write `run.json`, what made these results: versions, machine, raw data, keys, timings."""
+    stages: dict[str, Any] = {}
+    for (_, kind), steps in by_stage(graph.steps.values()).items():
+        if [step.name for step in steps] == [kind]:
+            stages[kind] = steps[0].key
+        else:
+            stages[kind] = {**stages.get(kind, {}), **{step.name: step.key for step in steps}}
     write_json(
         study.folder / "run.json",
         {
@@ -175,19 +222,7 @@ def write_run_json(study: Run, timings: dict[str, float], failures: list[Failure
             "git_commit": _commit(),
             "command": " ".join(["picme", *sys.argv[1:]]) if Path(sys.argv[0]).name == "picme" else None,
             "python": platform.python_version(),
-            "packages": {
-                name: _version(name)
-                for name in (
-                    "torch",
-                    "lightning",
-                    "polars",
-                    "numpy",
-                    "scikit-learn",
-                    "transformers",
-                    "timm",
-                    "pydantic",
-                )
-            },
+            "packages": {name: _version(name) for name in PACKAGES},
             "machine": {
                 "system": platform.system(),
                 "architecture": platform.machine(),
@@ -196,68 +231,81 @@ def write_run_json(study: Run, timings: dict[str, float], failures: list[Failure
                 "threads": study.config.execution.threads,
             },
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "raw": keys.raw,
+            "raw": study.design.raw,
+            "code": study.design.code,
             "stages": stages,
             "seconds": timings,
-            "failures": [{"stage": f.job.stage, "job": f.job.name, "reason": f.reason} for f in failures],
+            "failures": [{"stage": f.step.kind, "job": f.step.name, "reason": f.reason} for f in failures],
         },
     )
 
 
 def plan(config: Config, out: Path) -> list[dict[str, Any]]:
-    """What a run would do, without doing it: one row for each kind of job.
+    """Return what a run would do, without doing it: one row for each kind of step.
 
     Returns:
-        stage, jobs, done, resume, run, seconds: measured on finished jobs of the kind where there are any, else null.
-        Where alignment has yet to decide what is fine-tuned, `jobs` is null.
+        stage, kind, jobs, done, resume, run, seconds (measured on finished steps of the kind where there are any, else
+        null), and stale: why steps of which an earlier configuration has a finished one are to be made again. Where
+        alignment has yet to decide what is fine-tuned, `jobs` is null.
     """
     study = Run(config, Path(out).expanduser().resolve())
+    store = study.store
+    graph = study_graph(study.design, store).planned(store)
     rows: list[dict[str, Any]] = []
-    for stage, phases in STAGES.items():
-        unknown = stage in ("finetune", "evaluate") and _undecided(study)
-        if unknown:
-            rows.append({"stage": stage, "jobs": None, "done": 0, "resume": 0, "run": None, "seconds": None})
-            continue
-        for kind, jobs in _by_kind(_planned(study, stage, phases)):
-            done = [job for job in jobs if study.store.done(job.stage, job.key)]
-            resume = [job for job in jobs if job not in done and study.store.started(job.stage, job.key)]
-            measured = [study.store.manifest(job.stage, job.key)["seconds"] for job in done]
-            left = len(jobs) - len(done)
-            seconds = 0.0 if not left else sum(measured) / len(measured) * left / workers(config) if measured else None
-            rows.append(
-                {
-                    "stage": stage, "kind": kind, "jobs": len(jobs), "done": len(done), "resume": len(resume),
-                    "run": left - len(resume), "seconds": seconds,
-                }
-            )  # fmt: skip
-    return rows
+    for (stage, kind), steps in by_stage(graph.steps.values()).items():
+        done = [step for step in steps if store.done(step)]
+        finished = {step.key for step in done}
+        left = [step for step in steps if step.key not in finished]
+        attempted = store.attempted(kind)
+        resume = sum(step.key in attempted for step in left)
+        measured = [store.manifest(step)["seconds"] for step in done]
+        seconds = 0.0 if not left else sum(measured) / len(measured) * len(left) / workers(config) if measured else None
+        rows.append(
+            {
+                "stage": stage, "kind": kind, "jobs": len(steps), "done": len(done), "resume": resume,
+                "run": len(left) - resume, "seconds": seconds, "stale": why_stale(left, store),
+            }
+        )  # fmt: skip
+    unknown = {"kind": None, "jobs": None, "done": 0, "resume": 0, "run": None, "seconds": None, "stale": None}
+    for stage in dict.fromkeys(stage for growth in graph.growths for stage in growth.stages):
+        rows = [*(row for row in rows if row["stage"] != stage), {"stage": stage, **unknown}]
+    return sorted(rows, key=lambda row: STAGES.index(row["stage"]))
 
 
-def _undecided(study: Run) -> bool:
-    if study.named is not None:
-        return False
-    return not all(study.store.done("align", study.keys.align(c)) for c in study.combinations)
+def why_stale(steps: list[Step], store: Store) -> str | None:
+    """Return what differs between the first step that an earlier configuration had finished and what it was then."""
+    if not steps:
+        return None
+    manifests = list(store.manifests(steps[0].kind))
+    for step in steps:
+        earlier = [manifest for manifest in manifests if manifest.get("name") == step.name and "fields" in manifest]
+        if earlier:
+            changes = [changed(manifest, step) for manifest in earlier]
+            return ", ".join(min(changes, key=len)[:3])
+    return None
 
 
-def _planned(study: Run, stage: str, phases: Any) -> Iterator[Job]:
-    """Jobs of a stage as if everything before it had succeeded."""
+def changed(manifest: dict[str, Any], step: Step) -> list[str]:
+    """Return the fields in which a step differs from a finished one of its name."""
+    if manifest["version"] != step.version:
+        return [f"version {manifest['version']} of this step is now {step.version}"]
+    before, now = dict(_leaves(manifest["fields"])), dict(_leaves(json.loads(json.dumps(step.fields, default=str))))
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    upstream = {one.key: one for one in step.inputs}
 
-    class Assumed(type(study.store)):  # type: ignore[misc]
-        def done(self, stage: str, key: str) -> bool:
-            return True
+    def said(name: str) -> str:
+        there, here = before.get(name, "nothing"), now.get(name, "nothing")
+        return f"{upstream[here].kind} is made again" if here in upstream else f"{name}: {there} → {here}"
 
-    assumed = Run(study.config, study.folder)
-    assumed.__dict__.update({k: v for k, v in study.__dict__.items() if k != "store"})
-    assumed.store = Assumed(study.folder)
-    for jobs in phases(assumed):
-        yield from jobs
+    return list(dict.fromkeys(map(said, names)))
 
 
-def _by_kind(jobs: Iterator[Job]) -> list[tuple[str, list[Job]]]:
-    kinds: dict[str, list[Job]] = {}
-    for job in jobs:
-        kinds.setdefault(job.stage, []).append(job)
-    return list(kinds.items())
+def _leaves(value: Any, place: str = "") -> list[tuple[str, Any]]:
+    """Return the leaves of nested plain values with their dotted names."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        return [(place, value)]
+    return [leaf for name, item in items for leaf in _leaves(item, f"{place}.{name}" if place else str(name))]
 
 
 def _version(package: str) -> str | None:
@@ -268,7 +316,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of a source checkout."""
+    """Return the commit of a source checkout."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from picme.config.study import BASELINES, FROZEN
+from picme.design.combinations import label, parse
+from picme.design.strategies import strategy as strategy_named
 from picme.errors import ConfigError, DataError, near
-from picme.modalities.combinations import label, parse
-from picme.plan import Cell, Run
-from picme.stages import cell_arguments
+from picme.pipeline import Run
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
-    import torch
-
-    from picme.finetune.cell import Cell as Model
+    from picme.finetune.classifier import Classifier
+    from picme.finetune.step import Cell, Finetune
     from picme.modalities.view import ViewData
     from picme.study import Study
 
@@ -62,28 +60,28 @@ def predict(
     trained, new = load(run), load(cohort)
     if task not in trained.config.tasks:
         raise ConfigError(f"unknown task {task!r}{near(task, trained.config.tasks)}")
-    cells = _cells(trained, task, strategy, combination)
-    names = list(cells[0].combination)
     study, source = Run.opened(trained.config, trained.folder), Run.opened(new.config, new.folder)
-    if not source.store.done("prepare", source.keys.prepare):
+    seeds = _seeds(study, trained, task, strategy, combination)
+    names = list(seeds[0].cell.combination)
+    if not source.store.done(source.design.prepare):
         raise DataError(f"{cohort} has no prepared cohort; run `picme prepare` for it first")
     _fits(study, source, task, names)
     labels = build_task(task, trained.config.tasks[task]).labels
     with tempfile.TemporaryDirectory() as scratch:
-        view = _view(study, source, task, names, Path(scratch))
+        view = _view(study, source, seeds[0].cell, Path(scratch))
         inside = np.flatnonzero(view.cohort.get_column("split").is_not_null().to_numpy())
         rows = inside[view.present(names)[inside].any(axis=1)]
         if not len(rows):
             raise DataError(f"none of the {len(inside)} stays in {cohort} has {' or '.join(names)}")
-        models = [_model(study, cell, view) for cell in cells]
+        models = [_model(study, step, view) for step in seeds]
         found = np.mean([model.probabilities(rows) for model in models], axis=0)
         added = (
-            np.mean([_contributions(study, cell, model, rows) for cell, model in zip(cells, models, strict=True)], 0)
+            np.mean([_contributions(study, step, model, rows) for step, model in zip(seeds, models, strict=True)], 0)
             if contributions
             else None
         )
     stays = view.cohort.get_column("stay_id").gather(rows)
-    found = _calibrated(study, cells, labels, found)
+    found = _calibrated(study, seeds, labels, found)
     table = pl.DataFrame({"stay_id": stays}).with_columns(
         pl.Series(name, found[:, index]).fill_nan(None) for index, name in enumerate(labels)
     )
@@ -113,29 +111,29 @@ def _long(
     )
 
 
-def _cells(study: Study, task: str, strategy: str | None, combination: str | None) -> list[Cell]:
-    """The cells of one combination and strategy, all seeds."""
-    summary = study.table("summary").filter(pl.col("task") == task)
-    names = list(study.config.modalities)
+def _seeds(study: Run, opened: Study, task: str, wanted: str | None, combination: str | None) -> list[Finetune]:
+    """Return the finished fine-tunings of one combination and strategy, one for each seed."""
+    summary = opened.table("summary").filter(pl.col("task") == task)
+    names, fusions = list(study.config.modalities), study.config.finetune.fusions
+    without = [name for name in summary["strategy"].unique() if name not in fusions and not _keeps_model(name)]
     if combination is not None:
         summary = summary.filter(pl.col("combination") == label(parse(combination, names)))
-    if strategy is not None:
-        if strategy in BASELINES:
-            raise ConfigError(f"{strategy} is a baseline and keeps no model to predict with")
-        summary = summary.filter(pl.col("strategy") == strategy)
-    summary = summary.filter(~pl.col("strategy").is_in(BASELINES))
+    if wanted is not None:
+        if wanted in without:
+            raise ConfigError(f"{wanted} is a baseline and keeps no model to predict with")
+        summary = summary.filter(pl.col("strategy") == wanted)
+    summary = summary.filter(~pl.col("strategy").is_in(without))
     if not summary.height:
         raise ConfigError(
-            f"no model of task {task} fits strategy {strategy or 'any'} and combination {combination or 'any'}; "
+            f"no model of task {task} fits strategy {wanted or 'any'} and combination {combination or 'any'}; "
             "see the table summary"
         )
-    if strategy is None and combination is None and summary.get_column("selected").any():
+    if wanted is None and combination is None and summary.get_column("selected").any():
         summary = summary.filter(pl.col("selected"))
     best = summary.sort("validation_auroc", descending=True, nulls_last=True).row(0, named=True)
-    run = Run.opened(study.config, study.folder)
-    chosen = parse(best["combination"], names)
-    cells = [Cell(task, chosen, best["strategy"], seed) for seed in range(study.config.study.seeds)]
-    found = [cell for cell in cells if run.store.done("finetune", run.finetune_key(cell))]
+    place = (task, parse(best["combination"], names), best["strategy"])
+    steps = [study.design.finetune(*place, seed) for seed in range(study.config.study.seeds)]
+    found = [step for step in steps if study.store.done(step)]
     if not found:
         raise DataError(
             f"{study.folder} has results, but no models of {best['combination']} by {best['strategy']} that this "
@@ -144,21 +142,28 @@ def _cells(study: Study, task: str, strategy: str | None, combination: str | Non
     return found
 
 
-def _view(study: Run, source: Run, task: str, names: list[str], scratch: Path) -> ViewData:
-    """The new stays, normalised and encoded with what was learnt from the training stays."""
+def _keeps_model(name: str) -> bool:
+    return strategy_named(name).encoders != "none"
+
+
+def _view(study: Run, source: Run, cell: Cell, scratch: Path) -> ViewData:
+    """Return the new stays, normalised and encoded with what was learnt from the training stays."""
+    from picme.fitting.device import resolve_device
     from picme.modalities import open_modality
     from picme.modalities.view import ViewData
     from picme.pretrain.trunk_cache import cache_features
 
-    modalities = {name: study.config.modalities[name] for name in names}
+    task, device = cell.task.name, str(resolve_device(study.config.execution.device))
     features: dict[str, Path] = {}
-    for name in names:
-        if name in study.locked:
-            section = modalities[name]
-            folder, pool = source.prepared / "views" / task / name, source.prepared / "pool" / name
-            opened: Any = open_modality(section.kind, folder, pool, section.encoder)
-            features[name] = cache_features(opened, section.encoder, opened.spec(), scratch / name)
-    return ViewData(source.prepared, task, modalities, features, study.prepared / "statistics.json")
+    for one in cell.encodings:
+        if one.features is not None:
+            folder, pool = source.prepared / "views" / task / one.modality, source.prepared / "pool" / one.modality
+            opened: Any = open_modality(one.kind, folder, pool, one.encoder)
+            features[one.modality] = cache_features(
+                opened, one.encoder, opened.spec(), scratch / one.modality, device=device, precision=one.precision
+            )
+    encodings = {one.modality: one for one in cell.encodings}
+    return ViewData(source.prepared, task, encodings, features, study.prepared / "statistics.json")
 
 
 def _fits(study: Run, source: Run, task: str, names: list[str]) -> None:
@@ -194,60 +199,50 @@ def _fits(study: Run, source: Run, task: str, names: list[str]) -> None:
                 )
 
 
-def _model(study: Run, cell: Cell, view: ViewData) -> Model:
-    """The trained model of one seed on the new stays."""
+def _model(study: Run, step: Finetune, view: ViewData) -> Classifier:
+    """Return the trained model of one seed on the new stays."""
     from picme.finetune.embed import all_rows
-    from picme.pretrain.job import load_encoders
-    from picme.pretrain.model import ModalityEncoders
-    from picme.training import resolve_device
-
-    config, names = study.config, list(cell.combination)
-    device = resolve_device(config.execution.device)
-    pretrained = cell_arguments(study, cell)["pretrained"]
-    with tempfile.TemporaryDirectory() as scratch:
-        if cell.strategy in FROZEN:
-            encoders = (
-                load_encoders(Path(pretrained), names, config, view)
-                if cell.strategy == "contrastive"
-                else ModalityEncoders(names, config, view, cell.seed)
-            )
-            np.save(Path(scratch) / "embeddings.npy", all_rows(encoders.to(device).eval(), view, device))
-        return _restored(study, cell, view, [scratch], device)
-
-
-def _restored(study: Run, cell: Cell, view: ViewData, embedded: list[str], device: torch.device) -> Model:
-    """The trained model of one seed on the stays of a view, with their embeddings where its encoders are frozen."""
     from picme.finetune.restore import restore
+    from picme.fitting.device import resolve_device
+    from picme.pretrain.model import ModalityEncoders
+    from picme.pretrain.train import load_encoders
 
-    path = str(study.store.path("finetune", study.finetune_key(cell)))
-    stored = {"seed": cell.seed, "path": path, "embedded": embedded}
-    pretrained = cell_arguments(study, cell)["pretrained"]
-    return restore(study.config, view, cell.task, list(cell.combination), cell.strategy, stored, pretrained, device)
+    cell, device = step.cell, resolve_device(study.config.execution.device)
+    embedded = None
+    if cell.frozen:
+        encoders = (
+            load_encoders(study.store.path(cell.pretrain), cell.encodings, view)
+            if cell.pretrain is not None
+            else ModalityEncoders(cell.encodings, view, step.seed)
+        )
+        embedded = all_rows(encoders.to(device).eval(), view, device)
+    return restore(step, view, device, study.store, embedded)
 
 
-def _contributions(study: Run, cell: Cell, model: Model, rows: np.ndarray) -> np.ndarray:
-    """Integrated gradients of one seed's logits from the training stays' mean embeddings, (label, row, modality)."""
+def _contributions(study: Run, step: Finetune, model: Classifier, rows: np.ndarray) -> np.ndarray:
+    """Return one seed's integrated gradients from the training stays' mean embeddings, (label, row, modality)."""
     import torch
 
     from picme.evaluate.attribute import embeddings_of, training_mean
     from picme.evaluate.integrated_gradients import integrated_gradients
-    from picme.modalities.view import open_view
+    from picme.finetune.restore import restore
+    from picme.pretrain.features import open_encoded
 
-    features = {name: Path(path) for name, path in study.features.items()}
-    view = open_view(study.prepared, cell.task, study.config.modalities, features)
-    trained = _restored(study, cell, view, cell_arguments(study, cell)["embedded"], model.device)
+    cell = step.cell
+    view = open_encoded(cell.prepare, cell.task.name, cell.encodings, study.store)
+    trained = restore(step, view, model.device, study.store)
     mean = training_mean(trained, view.usable(cell.combination, "train"))
     present = model.present[torch.from_numpy(rows).to(model.device)]
     return integrated_gradients(model.head, embeddings_of(model, rows), present, mean).per_label
 
 
-def _calibrated(study: Run, cells: list[Cell], labels: tuple[str, ...], found: np.ndarray) -> np.ndarray:
-    """Slope and intercept of each label, fitted on the run's validation stays."""
+def _calibrated(study: Run, seeds: list[Finetune], labels: tuple[str, ...], found: np.ndarray) -> np.ndarray:
+    """Return probabilities (row, label) calibrated by a slope and intercept fitted on the run's validation stays."""
     from picme.evaluate.calibration import apply_calibration, fit_calibration
 
-    kept = [np.load(study.store.path("finetune", study.finetune_key(cell)) / "predictions.npz") for cell in cells]
+    kept = [np.load(study.store.path(step) / "predictions.npz") for step in seeds]
     average = np.mean([one["val"] for one in kept], axis=0)
-    cohort = pl.read_parquet(study.prepared / "views" / cells[0].task / "cohort.parquet")
+    cohort = pl.read_parquet(study.prepared / "views" / seeds[0].cell.task.name / "cohort.parquet")
     targets = cohort.select(pl.col(name).cast(pl.Float64) for name in labels).to_numpy()[kept[0]["val_rows"]]
     result = np.empty_like(found)
     for index in range(len(labels)):

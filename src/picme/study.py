@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,10 @@ import numpy as np
 import polars as pl
 
 from picme.config.loading import load as load_config
-from picme.config.loading import validate
+from picme.config.loading import read_yaml, validate
+from picme.design.combinations import label, parse
 from picme.errors import ConfigError, DataError, near
-from picme.modalities.combinations import label, parse
-from picme.plan import Run
+from picme.pipeline import Run
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
@@ -42,12 +43,35 @@ class Series:
 
 
 class Study:
-    """A run folder, with whatever stages are finished in it."""
+    """A run folder, with whatever stages are finished in it.
 
-    def __init__(self, folder: Path, config: Config) -> None:
+    Its tables, figures and report need nothing but the folder; what reads arrays or models also needs the packages
+    that the configuration names.
+    """
+
+    def __init__(self, folder: Path, config: Config | None = None) -> None:
         self.folder = folder
-        self.config = config
-        self._run = Run.opened(config, folder)
+        self._config = config
+
+    @property
+    def config(self) -> Config:
+        """The configuration.
+
+        Raises:
+            ConfigError: if a package that it names is not installed.
+        """
+        if self._config is None:
+            self._config = load_config(self.folder / "config.yaml")
+        return self._config
+
+    @cached_property
+    def _run(self) -> Run:
+        return Run.opened(self.config, self.folder)
+
+    @cached_property
+    def _tree(self) -> dict[str, Any]:
+        """The configuration as plain values, as it lies in the folder."""
+        return read_yaml(self.folder / "config.yaml")
 
     def __repr__(self) -> str:
         return f"Study({str(self.folder)!r}, tables={self.tables})"
@@ -70,7 +94,7 @@ class Study:
 
     @property
     def selected(self) -> pl.DataFrame:
-        """Of the table `summary` the rows that validation chose, one for each task; empty before there are scores."""
+        """The rows of the table `summary` that validation chose, one for each task; empty before there are scores."""
         if "summary" not in self.tables:
             return pl.DataFrame()
         return self.table("summary").filter(pl.col("selected").fill_null(False))
@@ -84,7 +108,7 @@ class Study:
         return {name: plate.views[0].figure for name, plate in self._plates().items()}
 
     def views(self, name: str) -> list[tuple[str, ...]]:
-        """What can be chosen of a figure: for each of its views the values of the report's lists above it.
+        """Return the choices of a figure: for each of its views the values of the report's lists above it.
 
         Raises:
             DataError: if there is no such figure.
@@ -113,7 +137,7 @@ class Study:
         from picme.report.build import plates
 
         tables = {name: self.table(name) for name in self.tables if name != "predictions"}
-        return plates(tables, self._run.tree)
+        return plates(tables, self._tree)
 
     def _plate(self, name: str) -> Plate:
         found = self._plates()
@@ -125,13 +149,13 @@ class Study:
         from picme.report.notebook import study_html
 
         tables = {name: self.table(name) for name in self.tables if name != "predictions"}
-        return study_html(self.folder.name, tables, self._run.tree)
+        return study_html(self.folder.name, tables, self._tree)
 
     def cohort(self, task: str) -> pl.DataFrame:
         """The stays of a task: stay_id, subject_id, split, subgroup columns, label columns."""
         view = self._view(task)
         frame = pl.read_parquet(view / "cohort.parquet")
-        manifest = self._run.store.manifest("prepare", self._run.keys.prepare)
+        manifest = self._run.store.manifest(self._run.design.prepare)
         columns = ["stay_id", "subject_id", "split", *manifest["groups"][task], *manifest["labels"][task]]
         return frame.filter(pl.col("split").is_not_null()).select(columns)
 
@@ -170,12 +194,12 @@ class Study:
             DataError: if the combination is not pretrained, or the split is not held out.
         """
         chosen = parse(combination, list(self.config.modalities))
-        key = self._run.keys.pretrain(chosen)
-        if not self._run.store.done("pretrain", key):
+        pretrain = self._run.design.pretrain(chosen)
+        if not self._run.store.done(pretrain):
             raise DataError(f"{label(chosen)} is not pretrained in {self.folder}")
         if split not in ("val", "test"):
             raise DataError(f"embeddings are kept of the splits val and test, not {split!r}")
-        folder = self._run.store.path("pretrain", key)
+        folder = self._run.store.path(pretrain)
         rows = np.load(folder / "rows.npy")
         values = np.load(folder / "embeddings.npy", mmap_mode="r")
         frame = pl.read_parquet(
@@ -193,7 +217,7 @@ class Study:
     def _view(self, task: str) -> Path:
         if task not in self.config.tasks:
             raise DataError(f"unknown task {task!r}{near(task, self.config.tasks)}")
-        if not self._run.store.done("prepare", self._run.keys.prepare):
+        if not self._run.store.done(self._run.design.prepare):
             raise DataError(f"the cohort of {self.folder} is not prepared")
         build_task(task, self.config.tasks[task])
         return self._run.prepared / "views" / task
@@ -234,4 +258,4 @@ def load(folder: str | Path) -> Study:
     path = Path(folder).expanduser().resolve()
     if not (path / "config.yaml").is_file():
         raise ConfigError(f"{path} is not a run folder: it has no config.yaml")
-    return Study(path, load_config(path / "config.yaml"))
+    return Study(path)

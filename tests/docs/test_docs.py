@@ -14,7 +14,7 @@ import pytest
 import yaml
 from doc_blocks import DOCS, ROOT, STAYS, Block, blocks, commands, pages, small_arguments
 
-from picme.config.loading import _merge, _read, validate
+from picme.config.loading import _merge, read_yaml, validate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def test_configurations_are_valid(block: Block) -> None:
         base = next(b for page in pages() for b in blocks(page) if b.mark == f"file: {over}")
         tree = _merge(yaml.safe_load(base.code), tree)
     else:
-        tree = _merge(_read(tree.pop("preset")), tree)
+        tree = _merge(read_yaml(tree.pop("preset")), tree)
     validate(tree)
 
 
@@ -121,31 +121,23 @@ def test_notebook_is_kept_without_output() -> None:
     assert not [cell for cell in notebook.cells if cell.cell_type == "code" and (cell.outputs or cell.execution_count)]
 
 
-def test_result_tables_are_documented_with_all_their_columns() -> None:
-    from picme.evaluate.tables import SCHEMAS
-    from picme.report.facts import COLUMNS
+def test_the_page_of_result_tables_is_made_from_their_declarations() -> None:
+    from picme.results.document import document
 
-    text = (DOCS / "results.md").read_text(encoding="utf-8")
-    found = re.finditer(r"^\| `(\w+)` \| [^|]+ \| (.+) \|$", text, re.MULTILINE)
-    rows = {row[1]: set(re.findall(r"`(\w+)`", row[2])) for row in found}
-    for name, columns in [*((n, c.split()) for n, c in COLUMNS.items()), *((n, list(c)) for n, c in SCHEMAS.items())]:
-        assert name in rows, f"results.md lacks the table {name}"
-        assert not set(columns) - rows[name], f"results.md lacks columns of {name}"
-    from picme.evaluate.predictions import COLUMNS as PREDICTIONS
-
-    assert set(PREDICTIONS) <= rows["predictions"]
+    committed = (DOCS / "results.md").read_text(encoding="utf-8")
+    assert committed == document(), "python -m picme.results.document > docs/results.md"
 
 
 @pytest.mark.slow
 def test_documented_tables_are_those_of_a_run(demo: Path) -> None:
     import polars as pl
 
-    text = (DOCS / "results.md").read_text(encoding="utf-8")
+    from picme.results.tables import table
+
     for file in (demo / "runs" / "demo" / "results").glob("*.parquet"):
-        row = re.search(rf"^\| `{file.stem}` \|.*$", text, re.MULTILINE)
-        assert row, f"results.md lacks the table {file.stem}"
-        missing = [name for name in pl.read_parquet_schema(file) if f"`{name}`" not in row[0]]
-        assert not missing, f"results.md lacks {missing} of {file.stem}"
+        declared, found = table(file.stem).schema, dict(pl.read_parquet_schema(file))
+        assert list(found) == list(declared)
+        assert {name: kind for name, kind in declared.items() if kind is not None}.items() <= found.items()
 
 
 def hooks() -> Any:
@@ -164,7 +156,10 @@ def test_configuration_reference_has_every_key_with_its_meaning() -> None:
     text = hooks().configuration()
     for section in ("`cohort.notes`", "`pretrain`", "`modalities.NAME.encoder` with `name: lstm`", "`finetune.search`"):
         assert f"## {section}\n" in text
-    assert "| `gallery` | whole number | `1000` | Candidates of a retrieval; a smaller split is used whole. |" in text
+    assert (
+        "| `gallery` | whole number | `1000` | Number of candidates in a retrieval; a smaller split is used whole. |"
+        in text
+    )
     known = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
     left = [Config]
     seen = set()

@@ -49,7 +49,7 @@ import json, sys, torch
 from picme.config.loading import load
 from picme.encoders import build as build_encoder
 from picme.finetune import build as build_head
-from picme.finetune.cell import head_config
+from picme.design.study import Design
 from picme.objectives import InfoNCE, build as build_objective
 from picme.tasks import build as build_task
 
@@ -64,7 +64,9 @@ lengths = torch.tensor([3, 5])
 short = torch.randn(2, 5, 4)
 padded = torch.cat([short, torch.full((2, 2, 4), 9.0)], 1)
 embedded = [encoder({"values": values, "lengths": lengths}) for values in (short, padded)]
-head = build_head(head_config("highest", config, ["vitals", "labs", "person"]), 3, 8, 2).eval()
+design = Design(config)
+cell = design.cell("deterioration", ("vitals", "labs", "person"), "highest")
+head = build_head(cell.head, 3, 8, 2).eval()
 present = torch.tensor([[True, True, False]])
 one, other = torch.randn(2, 1, 3, 8)
 other[:, :2] = one[:, :2]
@@ -75,7 +77,9 @@ print(json.dumps({
     "padding": float((embedded[0] - embedded[1]).abs().max()),
     "head": type(head).__name__, "absent": float((head(one, present) - head(other, present)).abs().max()),
     "labels": task.labels, "hours": task.hours,
-    "dumped": config.model_dump(mode="json")["pretrain"]["objective"],
+    "dumped": design.pretrain(("vitals", "labs", "person")).fields["pretraining"]["objective"],
+    "code": [design.pretrain(("vitals", "labs", "person")).fields["pretraining"]["code"], cell.head_code,
+             cell.encodings[0].code, cell.encodings[2].code],
 }))
 """
 
@@ -109,7 +113,9 @@ def test_components_are_built_from_the_configuration_and_keep_their_promises(
     assert found["padding"] < 1e-6, "what is beyond a stay's last hour has no influence"
     assert (found["head"], found["absent"]) == ("MaximumHead", 0.0)
     assert (found["labels"], found["hours"]) == (["vasopressors", "ventilation"], 24)
-    assert found["dumped"]["anchor"] == 1, "every field of the component is in the stage key"
+    assert found["dumped"]["anchor"] == 1, "every field of the component is in the step's key"
+    assert all(found["code"][:3]), "so is the code of another package's component"
+    assert found["code"][3] is None, "picme's own is not"
 
 
 def test_names_are_listed_and_planning_imports_neither_torch_nor_the_package(
@@ -119,7 +125,7 @@ def test_names_are_listed_and_planning_imports_neither_torch_nor_the_package(
     assert json.loads(listed.stdout)["anchored"] == "picme_example.objective:Anchored"
     code = (
         "import sys; from picme.config.loading import load; load('demo');"
-        "print([name for name in ('torch', 'picme_example') if name in sys.modules])"
+        "print([name for name in sys.modules if name == 'torch' or name.startswith('picme_example')])"
     )
     assert python(code, installed).stdout.strip() == "[]"
 
@@ -168,7 +174,7 @@ def test_configurations_of_the_documentation_are_valid(installed: dict[str, str]
     assert own is not None
     (tmp_path / "own.yaml").write_text(own[1], encoding="utf-8")
     found = fragment.findall((docs / "extending.md").read_text(encoding="utf-8"))
-    assert len(found) == 7
+    assert len(found) == 8
     for over, text in found:
         tree = {"preset": str(tmp_path / "own.yaml"), **yaml.safe_load(text)} if over else yaml.safe_load(text)
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
@@ -196,14 +202,14 @@ def test_a_broken_package_is_in_nobodys_way_until_it_is_named(installed: dict[st
 
 def test_a_fusion_changes_the_key_of_its_own_strategy_alone(study: Path, tmp_path: Path) -> None:
     from picme.config.loading import load
-    from picme.keys import Keys
+    from picme.design.study import Design
 
     def keys(hidden: int) -> list[str]:
-        found = Keys(load("demo", {
+        found = Design(load("demo", {
             "finetune.strategies": ["supervised", "mine"],
             "finetune.fusions": {"mine": {"name": "concat", "hidden": hidden}},
         }))  # fmt: skip
-        return [found.finetune("mortality", ("image", "radiology"), name, 0) for name in ("supervised", "mine")]
+        return [found.finetune("mortality", ("image", "radiology"), name, 0).key for name in ("supervised", "mine")]
 
     (plain, mine), (plain_again, changed) = keys(8), keys(16)
     assert plain == plain_again
@@ -225,6 +231,27 @@ def test_a_study_runs_with_all_four(installed: dict[str, str], study: Path, tmp_
     )
     longest = python(code, installed, str(tmp_path / "run"))
     assert int(longest.stdout) == 24, "the task's prediction time cuts the series"
+    _reads_without_the_package(tmp_path / "run")
+
+
+def _reads_without_the_package(run: Path) -> None:
+    """Tables, figures and report of a finished run need the run folder alone; what needs a component says so."""
+    bare = {name: value for name, value in environment(run).items() if name != "PICME_DEBUG"}
+    code = (
+        "import sys, picme; study = picme.load(sys.argv[1]);"
+        "print(study.table('summary').height, len(study.figures()) > 3); study.cohort('deterioration')"
+    )
+    found = python(code, bare, str(run))
+    assert found.stdout.split()[1] == "True", found.stderr
+    assert found.returncode == 1
+    assert "unknown name 'gru' in 'modalities.vitals.encoder'" in found.stderr
+    (run / "report.html").unlink()
+    written = picme(bare, "report", str(run / "config.yaml"), "--out", str(run))
+    assert written.returncode == 0, written.stderr
+    assert "nothing was run: unknown name 'gru'" in written.stdout
+    assert (run / "report.html").stat().st_size > 1_000_000
+    elsewhere = picme(bare, "run", str(run / "config.yaml"), "--out", str(run))
+    assert elsewhere.returncode == 2, "running needs the package"
 
 
 @pytest.mark.slow

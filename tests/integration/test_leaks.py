@@ -13,8 +13,8 @@ import pytest
 
 from picme.cli import main
 from picme.config.loading import load
+from picme.pipeline import Run
 from picme.pipeline import run as run_pipeline
-from picme.plan import Run
 from picme_hospital import write_hospital
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Pretraining killed at any moment, or stopped by what is not finite, in both loops of a real job."""
+"""Pretraining killed at any moment, or stopped by what is not finite, in both loops of a real step."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ import transformers
 import yaml
 from safetensors.torch import load_file
 
-import picme.pretrain.job as job_module
-import picme.training as training
-import picme.training_lightning as training_lightning
+import picme.fitting.course as training
+import picme.fitting.lightning_loop as training_lightning
+import picme.pretrain.train as job_module
 from picme.config.loading import dump, validate
 from picme.encoders.tabular import TabularEncoder
 from picme.encoders.text import TextEncoder
-from picme.executor import Executor, call
+from picme.engine.local import explain, perform
+from picme.engine.step import Context
+from picme.errors import PicmeError
 from picme.objectives import OBJECTIVES
-from picme.pipeline import run
-from picme.plan import Run
-from picme.stages import STAGES
-from picme.store import Store
+from picme.pipeline import Run, run
 from tiny_checkpoints import save_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from picme.executor import Job
+    from picme.pretrain.step import Pretrain
 
 # Which loop a combination is trained by follows from its encoders: adapters are trained in radiology's.
 LOOPS = {"plain": ("timeseries", "demographics"), "lightning": ("radiology", "demographics")}
@@ -40,11 +39,11 @@ LOOPS = {"plain": ("timeseries", "demographics"), "lightning": ("radiology", "de
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-import picme.training as training
+import picme.fitting.course as training
 from picme.config.loading import load
-from picme.executor import call
-from picme.plan import Run
-from picme.stages import STAGES
+from picme.engine.local import perform
+from picme.engine.step import Context
+from picme.pipeline import Run
 
 config, folder, combination, moment, number = sys.argv[1:]
 training.SAVE_EVERY_SECONDS = 0.0
@@ -75,9 +74,8 @@ if moment == "in batch":
     training.Course.loss = killed_in_batch
 else:
     training._save = {"before save": killed_before_save, "after save": killed_after_save}[moment]
-jobs = next(STAGES["pretrain"](Run(load(config), Path(folder))))
-job = next(job for job in jobs if job.name == combination)
-call(job.function, job.arguments)
+run = Run(load(config), Path(folder))
+perform(run.design.pretrain(tuple(combination.split("+"))), Context(run.store), 1)
 """
 
 
@@ -128,9 +126,20 @@ def study_in(prepared: Path, run_folder: Path, **changes: dict[str, Any]) -> Run
     return Run(validate(tree), run_folder)
 
 
-def pretraining(study: Run, loop: str) -> Job:
-    (job,) = [one for one in next(STAGES["pretrain"](study)) if one.name == "+".join(LOOPS[loop])]
-    return job
+def pretraining(study: Run, loop: str) -> Pretrain:
+    return study.design.pretrain(LOOPS[loop])
+
+
+def make(study: Run, step: Pretrain) -> None:
+    """Make an artifact in this process, as an executor does."""
+    perform(step, Context(study.store, "auto", study.config.pretrain.loggers), 1)
+
+
+def failure(study: Run, step: Pretrain) -> str:
+    """What a run says of a step that fails."""
+    with pytest.raises(PicmeError) as caught:
+        make(study, step)
+    return explain(caught.value)
 
 
 def numbers(folder: Path) -> tuple[dict[str, torch.Tensor], pl.DataFrame, list[np.ndarray]]:
@@ -159,9 +168,9 @@ def uninterrupted(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     for loop, place in {"plain": (training_lightning, "fit_lightning"), "lightning": (job_module, "fit")}.items():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(*place, None)  # the other one cannot be called
-            job = pretraining(study, loop)
-            call(job.function, job.arguments)
-        found[loop] = study.store.path("pretrain", job.key)
+            step = pretraining(study, loop)
+            make(study, step)
+        found[loop] = study.store.path(step)
     return found
 
 
@@ -172,21 +181,21 @@ def test_killed_and_resumed_ends_with_the_same_weights(
     prepared: Path, uninterrupted: dict[str, Path], tmp_path: Path, loop: str, moment: str, number: int
 ) -> None:
     study = study_in(prepared, tmp_path / "run")
-    job = pretraining(study, loop)
+    step = pretraining(study, loop)
     killed = subprocess.run(
-        [sys.executable, "-c", CHILD, str(prepared / "config.yaml"), str(study.folder), job.name, moment, str(number)],
+        [sys.executable, "-c", CHILD, str(prepared / "config.yaml"), str(study.folder), step.name, moment, str(number)],
         check=False,
         capture_output=True,
         text=True,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert killed.stdout + killed.stderr == ""
-    partial = study.store.root / "pretrain" / f".{job.key}.partial"
+    (partial,) = (study.store.root / "pretrain").glob(f".{step.key}*.partial")
     epoch = torch.load(partial / "state.pt", weights_only=True)["epoch"]
     assert 0 <= epoch < 3, "killed before its end, after its first epoch"
-    call(job.function, job.arguments)
-    assert_same(study.store.path("pretrain", job.key), uninterrupted[loop])
-    assert not partial.exists()
+    make(study, step)
+    assert_same(study.store.path(step), uninterrupted[loop])
+    assert not list((study.store.root / "pretrain").glob(".*"))
 
 
 @pytest.mark.parametrize("loop", list(LOOPS))
@@ -194,7 +203,7 @@ def test_an_encoder_that_overflows_stops_and_leaves_the_last_good_epoch(
     prepared: Path, uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
 ) -> None:
     study = study_in(prepared, tmp_path / "run")
-    job = pretraining(study, loop)
+    step = pretraining(study, loop)
     forward, begin, epoch = TabularEncoder.forward, training.Course.begin, [-1]
 
     def noted(self: training.Course, number: int) -> None:
@@ -205,23 +214,23 @@ def test_an_encoder_that_overflows_stops_and_leaves_the_last_good_epoch(
         embedding = forward(self, batch)
         return embedding * 1e30 * 1e30 if epoch[0] == 2 else embedding
 
-    with monkeypatch.context() as patch, Executor(1, 1) as executor:
+    with monkeypatch.context() as patch:
         patch.setattr(training.Course, "begin", noted)
         patch.setattr(TabularEncoder, "forward", overflowing)
-        (first,) = executor.run([job])
-        assert "epoch 2: the embedding of modality 'demographics' is not finite" in first.reason
-        assert "the weights of epoch 1 are kept in store/pretrain/" in first.reason
-        assert study.store.started("pretrain", job.key)
-        assert not study.store.done("pretrain", job.key)
-        state = study.store.root / "pretrain" / f".{job.key}.partial" / "state.pt"
+        first = failure(study, step)
+        assert "epoch 2: the embedding of modality 'demographics' is not finite" in first
+        assert study.store.started(step)
+        assert not study.store.done(step)
+        state = study.store.root / "pretrain" / f".{step.key}.partial" / "state.pt"
+        assert f"the weights of epoch 1 are kept in {state.relative_to(study.folder)}" in first
         assert torch.load(state, weights_only=True)["epoch"] == 1
         epoch[0] = -1
-        (second,) = executor.run([job])
-        assert second.reason.startswith(first.reason)
-        assert "the attempt before ended in the same epoch" in second.reason
-    # Whatever made it overflow is gone: the same job goes on from there, and nothing of the failure is left.
-    call(job.function, job.arguments)
-    artifact = study.store.path("pretrain", job.key)
+        second = failure(study, step)
+        assert second.startswith(first)
+        assert "the attempt before ended in the same epoch" in second
+    # Whatever made it overflow is gone: the same step goes on from there, and nothing of the failure is left.
+    make(study, step)
+    artifact = study.store.path(step)
     assert_same(artifact, uninterrupted[loop])
     assert sorted(path.name for path in artifact.iterdir()) == sorted(
         path.name for path in uninterrupted[loop].iterdir()
@@ -255,8 +264,7 @@ def test_large_encoders_run_in_half_precision_on_batches_of_their_own_length(
     monkeypatch.setattr(TextEncoder, "forward", reads_text)
     monkeypatch.setattr(TabularEncoder, "forward", reads_table)
     monkeypatch.setattr(objective, "forward", scores)
-    job = pretraining(study, "lightning")
-    call(job.function, job.arguments)
+    make(study, pretraining(study, "lightning"))
     assert all(half for half, *_ in seen["text"])
     trained = [(width, longest) for _, width, longest, training in seen["text"] if training]
     assert all(width == longest for width, longest in trained)
@@ -269,10 +277,10 @@ def test_large_encoders_run_in_half_precision_on_batches_of_their_own_length(
 def test_loggers_change_no_number(prepared: Path, uninterrupted: dict[str, Path], tmp_path: Path) -> None:
     study = study_in(prepared, tmp_path / "run", pretrain={"loggers": ["csv"]})
     for loop, combination in LOOPS.items():
-        job = pretraining(study, loop)
-        assert job.key == uninterrupted[loop].name
-        call(job.function, job.arguments)
-        assert_same(Store(study.folder).path("pretrain", job.key), uninterrupted[loop])
+        step = pretraining(study, loop)
+        assert step.key == uninterrupted[loop].name
+        make(study, step)
+        assert_same(study.store.path(step), uninterrupted[loop])
         (file,) = (study.folder / "logs" / "csv" / "+".join(combination)).glob("*/metrics.csv")
         logged = pl.read_csv(file)
         history = pl.read_parquet(uninterrupted[loop] / "history.parquet")

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from itertools import combinations
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,9 @@ import pytest
 
 import picme
 from picme.pipeline import plan
-from picme.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COLUMNS = {
     "cohort_flow": "task step stays subjects",
@@ -152,18 +154,18 @@ def test_running_again_reuses_everything(study: picme.Study, small_settings: dic
 
 def test_another_configuration_gets_its_own_keys(study: picme.Study) -> None:
     from picme.config.loading import load
-    from picme.plan import Run
+    from picme.pipeline import Run
 
     other = Run(load(study.folder / "config.yaml", {"pretrain.learning_rate": 0.01}), study.folder)
     mine = Run(study.config, study.folder)
     pair = ("radiology", "image")
-    assert other.keys.prepare == mine.keys.prepare
-    assert other.keys.pretrain(pair) != mine.keys.pretrain(pair)
+    assert other.design.prepare.key == mine.design.prepare.key
+    assert other.design.pretrain(pair).key != mine.design.pretrain(pair).key
 
 
 KILLER = """
 import os, signal, sys
-import picme.training as training
+import picme.fitting.course as training
 
 original, calls = training._save, [0]
 
@@ -209,31 +211,19 @@ def test_killed_and_resumed_ends_with_the_same_scores(study: picme.Study, tmp_pa
         np.testing.assert_allclose(mine[metric].to_numpy(), theirs[metric].to_numpy(), atol=1e-6, equal_nan=True)
 
 
-def test_store_never_shows_half_an_artifact(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    with pytest.raises(RuntimeError), store.create("stage", "key", {}) as folder:
-        (folder / "half").write_text("x", encoding="utf-8")
-        raise RuntimeError
-    assert not store.done("stage", "key")
-    assert store.started("stage", "key")
-    with store.create("stage", "key", {"n": 1}) as folder:
-        assert (folder / "half").is_file(), "what was begun is there to resume from"
-    assert store.manifest("stage", "key")["n"] == 1
-
-
 def test_shuffled_labels_are_not_predicted(study: picme.Study) -> None:
     """Twenty shuffles of the labels under a fast model: what is left above chance would be a leak."""
     from sklearn.metrics import roc_auc_score
 
     from picme.finetune.baselines import fit_predict
-    from picme.finetune.job import baseline_features
-    from picme.modalities.view import open_view
-    from picme.plan import Run
+    from picme.finetune.train import baseline_features
+    from picme.pipeline import Run
+    from picme.pretrain.features import open_encoded
 
     run = Run(study.config, study.folder)
     names = FIVE.split("+")
-    features = {name: Path(path) for name, path in run.features.items()}
-    view = open_view(run.prepared, "mortality", study.config.modalities, features)
+    encodings = [run.design.encoding(name) for name in names]
+    view = open_encoded(run.design.prepare, "mortality", encodings, run.store)
     train, held_out = view.splits["train"], np.concatenate([view.splits["val"], view.splits["test"]])
     split = np.full(len(view), "test", dtype=object)
     split[train] = "train"

@@ -1,4 +1,4 @@
-"""How well the embeddings of a stay's modalities find one another, and how they lie in the plane.
+"""Alignment: how well the embeddings of a stay's modalities find one another, and how they lie in the plane.
 
 Five metrics, all of embeddings (modality, stay, dim) and by cosine similarity; see `picme.align.metrics`.
 """

@@ -11,7 +11,6 @@ from picme.tasks import build as build_task
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from picme.config.study import Config
     from picme.schema import Extraction
 
 # Each reader takes (config, modalities, tasks, scratch folder, synthetic hospital). A source of another package is a
@@ -27,11 +26,12 @@ SOURCES = Registry(
 )
 
 
-def extract(config: Config, scratch: Path, hospital: Path | None) -> Extraction:
+def extract(config: Any, scratch: Path, hospital: Path | None) -> Extraction:
     """Extract the views of all tasks and of pretraining; absent modalities are marked and every exclusion is counted.
 
     Args:
-        config: the study.
+        config: the study, as its configuration or as the step `Prepare`; both have `source`, `cohort`, `modalities`,
+            `tasks` and `pretrain.window`.
         scratch: folder for intermediate files.
         hospital: folder in which a synthetic source has been written.
 
@@ -52,7 +52,7 @@ def extract(config: Config, scratch: Path, hospital: Path | None) -> Extraction:
 
 
 def from_mimic(
-    config: Config, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
+    config: Any, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
 ) -> Extraction:
     """Read the MIMIC releases."""
     from picme.cohort.mimic import extract as read
@@ -61,7 +61,7 @@ def from_mimic(
 
 
 def from_synthetic(
-    config: Config, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
+    config: Any, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
 ) -> Extraction:
     """Read a synthetic hospital, in the same way as the MIMIC releases."""
     from picme.cohort.mimic import extract as read
@@ -75,7 +75,7 @@ def from_synthetic(
 
 
 def from_physionet2012(
-    config: Config, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
+    config: Any, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
 ) -> Extraction:
     """Read the PhysioNet 2012 challenge."""
     from picme.sources.physionet2012 import extract as read
@@ -84,7 +84,7 @@ def from_physionet2012(
 
 
 def from_table(
-    config: Config, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
+    config: Any, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
 ) -> Extraction:
     """Read the user's own files."""
     from picme.sources.table import extract as read

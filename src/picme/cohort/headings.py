@@ -7,16 +7,47 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 DISCHARGE_HEADINGS: dict[str, tuple[str, ...]] = {
-    "header": ("attending", "admission date", "date of birth"),
+    "header": (
+        "attending",
+        "admission date",
+        "date of birth",
+        "unit no",
+        "discharge date",
+        "date of discharge",
+        "date of admission",
+    ),
     "service": ("service",),
-    "allergies": ("allergies", "allergy", "allergies adverse drug reactions", "allergies and adverse reactions"),
-    "chief_complaint": ("chief complaint", "chief complaints", "presenting complaint", "reason for admission"),
+    "allergies": (
+        "allergies",
+        "allergy",
+        "allergies adverse drug reactions",
+        "allergies and adverse reactions",
+        "drug allergies",
+        "allergies adrs",
+        "medication allergies",
+        "allergies and reactions",
+    ),
+    "chief_complaint": (
+        "chief complaint",
+        "chief complaints",
+        "presenting complaint",
+        "reason for admission",
+        "reason for hospitalization",
+        "admission diagnosis",
+        "admitting diagnosis",
+        "admission diagnoses",
+        "reason for icu admission",
+        "reason for micu admission",
+    ),
     "procedures": (
         "major surgical or invasive procedure",
         "major surgical and invasive procedures",
         "major surgical invasive procedures",
         "procedures",
         "procedure",
+        "major surgical or invasive procedures",
+        "surgical or invasive procedures",
+        "major procedures",
     ),
     "history_of_present_illness": (
         "history of present illness",
@@ -24,6 +55,10 @@ DISCHARGE_HEADINGS: dict[str, tuple[str, ...]] = {
         "present illness",
         "history of presenting illness",
         "brief history of present illness",
+        "history present illness",
+        "history of presenting complaint",
+        "hpi on admission",
+        "history of present illness on admission",
     ),
     "review_of_systems": ("review of systems", "review of symptoms"),
     "past_medical_history": (
@@ -33,10 +68,32 @@ DISCHARGE_HEADINGS: dict[str, tuple[str, ...]] = {
         "medical history",
         "past medical and surgical history",
         "past medical surgical history",
+        "past medical hx",
+        "past medical history and past surgical history",
+        "past medical history past surgical history",
+        "past history",
+        "prior medical problems",
+        "pertinent past medical history",
     ),
-    "past_surgical_history": ("past surgical history", "prior surgical history", "surgical history"),
-    "social_history": ("social history", "social and occupational history"),
-    "family_history": ("family history", "family medical history"),
+    "past_surgical_history": (
+        "past surgical history",
+        "prior surgical history",
+        "surgical history",
+        "past surgical hx",
+        "past surgical procedures",
+    ),
+    "social_history": (
+        "social history",
+        "social and occupational history",
+        "social hx",
+        "psychosocial history",
+    ),
+    "family_history": (
+        "family history",
+        "family medical history",
+        "family hx",
+        "family history of disease",
+    ),
     "medications_on_admission": (
         "medications on admission",
         "medication on admission",
@@ -47,6 +104,26 @@ DISCHARGE_HEADINGS: dict[str, tuple[str, ...]] = {
         "outpatient medications",
         "preadmission medications",
         "meds on admission",
+        "admission meds",
+        "home meds",
+        "meds at home",
+        "meds prior to admission",
+        "preadmission meds",
+        "pre admission medications",
+        "pre admission meds",
+        "outpatient meds",
+        "home medication list",
+        "medications upon admission",
+        "medications at admission",
+        "medications at the time of admission",
+        "medications at time of admission",
+        "medications on presentation",
+        "medications on arrival",
+        "medications preadmission",
+        "current medications on admission",
+        "home medications on admission",
+        "medications prior to hospitalization",
+        "medications from home",
     ),
     "physical_exam": (
         "physical exam",
@@ -59,6 +136,34 @@ DISCHARGE_HEADINGS: dict[str, tuple[str, ...]] = {
         "physical examination on admission",
         "exam on admission",
         "physical exam at admission",
+        "admission pe",
+        "admit exam",
+        "admit physical exam",
+        "pe on admission",
+        "pe at admission",
+        "physical exam upon admission",
+        "physical examination upon admission",
+        "physical examination at admission",
+        "physical exam on presentation",
+        "physical examination on presentation",
+        "physical exam on arrival",
+        "physical exam upon arrival",
+        "exam at admission",
+        "exam upon admission",
+        "exam on presentation",
+        "exam on arrival",
+        "initial exam",
+        "initial physical exam",
+        "initial physical examination",
+        "admission physical exam and vitals",
+        "admission neurological exam",
+        "admission neurologic exam",
+        "admission neuro exam",
+        "admission vitals and exam",
+        "physical exam at presentation",
+        "physical exam on admission to icu",
+        "physical exam on admission to micu",
+        "vitals and physical exam on admission",
     ),
     "discharge_exam": (
         "discharge exam",
@@ -77,8 +182,6 @@ DISCHARGE_HEADINGS: dict[str, tuple[str, ...]] = {
         "pertinent labs",
         "pertinent laboratory results",
         "laboratory data",
-        "labs on discharge",
-        "discharge labs",
         "admission labs",
         "labs on admission",
         "imaging",
@@ -158,6 +261,12 @@ RADIOLOGY_HEADINGS: dict[str, tuple[str, ...]] = {
 
 # A candidate stands at the start of a line: up to 60 characters that end in a colon or fill the line.
 CANDIDATE = re.compile(r"^[ \t*#>=_-]*([A-Za-z][^\n:]{1,60})(:|$)", re.MULTILINE)
+# In a discharge summary also after a bullet or a number (`mark`), and longer if it ends in a colon.
+LINE = re.compile(
+    r"^(?P<mark>(?:[ \t]*(?:[*#>=_•+~\[(<|–—-]|\d{1,2}[.)]|[ivxIVX]{1,4}[.)]|[a-hA-H][.)]))*)[ \t]*"
+    r"(?P<words>[A-Za-z][^\n:：]{1,119}?)[\])*_ \t]*(?P<end>[:：]|$)",
+    re.MULTILINE,
+)
 _NOT_LETTERS = re.compile(r"[^a-z]+")
 
 
@@ -169,6 +278,11 @@ class Headings:
         self.short = {heading: section for section, headings in (short or {}).items() for heading in headings}
         # The same lines come again and again; the cache is bounded, because a release has millions of different ones.
         self.find = lru_cache(maxsize=1 << 16)(self._find)
+
+    def knows(self, words: str) -> bool:
+        """Tell whether these words are a heading of the table, letter for letter."""
+        name = _NOT_LETTERS.sub(" ", words.lower()).strip()
+        return name in self.full or name in self.short
 
     def _find(self, words: str, colon: bool) -> tuple[str, bool] | None:
         """Find the section that these words open, and whether they are a short form of its heading.

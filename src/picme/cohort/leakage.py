@@ -126,7 +126,7 @@ def outcome_words(
                     counter = words.setdefault(key, Counter())
                     counter.update(found)
                     counter["texts"] += 1
-                stated[key] += states_outcome(body)
+                stated[key] += states_outcome(body, section)
     result: list[dict[str, Any]] = []
     for (modality, part, section), counter in sorted(words.items()):
         named = ", ".join(f"{word} {counter[word]}" for word in OUTCOME_WORDS if counter[word])

@@ -8,12 +8,13 @@ import numpy as np
 import polars as pl
 
 from picme.cohort import channel_sets
+from picme.cohort.audit import kept_by
 from picme.cohort.demographics import group_columns, table_rows
 from picme.cohort.images import ImageResult, ImageTable
 from picme.cohort.notes import MODES, NoteResult, NoteTable
 from picme.cohort.notices import Notices
 from picme.cohort.plans import HOUR, Plan, make_labels, make_plans
-from picme.cohort.stays import read_stays
+from picme.cohort.stays import death, read_stays
 from picme.cohort.timeseries import Series, Window, build_series
 from picme.errors import ConfigError, DataError, near
 from picme.schema import Extraction, Rows, SeriesRows, View
@@ -75,6 +76,9 @@ def extract(
         found |= {modality: views_of[name] for modality, views_of in images.items()}
         arrays = {modality: views_of[name].rows for modality, views_of in series.items()}
         views[name] = _view(plan, stays[name], cohort, modalities, arrays, found, notices)
+        if name in declared:
+            rule = kept_by(cohort.extraction == "benchmark", declared[name].prediction_hours(cohort))
+            notices.take_presence(name, views[name].stays, rule)
         lines += [(name, *line) for line in plan.flow.lines]
     differs = "stays whose hospital_expire_flag differs from the mortality label"
     notices.audit.append(("label", "", "", people.disagreements, differs, False))
@@ -131,7 +135,7 @@ def _with_cutoffs(plan: Plan, cohort: CohortConfig) -> pl.DataFrame:
     predicted = pl.col("intime") + pl.duration(seconds="seconds_seen")
     stays = plan.stays.drop("index").with_columns(seconds).with_columns(predicted=predicted).drop("seconds_seen")
     end = pl.max_horizontal("dischtime", "predicted") if cohort.admit == "paper" else pl.col("predicted")
-    return stays.with_columns(cutoff=end)
+    return stays.with_columns(cutoff=end, died=death())
 
 
 def _texts(
@@ -212,7 +216,7 @@ def _view(
         if not measured.all():
             rows, others = ({name: _take(one, measured) for name, one in part.items()} for part in (rows, others))
     groups = group_columns(stays)
-    times = stays.select("cutoff", *(one.name for one in latest))
+    times = stays.select("cutoff", "predicted", "died", "dischtime", *(one.name for one in latest))
     frame = pl.concat(
         [stays.select("stay_id", "subject_id"), groups, stays.select(plan.labels), times], how="horizontal"
     )

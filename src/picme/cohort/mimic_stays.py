@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 
 from picme.cohort.events import NEEDED, OPTIONAL, typed_events, within_stays
-from picme.cohort.stays import long_enough, read_stays
+from picme.cohort.stays import death, read_stays
 from picme.errors import ConfigError, DataError
+from picme.sources import EHR_TABLES
 from picme.sources.mimic_ehr import Release
 from picme.sources.mimic_events import scan
-from picme.sources.paths import EHR_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -176,9 +176,15 @@ def labelled(task: str, declared: Task, stays: MimicStays) -> pl.DataFrame:
     return made.select("stay_id", pl.col(names).cast(pl.Int8))
 
 
-def there_at(stays: pl.DataFrame, hours: float) -> pl.DataFrame:
-    """Keep the stays that are neither discharged from the ICU nor dead so many hours after ICU admission."""
-    predicted = pl.col("intime") + pl.duration(seconds=round(hours * 3600))
-    # A date of death is over at the end of its day.
-    died = [pl.col("deathtime") <= predicted, pl.col("dod").dt.offset_by("1d") <= predicted]
-    return long_enough(stays, hours).filter(~pl.any_horizontal(one.fill_null(False) for one in died))
+def alive_at(stays: pl.DataFrame, hours: float) -> pl.DataFrame:
+    """Keep the stays whose patient is not dead so many hours after ICU admission."""
+    return stays.filter((death() > _after(hours)).fill_null(True))
+
+
+def in_hospital_at(stays: pl.DataFrame, hours: float) -> pl.DataFrame:
+    """Keep the stays that are not discharged from hospital so many hours after ICU admission (a bed may be kept)."""
+    return stays.filter((pl.col("dischtime") > _after(hours)).fill_null(True))
+
+
+def _after(hours: float) -> pl.Expr:
+    return pl.col("intime") + pl.duration(seconds=round(hours * 3600))

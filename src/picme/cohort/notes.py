@@ -13,6 +13,7 @@ from picme.cohort.headings import LATE_SECTIONS
 from picme.cohort.outcome import states_outcome, without_statements
 from picme.cohort.sections import (
     admission_exam,
+    admitted_sections,
     before_discharge_diagnosis,
     split_radiology,
     split_sections,
@@ -115,15 +116,19 @@ def _discharge(
     texts: list[str | None] = [None] * stays.height
     seen: Counter[str] = Counter()
     for row, text in chosen.select("row", "text").iter_rows():
-        texts[row] = _admission_sections(text, config, seen) if config.mode == "prospective" else _paper(text, seen)
+        texts[row] = (
+            _admission_sections(text, config, seen, counts) if config.mode == "prospective" else _paper(text, seen)
+        )
         if texts[row] is None:
             counts["summary without any of the configured sections"] += 1
     used = sum(text is not None for text in texts)
     return texts, [None] * stays.height, _discharge_audit(config, seen, used)
 
 
-def _admission_sections(text: str, config: NotesConfig, seen: Counter[str]) -> str | None:
-    sections = split_sections(text, {*config.discharge_sections, "discharge_exam"})
+def _admission_sections(text: str, config: NotesConfig, seen: Counter[str], counts: Counter[str]) -> str | None:
+    sections, left_out = admitted_sections(text, config.discharge_sections)
+    for kind, count in left_out.items():
+        counts[f"text in an admission section, left out after: {kind}"] += count
     parts = []
     for name in config.discharge_sections:
         body = sections.get(name, "")
@@ -134,11 +139,11 @@ def _admission_sections(text: str, config: NotesConfig, seen: Counter[str]) -> s
             if not dated and config.undated_exam == "drop":
                 continue
         if config.outcome_statements == "remove":
-            body, removed = without_statements(body)
+            body, removed = without_statements(body, name)
             body = tidy(body)
             seen["removed"] += removed
         if body:
-            seen[f"outcome:{name}"] += states_outcome(body)
+            seen[f"outcome:{name}"] += states_outcome(body, name)
             parts.append(f"{title(name)}:\n{body}")
     return "\n".join(parts) or None
 
@@ -148,7 +153,7 @@ def _paper(text: str, seen: Counter[str]) -> str | None:
     seen["uncut"] += not cut
     text = tidy(text)
     for name, body in split_sections(text).items():
-        seen[f"outcome:{name}"] += states_outcome(body)
+        seen[f"outcome:{name}"] += states_outcome(body, name)
     return text or None
 
 

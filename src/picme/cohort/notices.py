@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from picme.cohort.audit import latest_time
+from picme.cohort.audit import gone_by, latest_time
 from picme.cohort.plans import PRETRAIN
 
 if TYPE_CHECKING:
@@ -68,6 +68,12 @@ class Notices:
         stored = f"{series.stored_late} values were stored after it, as the published rules allow"
         rule = stored if published else "cut-off holds"
         self.audit.append((LATEST, modality, "", series.stored_late, f"{view}: {newest}; {rule}", late))
+
+    def take_presence(self, view: str, stays: pl.DataFrame, declared: str | None) -> None:
+        """Add the audit rows of the stays that are over at a task's prediction time (`gone_by`)."""
+        self.audit += [
+            (check, "", "", count, f"{view}: {said}", bad) for check, count, said, bad in gone_by(stays, declared)
+        ]
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Return the tables `quarantine` and `audit`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from picme.cohort.mimic_stays import MimicStays, labelled, there_at
+from picme.cohort.mimic_stays import MimicStays, alive_at, in_hospital_at, labelled
 from picme.cohort.stays import long_enough
 
 if TYPE_CHECKING:
@@ -99,10 +99,11 @@ def _plan(name: str, task: Task, labels: pl.DataFrame, people: Cohort, rules: Co
     hours = task.prediction_hours(rules)
     if hours is not None:
         stays = flow.add(f"at least {hours:g} hours in the ICU", long_enough(stays, hours))
-        # The published extraction has no such rule.
-        alive = stays if published else there_at(stays, hours)
-        if alive.height < stays.height:
-            stays = flow.add(f"alive after {hours:g} hours", alive)
+        # The published extraction has no such rules.
+        for state, at in () if published else (("alive", alive_at), ("in hospital", in_hospital_at)):
+            kept = at(stays, hours)
+            if kept.height < stays.height:
+                stays = flow.add(f"{state} after {hours:g} hours", kept)
     before = stays.height
     stays = stays.join(labels, on="stay_id", how="inner", maintain_order="left")
     if (task.labelled_if and not published) or stays.height < before:

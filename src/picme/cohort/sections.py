@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from picme.cohort.headings import CANDIDATE, DISCHARGE, LATE_SECTIONS, RADIOLOGY, Headings
+from picme.cohort.heading_kinds import LATE_EXAM, UNKNOWN, closing, harmless, plain, running_text
+from picme.cohort.headings import CANDIDATE, DISCHARGE, LATE_SECTIONS, LINE, RADIOLOGY, Headings
+from picme.config.notes import KNOWN_AT_ADMISSION
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 # Words that mark the change of a physical exam from one date to another, whatever else the line says.
 _LATE = re.compile(
@@ -28,11 +31,35 @@ _INLINE = re.compile(
 )
 # Without a colon a line is a marker only if it reads like one: `without erythema or discharge` is a finding.
 _LIKE_A_MARKER = re.compile(
-    r"^\W*(?:(?:on|at|upon|prior|to|day|time|of|the)\s+)*(?:discharge|d/c|death|transfer|admission|arrival|presentation)"
+    r"^\W*(?:(?:on|at|upon|prior|to|day|time|of|the)\s+)*(?:discharge|d/c|death|transfer|admission|arrival|"
+    r"presentation)"
     r"\W*$|\b(?:exam\w*|physical|vitals?|pe)\b",
     re.IGNORECASE,
 )
 _MARKER = 60
+_EXAMS = frozenset({"physical_exam", "discharge_exam"})
+# A line that says nothing but when the exam below it was done.
+_WHEN = r"(?:(?:on|at|upon|prior to|before|day of|time of|at time of|at the time of|the)\s+)*"
+_WHAT = r"(?:\s+(?:day|vitals?|vital signs|vs|physical|exam\w*|pe|labs?))*"
+_BARE_LATE = re.compile(
+    rf"(?:(?:physical|exam\w*|vitals?|vital signs|vs|pe)\s+)*{_WHEN}"
+    rf"(?:discharge|dc|d c|death|transfer|call ?out|expiration){_WHAT}"
+)
+_BARE_EARLY = re.compile(
+    rf"(?:(?:physical|exam\w*|vitals?|vital signs|vs|pe)\s+)*{_WHEN}(?:admission|admit|arrival|presentation){_WHAT}"
+)
+# A closing heading in the middle of a line begins a line of its own.
+_MIDLINE = re.compile(
+    r"(?:(?<=[.;,)])[ \t]+(?=(?:Brief |BRIEF )?(?:Hospital|HOSPITAL|ICU|MICU|SICU|CCU)[ \t]+(?:Course|COURSE)[ \t]*:)"
+    r"|(?<=[.;,\w)])[ \t]+(?=(?:(?:Discharge|DISCHARGE|Transfer|TRANSFER)[ \t]+(?:Med|MED|Diag|DIAG|Dispo|"
+    r"DISPO|Cond|COND|"
+    r"Instr|INSTR|Lab|LAB|Summ|SUMM)\w*"
+    r"|(?:Med\w*|MED\w*)[ \t]+(?:on|at|upon|ON|AT|UPON)[ \t]+(?:Discharge|DISCHARGE|discharge|Transfer|"
+    r"TRANSFER|transfer)"
+    r"|(?:Follow|FOLLOW)[- ]?(?:up|Up|UP)[ \t]+(?:Instr|INSTR)\w*)[ \t]*:))"
+)
+_BLANK_ABOVE = re.compile(r"\n[ \t]*\n[ \t]*$")
+_NOT_LATE = frozenset({"transfer"})
 
 
 def split_sections(text: str, wanted: Collection[str] | None = None) -> dict[str, str]:
@@ -40,9 +67,24 @@ def split_sections(text: str, wanted: Collection[str] | None = None) -> dict[str
 
     Text before the first heading is `header`; a section that occurs twice is joined; empty ones are left out. Once the
     hospital course or a discharge section has begun, short forms (`PE:`) and headings of an exam that do not say
-    "admission" open no section: what follows them was written of the end of the stay.
+    "admission" open no section: what follows them was written of the end of the stay. A heading that is not known
+    belongs to the section in which it stands.
     """
-    return _split(text, DISCHARGE, wanted)
+    return _join(_pieces(text, frozenset()), wanted)
+
+
+def admitted_sections(text: str, admitted: Collection[str]) -> tuple[dict[str, str], Counter[str]]:
+    """Take the admitted sections of a discharge summary, each only as far as its headings vouch for it.
+
+    A heading that tells of the stay or its end closes an admitted section, and so does a heading that is neither known
+    nor listed as harmless there (`subheadings`). What follows is left out up to the next admitted section's heading.
+
+    Returns:
+        The sections that have text, and how often text was left out, by the kind of heading above it.
+    """
+    pieces = _pieces(text, frozenset(admitted))
+    left_out = Counter(kind for _, kind, body in pieces if kind and body.strip())
+    return _join([piece for piece in pieces if not piece[1] or piece[0]], admitted), left_out
 
 
 def split_radiology(text: str, wanted: Collection[str] | None = None) -> dict[str, str]:
@@ -89,20 +131,96 @@ def title(section: str) -> str:
 
 
 def _split(text: str, headings: Headings, wanted: Collection[str] | None) -> dict[str, str]:
-    pieces: dict[str, list[str]] = {}
-    section, start, late = "header", 0, False
+    pieces, section, start = [], "header", 0
     for match in CANDIDATE.finditer(text):
         found = headings.find(match[1], match[2] == ":")
-        if found is None:
-            continue
-        name, short = found
-        if late and (short or (name == "physical_exam" and "admission" not in match[1].lower())):
-            continue
-        pieces.setdefault(section, []).append(text[start : match.start()])
+        if found is not None:
+            pieces.append((section, "", text[start : match.start()]))
+            section, start = found[0], match.end()
+    pieces.append((section, "", text[start:]))
+    return _join(pieces, wanted)
+
+
+def _join(pieces: Iterable[tuple[str, str, str]], wanted: Collection[str] | None) -> dict[str, str]:
+    joined: dict[str, list[str]] = {}
+    for name, _, body in pieces:
+        if name and (wanted is None or name in wanted):
+            joined.setdefault(name, []).append(body)
+    tidied = {name: tidy("\n".join(parts)) for name, parts in joined.items()}
+    return {name: body for name, body in tidied.items() if body}
+
+
+def _pieces(text: str, admitted: frozenset[str]) -> list[tuple[str, str, str]]:
+    """Cut a discharge summary at its headings.
+
+    Returns:
+        The section ("" after an unknown heading), the kind of the heading if it is none of the table's and closed an
+        admitted section (else ""), and the text; in order.
+    """
+    text = _MIDLINE.sub("\n", text)
+    pieces = []
+    section, kind, start, late = "header", "", 0, False
+    for match in LINE.finditer(text):
+        words, colon = match["words"], match["end"] != ""
+        opened = _opened(words, colon, section, late, bool(admitted))
+        strict = section in admitted
+        if opened is None:
+            if not strict or not colon or not _ends_section(text, match, section):
+                continue
+            opened = "", UNKNOWN
+        name, found = opened
+        pieces.append((section, kind, text[start : match.start()]))
         # The date of an exam may stand in its heading: keep it with the text.
-        dated = name == "physical_exam" and "admission" in match[1].lower()
+        dated = name == "physical_exam" and _EARLY.search(words) is not None
+        # What closed an admitted section stays the reason until a heading of the table comes.
+        kind = found if strict or (kind and found) else ""
         section, start = name, match.start() if dated else match.end()
-        late = late or name in LATE_SECTIONS
-    pieces.setdefault(section, []).append(text[start:])
-    joined = {name: tidy("\n".join(parts)) for name, parts in pieces.items() if wanted is None or name in wanted}
-    return {name: body for name, body in joined.items() if body}
+        late = late or (name in LATE_SECTIONS and found not in _NOT_LATE)
+    pieces.append((section, kind, text[start:]))
+    return pieces
+
+
+def _opened(words: str, colon: bool, section: str, late: bool, judged: bool) -> tuple[str, str] | None:
+    """Find the section that a line opens, and the kind of its heading ("" if it is one of the table's)."""
+    words = _trimmed(words)
+    if not colon and words.endswith("."):
+        return None
+    if section in _EXAMS and len(words) <= _MARKER and (colon or _LIKE_A_MARKER.search(words)):
+        # Several exams of one section follow each other, and each says when it was done.
+        if _BARE_LATE.fullmatch(plain(words)):
+            return "discharge_exam", ""
+        if not late and _BARE_EARLY.fullmatch(plain(words)):
+            return "physical_exam", ""
+    found = DISCHARGE.find(words, colon)
+    if found is not None and not (found[0] in KNOWN_AT_ADMISSION and _tells_the_end(words, colon)):
+        name, short = found
+        if not late or not (short or (name == "physical_exam" and not _EARLY.search(words))):
+            return name, ""
+        # Within a section of the stay it is no heading; an admission section must not take it in.
+        return None if section in LATE_SECTIONS or not section else ("discharge_exam", LATE_EXAM)
+    ends = closing(words, colon)
+    return None if ends is None or (not judged and ends[0] == "hospital course") else (ends[1], ends[0])
+
+
+def _tells_the_end(words: str, colon: bool) -> bool:
+    return not DISCHARGE.knows(words) and closing(words, colon) is not None
+
+
+def _ends_section(text: str, match: re.Match[str], section: str) -> bool:
+    """Tell whether a line with a colon is an unknown heading that ends an admitted section."""
+    words = _trimmed(match["words"])
+    if len(words) > _MARKER or harmless(words, section) or running_text(words):
+        return False
+    line_end = text.find("\n", match.end())
+    followed = text[match.end() : line_end if line_end >= 0 else len(text)].strip()
+    if followed and match["mark"] and "#" not in match["mark"]:
+        return False  # an item of a list: `1. CAD: stent in ___`
+    if followed and words[:1].islower():
+        # The second line of a sentence may hold a colon; a heading stands apart.
+        above = text[: match.start()].rstrip(" \t")
+        return not above or above.endswith("\n\n") or _BLANK_ABOVE.search(above[-40:]) is not None
+    return True
+
+
+def _trimmed(words: str) -> str:
+    return words.rstrip(" \t-–—=;")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from picme.errors import DataError
+from picme.sources.tables import TIME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,3 +177,9 @@ def _died() -> pl.Expr:
 def long_enough(stays: pl.DataFrame, hours: float) -> pl.DataFrame:
     """Keep the stays of at least so many hours."""
     return stays.filter(pl.col("los_hours") >= hours - HOURS_TOLERANCE)
+
+
+def death() -> pl.Expr:
+    """Return the time by which a patient is dead: of the time of death and the end of its day the earlier, or null."""
+    # A date of death is over at the end of its day.
+    return pl.min_horizontal(pl.col("deathtime").cast(TIME), pl.col("dod").cast(TIME).dt.offset_by("1d"))

@@ -287,6 +287,7 @@ def trunk_identity(config: Component) -> str:
 
     Raises:
         ConfigError: if the model is a package that is not installed.
+
     """
     settings = config.trunk_settings() if isinstance(config, EncoderConfig) else config.model_dump(mode="json")
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
@@ -302,6 +303,7 @@ def model_path(model: str) -> Path | None:
 
     Raises:
         ConfigError: if it is a package that is not installed or holds no checkpoint, or a path that does not exist.
+
     """
     if model.startswith(PACKAGE):
         return _packaged(model.removeprefix(PACKAGE))

@@ -1,21 +1,27 @@
-"""How results are judged: resampling, comparisons, subgroups, calibration, thresholds."""
+"""Configuration of how results are judged: resampling, comparisons, subgroups, calibration, thresholds."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from picme.config.base import Section
+from picme.design.strategies import BUILT_IN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from picme.design.strategies import Strategy
 
 
 class ThresholdRule(Section):
-    """How a decision threshold is chosen, always on the validation split."""
+    """Rule by which a decision threshold is chosen, always on the validation split."""
 
     kind: Literal["sensitivity_at_specificity", "specificity_at_sensitivity", "youden"]
     """The greatest sensitivity among thresholds with at least this specificity, the reverse, or Youden's J (1950)."""
     value: float | None = Field(default=None, gt=0, lt=1)
-    """The specificity or sensitivity to hold, a fraction; none for `youden`."""
+    """Specificity or sensitivity to hold, a fraction; `youden` takes none."""
 
     @model_validator(mode="after")
     def _value_where_needed(self) -> Self:
@@ -25,7 +31,7 @@ class ThresholdRule(Section):
 
     @property
     def title(self) -> str:
-        """As written in the `thresholds` table, such as `sensitivity at 90 % specificity`."""
+        """Return the rule as the `thresholds` table has it, such as `sensitivity at 90 % specificity`."""
         if self.value is None:
             return self.kind
         wanted, held = self.kind.split("_at_")
@@ -33,7 +39,8 @@ class ThresholdRule(Section):
 
 
 class ComparisonsConfig(Section):
-    """Which differences are tested; each pair of strategies and each question is one family for Holm's correction."""
+    """Choice of the differences that are tested; each pair of strategies and each question is one family for Holm's
+    correction."""
 
     families: tuple[Literal["controls", "strategies", "combinations", "singles", "baselines"], ...] = (
         "controls",
@@ -42,32 +49,28 @@ class ComparisonsConfig(Section):
         "singles",
         "baselines",
     )
-    """`controls`, `strategies`: the pairs below within every combination; `combinations`: the one best on validation
-    against every other, within every strategy; `singles`: the cell best on validation against the best
-    single modality; `baselines`: the strategy best on validation against each baseline, within every combination."""
-    controls: tuple[tuple[str, str], ...] = (
-        ("contrastive", "random"),
-        ("finetuned", "supervised"),
-        ("gated", "gated_uniform"),
-        ("gated", "supervised_lstm"),
+    """Questions that are tested. `controls` and `strategies` compare the pairs below within every combination;
+    `combinations` compares the combination best on validation with every other, within every strategy; `singles`
+    compares the cell best on validation with the best single modality; `baselines` compares the strategy best on
+    validation with each baseline, within every combination."""
+    controls: tuple[tuple[str, str], ...] = Field(
+        default_factory=lambda: tuple((one.name, other) for one in BUILT_IN.values() for other in one.controls)
     )
-    """(strategy, its control): what pretraining or the gate adds."""
-    strategies: tuple[tuple[str, str], ...] = (
-        ("contrastive", "supervised"),
-        ("gated", "supervised"),
-        ("gated", "contrastive"),
-        ("finetuned", "contrastive"),
-        ("supervised_attention", "supervised"),
-        ("supervised_sum", "supervised"),
-        ("supervised", "random"),
+    """Pairs of a strategy and its control, which show what pretraining or the gate adds. By default, the controls that
+    each strategy declares; a strategy of another package brings its own where a study names it."""
+    strategies: tuple[tuple[str, str], ...] = Field(
+        default_factory=lambda: tuple((one.name, other) for one in BUILT_IN.values() for other in one.alternatives)
     )
-    """Pairs of strategies that are alternatives for a user."""
-    baselines: tuple[str, ...] = ("gradient_boosting", "logistic_regression")
-    """Strategies that a user would pick instead; never selected as best."""
+    """Pairs of strategies that are alternatives for a user. By default, the alternatives that each strategy
+    declares."""
+    baselines: tuple[str, ...] = Field(
+        default_factory=lambda: tuple(one.name for one in BUILT_IN.values() if one.baseline)
+    )
+    """Strategies that a user would take without picme; they are never selected as best."""
 
 
 class EvaluateConfig(Section):
-    """Metrics, intervals, comparisons and subgroups, which read predictions; and what is attributed to modalities."""
+    """Settings of metrics, intervals, comparisons and subgroups, and of what is attributed to modalities."""
 
     resamples: int = Field(default=10000, ge=100, le=1_000_000)
     """Bootstrap resamples over subjects for comparisons, and for the intervals of `summary`, which share them."""
@@ -92,11 +95,13 @@ class EvaluateConfig(Section):
         ThresholdRule(kind="specificity_at_sensitivity", value=0.9),
         ThresholdRule(kind="youden"),
     )
-    """Rules for decision thresholds."""
-    comparisons: ComparisonsConfig = ComparisonsConfig()
-    """Which differences are tested."""
-    controls: tuple[str, ...] = ("random", "gated_uniform", "supervised_lstm")
-    """Strategies that exist to be compared with; never selected as best."""
+    """Rules by which decision thresholds are chosen."""
+    comparisons: ComparisonsConfig = Field(default_factory=ComparisonsConfig)
+    """Choice of the differences that are tested."""
+    controls: tuple[str, ...] = Field(
+        default_factory=lambda: tuple(one.name for one in BUILT_IN.values() if not one.selectable and not one.baseline)
+    )
+    """Strategies that exist to be compared with; they are never selected as best."""
     shapley: Literal["all", "largest", "off"] = "largest"
     """Combinations for which every coalition of modalities is fitted: each of 2^K − 1 gets a head on the embeddings of
     every seed. `largest` takes the combinations with the most modalities that the study fine-tunes."""
@@ -109,9 +114,29 @@ class EvaluateConfig(Section):
         return self
 
     def wants_shapley(self, size: int, largest: int) -> bool:
-        """Whether a combination of `size` modalities gets Shapley values, where the study's largest have `largest`."""
+        """Return whether a combination of `size` modalities gets Shapley values, where the study's largest have
+        `largest`."""
         return size > 1 and (self.shapley == "all" or (self.shapley == "largest" and size == largest))
 
+    def with_strategies(self, others: Iterable[Strategy]) -> EvaluateConfig:
+        """Return the settings with the comparisons that strategies of other packages declare."""
+        found, tests = self, self.comparisons
+        for one in others:
+            tests = tests.model_copy(
+                update={
+                    "controls": _with(tests.controls, *((one.name, other) for other in one.controls)),
+                    "strategies": _with(tests.strategies, *((one.name, other) for other in one.alternatives)),
+                    "baselines": _with(tests.baselines, *[one.name] * one.baseline),
+                }
+            )
+            controls = _with(found.controls, *[one.name] * (not one.selectable and not one.baseline))
+            found = found.model_copy(update={"comparisons": tests, "controls": controls})
+        return found
+
     def selectable(self, strategy: str) -> bool:
-        """Whether a strategy can be reported as the best one."""
+        """Return whether a strategy can be reported as the best one."""
         return strategy not in self.controls and strategy not in self.comparisons.baselines
+
+
+def _with(given: tuple[Any, ...], *more: Any) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys((*given, *more)))

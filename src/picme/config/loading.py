@@ -58,7 +58,7 @@ def load(config: str | Path, overrides: dict[str, Any] | None = None) -> Config:
     Raises:
         ConfigError: if the file is missing or unreadable, or a key or value is not valid.
     """
-    tree = _read(config)
+    tree = read_yaml(config)
     for key, value in (overrides or {}).items():
         _assign(tree, key, value)
     return validate(tree)
@@ -96,7 +96,12 @@ def parse_overrides(items: list[str]) -> dict[str, Any]:
     return parsed
 
 
-def _read(config: str | Path) -> dict[str, Any]:
+def read_yaml(config: str | Path) -> dict[str, Any]:
+    """Read a configuration file or preset as plain values, unchecked.
+
+    Raises:
+        ConfigError: if it is missing or no YAML.
+    """
     path = Path(config)
     if path.suffix in {".yaml", ".yml"} or path.is_file():
         if not path.is_file():
@@ -116,7 +121,7 @@ def _read(config: str | Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ConfigError(f"{where} does not hold a configuration (keys and values)")
     base = tree.pop("preset", None)
-    return _merge(_read(str(base)), tree) if base else tree
+    return _merge(read_yaml(str(base)), tree) if base else tree
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -1,41 +1,25 @@
-"""The stages' own sections and the whole configuration."""
+"""Configuration of a whole study, and the sections of its stages."""
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from picme.config.base import Section, choice
 from picme.config.cohort import CohortConfig, MimicSource
 from picme.config.evaluate import EvaluateConfig
 from picme.config.fusions import CONFIGS as FUSIONS
-from picme.config.modalities import ModalityConfig  # noqa: TC001 (pydantic reads the annotation)
+from picme.config.modalities import ModalityConfig
 from picme.config.objectives import CONFIGS as OBJECTIVES
 from picme.config.objectives import InfoNCEConfig, OneVersusOthersConfig
 from picme.config.report import ReportConfig
 from picme.config.sources import Physionet2012Source, TableSource
 from picme.config.splits import SplitsConfig
 from picme.config.synthetic import SyntheticConfig
-from picme.errors import near
-
-STRATEGY_MEANINGS = {
-    "contrastive": "frozen pretrained encoders, an MLP on their concatenated embeddings",
-    "supervised": "encoders and an MLP on their concatenated embeddings, trained on the task",
-    "gated": "encoders and the modality-gated LSTM with λ, trained on the task",
-    "finetuned": "pretrained encoders and the MLP, everything trained on the task",
-    "random": "control of contrastive: the same encoders untrained",
-    "gated_uniform": "control of gated: λ the same for every modality",
-    "supervised_lstm": "control of gated: a plain LSTM over the modalities (λ = 1)",
-    "supervised_attention": "attention over the modalities with a class token",
-    "supervised_sum": "a gated sum of the modalities",
-    "gradient_boosting": "baseline: boosted trees on summary features",
-    "logistic_regression": "baseline: logistic regression on summary features",
-}
-STRATEGIES = tuple(STRATEGY_MEANINGS)
-# Strategies whose encoders are never trained on the task, and those without any.
-FROZEN = ("contrastive", "random")
-BASELINES = ("gradient_boosting", "logistic_regression")
+from picme.design.strategies import BUILT_IN, STRATEGIES, strategies, strategy
+from picme.errors import ConfigError, near
 
 # The ten combinations of the paper's Table 1.
 PAPER_COMBINATIONS = (
@@ -50,6 +34,22 @@ PAPER_COMBINATIONS = (
     "discharge+radiology+image+timeseries",
     "discharge+radiology+image+timeseries+demographics",
 )
+
+
+def _known(name: str, fusions: dict[str, Any], where: str = "") -> None:
+    """Check that a name is that of a strategy.
+
+    Raises:
+        ValueError: if it is not, with the nearest name, or if its package cannot be imported.
+    """
+    if name in BUILT_IN or name in fusions:
+        return
+    if name not in STRATEGIES.targets():
+        raise ValueError(f"{where}unknown strategy {name!r}{near(name, [*STRATEGIES.targets(), *fusions])}")
+    try:
+        strategy(name)
+    except ConfigError as error:
+        raise ValueError(f"{where}{error}") from error
 
 
 class SyntheticSource(SyntheticConfig):
@@ -67,18 +67,18 @@ SOURCES = {
 
 
 class TaskConfig(Section):
-    """What is predicted."""
+    """Settings of one task: what is predicted, and when."""
 
     labels: tuple[str, ...] = ()
     """Label columns; empty for a task whose labels the source defines (`mortality`, `phenotyping`)."""
     kind: Literal["binary", "multilabel"] | None = None
-    """`binary` has one label. Told from the number of labels where it is not given."""
+    """`binary` has one label, `multilabel` has several. Where it is not given, the number of labels decides."""
     hours: float | None = Field(None, gt=0)
-    """Own data: prediction time; time series are cut there. Tasks of picme's own have theirs."""
+    """Prediction time of a task on own data: time series are cut there. The tasks of picme's own have theirs."""
 
 
 class StudyConfig(Section):
-    """What the study as a whole compares."""
+    """Settings that all stages share: combinations, seeds and the size of embeddings."""
 
     combination_sizes: tuple[int, ...] = (2, 3, 4, 5)
     """Sizes of the combinations; sizes above the number of modalities are left out."""
@@ -90,8 +90,8 @@ class StudyConfig(Section):
     """`own`: each encoder's projection gives its embeddings. `shared`: one linear layer follows that is common to all
     modalities, as in the published code."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of large encoders: `bf16` under autocast, `auto` where the processor computes in it. Embeddings, losses and small
-    encoders are always fp32."""
+    """Number format of large encoders: `bf16` computes under autocast; `auto` does so where the processor supports it.
+    Embeddings, losses and small encoders are always fp32."""
 
     @field_validator("combination_sizes")
     @classmethod
@@ -108,9 +108,9 @@ class SearchConfig(Section):
     """Optuna trials of each search: for pretraining each combination that is searched on, for fine-tuning each task,
     combination and strategy."""
     learning_rates: tuple[float, float] = (1e-6, 1e-2)
-    """Lowest and highest, log-uniform."""
+    """Lowest and highest learning rate; trials draw log-uniformly between them."""
     batch_sizes: tuple[int, ...] = (16, 32, 64, 128)
-    """Choices."""
+    """Batch sizes to choose from."""
 
     @field_validator("learning_rates")
     @classmethod
@@ -127,7 +127,8 @@ class SearchConfig(Section):
         return sizes
 
 
-# Told apart before they are checked, so that a mistake in a section is not answered with "expected 'off'".
+# The discriminator picks the type before pydantic checks the value: a mistake in a section is then reported as such,
+# and not with "expected 'off'".
 Search = Annotated[
     Annotated[Literal["off"], Tag("'off'")] | Annotated[SearchConfig, Tag("SearchConfig")],
     Discriminator(lambda value: "'off'" if isinstance(value, str) else "SearchConfig"),
@@ -138,57 +139,58 @@ class PretrainConfig(Section):
     """Contrastive pretraining of each combination."""
 
     window: float = Field(48, gt=0)
-    """Hours after ICU admission that pretraining sees."""
+    """Hours after ICU admission whose data pretraining sees."""
     pair_objective: choice("objectives", OBJECTIVES, "infonce") = InfoNCEConfig()  # type: ignore[valid-type]
     """The objective for two modalities."""
     objective: choice("objectives", OBJECTIVES, "ovo") = OneVersusOthersConfig()  # type: ignore[valid-type]
     """The objective for three modalities and more."""
     epochs: int = Field(75, ge=1)
-    """Passes over the training stays at most."""
+    """Greatest number of passes over the training stays."""
     patience: int = Field(15, ge=1)
     """Epochs without a better validation recall@5 before training stops."""
     batch_size: int = Field(64, ge=2)
     """Stays in a batch, which are each other's negatives."""
     learning_rate: float = Field(1e-3, gt=0)
-    """Of encoders and temperature; λ has its own, in the objective."""
+    """Learning rate of encoders and temperature; λ has its own, in the objective."""
     weight_decay: float = Field(1e-4, ge=0)
     """AdamW's decoupled weight decay."""
     seeds: int = Field(1, ge=1)
-    """Pretrainings of each combination; the first one's encoders are fine-tuned, all are in table
-    `pretraining_seeds`."""
+    """Number of pretrainings of each combination. Fine-tuning uses the encoders of the first; the table
+    `pretraining_seeds` has all."""
     search: Search = "off"
-    """Search of learning rate and batch size on validation recall@5 (by the objective's own score, where it has one)
-    before the pretrainings, or the values above."""
+    """Search of learning rate and batch size before the pretrainings, on validation recall@5 or, where the objective
+    has a score of its own, on that. `off` takes the values above."""
     search_combinations: Literal["size", "all"] = "size"
-    """What the search is done on: `size` takes one combination of each size, the first modalities in the
-    configuration's order, and all combinations of the size get what it found; `all` searches for each by itself."""
+    """Combinations that are searched on: `size` takes one of each size, made of the first modalities in the
+    configuration's order, and every combination of that size gets its result; `all` searches for each by itself."""
     loggers: tuple[Literal["csv", "tensorboard", "mlflow", "wandb"], ...] = ()
-    """Where each epoch's loss, recall, temperature and λ go as well, beside the table `pretraining`: under `logs` in
-    the run folder. Changes no number, so it is in no key."""
+    """Loggers that get each epoch's loss, recall, temperature and λ, in addition to the table `pretraining`; they write
+    under `logs` in the run folder. They change no number, so they are in no key."""
 
 
 class AlignConfig(Section):
-    """How alignment is measured."""
+    """Settings of the measures of alignment."""
 
     ks: tuple[int, ...] = (1, 5, 10)
-    """The k of recall@k."""
+    """Values of k for recall@k."""
     gallery: int = Field(1000, ge=2)
-    """Candidates of a retrieval; a smaller split is used whole."""
+    """Number of candidates in a retrieval; a smaller split is used whole."""
     draws: int = Field(5, ge=1)
-    """Galleries drawn and averaged where the split is larger."""
+    """Number of galleries that are drawn and averaged where the split is larger."""
     tsne: Literal["largest", "all", "off"] | tuple[str, ...] = "largest"
     """Combinations whose t-SNE frames are kept over the epochs."""
     tsne_stays: int = Field(150, ge=5)
-    """Stays shown in a frame."""
+    """Number of stays shown in a frame."""
 
 
 class LabelEfficiencyConfig(Section):
-    """How much each strategy loses with fewer labels, beside all of them."""
+    """Fine-tuning with a part of the training labels, to see how much each strategy loses."""
 
     shares: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
-    """Shares of the training labels, drawn by subject; all labels are there anyway. Validation stays whole."""
+    """Shares of the training labels, drawn by subject. Training with all labels is always shown beside them, and
+    validation always uses all of its labels."""
     combinations: Literal["largest", "all"] | tuple[str, ...] = "largest"
-    """Of those that are fine-tuned: the largest, all, or a list."""
+    """Combinations that this is done for, among those that are fine-tuned: the largest, all, or a list."""
 
     @field_validator("shares")
     @classmethod
@@ -202,23 +204,24 @@ class FinetuneConfig(Section):
     """Fine-tuning on the tasks."""
 
     combinations: Literal["best", "paper", "all"] | tuple[str, ...] = "best"
-    """`best`: the best-aligned of each size on validation; `paper`: the ten of its Table 1; `all`; or a list."""
+    """Combinations that are fine-tuned. `best` takes the best-aligned of each size on validation, `paper` the ten of
+    the paper's Table 1, `all` every one; or a list."""
     best: int = Field(1, ge=1)
-    """How many of each size `best` takes."""
+    """Number of combinations of each size that `best` takes."""
     singles: bool = True
-    """Also each modality alone (as `supervised` and `random`)."""
+    """Fine-tune each modality alone as well (with `supervised` and `random`)."""
     strategies: tuple[str, ...] = ("contrastive", "supervised", "gated", "random")
-    """What is compared; see `picme list strategies`."""
+    """Strategies that are compared; `picme list strategies` says what each is."""
     fusions: dict[str, choice("fusions", FUSIONS)] = Field(default_factory=dict)  # type: ignore[valid-type]
     """Strategies of your own, named in `strategies` like the others: trained as `supervised`, with this fusion head."""
     epochs: int = Field(75, ge=1)
-    """At most."""
+    """Greatest number of passes over the training stays."""
     patience: int = Field(15, ge=1)
     """Epochs without a better validation AUROC before training stops."""
     batch_size: int = Field(64, ge=2)
     """Stays in a batch."""
     learning_rate: float = Field(1e-3, gt=0)
-    """AdamW's."""
+    """AdamW's learning rate."""
     weight_decay: float = Field(1e-4, ge=0)
     """AdamW's decoupled weight decay."""
     loss: Literal["bce", "paper", "released"] = "bce"
@@ -229,21 +232,22 @@ class FinetuneConfig(Section):
     """`balanced` weighs the positives of a binary task by negatives / positives in training, and those of a multilabel
     task where `loss` says so; `none` weighs nothing."""
     search: Search = "off"
-    """Search before the seeds, or the values above."""
+    """Search of learning rate and batch size before the seeds are trained. `off` takes the values above."""
     hidden: int = Field(256, ge=1)
     """Hidden units of the fusion heads."""
     dropout: float = Field(0.1, ge=0, lt=1)
-    """In the fusion heads."""
+    """Dropout in the fusion heads."""
     gate: Literal["pretraining", "learned"] | tuple[float, ...] = "pretraining"
-    """λ of the gated strategy: that combination's from pretraining, learned on the task, or given for each modality in
-    the configuration's order; a smaller combination's weights are scaled to add up to 1."""
+    """Source of λ in the gated strategy. `pretraining` takes the combination's λ from pretraining, `learned` learns it
+    on the task; or a list gives a weight for each modality in the configuration's order, and the weights of a smaller
+    combination are scaled to add up to 1."""
     order: tuple[str, ...] = ()
     """Order of the modalities as steps of the gated LSTM; the configuration's order where empty."""
     orders: int = Field(0, ge=0)
-    """So many other orders, drawn at random, in which the largest combination's gated LSTM is trained as well (seed 0):
-    how far does its result hang on the order?"""
+    """Number of other orders, drawn at random, in which the gated LSTM of the largest combination is trained as well,
+    with seed 0. They show how much its result depends on the order."""
     label_efficiency: Literal["off"] | LabelEfficiencyConfig = "off"
-    """Also with a part of the training labels."""
+    """Fine-tuning with a part of the training labels as well, to see how much each strategy loses."""
 
     @field_validator("strategies")
     @classmethod
@@ -255,40 +259,41 @@ class FinetuneConfig(Section):
     @model_validator(mode="after")
     def _known(self) -> FinetuneConfig:
         for name in self.fusions:
-            if name in STRATEGIES or not name.isidentifier():
+            taken = name in strategies()
+            if taken or not name.isidentifier():
                 raise ValueError(
                     f"fusions.{name} is a strategy already; choose another name"
-                    if name in STRATEGIES
+                    if taken
                     else f"fusions: a strategy's name is letters, digits and underscores, not {name!r}"
                 )
             if name not in self.strategies:
                 raise ValueError(f"fusions.{name} is not named in strategies, so it would not be run")
         for name in self.strategies:
-            if name not in STRATEGIES and name not in self.fusions:
-                raise ValueError(f"unknown strategy {name!r}{near(name, [*STRATEGIES, *self.fusions])}")
+            _known(name, self.fusions)
         return self
 
 
 class ExecutionConfig(Section):
-    """Where and how jobs run; changes no number, so it is in no stage key."""
+    """Settings of where and how steps run; they change no number, so they are in no key."""
 
     workers: int | Literal["auto"] = "auto"
-    """Jobs side by side; `auto` is one for each core, or one on a GPU."""
+    """Number of steps side by side; `auto` is one for each core, of which one at a time uses the GPU where there is
+    one."""
     threads: int = Field(1, ge=1)
-    """Threads of each job."""
+    """Number of threads of each step."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """`auto` takes CUDA, then MPS, then the CPU."""
+    """Device that models are trained on; `auto` takes CUDA, then MPS, then the CPU."""
 
 
 class Config(Section):
-    """A whole study."""
+    """The configuration of a whole study."""
 
     name: str = "study"
-    """What the report calls it."""
+    """Name of the study in the report."""
     source: choice("sources", SOURCES, tag="kind")  # type: ignore[valid-type]
-    """Where the data comes from."""
+    """Source of the data."""
     cohort: CohortConfig = CohortConfig()
-    """Which stays, and what of them."""
+    """Choice of stays, and of the data of each."""
     require: Literal["complete", "any", "none"] = "complete"
     """`complete` keeps stays with every modality, `any` those with at least two, `none` every stay."""
     modalities: dict[str, ModalityConfig]
@@ -300,9 +305,19 @@ class Config(Section):
     pretrain: PretrainConfig = PretrainConfig()
     align: AlignConfig = AlignConfig()
     finetune: FinetuneConfig = FinetuneConfig()
-    evaluate: EvaluateConfig = EvaluateConfig()
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     report: ReportConfig = ReportConfig()
     execution: ExecutionConfig = ExecutionConfig()
+
+    @field_validator("evaluate")
+    @classmethod
+    def _compared(cls, section: EvaluateConfig, info: ValidationInfo) -> EvaluateConfig:
+        """Add the comparisons of other packages' strategies that the study names, and of no others."""
+        finetune = info.data.get("finetune")
+        if finetune is None:  # it has mistakes of its own
+            return section
+        others = [name for name in finetune.strategies if name not in BUILT_IN and name not in finetune.fusions]
+        return section.with_strategies(map(strategy, others))
 
     @field_validator("modalities")
     @classmethod
@@ -345,6 +360,15 @@ class Config(Section):
                 )
             if min(gate) < 0 or abs(sum(gate) - 1) > 1e-3:
                 raise ValueError(f"finetune.gate: weights are 0 and above and add up to 1, not {sum(gate):.4g}")
+        compared = self.evaluate.comparisons
+        for key, names in (
+            ("controls", self.evaluate.controls),
+            ("comparisons.controls", chain.from_iterable(compared.controls)),
+            ("comparisons.strategies", chain.from_iterable(compared.strategies)),
+            ("comparisons.baselines", compared.baselines),
+        ):
+            for name in names:
+                _known(name, self.finetune.fusions, f"evaluate.{key}: ")
         if min(self.study.combination_sizes) > len(self.modalities):
             raise ValueError(
                 f"study.combination_sizes: {min(self.study.combination_sizes)} modalities are more than the "

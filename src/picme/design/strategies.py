@@ -6,6 +6,7 @@ package is a `Strategy` that the entry-point group `picme.strategies` names.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -62,17 +63,17 @@ class Strategy:
 
     @property
     def frozen(self) -> bool:
-        """Whether the encoders are never trained on the task."""
+        """True if the encoders are never trained on the task."""
         return self.encoders in ("pretrained", "untrained")
 
     @property
     def trained(self) -> bool:
-        """Whether the encoders are trained on the task."""
+        """True if the encoders are trained on the task."""
         return self.encoders in ("from_pretrained", "from_scratch")
 
     @property
     def starts_from_pretraining(self) -> bool:
-        """Whether the encoders are those of a pretraining, frozen or as a start."""
+        """True if the encoders are those of a pretraining, frozen or as a start."""
         return self.encoders in ("pretrained", "from_pretrained")
 
 
@@ -86,15 +87,6 @@ CONTRASTIVE = Strategy(
     alternatives=("supervised",),
     colour=BLUE,
     symbol="circle",
-)
-SUPERVISED = Strategy(
-    "supervised",
-    "encoders and an MLP on their concatenated embeddings, trained on the task",
-    "everything trained from scratch on the task, with a small network on the concatenated embeddings",
-    encoders="from_scratch",
-    alternatives=("random",),
-    colour=ORANGE,
-    symbol="square",
 )
 GATED = Strategy(
     "gated",
@@ -120,6 +112,37 @@ FINETUNED = Strategy(
     alternatives=("contrastive",),
     colour=SKY,
     symbol="diamond",
+)
+SUPERVISED_ATTENTION = Strategy(
+    "supervised_attention",
+    "attention over the modalities with a class token",
+    "everything trained on the task, embeddings combined by attention",
+    encoders="from_scratch",
+    head="attention",
+    smallest=2,
+    alternatives=("supervised",),
+    colour=PURPLE,
+    symbol="diamond",
+)
+SUPERVISED_SUM = Strategy(
+    "supervised_sum",
+    "a gated sum of the modalities",
+    "everything trained on the task, embeddings added up",
+    encoders="from_scratch",
+    head="gated_sum",
+    smallest=2,
+    alternatives=("supervised",),
+    colour=PURPLE,
+    symbol="diamond-open",
+)
+SUPERVISED = Strategy(
+    "supervised",
+    "encoders and an MLP on their concatenated embeddings, trained on the task",
+    "everything trained from scratch on the task, with a small network on the concatenated embeddings",
+    encoders="from_scratch",
+    alternatives=("random",),
+    colour=ORANGE,
+    symbol="square",
 )
 RANDOM = Strategy(
     "random",
@@ -153,28 +176,6 @@ SUPERVISED_LSTM = Strategy(
     colour=GREEN,
     symbol="square-open",
 )
-SUPERVISED_ATTENTION = Strategy(
-    "supervised_attention",
-    "attention over the modalities with a class token",
-    "everything trained on the task, embeddings combined by attention",
-    encoders="from_scratch",
-    head="attention",
-    smallest=2,
-    alternatives=("supervised",),
-    colour=PURPLE,
-    symbol="diamond",
-)
-SUPERVISED_SUM = Strategy(
-    "supervised_sum",
-    "a gated sum of the modalities",
-    "everything trained on the task, embeddings added up",
-    encoders="from_scratch",
-    head="gated_sum",
-    smallest=2,
-    alternatives=("supervised",),
-    colour=PURPLE,
-    symbol="diamond-open",
-)
 GRADIENT_BOOSTING = Strategy(
     "gradient_boosting",
     "baseline: boosted trees on summary features",
@@ -203,14 +204,14 @@ BUILT_IN: dict[str, Strategy] = {
     strategy.name: strategy
     for strategy in (
         CONTRASTIVE,
-        SUPERVISED,
         GATED,
         FINETUNED,
+        SUPERVISED_ATTENTION,
+        SUPERVISED_SUM,
+        SUPERVISED,
         RANDOM,
         GATED_UNIFORM,
         SUPERVISED_LSTM,
-        SUPERVISED_ATTENTION,
-        SUPERVISED_SUM,
         GRADIENT_BOOSTING,
         LOGISTIC_REGRESSION,
     )
@@ -233,9 +234,15 @@ def strategy(name: str) -> Strategy:
 
 @cache
 def strategies() -> dict[str, Strategy]:
-    """Return every strategy by name: the built-in ones in the order of their declaration, then other packages'."""
-    others = sorted(set(STRATEGIES.targets()) - set(BUILT_IN))
-    return {**BUILT_IN, **{name: strategy(name) for name in others}}
+    """Return every strategy by name: the built-in ones in the order of their declaration, then other packages'.
+
+    One that cannot be loaded is left out: a broken package costs nothing where no configuration names its strategy.
+    """
+    found = dict(BUILT_IN)
+    for name in sorted(set(STRATEGIES.targets()) - set(BUILT_IN)):
+        with suppress(ConfigError):
+            found[name] = strategy(name)
+    return found
 
 
 def of_fusion(name: str, head: str) -> Strategy:

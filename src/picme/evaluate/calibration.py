@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from picme.config.evaluate import EvaluateConfig
-    from picme.evaluate.predictions import Cell
+    from picme.evaluate.predictions import CellPredictions
 
 # Probabilities are kept this far from 0 and 1 before the logit.
 _EDGE = 1e-7
@@ -111,7 +111,7 @@ def expected_calibration_error(rows: list[dict[str, Any]]) -> float:
     return gaps / total if total else float("nan")
 
 
-def calibration_rows(cell: Cell, config: EvaluateConfig) -> list[dict[str, Any]]:
+def calibration_rows(cell: CellPredictions, config: EvaluateConfig) -> list[dict[str, Any]]:
     """Return rows of `calibration`, one per bin, of the seed-averaged prediction on test.
 
     All labels of a task are pooled.
@@ -138,7 +138,7 @@ def calibration_rows(cell: Cell, config: EvaluateConfig) -> list[dict[str, Any]]
     return [{**cell.key, **shared, **row} for row in rows]
 
 
-def _pooled(cell: Cell, split: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _pooled(cell: CellPredictions, split: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     defined = ~np.isnan(cell.y[split])
     return cell.y[split][defined], cell.ensemble(split)[defined]
 

@@ -55,7 +55,7 @@ class SplitStays:
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellPredictions:
     """Predictions of one combination and strategy on a task.
 
     Attributes:
@@ -137,11 +137,11 @@ class TaskPredictions:
         self._rows = pl.concat(rows)
         self._label_rows = pl.DataFrame({"label": self.labels}).with_row_index("_label")
 
-    def __iter__(self) -> Iterator[Cell]:
+    def __iter__(self) -> Iterator[CellPredictions]:
         for combination, strategy in self.keys:
             yield self.cell(combination, strategy)
 
-    def cell(self, combination: str, strategy: str) -> Cell:
+    def cell(self, combination: str, strategy: str) -> CellPredictions:
         """Return one cell as arrays.
 
         Raises:
@@ -172,7 +172,7 @@ class TaskPredictions:
         p: dict[str, Any] = {}
         for split in SPLITS:
             y[split], p[split] = self._dense(frame.filter(pl.col("split") == split), split, seeds, what)
-        return Cell(self.name, combination, strategy, seeds, self.labels, y, p)
+        return CellPredictions(self.name, combination, strategy, seeds, self.labels, y, p)
 
     def _dense(self, frame: pl.DataFrame, split: str, seeds: list[int], what: str) -> tuple[Any, Any]:
         shape = (len(seeds), len(self.labels), len(self.stays[split].frame))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from picme.config.evaluate import EvaluateConfig
     from picme.evaluate.bootstrap import SubjectResamples
-    from picme.evaluate.predictions import Cell, SplitStays
+    from picme.evaluate.predictions import CellPredictions, SplitStays
 
 UNKNOWN = "unknown"
 CROSS = " × "
@@ -70,7 +70,11 @@ def _attribute(frame: pl.DataFrame, columns: tuple[str, ...]) -> Attribute:
 
 
 def subgroup_rows(
-    cell: Cell, stays: SplitStays, found: list[Attribute], resamples: SubjectResamples, config: EvaluateConfig
+    cell: CellPredictions,
+    stays: SplitStays,
+    found: list[Attribute],
+    resamples: SubjectResamples,
+    config: EvaluateConfig,
 ) -> list[dict[str, Any]]:
     """Return rows of `subgroups` for the seed-averaged prediction of one cell on test."""
     y, p = cell.y["test"], cell.ensemble("test")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from picme.config.evaluate import EvaluateConfig
     from picme.evaluate.bootstrap import SubjectResamples
-    from picme.evaluate.predictions import Cell, SplitStays
+    from picme.evaluate.predictions import CellPredictions, SplitStays
 
 METRICS = ("auroc", "auprc")
 
@@ -55,7 +55,9 @@ class CellResult:
         return {"task": self.task, "combination": self.combination, "strategy": self.strategy}
 
 
-def score_cell(cell: Cell, stays: SplitStays, resamples: SubjectResamples) -> tuple[list[dict[str, Any]], CellResult]:
+def score_cell(
+    cell: CellPredictions, stays: SplitStays, resamples: SubjectResamples
+) -> tuple[list[dict[str, Any]], CellResult]:
     """Return the rows of `scores` and the result of one cell."""
     rows: list[dict[str, Any]] = []
     seed_areas: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
@@ -79,7 +81,7 @@ def score_cell(cell: Cell, stays: SplitStays, resamples: SubjectResamples) -> tu
 
 
 def _split_scores(
-    cell: Cell, split: str
+    cell: CellPredictions, split: str
 ) -> tuple[list[dict[str, Any]], tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Return the rows of one split, and AUROC and AUPRC (seed, label)."""
     y, p = cell.y[split], cell.p[split]

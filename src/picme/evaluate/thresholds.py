@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from picme.config.evaluate import EvaluateConfig, ThresholdRule
-    from picme.evaluate.predictions import Cell
+    from picme.evaluate.predictions import CellPredictions
 
 
 def choose_threshold(y: NDArray[np.floating], p: NDArray[np.floating], rule: ThresholdRule) -> float:
@@ -69,7 +69,7 @@ def operating_point(y: NDArray[np.floating], p: NDArray[np.floating], threshold:
     return {"sensitivity": share(tp, fn), "specificity": share(tn, fp), "ppv": share(tp, fp), "npv": share(tn, fn)}
 
 
-def threshold_rows(cell: Cell, config: EvaluateConfig) -> list[dict[str, Any]]:
+def threshold_rows(cell: CellPredictions, config: EvaluateConfig) -> list[dict[str, Any]]:
     """Return rows of `thresholds` for every label and rule, of the seed-averaged prediction.
 
     An infinite threshold is null.

@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 
 from picme.evaluate.metrics import areas, macro
+from picme.results.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from picme.tasks import Task
 
-CELL = {"task": pl.String, "combination": pl.String, "strategy": pl.String}
-SCORES = {"seed": pl.Int64, "auroc": pl.Float64, "auprc": pl.Float64}
+PLACE = ("task", "combination", "strategy", "seed")
 
 
 def variant_tables(
@@ -43,20 +43,20 @@ def variant_tables(
             {**_place(cell), "share": cell.get("share", 1.0), **_scores(cell, cohorts, tasks)}
             for cell in [*fewer, *_same_cells(cells, fewer)]
         ]
-        table = pl.DataFrame(rows, schema={**CELL, "share": pl.Float64, **SCORES})
-        found["label_efficiency"] = table.sort("task", "combination", "strategy", "share", "seed", maintain_order=True)
+        made = table("label_efficiency").frame(rows)
+        found["label_efficiency"] = made.sort("task", "combination", "strategy", "share", "seed", maintain_order=True)
     ordered = [cell for cell in variants if "order" in cell]
     if ordered:
         rows = [
             {**_place(cell), "order": ">".join(cell.get("order", ())), **_scores(cell, cohorts, tasks)}
             for cell in [*_same_cells(cells, ordered), *ordered]
         ]
-        found["gate_orders"] = pl.DataFrame(rows, schema={**CELL, "order": pl.String, **SCORES})
+        found["gate_orders"] = table("gate_orders").frame(rows)
     return found
 
 
 def _place(cell: dict[str, Any]) -> dict[str, Any]:
-    return {name: cell[name] for name in (*CELL, "seed")}
+    return {name: cell[name] for name in PLACE}
 
 
 def _same_cells(cells: Sequence[dict[str, Any]], variants: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,59 +2,45 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from picme.config.loading import validate
-from picme.modalities.view import ViewData, open_view
-from picme.pretrain.job import load_encoders
+from picme.fitting.device import resolve_device
+from picme.pretrain.features import open_encoded
 from picme.pretrain.model import ModalityEncoders, embed
-from picme.store import Store
-from picme.training import resolve_device
+from picme.pretrain.train import load_encoders
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from picme.engine.step import Context
+    from picme.finetune.step import EmbedPretrained, EmbedUntrained
+    from picme.modalities.view import ViewData
 
 
-def embed_pretrained(
-    run: str,
-    config: dict[str, Any],
-    task: str,
-    combination: list[str],
-    key: str,
-    pretrained: str,
-    prepared: str,
-    features: dict[str, str],
-) -> None:
-    """Embeddings (modality, stay, dim) of a task's stays by a combination's pretrained encoders."""
-    study = validate(config)
-    view = open_view(Path(prepared), task, study.modalities, {name: Path(path) for name, path in features.items()})
-    device = resolve_device(study.execution.device)
-    with Store(Path(run)).create("embed", key, {"task": task, "combination": combination}) as folder:
-        model = load_encoders(Path(pretrained), combination, study, view).to(device)
-        np.save(folder / "embeddings.npy", all_rows(model, view, device))
+def embed_pretrained(step: EmbedPretrained, folder: Path, context: Context) -> dict[str, Any]:
+    """Write the embeddings (modality, stay, dim) of a task's stays by a combination's pretrained encoders."""
+    pretraining, device = step.pretrain.pretraining, resolve_device(context.device)
+    view = open_encoded(pretraining.prepare, step.task, pretraining.encodings, context.store)
+    model = load_encoders(context.store.path(step.pretrain), pretraining.encodings, view).to(device)
+    np.save(folder / "embeddings.npy", all_rows(model, view, device))
+    return {"task": step.task, "combination": list(step.pretrain.combination)}
 
 
-def embed_random(
-    run: str,
-    config: dict[str, Any],
-    task: str,
-    modality: str,
-    key: str,
-    prepared: str,
-    features: dict[str, str],
-    seed: int,
-) -> None:
-    """Embeddings (1, stay, dim) of a task's stays by one modality's untrained encoder: where pretraining starts."""
-    study = validate(config)
-    view = open_view(Path(prepared), task, study.modalities, {name: Path(path) for name, path in features.items()})
-    device = resolve_device(study.execution.device)
-    with Store(Path(run)).create("embed", key, {"task": task, "modality": modality, "seed": seed}) as folder:
-        model = ModalityEncoders([modality], study, view, seed).to(device).eval()
-        np.save(folder / "embeddings.npy", all_rows(model, view, device))
+def embed_untrained(step: EmbedUntrained, folder: Path, context: Context) -> dict[str, Any]:
+    """Write the embeddings (1, stay, dim) of a task's stays by one modality's untrained encoder."""
+    device = resolve_device(context.device)
+    view = open_encoded(step.prepare, step.task, [step.encoding], context.store)
+    model = ModalityEncoders([step.encoding], view, step.seed).to(device).eval()
+    np.save(folder / "embeddings.npy", all_rows(model, view, device))
+    return {"task": step.task, "modality": step.encoding.modality, "seed": step.seed}
 
 
-def all_rows(model: ModalityEncoders, view: ViewData, device: Any) -> np.ndarray:
-    """Every stay of the view that is in a split, in place; others stay zero."""
+def all_rows(model: ModalityEncoders, view: ViewData, device: torch.device) -> np.ndarray:
+    """Return embeddings (modality, stay, dim) of every stay of the view that is in a split; others stay zero."""
     rows = np.sort(np.concatenate(list(view.splits.values())))
     values = embed(model, view, rows, device)
     full = np.zeros((values.shape[0], len(view), values.shape[2]), dtype=np.float32)

@@ -2,42 +2,48 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from safetensors.torch import load_file
 
 from picme.errors import DataError
-from picme.finetune.cell import Cell, build_cell
+from picme.finetune.classifier import assemble, build_classifier
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
-    from picme.config.study import Config
+    from picme.engine.store import Store
+    from picme.finetune.classifier import Classifier
+    from picme.finetune.step import Finetune
     from picme.modalities.view import ViewData
 
 
 def restore(
-    study: Config, view: ViewData, task: str, combination: list[str], strategy: str, cell: dict[str, Any],
-    pretrained: str | None, device: torch.device,
-) -> Cell:  # fmt: skip
-    """The trained model of one cell on the stays of a view.
+    step: Finetune, view: ViewData, device: torch.device, store: Store, embedded: np.ndarray | None = None
+) -> Classifier:
+    """Return the trained model of a fine-tuning on the stays of a view.
 
     Args:
-        cell: seed, path of its artifact, and the embedding artifacts it was trained on.
+        step: the fine-tuning.
+        view: its own stays, or new ones.
+        device: where the model runs.
+        store: where its artifact is.
+        embedded: (modality, stay, dim), the embeddings of new stays by its frozen encoders; those it was trained on if
+            not given.
 
     Raises:
         DataError: if the stored weights are of another model.
     """
-    model = build_cell(
-        study, view, combination, strategy, len(build_task(task, study.tasks[task]).labels), cell["seed"], device,
-        pretrained=Path(pretrained) if pretrained else None,
-        embedded=[Path(path) for path in cell["embedded"]],
-        weights=[1 / len(combination)] * len(combination),  # replaced by the stored ones
-    )  # fmt: skip
-    state = load_file(Path(cell["path"]) / "model.safetensors")
-    unknown = model.load_state_dict(state, strict=False).unexpected_keys
+    cell = step.cell
+    labels = len(build_task(cell.task.name, cell.task.section).labels)
+    if embedded is None:
+        model = build_classifier(cell, step.embedded, view, labels, step.seed, device, store)
+    else:
+        model = assemble(cell, view, labels, step.seed, device, store, embedded)
+    folder = store.path(step)
+    unknown = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False).unexpected_keys
     if unknown:
-        raise DataError(f"{cell['path']}/model.safetensors has weights of another model ({unknown[0]})")
+        raise DataError(f"{folder}/model.safetensors has weights of another model ({unknown[0]})")
     return model.eval()

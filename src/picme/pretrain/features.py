@@ -1,31 +1,102 @@
-"""The locked part of one modality's encoder, run once over the unique items of the data set."""
+"""A modality's way into a model: its encoder, and the step that runs the encoder's locked part once."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from picme.config.loading import validate
-from picme.modalities import open_modality
-from picme.pretrain.trunk_cache import cache_features
-from picme.store import Store
-from picme.training import resolve_device
+from picme.engine.step import ALL_CORES, Context, Part, Step
+from picme.prepare.step import Prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from picme.engine.store import Store
+    from picme.modalities.view import ViewData
 
 CACHE = "cache"
 
 
-def features(run: str, config: dict[str, Any], modality: str, key: str, prepared: str) -> None:
-    """Keeps the trunk's output for every item of a modality's pool."""
-    study = validate(config)
-    section = study.modalities[modality]
-    with Store(Path(run)).create("features", key, {"modality": modality}) as folder:
-        opened: Any = open_modality(
-            section.kind,
-            Path(prepared) / "views" / "pretrain" / modality,
-            Path(prepared) / "pool" / modality,
-            section.encoder,
-        )
-        device = resolve_device(study.execution.device)
-        cache_features(
-            opened, section.encoder, opened.spec(), folder / CACHE, device=str(device), precision=study.study.precision
-        )
+class Features(Step):
+    """The output of the locked part of a modality's encoder for every item of the data set's pool."""
+
+    kind: ClassVar[str] = "features"
+    stage: ClassVar[str] = "encode"
+    cores: ClassVar[int] = ALL_CORES
+    gpus: ClassVar[float] = 1.0
+    timed: ClassVar[bool] = True
+    uncounted: ClassVar[tuple[str, ...]] = ("encoder",)
+
+    prepare: Prepare
+    modality: str
+    encoder: Any
+    trunk: str
+    """Identity of the encoder's locked part: its settings, and the files of its weights."""
+    precision: str
+    code: str | None = None
+    """Hash of the encoder's source code, where another package supplies it."""
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return self.modality
+
+    @property
+    def labels(self) -> dict[str, str | None]:  # noqa: D102
+        return {"combination": self.modality}
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:
+        """Keep the locked part's output; what was computed before a kill is reused."""
+        from picme.fitting.device import resolve_device
+        from picme.modalities import open_modality
+        from picme.pretrain.trunk_cache import cache_features
+
+        prepared = context.store.path(self.prepare)
+        place, pool = prepared / "views" / "pretrain" / self.modality, prepared / "pool" / self.modality
+        opened: Any = open_modality(self.prepare.kind_of(self.modality)[0], place, pool, self.encoder)
+        device = str(resolve_device(context.device))
+        cache_features(opened, self.encoder, opened.spec(), folder / CACHE, device=device, precision=self.precision)
+        return {"modality": self.modality}
+
+
+class Encoding(Part):
+    """One modality on its way into a model: its data, the encoder, and the output of the encoder's locked part."""
+
+    modality: str
+    kind: str
+    encoder: Any
+    """The encoder's section; None where no encoder is used, as by the baselines."""
+    trunk: str | None
+    """Identity of the weights that the encoder starts from."""
+    embed_dim: int
+    shared: bool
+    """True if one projection follows that all modalities share."""
+    precision: str
+    features: Features | None
+    """The step that ran the locked part; None where the encoder has none."""
+    code: str | None = None
+    """Hash of the encoder's source code, where another package supplies it."""
+
+    @property
+    def large(self) -> bool:
+        """True if a large network is trained."""
+        return bool(getattr(self.encoder, "large", False))
+
+    @property
+    def cost(self) -> float:
+        """The relative cost of training: what is not locked dominates."""
+        return 0.1 if self.features is not None else 1.0
+
+
+def open_encoded(prepare: Prepare, view: str, encodings: Sequence[Encoding], store: Store) -> ViewData:
+    """Open one view of a prepared cohort with the modalities of some encodings, memory-mapped.
+
+    Args:
+        prepare: the step that made the cohort.
+        view: a task, or `pretrain`.
+        encodings: of the modalities.
+        store: where the artifacts are.
+    """
+    from picme.modalities.view import ViewData
+
+    features = {one.modality: store.path(one.features) / CACHE for one in encodings if one.features is not None}
+    return ViewData(store.path(prepare), view, {one.modality: one for one in encodings}, features)

@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from picme.encoders import build
 from picme.errors import TrainingError
+from picme.fitting.component import calling, check_shape
 from picme.pretrain.trunk_cache import has_bf16
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from picme.config.study import Config
     from picme.encoders.base import Encoder
     from picme.modalities.view import ViewData
+    from picme.pretrain.features import Encoding
 
 
 # Name in a state for what all modalities share; no modality can have this name.
@@ -33,22 +34,21 @@ class ModalityEncoders(nn.Module):
     projections; it has a seed of its own, so that it, too, starts the same in every combination.
     """
 
-    def __init__(self, combination: Sequence[str], config: Config, view: ViewData, seed: int) -> None:
+    def __init__(self, encodings: Sequence[Encoding], view: ViewData, seed: int) -> None:
         super().__init__()
-        self.combination = tuple(combination)
+        self.combination = tuple(one.modality for one in encodings)
         encoders = {}
-        for name in combination:
-            torch.manual_seed(modality_seed(seed, name))
-            encoders[name] = build(
-                config.modalities[name].encoder, view.modalities[name].spec(), config.study.embed_dim
-            )
+        for one in encodings:
+            torch.manual_seed(modality_seed(seed, one.modality))
+            encoders[one.modality] = build(one.encoder, view.modalities[one.modality].spec(), one.embed_dim)
         self.encoders = nn.ModuleDict(encoders)
         self.shared: nn.Linear | None = None
-        if config.study.projection == "shared":
+        if encodings[0].shared:
             torch.manual_seed(modality_seed(seed, SHARED))
-            self.shared = nn.Linear(config.study.embed_dim, config.study.embed_dim)
-        self._precision = config.study.precision
-        self._large = {name for name in combination if getattr(config.modalities[name].encoder, "large", False)}
+            self.shared = nn.Linear(encodings[0].embed_dim, encodings[0].embed_dim)
+        self._precision, self._embed_dim = encodings[0].precision, encodings[0].embed_dim
+        self._names = {one.modality: one.encoder.name for one in encodings}
+        self._large = {one.modality for one in encodings if one.large}
 
     def forward(self, batch: Mapping[str, dict[str, Tensor]], present: Tensor) -> Tensor:
         """Compute embeddings (modality, batch, dim), zero where absent (`present` is (batch, modality) bool).
@@ -60,8 +60,13 @@ class ModalityEncoders(nn.Module):
         kind = present.device.type
         half = has_bf16(kind) if self._precision == "auto" else self._precision == "bf16"
         for index, name in enumerate(self.combination):
-            with torch.autocast(kind, torch.bfloat16, enabled=half and name in self._large):
+            what = f"encoder {self._names[name]!r} of modality {name!r}"
+            with (
+                calling(what, batch=batch[name]),
+                torch.autocast(kind, torch.bfloat16, enabled=half and name in self._large),
+            ):
                 embedding = self.encoders[name](batch[name])
+            check_shape(what, embedding, (len(present), self._embed_dim))
             embedding = embedding.float()
             if self.shared is not None:
                 embedding = self.shared(embedding)

@@ -33,7 +33,7 @@ def cache_features(
     out: Path,
     batch_size: int | None = None,
     device: str = "cpu",
-    precision: Precision = "fp32",
+    precision: str = "fp32",
     progress: Callable[[int, int], None] | None = None,
     threads: int | None = None,
 ) -> Path:

@@ -1,4 +1,4 @@
-"""One report of a study: result tables in, `report.html`, CSV, LaTeX and a paragraph in plain words out.
+"""The package that turns result tables into `report.html`, CSV, LaTeX and a paragraph in plain words.
 
 The file is written by `picme.report.build.build`; the rest can be imported from here.
 """
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from picme.report.build import page, plates
-    from picme.report.export import write_results
     from picme.report.terminal import main_table
     from picme.report.words import headline
+    from picme.results.write import write_results
 
 _WHERE = {
     "page": "picme.report.build",
     "plates": "picme.report.build",
-    "write_results": "picme.report.export",
+    "write_results": "picme.results.write",
     "headline": "picme.report.words",
     "main_table": "picme.report.terminal",
 }

@@ -1,4 +1,4 @@
-"""What a page is made of: sections of plates (figures with views), tables and notes."""
+"""Building blocks of the page: sections of plates (figures with views), tables and notes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from picme.report.export import csv_text
-from picme.report.latex import booktabs, escape
 from picme.report.numbers import text_of
 from picme.report.theme import template
+from picme.results.latex import booktabs, escape
+from picme.results.write import csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 EMPTY = Markup("")
 
-# Rows of a table on the page; its CSV has them all.
+# Most rows of a table on the page; its CSV has all.
 MOST_ROWS = 1200
 
 
 @dataclass(frozen=True)
-class View:
-    """One state of a plate.
+class Choice:
+    """One view of a plate: what a reader sees after choosing in its lists.
 
     Attributes:
-        choice: what is chosen in the plate's lists to see it, one value for each.
+        choice: the values of the plate's lists that show it, one for each list.
         spec: the plotly figure as plain values: `data`, `layout`, and `frames` where it moves.
-        data: the rows of a result table that it shows.
-        reading: one sentence on what it shows.
+        data: the rows of a result table that the figure shows.
+        reading: one sentence on what the figure shows.
         frames: names of the frames, for a slider; empty for a still figure.
     """
 
@@ -45,13 +45,13 @@ class View:
 
     @property
     def figure(self) -> go.Figure:
-        """The plotly figure, in the light theme."""
+        """Return the plotly figure in the light theme."""
         import plotly.graph_objects as go
 
         return go.Figure({**self.spec, "layout": {**self.spec["layout"], "template": template()}})
 
     def payload(self) -> dict[str, Any]:
-        """Plain values for the page; the template is left to the page's theme."""
+        """Return plain values for the page, without a template, which the page's theme brings."""
         return {
             "choice": list(self.choice),
             "data": self.spec["data"],
@@ -65,28 +65,28 @@ class View:
 
 @dataclass(frozen=True)
 class Plate:
-    """A figure with its title, lists to choose a view from, and what is said about it.
+    """A figure with its title, the lists to choose a view from, and the text around it.
 
     Attributes:
-        key: for ids and file names.
-        title: names it.
+        key: the figure's name in ids and file names.
+        title: the figure's heading.
         views: at least one; the first is shown first.
         choices: labels of the lists, as many as each view's `choice`.
-        note: how to read it, in words that hold for every view.
-        step: what a frame is called (`Epoch`).
-        left_out: how many views were left out to keep the page small.
+        note: how to read the figure, in words that hold for every view.
+        step: the word for a frame (`Epoch`).
+        left_out: the number of views that were left out to keep the page small.
     """
 
     key: str
     title: str
-    views: Sequence[View]
+    views: Sequence[Choice]
     choices: tuple[str, ...] = ()
     note: Markup = EMPTY
     step: str = ""
     left_out: int = 0
 
     def payload(self) -> dict[str, Any]:
-        """Plain values for the page."""
+        """Return plain values for the page."""
         return {
             "key": self.key,
             "choices": list(self.choices),
@@ -95,26 +95,26 @@ class Plate:
         }
 
     def fewer(self) -> Plate:
-        """Without its last view."""
+        """Return the plate without its last view."""
         return replace(self, views=self.views[:-1], left_out=self.left_out + 1)
 
     def options(self) -> list[list[str]]:
-        """For each list its values, in order of appearance."""
+        """Return each list's values, in order of appearance."""
         return [list(dict.fromkeys(view.choice[i] for view in self.views)) for i in range(len(self.choices))]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A table's column: how a row becomes a cell.
+    """A column of a table: its heading, and how a row becomes a cell.
 
     Attributes:
-        title: heading.
-        cell: row → what is shown.
-        sort: row → what is sorted by; the shown text where it is None.
-        numeric: right-aligned and sorted as a number.
-        choose: offers a list of its values to filter by.
-        first: the list starts at its first value rather than at all of them.
-        hidden: is there to filter by, not to look at.
+        title: the heading.
+        cell: row → the text that is shown.
+        sort: row → the value to sort by; the shown text where it is None.
+        numeric: whether it is right-aligned and sorted as a number.
+        choose: whether a list of its values is there to filter by.
+        first: whether that list starts at its first value rather than at all of them.
+        hidden: whether it is there to filter by and not to look at.
     """
 
     title: str
@@ -128,17 +128,17 @@ class Column:
 
 @dataclass(frozen=True)
 class DataTable:
-    """A sortable table, its rows and what can be downloaded.
+    """A sortable table with its rows and its downloads.
 
     Attributes:
-        key: for ids and file names.
-        title: names it; the caption.
+        key: the table's name in ids and file names.
+        title: the table's caption.
         columns: its columns.
         frame: its rows.
-        reading: one sentence on what it shows.
+        reading: one sentence on what the table shows.
         mark: row → whether it stands out.
-        tall: long enough to scroll in a box of its own.
-        search: offers a field to filter by words.
+        tall: whether it is long enough to scroll in a box of its own.
+        search: whether a field is there to filter by words.
         source: rows for the CSV where they differ from `frame` (a pivoted table).
     """
 
@@ -153,7 +153,7 @@ class DataTable:
     source: pl.DataFrame | None = None
 
     def rows(self) -> list[dict[str, Any]]:
-        """Each row's cells: shown, sort value; and whether it is marked."""
+        """Return each row's cells, shown and as sort value, and whether the row is marked."""
         made = []
         for row in self.frame.head(MOST_ROWS).iter_rows(named=True):
             cells = []
@@ -165,7 +165,7 @@ class DataTable:
         return made
 
     def options(self, index: int) -> list[str]:
-        """Values of a column that can be filtered by, in order of appearance."""
+        """Return the values that a column can be filtered by, in order of appearance."""
         return list(
             dict.fromkeys(
                 text_of(str(Markup.escape(self.columns[index].cell(row)))) for row in self.frame.iter_rows(named=True)
@@ -174,15 +174,15 @@ class DataTable:
 
     @property
     def left_out(self) -> int:
-        """Rows that are only in the CSV."""
+        """Return the number of rows that are only in the CSV."""
         return max(0, self.frame.height - MOST_ROWS)
 
     def csv(self) -> str:
-        """All rows as CSV."""
+        """Return all rows as CSV."""
         return csv_text(self.frame if self.source is None else self.source)
 
     def latex(self) -> str:
-        """The rows as they are shown, with booktabs."""
+        """Return the rows as they are shown, as LaTeX with booktabs."""
         shown = [index for index, column in enumerate(self.columns) if not column.hidden]
         rows = [[_latex_cell(row["cells"][index]["html"]) for index in shown] for row in self.rows()]
         align = "".join("r" if self.columns[index].numeric else "l" for index in shown)

@@ -1,4 +1,4 @@
-"""The report: result tables in, one HTML file out that needs nothing else."""
+"""Assembly of the report: result tables in, one HTML file out that needs nothing else."""
 
 from __future__ import annotations
 
@@ -11,69 +11,34 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from picme.report import cohort, judgements, repetitions, results
+from picme.design.strategies import strategies
+from picme.report import cohort
 from picme.report.blocks import DataTable, Plate, Section
+from picme.report.chapters import CHAPTERS, chapters
 from picme.report.export import embedded
 from picme.report.facts import answers, frame, modalities
-from picme.report.figures.alignment import alignment_bars, modality_gap, pairs
-from picme.report.figures.calibration import calibration
-from picme.report.figures.combinations import overview, seeds
-from picme.report.figures.cost import runtimes, search
-from picme.report.figures.phenotypes import labels, types
-from picme.report.figures.subgroups import subgroups
-from picme.report.figures.training import finetuning, label_efficiency, pretraining
-from picme.report.figures.tsne import tsne
-from picme.report.figures.weights import attributions, trajectory
 from picme.report.numbers import count, interval, many, percent, signed, text_of
 from picme.report.rules import lets_through, rules, studied
 from picme.report.theme import DARK, template
-from picme.report.words import (
-    ENDS,
-    STRATEGIES,
-    against,
-    paragraph,
-    size_sentences,
-    strategy_text,
-    task_sentences,
-    task_title,
-)
+from picme.report.words import ENDS, against, paragraph, size_sentences, strategy_text, task_sentences, task_title
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from picme.report.facts import Tables
 
-Maker = "Callable[[Tables, dict[str, Any]], Plate | DataTable | None]"
-
-# Figures with their data; plotly.js and the tables come on top, and the page is to stay well under 12 MB.
+# Limit for all figures with their data; plotly.js and the tables are added to it, and the page stays well under 12 MB.
 MOST_BYTES = 5_000_000
-
-# The page in its order: id, title, what it holds.
-CHAPTERS: tuple[tuple[str, str, tuple[Callable[[Any, dict[str, Any]], Plate | DataTable | None], ...]], ...] = (
-    ("scores", "Scores", (results.main_table, results.comparisons)),
-    ("alignment-chapter", "Alignment", (alignment_bars, modality_gap, pairs, tsne)),
-    ("weights", "Weights of the modalities", (trajectory, attributions, judgements.agreement)),
-    ("all-combinations", "All combinations", (overview,)),
-    ("groups", "Subgroups", (subgroups, judgements.fairness)),
-    ("label-chapter", "Labels", (types, labels, cohort.agreement)),
-    ("risk", "Calibration and thresholds", (calibration, judgements.calibration_errors, judgements.thresholds)),
-    ("curves", "Learning curves", (pretraining, repetitions.pretraining_seeds, finetuning)),
-    ("every-seed", "Every seed", (seeds, repetitions.gate_orders)),
-    ("efficiency", "Label efficiency", (label_efficiency,)),
-    ("search-chapter", "Search", (search,)),
-    ("cost", "Time and memory", (runtimes,)),
-)
 
 
 def build(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, Any], out: Path) -> Path:
-    """Writes the report.
+    """Write the report.
 
     Args:
         run: the run folder; only its name is shown.
         tables: result tables by name; a missing or empty one costs its section.
         config: the resolved configuration as plain values.
-        run_info: what `run.json` holds.
+        run_info: the content of `run.json`.
         out: the HTML file.
 
     Returns:
@@ -87,26 +52,24 @@ def build(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str,
 
 
 def plates(tables: Tables, config: dict[str, Any] | None = None) -> dict[str, Plate]:
-    """The report's figures by key, for a notebook: `plates(tables)["alignment"].views[0].figure`."""
-    made = (make(tables, config or {}) for _, _, makers in CHAPTERS for make in makers)
-    return {block.key: block for block in made if isinstance(block, Plate)}
+    """Return the report's figures by key, for a notebook: `plates(tables)["alignment"].views[0].figure`."""
+    sections, _ = chapters(tables, config or {})
+    return {block.key: block for section in sections for block in section.blocks if isinstance(block, Plate)}
 
 
 def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, Any]) -> str:
-    """The report as HTML."""
-    sections = _fit([_section(key, title, makers, tables, config) for key, title, makers in CHAPTERS])
+    """Return the report as HTML."""
+    made, failed = chapters(tables, config)
+    sections = _fit(made)
     audit = [
         block for make in (cohort.quarantine, cohort.audit, cohort.measured_leak) if (block := make(tables, config))
     ]
     available = cohort.availability(tables, config)
     found, names = answers(tables, config), modalities(tables, config)
-    blocks = (
-        [block for section in sections if section for block in section.blocks]
-        + audit
-        + ([available] if available else [])
-    )
+    blocks = [block for section in sections for block in section.blocks] + audit + ([available] if available else [])
     settings = config.get("report") or {}
-    used = [name for name in STRATEGIES if name in frame(tables, "summary")["strategy"].to_list()]
+    ran = frame(tables, "summary")["strategy"].to_list()
+    present = {section.key for section in sections}
     context = {
         "title": settings.get("title") or config.get("name") or run.name,
         "answers": [
@@ -128,9 +91,10 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
         "flow": cohort.flow(tables),
         "availability": available,
         "audit": audit,
-        "strategies": [(strategy_text(name), STRATEGIES[name]) for name in used],
-        "sections": [section for section in sections if section],
-        "missing": [title for (_, title, _), section in zip(CHAPTERS, sections, strict=True) if section is None],
+        "strategies": [(strategy_text(name), one.plain) for name, one in strategies().items() if name in ran],
+        "sections": sections,
+        "missing": [chapter.title for chapter in CHAPTERS if chapter.key not in present],
+        "failed": failed,
         "run": run.name,
         "info": run_info,
         "configuration": yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=False),
@@ -149,20 +113,9 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
     return environment().get_template("report.html.j2").render(context)
 
 
-def _section(
-    key: str,
-    title: str,
-    makers: tuple[Callable[[Any, dict[str, Any]], Plate | DataTable | None], ...],
-    tables: Tables,
-    config: dict[str, Any],
-) -> Section | None:
-    blocks = [block for make in makers if (block := make(tables, config)) is not None]
-    return Section(key, title, blocks) if blocks else None
-
-
-def _fit(sections: list[Section | None], most: int = MOST_BYTES) -> list[Section | None]:
-    """Leaves out the last views of the largest figures until all figures together are small enough."""
-    kept = {block.key: block for section in sections if section for block in section.blocks if isinstance(block, Plate)}
+def _fit(sections: list[Section], most: int = MOST_BYTES) -> list[Section]:
+    """Leave out the last views of the largest figures until all figures together are small enough."""
+    kept = {block.key: block for section in sections for block in section.blocks if isinstance(block, Plate)}
     sizes = {key: [len(embedded(view.payload()).encode()) for view in block.views] for key, block in kept.items()}
     while sum(map(sum, sizes.values())) > most:
         key = max(
@@ -173,16 +126,13 @@ def _fit(sections: list[Section | None], most: int = MOST_BYTES) -> list[Section
         kept[key] = kept[key].fewer()
         sizes[key].pop()
     return [
-        section
-        and replace(
-            section, blocks=[kept[block.key] if isinstance(block, Plate) else block for block in section.blocks]
-        )
+        replace(section, blocks=[kept[block.key] if isinstance(block, Plate) else block for block in section.blocks])
         for section in sections
     ]
 
 
 def commands(run: Path, run_info: dict[str, Any]) -> list[str]:
-    """What to type to make this study again, from its own configuration."""
+    """Return the commands that make this study again from its own configuration."""
     given = run_info.get("command")
     first = [f"# as it was run: {' '.join(given) if isinstance(given, list | tuple) else given}"] if given else []
     version = run_info.get("picme") or run_info.get("version") or run_info.get("picme_version")
@@ -191,7 +141,7 @@ def commands(run: Path, run_info: dict[str, Any]) -> list[str]:
 
 
 def environment() -> Environment:
-    """Templates of the report: everything escaped, an undefined name is an error."""
+    """Return the environment of the report's templates: everything is escaped, an undefined name is an error."""
     made = Environment(
         loader=PackageLoader("picme.report"),
         autoescape=True,
@@ -209,12 +159,12 @@ def environment() -> Environment:
 
 
 def asset(name: str) -> Markup:
-    """A style sheet or script that comes with the package, to stand in the page."""
+    """Return a style sheet or script of the package, to stand in the page."""
     return Markup((files("picme.report") / "templates" / name).read_text(encoding="utf-8"))
 
 
 def _plotly() -> Markup:
-    """plotly.js, safe inside a `<script>` element."""
+    """Return plotly.js, safe inside a `<script>` element."""
     from plotly.offline import get_plotlyjs
 
     return Markup(re.sub(r"</(script)", r"<\\/\1", get_plotlyjs(), flags=re.IGNORECASE))

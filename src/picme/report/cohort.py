@@ -1,4 +1,4 @@
-"""What was studied: who was left out and why, what was available, what the leakage audit found."""
+"""Figures and tables about the cohort: stays left out and why, data that are available, and the leakage audit."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from picme.report.facts import Row, Tables
 
-# Rows of the leakage table that measure the leak rather than check a rule.
+# Checks of the table `leakage` whose rows measure a leak rather than check a rule.
 _MEASURED = pl.col("auroc").is_not_null() | (pl.col("check") == "measured_leak").fill_null(False)
 _SPLITS = ("train", "val", "test")
 
 
 def flow(tables: Tables) -> list[dict[str, Any]]:
-    """For each task its steps: what remained, and how many the step left out."""
+    """Return for each task its steps: the stays that remained, and how many the step left out."""
     rows = frame(tables, "cohort_flow").filter(pl.col("stays").is_not_null())
     made = []
     for task in rows["task"].unique(maintain_order=True).to_list():
@@ -45,7 +45,7 @@ def flow(tables: Tables) -> list[dict[str, Any]]:
 
 
 def availability(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """Stays that have each modality, by task and split."""
+    """Draw how many stays have each modality, by task and split."""
     rows = frame(tables, "availability").filter(pl.col("stays_total").is_not_null())
     if rows.is_empty():
         return None
@@ -104,7 +104,7 @@ def availability(tables: Tables, config: dict[str, Any]) -> DataTable | None:
 
 
 def quarantine(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """Broken rows and items that were set aside, with the reason."""
+    """List the broken rows and items that were set aside, with the reason."""
     rows = frame(tables, "quarantine").filter(pl.col("count") > 0)
     if rows.is_empty():
         return None
@@ -118,7 +118,7 @@ def quarantine(tables: Tables, config: dict[str, Any]) -> DataTable | None:
 
 
 def audit(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """Checks of the leakage audit."""
+    """List the checks of the leakage audit."""
     rows = frame(tables, "leakage").filter(~_MEASURED)
     if rows.is_empty():
         return None
@@ -156,7 +156,7 @@ def _finding(row: Row) -> Markup:
 
 
 def measured_leak(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """How well a modality alone tells the outcome under each preset."""
+    """List how well a modality alone tells the outcome under each preset."""
     rows = frame(tables, "leakage").filter(_MEASURED & pl.col("auroc").is_not_null())
     if rows.is_empty():
         return None
@@ -192,7 +192,7 @@ def _most(rows: pl.DataFrame, preset: str | None) -> Markup:
 
 
 def agreement(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """How far two definitions of the labels differ."""
+    """List how far two definitions of the labels differ."""
     rows = frame(tables, "label_agreement").filter(pl.col("positives_a").is_not_null())
     if rows.is_empty():
         return None

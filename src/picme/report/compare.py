@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def page(comparison: Comparison) -> str:
-    """The comparison as HTML; it needs nothing else."""
+    """Return the comparison as HTML that needs no other file."""
     blocks = {
         "tests": _tests(comparison),
         "scores": _scores(comparison),
@@ -56,12 +56,12 @@ def page(comparison: Comparison) -> str:
 
 
 def _when(time: str | None) -> str | None:
-    """Day and minute, as `run.json` has them to the second."""
+    """Return a time of `run.json`, which is exact to the second, as day and minute."""
     return time[:16].replace("T", " ") if time else None
 
 
 def _sentences(pairing: Pairing) -> list[Markup]:
-    """How many cells differ beyond chance, and what became of the chosen one."""
+    """Say how many cells differ beyond chance, and how the chosen cell changed."""
     rows = [row for row in pairing.rows if row["metric"] == "auroc" and not missing(row["p_adjusted"])]
     cells = [row for row in rows if row["family"] != CHOSEN]
     found = []

@@ -1,98 +1,46 @@
-"""What the tables say: frames with every column, the best cell of each task, and what it is compared with."""
+"""Facts that the report states: the best cell of each task, and the cells that it is compared with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from picme.config.evaluate import EvaluateConfig
+from picme.config.study import TaskConfig
+from picme.design.strategies import of_fusion, strategies
+from picme.results.tables import table
+from picme.tasks import build
+
+if TYPE_CHECKING:
+    from picme.design.strategies import Strategy
+    from picme.tasks import Task
 
 Tables = dict[str, pl.DataFrame]
 Row = dict[str, Any]
 
-# Numbers, counts and flags among the columns below; every other column is text.
-_TYPES = {
-    pl.Int64: """stays subjects stays_present stays_total count positives_a positives_b both n_modalities k
-        candidates epoch seed n positives n_seeds best_epoch batch_size n_stays n_subjects bin stay trial groups
-        labels modalities""",
-    pl.Float64: """chance value weight train_loss val_loss val_recall5 temperature seconds auroc auprc auroc_mean
-        auroc_std auprc_mean auprc_std ensemble_auroc ensemble_auroc_low ensemble_auroc_high ensemble_auprc
-        ensemble_auprc_low ensemble_auprc_high validation_auroc difference low high p_value p_adjusted val_auroc
-        learning_rate std brier ece slope intercept brier_recalibrated ece_recalibrated mean_predicted observed
-        threshold sensitivity specificity ppv npv x y tau epochs peak_memory_mb share""",
-    pl.Boolean: "violation selected suppressed",
-}
-_TYPE_OF = {name: kind for kind, columns in _TYPES.items() for name in columns.split()}
-COLUMNS = {
-    "cohort_flow": "task step stays subjects",
-    "availability": "task modality split stays_present stays_total",
-    "quarantine": "modality reason count",
-    "leakage": "check modality split count detail violation preset label auroc",
-    "label_agreement": "phenotype positives_a positives_b both",
-    "alignment": "combination n_modalities metric source target k split candidates chance value",
-    "lambdas": "combination epoch modality weight selected",
-    "pretraining": "combination epoch train_loss val_loss val_recall5 temperature seconds selected",
-    "scores": "task combination strategy seed split label auroc auprc n positives",
-    "summary": """task combination strategy n_seeds auroc_mean auroc_std auprc_mean auprc_std ensemble_auroc
-        ensemble_auroc_low ensemble_auroc_high ensemble_auprc ensemble_auprc_low ensemble_auprc_high selected
-        validation_auroc""",
-    "comparisons": """task combination_a strategy_a combination_b strategy_b metric difference low high p_value
-        p_adjusted family""",
-    "finetuning": "task combination strategy seed epoch train_loss val_auroc best_epoch learning_rate batch_size",
-    "subgroups": "task combination strategy attribute group n_stays n_subjects positives auroc low high suppressed",
-    "fairness": "task combination strategy attribute metric value groups labels",
-    "phenotype_types": "combination strategy type auroc_mean auroc_std",
-    "attributions": "task combination strategy modality method value std",
-    "agreement": "task combination strategy method_a method_b tau modalities",
-    "calibration": """task combination strategy brier ece bin mean_predicted observed n slope intercept
-        brier_recalibrated ece_recalibrated""",
-    "thresholds": "task combination strategy label rule threshold sensitivity specificity ppv npv",
-    "tsne": "combination epoch stay modality x y",
-    "search": "stage task combination strategy trial learning_rate batch_size value",
-    "runtimes": "stage combination task strategy seconds epochs peak_memory_mb",
-    "label_efficiency": "task combination strategy share seed auroc auprc",
-    "gate_orders": "task combination strategy order seed auroc auprc",
-    "pretraining_seeds": "combination seed val_recall5 best_epoch epochs learning_rate batch_size",
-    "ceiling": "task label auroc",
-}
-
-# Strategies that are there to be compared with.
-UNSELECTABLE = (*EvaluateConfig().controls, *EvaluateConfig().comparisons.baselines)
-
-# What each strategy has to beat to have shown anything, the closest control first.
-CONTROLS = {
-    "contrastive": ("random",),
-    "finetuned": ("supervised", "random"),
-    "gated": ("gated_uniform", "supervised_lstm", "supervised"),
-    "gated_uniform": ("supervised_lstm", "supervised"),
-    "supervised": ("random",),
-    "supervised_lstm": ("supervised",),
-    "supervised_attention": ("supervised",),
-    "supervised_sum": ("supervised",),
-}
-
 
 def frame(tables: Tables, name: str) -> pl.DataFrame:
-    """A result table with every column of the contract and its type; empty where the study has no such table."""
+    """Return a result table with every declared column and its type; empty where the study has no such table.
+
+    Unlike `Table.conform` it accepts a table that an older version wrote: a column that is missing there, or a value
+    that does not fit, is null.
+    """
+    schema = table(name).schema
     given = tables.get(name)
-    columns = COLUMNS[name].split()
-    if given is None:
-        given = pl.DataFrame()
-    made = []
-    for column in columns:
-        kind = _TYPE_OF.get(column, pl.String)
-        source = pl.col(column) if column in given.columns else pl.lit(None)
-        cast = source.cast(kind, strict=False)
-        made.append((cast.fill_nan(None) if kind == pl.Float64 else cast).alias(column))
-    if not given.columns:
-        return pl.DataFrame(schema={column: _TYPE_OF.get(column, pl.String) for column in columns})
-    return given.select(made)
+    if given is None or not given.columns:
+        return pl.DataFrame(schema=schema)
+    columns = {column: pl.col(column) if column in given.columns else pl.lit(None) for column in schema}
+    cast = {
+        column: value if schema[column] is None else value.cast(schema[column], strict=False)
+        for column, value in columns.items()
+    }
+    return given.select(**cast).with_columns(pl.selectors.float().fill_nan(None))
 
 
 def modalities(tables: Tables, config: dict[str, Any]) -> list[str]:
-    """Modalities in the configuration's order; from the combinations where the configuration does not say."""
+    """Return the modalities in the configuration's order, or as the combinations name them where it does not say."""
     named = config.get("modalities")
     found = list(named) if isinstance(named, dict | list | tuple) else []
     known = [
@@ -106,7 +54,7 @@ def modalities(tables: Tables, config: dict[str, Any]) -> list[str]:
 
 
 def tasks(tables: Tables, config: dict[str, Any]) -> list[str]:
-    """Tasks in the configuration's order, then those that only the tables know."""
+    """Return the tasks in the configuration's order, then those that only the tables know."""
     named = config.get("tasks")
     found = [str(name) for name in named] if isinstance(named, dict | list | tuple) else []
     present = frame(tables, "summary")["task"].drop_nulls().unique(maintain_order=True).to_list()
@@ -114,7 +62,7 @@ def tasks(tables: Tables, config: dict[str, Any]) -> list[str]:
 
 
 def headline_label(scores: pl.DataFrame, task: str) -> str | None:
-    """The label whose score stands for a task: the macro mean, or the only label."""
+    """Return the label whose score stands for a task: the macro mean, or the only label."""
     labels = scores.filter(pl.col("task") == task)["label"].drop_nulls().unique(maintain_order=True).to_list()
     if "macro" in labels:
         return "macro"
@@ -123,7 +71,7 @@ def headline_label(scores: pl.DataFrame, task: str) -> str | None:
 
 @dataclass(frozen=True)
 class Difference:
-    """One cell against another, in AUROC; `low` and `high` are None where no test was made."""
+    """The difference of two cells in AUROC; `low` and `high` are None where no test was made."""
 
     other: Row
     value: float
@@ -134,51 +82,54 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Return whether the interval leaves out zero."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
     @property
     def source(self) -> str:
-        """Where the number comes from."""
+        """Return the table and column that the number comes from."""
         return "comparisons.difference" if self.tested else "derived:summary"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A task's best cell and what it must be seen against.
+    """A task's best cell and the cells that it is seen against.
 
     Attributes:
-        task: its name.
-        best: row of `summary`.
-        on_validation: whether validation decided; test otherwise.
-        control: over what the strategy has to beat.
-        across: over the best single modality, where several are best together; over the best combination of several,
-            where a single one is best.
-        ceiling: row of `ceiling`.
+        task: the task's name.
+        about: the task's declaration, which has its words.
+        best: the best cell's row of `summary`.
+        on_validation: whether validation scores decided which cell is best; test scores did otherwise.
+        control: the difference to the first control, or else alternative, that the same combination was run with.
+        alternative: whether `control` is an alternative of the strategy and not a control.
+        across: the difference to the best single modality, or to the best combination where a single one is best.
+        ceiling: the task's row of `ceiling`.
     """
 
     task: str
+    about: Task
     best: Row
     on_validation: bool
     control: Difference | None
+    alternative: bool
     across: Difference | None
     ceiling: Row | None
 
     @property
     def combined(self) -> bool:
-        """Whether the best cell combines modalities."""
+        """Return whether the best cell combines modalities."""
         return "+" in self.best["combination"]
 
     @property
     def auroc(self) -> tuple[float | None, str]:
-        """The figure to show: of the seed-averaged prediction, which has an interval, or the mean over seeds."""
+        """Return the AUROC to show and its source: of the seed-averaged prediction, or else the mean over seeds."""
         if self.best["ensemble_auroc"] is not None:
             return self.best["ensemble_auroc"], "summary.ensemble_auroc"
         return self.best["auroc_mean"], "summary.auroc_mean"
 
 
 def validation(tables: Tables, task: str) -> pl.DataFrame:
-    """Validation AUROC of each cell, of the seed-averaged prediction or the mean over seeds."""
+    """Return each cell's validation AUROC, of the seed-averaged prediction or else the mean over seeds."""
     known = frame(tables, "summary").filter((pl.col("task") == task) & pl.col("validation_auroc").is_not_null())
     if not known.is_empty():
         return known.select("combination", "strategy", validation=pl.col("validation_auroc"))
@@ -192,7 +143,7 @@ def validation(tables: Tables, task: str) -> pl.DataFrame:
 
 
 def ranked(tables: Tables, task: str) -> tuple[pl.DataFrame, bool]:
-    """A task's summary rows, best first, and whether validation decided the order (test otherwise)."""
+    """Return a task's summary rows, best first, and whether validation decided the order (test otherwise)."""
     rows = frame(tables, "summary").filter((pl.col("task") == task) & pl.col("auroc_mean").is_not_null())
     joined = rows.join(validation(tables, task), on=["combination", "strategy"], how="left", maintain_order="left")
     known = joined["validation"].is_not_null().any()
@@ -203,46 +154,64 @@ def ranked(tables: Tables, task: str) -> tuple[pl.DataFrame, bool]:
     return joined, bool(known or selected)
 
 
-def answer(tables: Tables, task: str) -> Answer | None:
-    """The best cell of a task; None where no AUROC is defined."""
+def declared(name: str, config: dict[str, Any]) -> Strategy | None:
+    """Return a strategy's declaration; None where its package is not installed."""
+    fusions = (config.get("finetune") or {}).get("fusions") or {}
+    return of_fusion(name, fusions[name]["name"]) if name in fusions else strategies().get(name)
+
+
+def declared_task(name: str, config: dict[str, Any]) -> Task:
+    """Return a task's declaration: a registered one, or what the configuration says of its label columns."""
+    sections = config.get("tasks")
+    section = (sections.get(name) if isinstance(sections, dict) else None) or {}
+    return build(name, TaskConfig(labels=tuple(section.get("labels") or ())))
+
+
+def unselectable(config: dict[str, Any]) -> set[str]:
+    """Return the study's controls and baselines, which are never the best; those declared where it has no settings."""
+    usual, given = EvaluateConfig(), config.get("evaluate") or {}
+    baselines = (given.get("comparisons") or {}).get("baselines", usual.comparisons.baselines)
+    return {*given.get("controls", usual.controls), *baselines}
+
+
+def answer(tables: Tables, task: str, config: dict[str, Any]) -> Answer | None:
+    """Return the best cell of a task and what it is seen against; None where no AUROC is defined."""
     rows, on_validation = ranked(tables, task)
     if rows.is_empty():
         return None
     cells = rows.to_dicts()
     best = cells[0]
-    control = next(
-        (
-            cell
-            for name in CONTROLS.get(best["strategy"], ())
-            for cell in cells
-            if cell["strategy"] == name and cell["combination"] == best["combination"]
-        ),
-        None,
-    )
+    strategy = declared(best["strategy"], config)
+    beside = {cell["strategy"]: cell for cell in cells if cell["combination"] == best["combination"]}
+    wanted = (*strategy.controls, *strategy.alternatives) if strategy else ()
+    control = next((beside[name] for name in wanted if name in beside), None)
     others = [cell for cell in cells if ("+" in cell["combination"]) != ("+" in best["combination"])]
-    # What can be selected is what the comparisons test; controls and baselines only where there is nothing else.
-    across = next((cell for cell in others if cell["strategy"] not in UNSELECTABLE), next(iter(others), None))
+    # The comparisons test what can be selected; a control or baseline stands here only where there is nothing else.
+    never = unselectable(config)
+    across = next((cell for cell in others if cell["strategy"] not in never), next(iter(others), None))
     limits = frame(tables, "ceiling").filter((pl.col("task") == task) & pl.col("auroc").is_not_null())
     label = headline_label(frame(tables, "scores"), task)
     limit = [row for row in limits.to_dicts() if row["label"] == label] or limits.to_dicts()
     return Answer(
         task,
+        declared_task(task, config),
         best,
         on_validation,
         difference(tables, best, control) if control else None,
+        bool(strategy and control and control["strategy"] not in strategy.controls),
         difference(tables, best, across) if across else None,
         limit[0] if limit else None,
     )
 
 
 def answers(tables: Tables, config: dict[str, Any]) -> list[Answer]:
-    """The answer for each task that has one."""
-    found = (answer(tables, task) for task in tasks(tables, config))
+    """Return the answer of each task that has one."""
+    found = (answer(tables, task, config) for task in tasks(tables, config))
     return [item for item in found if item is not None]
 
 
 def difference(tables: Tables, a: Row, b: Row) -> Difference | None:
-    """`a` minus `b` in AUROC: the tested difference where there is one, else that of the two summary rows."""
+    """Return `a` minus `b` in AUROC: the tested difference where there is one, else that of the two summary rows."""
     tests = frame(tables, "comparisons").filter((pl.col("task") == a["task"]) & (pl.col("metric") == "auroc"))
     for first, second, sign in ((a, b, 1), (b, a, -1)):
         for row in tests.iter_rows(named=True):
@@ -265,13 +234,13 @@ def difference(tables: Tables, a: Row, b: Row) -> Difference | None:
 
 
 def interleaved(groups: list[list[Any]]) -> list[Any]:
-    """The first of each group, then the second of each, …: so that what is cut off at the end is the least of all."""
+    """Return the first of each group, then the second of each, …, so that a cut at the end costs the least."""
     longest = max(map(len, groups), default=0)
     return [group[index] for index in range(longest) for group in groups if index < len(group)]
 
 
 def by_rank(tables: Tables, config: dict[str, Any], rows: pl.DataFrame) -> list[tuple[str, str, pl.DataFrame]]:
-    """A table in parts (task, combination, rows): the best combination of each task first, as many as configured."""
+    """Return a table in parts (task, combination, rows): each task's best combination first, as many as configured."""
     limit = int((config.get("report") or {}).get("combinations", 30))
     groups = []
     present = rows["task"].drop_nulls().unique(maintain_order=True).to_list()

@@ -1,4 +1,4 @@
-"""Tables that judge a result: calibration errors, thresholds, fairness, whether attributions agree."""
+"""Tables that judge a result: calibration errors, thresholds, fairness, and agreement of attributions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def calibration_errors(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """Brier score and expected calibration error of every cell."""
+    """List Brier score and expected calibration error of every cell."""
     rows = frame(tables, "calibration").unique(["task", "combination", "strategy"], keep="first", maintain_order=True)
     rows = rows.select(
         "task",
@@ -54,7 +54,7 @@ def _after(name: str, title: str, digits: int, scale: float = 1) -> Column:
 
 
 def thresholds(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """What a decision at a threshold would mean, for the cell chosen for each task."""
+    """List what a decision at a threshold would mean, for the cell chosen for each task."""
     chosen = [item.best for item in answers(tables, config)]
     names = ("task", "combination", "strategy")
     keys = pl.DataFrame([{name: row[name] for name in names} for row in chosen], schema=dict.fromkeys(names, pl.String))
@@ -85,7 +85,7 @@ def thresholds(tables: Tables, config: dict[str, Any]) -> DataTable | None:
 
 
 def fairness(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """Differences in decisions between groups, for the cell chosen for each task."""
+    """List differences in decisions between groups, for the cell chosen for each task."""
     rows = frame(tables, "fairness").filter(pl.col("value").is_not_null())
     if rows.is_empty():
         return None
@@ -109,7 +109,7 @@ def _points(value: float | None) -> Markup:
 
 
 def agreement(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """Whether the methods of attribution put the modalities in the same order."""
+    """List how far the methods of attribution put the modalities in the same order."""
     rows = frame(tables, "agreement").filter(pl.col("tau").is_not_null())
     if rows.is_empty():
         return None

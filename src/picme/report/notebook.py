@@ -1,4 +1,4 @@
-"""A study as a notebook shows it: the answer, and what else can be asked of it."""
+"""A study as a notebook shows it: the answer, and the calls that show more."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def study_html(name: str, tables: Tables, config: dict[str, Any]) -> str:
-    """A few lines of HTML: aggregates and names only, everything escaped.
+    """Return a few lines of HTML: aggregates and names only, everything escaped.
 
     Args:
-        name: of the run folder.
+        name: the run folder's name.
         tables: result tables by name, without predictions.
         config: the resolved configuration as plain values.
     """

@@ -15,27 +15,27 @@ MISSING = Markup('<span class="missing">–</span>')
 
 
 def say(sentence: str, **parts: Any) -> Markup:
-    """A sentence of ours with parts filled in; parts that are not Markup are escaped."""
+    """Fill parts into a sentence of picme's own; parts that are not Markup are escaped."""
     return Markup(sentence).format(**parts)
 
 
 def text_of(markup: str) -> str:
-    """The sentence as plain text."""
+    """Return the sentence as plain text."""
     return Markup(markup).striptags()
 
 
 def missing(value: Any) -> bool:
-    """None and NaN: an undefined number."""
+    """Return whether a number is undefined: None or NaN."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def number(value: Any, source: str, digits: int = 2, suffix: str = "", scale: float = 1) -> Markup:
-    """A number with fixed decimals.
+    """Return a number with fixed decimals.
 
     Args:
         value: the table's value; None or NaN is printed as a dash.
         source: `table.column` or `derived:table`.
-        digits: decimals.
+        digits: the number of decimals.
         suffix: unit after the number, such as `" %"`.
         scale: factor between the table's unit and the printed one.
     """
@@ -50,17 +50,17 @@ def number(value: Any, source: str, digits: int = 2, suffix: str = "", scale: fl
 
 
 def percent(value: Any, source: str, digits: int = 1, sign: bool = True) -> Markup:
-    """A fraction in percent."""
+    """Return a fraction in percent."""
     return number(value, source, digits, " %" if sign else "", 100)
 
 
 def points(value: Any, source: str, digits: int = 1) -> Markup:
-    """A difference of fractions in percentage points, unsigned (the sentence says which is larger)."""
+    """Return a difference of fractions in percentage points, unsigned (the sentence says which is larger)."""
     return number(None if missing(value) else abs(value), source, digits, scale=100)
 
 
 def signed(value: Any, source: str, digits: int = 1) -> Markup:
-    """A difference of fractions in percentage points with its sign."""
+    """Return a difference of fractions in percentage points with its sign."""
     if missing(value):
         return MISSING
     shown = f"{value * 100:+.{digits}f}".replace("-", "−")
@@ -70,7 +70,7 @@ def signed(value: Any, source: str, digits: int = 1) -> Markup:
 
 
 def count(value: Any, source: str) -> Markup:
-    """A whole number with thin spaces between thousands."""
+    """Return a whole number with thin spaces between thousands."""
     if missing(value):
         return MISSING
     return Markup('<data value="{}" data-from="{}">{}</data>').format(
@@ -79,7 +79,7 @@ def count(value: Any, source: str) -> Markup:
 
 
 def p_value(value: Any, source: str) -> Markup:
-    """A p-value: three decimals, or `< 0.001`."""
+    """Return a p-value with three decimals, or `< 0.001`."""
     if missing(value):
         return MISSING
     shown = "< 0.001" if value < 0.001 else f"{value:.3f}"
@@ -87,7 +87,7 @@ def p_value(value: Any, source: str) -> Markup:
 
 
 def seconds(value: Any, source: str) -> Markup:
-    """A duration in seconds, minutes or hours, whichever reads best."""
+    """Return a duration in seconds, minutes or hours, whichever reads best."""
     if missing(value):
         return MISSING
     unit, scale = ("s", 1.0) if value < 120 else ("min", 60.0) if value < 7200 else ("h", 3600.0)
@@ -95,7 +95,7 @@ def seconds(value: Any, source: str) -> Markup:
 
 
 def interval(low: Any, high: Any, source: str) -> Markup:
-    """The two ends of an interval of fractions, in percent; empty where an end is undefined."""
+    """Return the two ends of an interval of fractions, in percent; empty where an end is undefined."""
     if missing(low) or missing(high):
         return MISSING
     return say(
@@ -106,5 +106,5 @@ def interval(low: Any, high: Any, source: str) -> Markup:
 
 
 def many(value: int, source: str, one: str, more: str) -> Markup:
-    """A count with its noun in the right number: `1 group`, `2 groups`."""
+    """Return a count with its noun in the right number: `1 group`, `2 groups`."""
     return say("{n} {noun}", n=count(value, source), noun=one if value == 1 else more)

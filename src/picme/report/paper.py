@@ -1,4 +1,4 @@
-"""The published figures (arXiv 2507.03165) that stand beside a study's own where combination and task are the same."""
+"""Published figures (arXiv 2507.03165) that stand beside a study's own where combination and task are the same."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _scores() -> dict[tuple[frozenset[str], str, str, str], Published]:
 
 
 def score_of_paper(combination: str, strategy: str, task: str, metric: str) -> Published | None:
-    """Table 1's figure of a cell, None where the paper has none."""
+    """Return Table 1's figure of a cell; None where the paper has none."""
     return _scores().get((_key(combination), strategy, task, metric))
 
 
@@ -52,7 +52,7 @@ def _figures() -> list[dict[str, str | None]]:
 
 
 def attribution_of_paper(combination: str, task: str, method: str) -> dict[str, float]:
-    """Table 2's shares by modality, for the five-modality combination only; empty for any other."""
+    """Return Table 2's shares by modality for the combination of all five; empty for any other."""
     what = {"lambda": "lambda", "integrated_gradients": "integrated gradients"}.get(method)
     rows = [
         row
@@ -66,7 +66,7 @@ def attribution_of_paper(combination: str, task: str, method: str) -> dict[str, 
 
 
 def types_of_paper(combination: str, strategy: str) -> dict[str, Published]:
-    """Table 4's AUROC by type of phenotype, for the five-modality combination only."""
+    """Return Table 4's AUROC by type of phenotype for the combination of all five; empty for any other."""
     five = {str(row["combination_or_group"]) for row in _figures() if row["where"] == "Table 2"}
     if five != set(_key(combination)):
         return {}
@@ -78,10 +78,10 @@ def types_of_paper(combination: str, strategy: str) -> dict[str, Published]:
 
 
 def _std(unit: str | None) -> float:
-    """`percent (std 0.98)` → 0.98."""
+    """Return the number in words such as `percent (std 0.98)`."""
     return float((unit or "").rpartition("std ")[2].rstrip(")") or 0)
 
 
 def any_of_paper(cells: Iterable[tuple[str, str, str]]) -> bool:
-    """Whether the paper has a figure for any of these cells (combination, strategy, task)."""
+    """Return whether the paper has a figure for any of these cells (combination, strategy, task)."""
     return any(score_of_paper(*cell, "auroc") for cell in cells)

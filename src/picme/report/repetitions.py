@@ -1,4 +1,4 @@
-"""Tables of what a repetition changes: another seed of pretraining, another order of the gate's steps."""
+"""Tables of repetitions: other seeds of pretraining, other orders of the gate's steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def pretraining_seeds(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """What every pretraining of every combination came to."""
+    """List the result of every pretraining of every combination."""
     rows = frame(tables, "pretraining_seeds")
     if rows.is_empty():
         return None
@@ -49,7 +49,7 @@ def pretraining_seeds(tables: Tables, config: dict[str, Any]) -> DataTable | Non
 
 
 def gate_orders(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """The gated LSTM with its modalities in other orders."""
+    """List the scores of the gated LSTM with its modalities in other orders."""
     rows = frame(tables, "gate_orders").filter(pl.col("auroc").is_not_null())
     if rows.is_empty():
         return None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main_table(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """Table 1: every cell's scores, the best mean of each task in bold, the paper's figure where it has one."""
+    """List every cell's scores, the best mean of each task in bold, beside the paper's figure where it has one."""
     rows = frame(tables, "summary")
     if rows.is_empty():
         return None
@@ -133,7 +133,7 @@ def _paper_column(metric: str) -> Column:
 
 
 def comparisons(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """Paired tests of differences, with intervals."""
+    """List paired tests of differences, with intervals."""
     rows = frame(tables, "comparisons").filter(pl.col("difference").is_not_null())
     if rows.is_empty():
         return None
@@ -169,7 +169,7 @@ def comparisons(tables: Tables, config: dict[str, Any]) -> DataTable | None:
 
 
 def cell_columns() -> list[Column]:
-    """Task, combination and strategy: which cell of the study a row is about."""
+    """Return the columns that name a row's cell: task, combination and strategy."""
     return [
         Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
         Column("Combination", lambda row: combination_text(row["combination"])),
@@ -178,7 +178,7 @@ def cell_columns() -> list[Column]:
 
 
 def field(name: str) -> Callable[[Row], Any]:
-    """What a column is sorted by: the row's own value."""
+    """Return a sort key: the row's own value in this column."""
     return lambda row: row[name]
 
 

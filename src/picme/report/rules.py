@@ -1,4 +1,4 @@
-"""What a study is made of and by which rules, in sentences: source, cut-offs, audit, settings."""
+"""Sentences on the study's data and rules: source, cut-offs, audit, settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _UNTIMED = Markup(
 
 
 def studied(tables: Tables, config: dict[str, Any]) -> Markup:
-    """One sentence: how many stays, from where, under which rule."""
+    """Say in one sentence how many stays there were, from where, under which rule."""
     flow = frame(tables, "cohort_flow").drop_nulls("stays")
     source = config.get("source")
     kind = source.get("kind") if isinstance(source, dict) else None
@@ -58,7 +58,7 @@ def studied(tables: Tables, config: dict[str, Any]) -> Markup:
 
 
 def lets_through(tables: Tables, config: dict[str, Any], run_info: dict[str, Any]) -> list[Markup]:
-    """What a reader must know before the first number: cut-offs, audit, who is left out, what failed."""
+    """List what a reader must know before the first number: cut-offs, audit, stays left out, failures."""
     notes = [note for note in (_cut_offs(config),) if note]
     if config.get("require") == "complete":
         notes.append(
@@ -102,7 +102,7 @@ def _audit(tables: Tables) -> Markup:
     )
 
 
-# Settings that say more in words.
+# Words for settings whose values do not explain themselves.
 _SETTINGS = {
     ("require", "complete"): "every modality",
     ("require", "any"): "at least two modalities",
@@ -120,7 +120,7 @@ _SETTINGS = {
 
 
 def rules(config: dict[str, Any]) -> list[tuple[str, str]]:
-    """The settings that decide what was studied, in words: name, value."""
+    """List in words the settings that decide what was studied, as (name, value)."""
     found: list[tuple[str, str]] = []
 
     def add(name: str, *path: str, unit: str = "") -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main_table(tables: Tables) -> Group:
-    """AUROC in percent, mean ± standard deviation over seeds; dots say which modalities a combination has.
+    """Return AUROC in percent, mean ± standard deviation over seeds, with dots for a combination's modalities.
 
     The best mean of each task is bold; a star marks the cell chosen on validation.
     """
@@ -61,7 +61,7 @@ def _order(combination: str, names: list[str]) -> tuple[int, list[int]]:
 
 
 def short_names(names: list[str], width: int = 4) -> list[str]:
-    """The first letters of each name, as many as it takes to tell them apart."""
+    """Return the first letters of each name, as many as it takes to tell them apart."""
     while width < max(map(len, names), default=0) and len({name[:width] for name in names}) < len(set(names)):
         width += 1
     return [name[:width] for name in names]

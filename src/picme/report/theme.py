@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from typing import Any
 
+from picme.design.strategies import strategies
+
 # Okabe & Ito (2008): distinguishable with every common form of colour blindness.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
@@ -21,45 +23,32 @@ DARK = {
     BLACK: "#f2f4f6",
 }
 
-# A control has the colour of what it controls, and an open symbol.
-STRATEGIES = {
-    "contrastive": (BLUE, "circle"),
-    "random": (BLUE, "circle-open"),
-    "finetuned": (SKY, "diamond"),
-    "supervised": (ORANGE, "square"),
-    "supervised_lstm": (GREEN, "square-open"),
-    "supervised_attention": (PURPLE, "diamond"),
-    "supervised_sum": (PURPLE, "diamond-open"),
-    "gated": (GREEN, "triangle-up"),
-    "gated_uniform": (GREEN, "triangle-up-open"),
-    "gradient_boosting": (INK, "x"),
-    "logistic_regression": (INK, "cross"),
-}
 _SERIES = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, INK, YELLOW)
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "x", "circle-open", "square-open", "diamond-open")
 
 
 def safe(text: object) -> str:
-    """Text that plotly, which reads some HTML in labels, shows as it is."""
+    """Escape text for plotly, which reads some HTML in labels."""
     return html.escape(str(text), quote=False)
 
 
 def strategy_style(name: str, known: list[str]) -> tuple[str, str]:
-    """Colour and symbol of a strategy; those of other packages take what is left, in order."""
-    if name in STRATEGIES:
-        return STRATEGIES[name]
-    extra = [item for item in known if item not in STRATEGIES]
+    """Return colour and symbol of a strategy as declared; one without a declaration takes the next symbol."""
+    declared = strategies()
+    if name in declared:
+        return declared[name].colour, declared[name].symbol
+    extra = [item for item in known if item not in declared]
     index = extra.index(name) if name in extra else 0
     return (VERMILLION, _SYMBOLS[index % len(_SYMBOLS)])
 
 
 def series_style(index: int) -> tuple[str, str]:
-    """Colour and symbol of the index-th of a series without an order of its own, such as modalities."""
+    """Return colour and symbol of the index-th of a series without an order of its own, such as modalities."""
     return _SERIES[index % len(_SERIES)], _SYMBOLS[index % len(_SYMBOLS)]
 
 
 def template(dark: bool = False) -> dict[str, Any]:
-    """A plotly template: transparent ground, light grid, no dragging (so that a finger scrolls the page)."""
+    """Return a plotly template: transparent ground, light grid, no dragging (so that a finger scrolls the page)."""
     tone = (lambda colour: DARK.get(colour, colour)) if dark else (lambda colour: colour)
     axis = {
         "gridcolor": tone(GRID),

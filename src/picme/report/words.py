@@ -13,53 +13,29 @@ from picme.report.numbers import count, percent, points, say, signed, text_of
 if TYPE_CHECKING:
     from picme.report.facts import Answer, Difference, Tables
 
-# What a task predicts, and how the two kinds of stays are told apart in a sentence.
-TASKS = {
-    "mortality": ("death in hospital", "a patient who died in hospital", "one who survived"),
-    "phenotyping": (
-        "which conditions the stay is coded with",
-        "a stay with a condition",
-        "one without it, averaged over the conditions",
-    ),
-}
-STRATEGIES = {
-    "contrastive": "encoders pretrained by contrastive learning and then frozen, with a small network on top",
-    "supervised": "everything trained from scratch on the task, with a small network on the concatenated embeddings",
-    "gated": "everything trained on the task, the modalities read in turn by an LSTM whose steps are weighted by λ",
-    "finetuned": "started from the contrastively pretrained encoders, then everything trained on the task",
-    "random": "control: as contrastive, but with untrained projections in place of the pretrained ones",
-    "gated_uniform": "control: the gated LSTM with the same weight for every modality",
-    "supervised_lstm": "control: the gated LSTM with all weights one, which is a plain LSTM",
-    "supervised_attention": "everything trained on the task, embeddings combined by attention",
-    "supervised_sum": "everything trained on the task, embeddings added up",
-    "gradient_boosting": "baseline: boosted trees on simple summary features",
-    "logistic_regression": "baseline: logistic regression on simple summary features",
-}
-
-
 ENDS = "comparisons.low|comparisons.high"
-# Fewer test stays with or without the outcome than this, and a score is a hint at most.
+# A score that rests on fewer test stays than this, with or without the outcome, is a hint at most.
 FEW = 15
 
 
 def combination_text(combination: str | None) -> str:
-    """`a+b` as it reads in a sentence: `a + b`."""
+    """Return `a+b` as a sentence has it: `a + b`."""
     return " + ".join((combination or "").split("+"))
 
 
 def task_title(task: str) -> str:
-    """A task's name as a heading."""
+    """Return a task's name as a heading."""
     text = "pretraining" if task == "pretrain" else task.replace("_", " ")
     return text[:1].upper() + text[1:]
 
 
 def strategy_text(strategy: str | None) -> str:
-    """A strategy's name in a sentence."""
+    """Return a strategy's name as a sentence has it."""
     return (strategy or "").replace("_", " ")
 
 
 def headline(tables: Tables, config: dict[str, Any]) -> str:
-    """What the study shows, as one paragraph of plain text.
+    """Return the study's answers as one paragraph of plain text.
 
     Args:
         tables: result tables by name; missing ones are left out of the paragraph.
@@ -69,7 +45,7 @@ def headline(tables: Tables, config: dict[str, Any]) -> str:
 
 
 def paragraph(tables: Tables, config: dict[str, Any]) -> list[Markup]:
-    """The sentences of `headline`, numbers marked with where they come from."""
+    """Return the sentences of `headline`, with numbers marked with where they come from."""
     found = answers(tables, config)
     if not found:
         return [Markup("The study has no defined score yet: no strategy was evaluated, or the test stays are too few.")]
@@ -93,17 +69,14 @@ def paragraph(tables: Tables, config: dict[str, Any]) -> list[Markup]:
 
 
 def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
-    """The answer for one task, how sure it is, and what it is worth against its controls."""
-    what, with_it, without = TASKS.get(
-        item.task, (item.task.replace("_", " "), "a stay with the outcome", "one without it")
-    )
+    """Say the answer for one task, how sure it is, and how it compares with its control or alternative."""
     value, source = item.auroc
     sentences = [
         say(
             "For {what}, the best choice on validation stays is {combination}, with the strategy “{strategy}”."
             if item.on_validation
             else "For {what}, the highest score is that of {combination}, with the strategy “{strategy}”.",
-            what=what,
+            what=item.about.outcome or item.task.replace("_", " "),
             combination=_together(item.best["combination"], names),
             strategy=strategy_text(item.best["strategy"]),
         ),
@@ -111,14 +84,16 @@ def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
             "On test stays it never saw, it gives {with_it} a higher risk than {without}, in {auroc} of such pairs"
             " (AUROC{averaged}; guessing gives 50\u00a0%){range}.",
             averaged=" of the prediction averaged over seeds" if item.best["ensemble_auroc"] is not None else "",
-            with_it=with_it,
-            without=without,
+            with_it=item.about.positive,
+            without=item.about.negative,
             auroc=percent(value, source),
             range=_range(item),
         ),
     ]
     if item.control:
-        sentences.append(difference_sentence(item, item.control, "its control"))
+        sentences.append(
+            difference_sentence(item, item.control, "the alternative" if item.alternative else "its control")
+        )
     if item.across:
         role = "single kind of data" if item.combined else "combination of several"
         role = f"the {role} best on validation" if item.on_validation else f"the best {role}"
@@ -137,7 +112,7 @@ def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
 
 
 def size_sentences(item: Answer, tables: Tables) -> list[Markup]:
-    """A warning where a task with one label has too few test stays of either kind to rest anything on."""
+    """Warn where a task with one label has too few test stays with or without the outcome to rest anything on."""
     cell = frame(tables, "scores").filter(
         (pl.col("task") == item.task)
         & (pl.col("combination") == item.best["combination"])
@@ -171,7 +146,7 @@ def _range(item: Answer) -> Markup:
 
 
 def _together(combination: str, names: list[str]) -> str:
-    """A combination in a sentence; the one of all modalities is said to be that."""
+    """Return a combination as a sentence has it; the one of all modalities is said to be that."""
     parts = combination.split("+")
     if len(parts) == 1:
         return f"{combination} alone"
@@ -179,14 +154,14 @@ def _together(combination: str, names: list[str]) -> str:
 
 
 def against(best: dict[str, Any], other: dict[str, Any]) -> str:
-    """What a cell is compared with: strategy, and combination where it is another one."""
+    """Name the cell that another is compared with: its strategy, and its combination where that differs."""
     if best["combination"] == other["combination"]:
         return f"same combination, {strategy_text(other['strategy'])}"
     return f"{combination_text(other['combination'])}, {strategy_text(other['strategy'])}"
 
 
 def difference_sentence(answer: Answer, item: Difference, role: str) -> Markup:
-    """One difference: how large, how sure."""
+    """Say how large a difference is, and how sure."""
     other = say("{role} ({what})", role=role, what=against(answer.best, item.other))
     if abs(item.value) < 0.0005:
         start = say("That is the same as {other}, to the first decimal", other=other)

@@ -1,1 +1,1 @@
-"""Result tables: their declarations, how they are collected from a study's steps, and how they are written."""
+"""The result tables of a run: their declarations, and how they are written."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from picme.errors import PicmeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,8 @@ class Column:
 
     Attributes:
         name: as in the files.
-        kind: polars type: `pl.String`, `pl.Int64`, `pl.Float64` or `pl.Boolean`.
+        kind: polars type: `pl.String`, `pl.Int64`, `pl.Float64` or `pl.Boolean`; None for identifiers, which keep the
+            type that they have in the source.
         meaning: a sentence for someone who reads the table.
         unit: such as `fraction`, `seconds` or `MB`; empty where the column has none.
     """
@@ -65,8 +68,7 @@ class Table:
             side = "lacks the declared" if odd[0] in self.schema else "has the undeclared"
             raise PicmeError(f"result table {self.name!r} {side} column {odd[0]!r}")
         try:
-            return table.select(pl.col(name).cast(kind) for name, kind in self.schema.items()).with_columns(
-                pl.selectors.float().fill_nan(None)
-            )
+            cast = (pl.col(name) if kind is None else pl.col(name).cast(kind) for name, kind in self.schema.items())
+            return table.select(cast).with_columns(pl.selectors.float().fill_nan(None))
         except pl.exceptions.PolarsError as error:
             raise PicmeError(f"result table {self.name!r} has a column that is not of its declared type") from error

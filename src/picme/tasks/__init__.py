@@ -38,6 +38,9 @@ class Task:
             their change makes a study prepare its data again.
         labelled_if: what a stay must have to get a label, in words for the cohort flow; empty if every stay gets one.
         measured: leave out stays without any measurement up to the prediction time, where a time series is configured.
+        outcome: what is predicted, in words for the report; the task's name where it is empty.
+        positive: a stay with the outcome, as a sentence of the report has it.
+        negative: a stay without the outcome, as the same sentence goes on.
     """
 
     name: str
@@ -47,6 +50,9 @@ class Task:
     tables: tuple[str, ...] = ()
     labelled_if: str = ""
     measured: bool = False
+    outcome: str = ""
+    positive: str = "a stay with the outcome"
+    negative: str = "one without it"
 
     @property
     def multilabel(self) -> bool:

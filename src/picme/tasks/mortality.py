@@ -25,4 +25,12 @@ class Mortality(Task):
         return stays.stays.select("stay_id", mortality="died_in_hospital")
 
 
-TASK = Mortality("mortality", ("mortality",), hours=48, measured=True)
+TASK = Mortality(
+    "mortality",
+    ("mortality",),
+    hours=48,
+    measured=True,
+    outcome="death in hospital",
+    positive="a patient who died in hospital",
+    negative="one who survived",
+)

@@ -86,4 +86,7 @@ TASK = Phenotyping(
     types=TYPES,
     tables=("diagnoses_icd",),
     labelled_if="diagnoses coded",
+    outcome="which conditions the stay is coded with",
+    positive="a stay with a condition",
+    negative="one without it, averaged over the conditions",
 )

@@ -78,6 +78,64 @@ def test_who_died_by_the_prediction_time_is_not_in_the_task_though_the_bed_was_k
     assert {30005, 30006} < set(published.views["mortality"].stays["stay_id"]), "the published rules keep them"
 
 
+def gone(result: Extraction) -> list[tuple[str, int, bool]]:
+    """What the audit says of stays that are over at the prediction time."""
+    assert result.audit is not None
+    rows = result.audit.filter(pl.col("check") == "gone_at_prediction")
+    return rows.select("detail", "count", "violation").rows()
+
+
+def test_the_audit_sees_who_is_dead_or_discharged_at_the_prediction_time(tmp_path: Path) -> None:
+    stays = [*STAYS, stay(5, 60.0, deathtime=at(47)), stay(6, 60.0, dod="2150-01-02"), stay(7, 60.0, dischtime=at(40))]
+    charts = [*CHARTS, *(chart(number, 1, HEART, 80) for number in (5, 6, 7))]
+    own = run(tmp_path / "a", stays=stays, charts=charts)
+    assert own.views["mortality"].stays["stay_id"].to_list() == [30001, 30002]
+    assert {"predicted", "died", "dischtime"} < set(own.views["mortality"].stays.columns)
+    assert [row[1:] for row in gone(own)[:2]] == [(0, False), (0, False)]
+    published = run(tmp_path / "b", stays=stays, charts=charts, tasks=["mortality"], config={"extraction": "benchmark"})
+    dead, left = gone(published)
+    assert dead[1:] == (2, False)
+    assert left[1:] == (1, False)
+    assert "published extraction" in dead[0] and "mortality" in dead[0]
+    assert not any(str(number) in dead[0] + left[0] for number in range(30001, 30008))
+
+
+def test_planted_stays_that_are_over_at_the_prediction_time_are_violations(tmp_path: Path) -> None:
+    from picme.cohort.audit import gone_by, kept_by
+
+    stays = run(tmp_path).views["mortality"].stays
+    assert [row[1] for row in gone_by(stays)] == [0, 0]
+    planted = stays.with_columns(
+        died=pl.when(pl.int_range(pl.len()) == 0).then("predicted").otherwise(None), dischtime="predicted"
+    )
+    assert [(row[1], row[3]) for row in gone_by(planted)] == [(1, True), (stays.height, True)]
+    later = stays.with_columns(died=pl.col("predicted") + pl.duration(seconds=1))
+    assert gone_by(later)[0][1:4:2] == (0, False)
+    for rule in (kept_by(True, 48), kept_by(False, None)):
+        assert [row[3] for row in gone_by(planted, rule)] == [False, False]
+    assert kept_by(False, 48) is None
+
+
+def test_a_stay_planted_in_the_prepared_files_is_found(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from picme.cohort.leakage import leakage_table
+    from picme.config.study import TaskConfig
+    from picme.prepare.check import check_leaks
+
+    view = run(tmp_path).views["mortality"].stays.with_columns(split=pl.lit("train"))
+    folder = tmp_path / "prepared" / "views" / "mortality"
+    folder.mkdir(parents=True)
+    leakage_table().write_parquet(tmp_path / "prepared" / "leakage.parquet")
+    step: Any = SimpleNamespace(cohort=CohortConfig(), tasks={"mortality": TaskConfig()})
+    view.write_parquet(folder / "cohort.parquet")
+    assert check_leaks(step, tmp_path / "prepared")[1] == []
+    view.with_columns(died=pl.col("predicted").dt.offset_by("-1h")).write_parquet(folder / "cohort.parquet")
+    table, sentences = check_leaks(step, tmp_path / "prepared")
+    assert sentences == ["gone_at_prediction: 2, mortality: dead at the prediction time, of 2 stays"]
+    assert "30001" not in str(table.to_dicts())
+
+
 def test_nothing_after_the_cut_off_is_used_and_the_audit_says_so(tmp_path: Path) -> None:
     audit = run(tmp_path).audit
     assert audit is not None

@@ -4,6 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from picme.config.evaluate import EvaluateConfig, ThresholdRule
+from picme.config.loading import load
+from picme.errors import ConfigError
 
 
 def test_a_dump_reads_back_the_same() -> None:
@@ -19,6 +21,41 @@ def test_controls_and_baselines_cannot_be_selected() -> None:
         config.selectable(name)
         for name in ("random", "gated_uniform", "supervised_lstm", "gradient_boosting", "logistic_regression")
     )
+
+
+def test_what_is_compared_follows_from_the_declarations() -> None:
+    config = EvaluateConfig()
+    assert {f"{a}-{b}" for a, b in config.comparisons.controls} == {
+        "contrastive-random", "finetuned-supervised", "gated-gated_uniform", "gated-supervised_lstm",
+    }  # fmt: skip
+    assert [f"{a}-{b}" for a, b in config.comparisons.strategies] == [
+        "contrastive-supervised", "gated-supervised", "gated-contrastive", "finetuned-contrastive",
+        "supervised_attention-supervised", "supervised_sum-supervised", "supervised-random",
+    ]  # fmt: skip
+    assert config.comparisons.baselines == ("gradient_boosting", "logistic_regression")
+    assert config.controls == ("random", "gated_uniform", "supervised_lstm")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("controls", ["randm"]),
+        ("comparisons.controls", [["contrastive", "randm"]]),
+        ("comparisons.strategies", [["randm", "supervised"]]),
+        ("comparisons.baselines", ["randm"]),
+    ],
+)
+def test_an_unknown_strategy_is_named_with_the_nearest(key: str, value: list) -> None:
+    with pytest.raises(ConfigError, match=rf"evaluate\.{key}: unknown strategy 'randm'; did you mean 'random'"):
+        load("demo", {f"evaluate.{key}": value})
+
+
+def test_a_fusion_of_the_configuration_can_be_compared() -> None:
+    pair = [["mine", "supervised"]]
+    own = {"finetune.strategies": ["supervised", "mine"], "finetune.fusions": {"mine": {"name": "concat"}}}
+    assert load("demo", {**own, "evaluate.comparisons.strategies": pair}).evaluate.comparisons.strategies
+    with pytest.raises(ConfigError, match="unknown strategy 'mine'"):
+        load("demo", {"evaluate.comparisons.strategies": pair})
 
 
 @pytest.mark.parametrize(

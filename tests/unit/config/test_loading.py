@@ -9,12 +9,18 @@ import yaml
 
 from picme.config.loading import dump, load, parse_overrides, presets, validate
 from picme.config.objectives import CONFIGS
+from picme.design.study import Design
+from picme.engine.step import key_of
 from picme.errors import ConfigError
-from picme.keys import Keys
-from picme.store import key_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from picme.config.study import Config
+
+
+def pretrain_key(config: Config, *combination: str) -> str:
+    return Design(config).pretrain(combination).key
 
 
 @pytest.mark.parametrize("name", sorted(presets()))
@@ -108,24 +114,24 @@ def test_components_serialise_with_all_their_own_fields() -> None:
         config = load("demo", {"pretrain.objective": {"name": name}})
         written = yaml.safe_load(dump(config))["pretrain"]["objective"]
         assert set(written) == set(model.model_fields), name
-        keys.add(Keys(config).pretrain(("discharge", "radiology", "image")))
+        keys.add(pretrain_key(config, "discharge", "radiology", "image"))
     assert len(keys) == len(CONFIGS), "two objectives share a key"
     for value in (0.05, 0.1):
-        keys.add(
-            Keys(load("demo", {"pretrain.objective.temperature": value})).pretrain(("discharge", "radiology", "image"))
-        )
+        config = load("demo", {"pretrain.objective.temperature": value})
+        keys.add(pretrain_key(config, "discharge", "radiology", "image"))
     assert len(keys) == len(CONFIGS) + 2, "a field of an objective is not in the key"
 
 
 def test_keys_ignore_where_jobs_run_and_see_all_else() -> None:
-    base, pair = Keys(load("demo")), ("discharge", "radiology")
-    assert Keys(load("demo", {"execution.workers": 7})).pretrain(pair) == base.pretrain(pair)
-    assert Keys(load("demo", {"pretrain.epochs": 7})).pretrain(pair) != base.pretrain(pair)
-    assert Keys(load("demo", {"source.stays": 50})).pretrain(pair) != base.pretrain(pair)
+    pair = ("discharge", "radiology")
+    base = pretrain_key(load("demo"), *pair)
+    assert pretrain_key(load("demo", {"execution.workers": 7}), *pair) == base
+    assert pretrain_key(load("demo", {"pretrain.epochs": 7}), *pair) != base
+    assert pretrain_key(load("demo", {"source.stays": 50}), *pair) != base
     # An image encoder says nothing about two texts.
-    other = Keys(load("demo", {"modalities.image.encoder.mode": "full"}))
-    assert other.pretrain(pair) == base.pretrain(pair)
-    assert other.pretrain(("discharge", "image")) != base.pretrain(("discharge", "image"))
+    other = load("demo", {"modalities.image.encoder.mode": "full"})
+    assert pretrain_key(other, *pair) == base
+    assert pretrain_key(other, "discharge", "image") != pretrain_key(load("demo"), "discharge", "image")
 
 
 def test_key_of_does_not_depend_on_the_order_of_keys() -> None:

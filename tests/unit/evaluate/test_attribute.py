@@ -10,7 +10,7 @@ import pytest
 
 import picme
 from picme.evaluate.attribution import rank_agreement
-from picme.plan import Run, attribution_key
+from picme.pipeline import Run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,18 +113,18 @@ def test_agreement_is_of_the_table_itself(study: picme.Study) -> None:
 
 
 def test_completeness_error_is_kept(study: picme.Study) -> None:
-    run = Run(study.config, study.folder)
-    for manifest in (study.folder / "store" / "attribute").glob("*/manifest.json"):
-        error = run.store.manifest("attribute", manifest.parent.name)["completeness_error"]
-        assert 0 <= error <= 0.01
+    manifests = list(Run(study.config, study.folder).store.manifests("attribute"))
+    assert manifests
+    for manifest in manifests:
+        assert 0 <= manifest["completeness_error"] <= 0.01
 
 
 def test_the_key_knows_what_is_wanted(study: picme.Study) -> None:
     def keys(setting: str) -> list[str]:
         evaluate = study.config.evaluate.model_copy(update={"shapley": setting})
         run = Run(study.config.model_copy(update={"evaluate": evaluate}), study.folder)
-        groups = [[cell] for cell in run.cells() or [] if cell.strategy == "contrastive"]
-        return [attribution_key(run, group) for group in groups if group[0].seed == 0]
+        steps = run.graph.of("attribute")
+        return [step.key for step in steps if step.finetuned[0].cell.strategy == "contrastive"]
 
     every, largest, off = keys("all"), keys("largest"), keys("off")
     sizes = [3 if a == b else 2 for a, b in zip(every, largest, strict=True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,14 +9,16 @@ import polars as pl
 import pytest
 
 from picme.config.loading import validate
-from picme.modalities.view import ViewData, open_view
 from picme.pipeline import run as run_pipeline
+from picme.pretrain.features import open_encoded
 from tiny_checkpoints import WORDS, save_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from picme.plan import Run
+    from picme.modalities.view import ViewData
+    from picme.pipeline import Run
 
 
 def write_samples(file: Path, samples: int = 60) -> None:
@@ -68,7 +69,7 @@ def finished(tree: dict[str, Any], folder: Path) -> Callable[..., tuple[Run, Vie
     def until(stage: str, **sections: dict[str, Any]) -> tuple[Run, ViewData]:
         config = validate(tree | {name: {**tree.get(name, {}), **values} for name, values in sections.items()})
         run = run_pipeline(config, folder, stage, quiet=True)
-        features = {name: Path(path) for name, path in run.features.items()}
-        return run, open_view(run.prepared, "pretrain", config.modalities, features)
+        encodings = [run.design.encoding(name) for name in config.modalities]
+        return run, open_encoded(run.design.prepare, "pretrain", encodings, run.store)
 
     return until

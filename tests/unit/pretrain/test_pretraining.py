@@ -11,15 +11,16 @@ from safetensors.torch import load_file
 
 from picme.align import retrieval
 from picme.errors import PicmeError, TrainingError
-from picme.pretrain.job import load_encoders
 from picme.pretrain.model import ModalityEncoders, embed
+from picme.pretrain.train import load_encoders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from picme.modalities.view import ViewData
-    from picme.plan import Run
+    from picme.pipeline import Run
+    from picme.pretrain.features import Encoding
 
     Finished = Callable[..., tuple[Run, ViewData]]
 
@@ -28,7 +29,11 @@ CPU = torch.device("cpu")
 
 
 def artifact(run: Run, combination: tuple[str, ...] = TRIPLE) -> Path:
-    return run.store.path("pretrain", run.keys.pretrain(combination))
+    return run.store.path(run.design.pretrain(combination))
+
+
+def encodings(run: Run, combination: tuple[str, ...] = TRIPLE) -> list[Encoding]:
+    return [run.design.encoding(name) for name in combination]
 
 
 @pytest.mark.parametrize("projection", ["own", "shared"])
@@ -37,9 +42,9 @@ def test_stored_encoders_reload_to_identical_embeddings(finished: Finished, proj
     for combination in (TRIPLE, TRIPLE[:2]):
         folder = artifact(run, combination)
         rows, kept = np.load(folder / "rows.npy"), np.load(folder / "embeddings.npy")
-        again = embed(load_encoders(folder, list(combination), run.config, view), view, rows, CPU)
+        again = embed(load_encoders(folder, encodings(run, combination), view), view, rows, CPU)
         assert np.array_equal(again, kept), "bit for bit"
-        untrained = embed(ModalityEncoders(combination, run.config, view, 0), view, rows, CPU)
+        untrained = embed(ModalityEncoders(encodings(run, combination), view, 0), view, rows, CPU)
         assert not np.allclose(untrained, kept, atol=1e-3)
 
 
@@ -60,7 +65,7 @@ def test_a_checkpoint_holds_what_was_trained_and_no_base(finished: Finished, pro
 
 def test_the_manifest_says_what_each_encoder_is(finished: Finished, tree: dict[str, Any]) -> None:
     run, _ = finished("pretrain")
-    manifest = run.store.manifest("pretrain", run.keys.pretrain(TRIPLE))
+    manifest = run.store.manifest(run.design.pretrain(TRIPLE))
     encoders = manifest["encoders"]
     assert list(encoders) == list(TRIPLE)
     assert encoders["note"]["base"] == tree["modalities"]["note"]["encoder"]["model"]
@@ -74,7 +79,7 @@ def test_the_manifest_says_what_each_encoder_is(finished: Finished, tree: dict[s
 
 def test_symile_is_stopped_by_the_product_of_all_modalities(finished: Finished) -> None:
     run, view = finished("pretrain", study={"combination_sizes": [3]}, pretrain={"objective": {"name": "symile"}})
-    manifest = run.store.manifest("pretrain", run.keys.pretrain(TRIPLE))
+    manifest = run.store.manifest(run.design.pretrain(TRIPLE))
     assert manifest["matched_by"] == "objective"
     values = np.load(artifact(run) / "embeddings.npy")[:, : len(view.usable(TRIPLE, "val"))].astype(np.float64)
     unit = values / np.linalg.norm(values, axis=2, keepdims=True)
@@ -90,7 +95,7 @@ def test_symile_is_stopped_by_the_product_of_all_modalities(finished: Finished) 
 def test_every_modality_trains_the_one_shared_layer(finished: Finished) -> None:
     run, view = finished("encode", study={"projection": "shared"})
     rows = view.splits["train"][:8]
-    model = ModalityEncoders(TRIPLE, run.config, view, 0)
+    model = ModalityEncoders(encodings(run), view, 0)
     assert model.shared is not None
     present = torch.ones(len(rows), 3, dtype=torch.bool)
     gradients = []
@@ -110,8 +115,8 @@ def test_an_embedding_is_the_shared_layer_of_the_encoders_own_projection(finishe
     rows, present = view.splits["train"][:5], torch.ones(5, 2, dtype=torch.bool)
     present[2, 1] = False
     batch = view.batch(TRIPLE[1:], rows, CPU)
-    own = ModalityEncoders(TRIPLE[1:], own_run.config, view, 3).eval()(batch, present)
-    model = ModalityEncoders(TRIPLE[1:], run.config, view, 3).eval()
+    own = ModalityEncoders(encodings(own_run, TRIPLE[1:]), view, 3).eval()(batch, present)
+    model = ModalityEncoders(encodings(run, TRIPLE[1:]), view, 3).eval()
     assert model.shared is not None
     expected = own @ model.shared.weight.T + model.shared.bias
     expected[1, 2] = 0
@@ -123,7 +128,7 @@ def test_untrained_encoders_are_the_same_in_every_combination(finished: Finished
     rows = view.splits["val"]
 
     def untrained(combination: tuple[str, ...], seed: int) -> np.ndarray:
-        return embed(ModalityEncoders(combination, run.config, view, seed), view, rows, CPU)
+        return embed(ModalityEncoders(encodings(run, combination), view, seed), view, rows, CPU)
 
     assert np.array_equal(untrained(TRIPLE, 1)[2], untrained(("person",), 1)[0])
     assert not np.allclose(untrained(TRIPLE, 1)[2], untrained(("person",), 2)[0])
@@ -132,14 +137,16 @@ def test_untrained_encoders_are_the_same_in_every_combination(finished: Finished
 def test_encoders_of_the_other_kind_of_projection_are_refused(finished: Finished) -> None:
     run, view = finished("encode")
     other, _ = finished("encode", study={"projection": "shared"})
-    own, shared = (ModalityEncoders(TRIPLE, one.config, view, 0) for one in (run, other))
+    own, shared = (ModalityEncoders(encodings(one), view, 0) for one in (run, other))
     with pytest.raises(TrainingError, match=r"have a projection that all modalities share, .* is 'own'"):
         own.load_trainable(shared.trainable_state())
     with pytest.raises(TrainingError, match=r"have no projection that all modalities share, .* is 'shared'"):
         shared.load_trainable(own.trainable_state())
-    assert run.keys.pretrain(TRIPLE) != other.keys.pretrain(TRIPLE)
-    assert run.keys.embed_random("label", "note", 0) != other.keys.embed_random("label", "note", 0)
-    assert run.keys.features("report") == other.keys.features("report"), "the trunk is before it"
+    assert run.design.pretrain(TRIPLE) != other.design.pretrain(TRIPLE)
+    untrained = [one.design.finetune("label", TRIPLE, "random", 0).embedded for one in (run, other)]
+    assert len(untrained[0]) == 3
+    assert all(mine != theirs for mine, theirs in zip(*untrained, strict=True))
+    assert run.design.features("report") == other.design.features("report"), "the trunk is before it"
 
 
 def test_strategies_run_on_a_shared_projection(finished: Finished) -> None:
@@ -151,11 +158,8 @@ def test_strategies_run_on_a_shared_projection(finished: Finished) -> None:
             "epochs": 1, "hidden": 8,
         },
     )  # fmt: skip
-    cells = run.cells()
-    assert cells is not None
-    assert {cell.strategy for cell in cells if run.store.done("finetune", run.finetune_key(cell))} == {
-        "contrastive", "finetuned", "random",
-    }  # fmt: skip
+    steps = run.graph.of("finetune")
+    assert {step.cell.strategy for step in steps if run.store.done(step)} == {"contrastive", "finetuned", "random"}
 
 
 def test_an_embedding_that_turns_nan_names_modality_and_epoch(

@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, Any
 import optuna
 import polars as pl
 import pytest
+import torch
 
 import picme
 from picme.config.loading import load
 from picme.config.study import SearchConfig
+from picme.design.study import Design
 from picme.errors import ConfigError, TrainingError
-from picme.keys import Keys
+from picme.fitting.search import found, search_trials
 from picme.pipeline import plan
-from picme.pretrain.job import train
-from picme.search import found, search_trials
+from picme.pretrain.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from picme.modalities.view import ViewData
-    from picme.plan import Run
+    from picme.pipeline import Run
 
     Finished = Callable[..., tuple[Run, ViewData]]
 
@@ -114,26 +115,32 @@ def test_hopeless_trials_are_pruned(tmp_path: Path) -> None:
 def test_keys_of_pretraining_follow_the_searched_space() -> None:
     pair, last = ("discharge", "radiology"), ("timeseries", "demographics")
 
-    def keys(**search: Any) -> Keys:
-        return Keys(load("demo", {f"pretrain.{name}": value for name, value in search.items()}))
+    def design(**search: Any) -> Design:
+        return Design(load("demo", {f"pretrain.{name}": value for name, value in search.items()}))
 
-    off, on = keys(), keys(search=SMALL)
+    def searched_on(design: Design, combination: tuple[str, ...]) -> tuple[str, ...]:
+        search = design.pretrain(combination).search
+        assert search is not None
+        return search.pretraining.combination
+
+    off, on = design(), design(search=SMALL)
+    assert off.pretrain(last).search is None
     assert on.pretrain(last) != off.pretrain(last)
-    assert keys(search_combinations="all").pretrain(last) == off.pretrain(last), "without a search it says nothing"
-    more = keys(search={**SMALL, "trials": 4})
-    assert more.pretrain_search(last) != on.pretrain_search(last)
+    assert design(search_combinations="all").pretrain(last) == off.pretrain(last), "without a search it says nothing"
+    more = design(search={**SMALL, "trials": 4})
+    assert more.pretrain(last).search != on.pretrain(last).search
     assert more.pretrain(last) != on.pretrain(last)
     assert more.pretrain(last, 1) != on.pretrain(last, 1)
     # Of a size, the first modalities in the configuration's order.
-    assert on.searched_combination(last) == pair
-    assert on.pretrain_search(last) == on.pretrain_search(pair)
-    each = keys(search=SMALL, search_combinations="all")
-    assert each.searched_combination(last) == last
-    assert each.pretrain_search(pair) == on.pretrain_search(pair), "the same search, whoever asks for it"
+    assert searched_on(on, last) == pair
+    assert on.pretrain(last).search == on.pretrain(pair).search
+    each = design(search=SMALL, search_combinations="all")
+    assert searched_on(each, last) == last
+    assert each.pretrain(pair).search == on.pretrain(pair).search, "the same search, whoever asks for it"
     assert each.pretrain(pair) == on.pretrain(pair)
     assert each.pretrain(last) != on.pretrain(last)
     # What the searched combination's encoders are decides what is found for the others.
-    other = Keys(load("demo", {"pretrain.search": SMALL, "modalities.radiology.encoder.pooling": "cls"}))
+    other = Design(load("demo", {"pretrain.search": SMALL, "modalities.radiology.encoder.pooling": "cls"}))
     assert other.pretrain(last) != on.pretrain(last)
 
 
@@ -165,11 +172,14 @@ def test_one_search_for_each_size_is_used_by_all_of_it(finished: Finished) -> No
     assert set(table["combination"]) == {"note+report", "note+report+person"}
     assert table["value"].is_between(0, 1).all()
     for combination, on in ((PAIR, PAIR), (OTHER, PAIR), (TRIPLE, TRIPLE)):
-        best = json.loads((run.store.path("search", run.keys.pretrain_search(on)) / "best.json").read_text())
+        search = run.design.pretrain(combination).search
+        assert search is not None
+        assert search == run.design.pretrain(on).search
+        best = json.loads((run.store.path(search) / "best.json").read_text())
         own = table.filter(pl.col("combination") == "+".join(on)).sort("value", descending=True)
         assert best["learning_rate"] in own.filter(pl.col("value") == own["value"][0])["learning_rate"].to_list()
         for seed in (0, 1):
-            manifest = run.store.manifest("pretrain", run.keys.pretrain(combination, seed))
+            manifest = run.store.manifest(run.design.pretrain(combination, seed))
             assert {name: manifest[name] for name in best} == best
     seeds = picme.load(run.folder).table("pretraining_seeds")
     assert seeds.group_by("combination").agg(pl.col("seed").sort()).height == 4
@@ -184,7 +194,7 @@ def test_one_search_for_each_size_is_used_by_all_of_it(finished: Finished) -> No
 def test_the_first_seed_of_the_found_values_repeats_its_trial(finished: Finished) -> None:
     run, _ = finished("pretrain", pretrain={"search": SMALL})
     best = picme.load(run.folder).table("search").filter(combination="note+report")["value"].max()
-    manifest = run.store.manifest("pretrain", run.keys.pretrain(PAIR))
+    manifest = run.store.manifest(run.design.pretrain(PAIR))
     assert manifest["val_recall5"] == pytest.approx(best, abs=1e-9)
 
 
@@ -199,7 +209,10 @@ def test_a_pruned_trial_ends_its_training(finished: Finished, combination: tuple
             raise optuna.TrialPruned
 
     with pytest.raises(optuna.TrialPruned):
-        train(run.config, view, list(combination), 0, learning_rate=0.01, batch_size=8, report=report)
+        train(
+            run.design.pretraining(combination), view, 0, torch.device("cpu"),
+            learning_rate=0.01, batch_size=8, report=report,
+        )  # fmt: skip
     assert len(seen) == 3
     assert all(0 <= value <= 1 for value in seen)
 
@@ -213,7 +226,7 @@ def test_every_combination_is_searched_on_where_asked_for(finished: Finished) ->
     table = picme.load(run.folder).table("search")
     assert sorted(table["combination"].to_list()) == ["note+person", "note+report", "report+person"]
     rates = {
-        combination: run.store.manifest("pretrain", run.keys.pretrain(tuple(combination.split("+"))))["learning_rate"]
+        combination: run.store.manifest(run.design.pretrain(tuple(combination.split("+"))))["learning_rate"]
         for combination in table["combination"]
     }
     assert rates == dict(table.select("combination", "learning_rate").rows())

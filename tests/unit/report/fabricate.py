@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from picme.report.facts import frame
+
 MODALITIES = ("discharge", "radiology", "image", "timeseries", "demographics")
 STRATEGIES = ("contrastive", "supervised", "gated", "random", "gated_uniform", "finetuned", "gradient_boosting")
 TASKS = ("mortality", "phenotyping")
@@ -39,7 +41,7 @@ def fabricate(seed: int = 0, seeds: int = 3) -> dict[str, pl.DataFrame]:
     cells = _cells()
     scores = _scores(rng, cells, seeds)
     summary = _summary(rng, scores)
-    return {
+    made = {
         "cohort_flow": _flow(),
         "availability": _availability(),
         "leakage": _leakage(),
@@ -101,6 +103,7 @@ def fabricate(seed: int = 0, seeds: int = 3) -> dict[str, pl.DataFrame]:
             {"task": ["mortality", "phenotyping"], "label": ["mortality", "macro"], "auroc": [0.9034, 0.8711]}
         ),
     }
+    return {name: frame(made, name) for name in made}
 
 
 def _cells() -> list[tuple[str, str, str]]:

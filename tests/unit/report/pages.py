@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from picme.report.export import csv_text
-from picme.report.facts import COLUMNS, frame
+from picme.report.facts import frame
+from picme.results.tables import TABLES
+from picme.results.write import csv_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,4 +166,4 @@ def check_rows(page: Page, tables: dict[str, pl.DataFrame]) -> int:
 def tables_shown(page: Page) -> set[str]:
     """Result tables of which a number stands on the page."""
     origins = {name.partition(".")[0] for origin, _, _ in page.numbers for name in origin.split("|")}
-    return origins & set(COLUMNS)
+    return origins & set(TABLES)

@@ -11,8 +11,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from picme.report.export import csv_text, embedded, write_results
-from picme.report.latex import booktabs, escape, summary_latex
+from picme.errors import PicmeError
+from picme.report.export import embedded
+from picme.results.latex import booktabs, escape, summary_latex
+from picme.results.tables import TABLES
+from picme.results.write import csv_text, write_results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +47,29 @@ def test_every_table_is_written_as_parquet_and_csv(tables: dict[str, pl.DataFram
 
 
 def test_predictions_are_parquet_only(tmp_path: Path) -> None:
-    write_results({"predictions": pl.DataFrame({"stay_id": [123456], "probability": [0.5]})}, tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["predictions.parquet"]
+    for stay in (123456, "s-1"):
+        row = dict.fromkeys(TABLES["predictions"].schema) | {"stay_id": stay, "probability": 0.5}
+        write_results({"predictions": pl.DataFrame([row])}, tmp_path)
+        assert [file.name for file in tmp_path.iterdir()] == ["predictions.parquet"]
+        assert pl.read_parquet(tmp_path / "predictions.parquet")["stay_id"].to_list() == [stay]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"ceiling": {"task": ["t"], "label": ["x"]}}, "lacks the declared column 'auroc'"),
+        ({"ceiling": {"task": ["t"], "label": ["x"], "auroc": [0.5], "more": [1]}}, "has the undeclared column 'more'"),
+        ({"ceiling": {"task": ["t"], "label": ["x"], "auroc": ["secret"]}}, "not of its declared type"),
+        ({"celing": {"task": ["t"]}}, "no result table is called 'celing'; did you mean 'ceiling'"),
+    ],
+)
+def test_a_table_that_is_not_as_declared_is_not_written(
+    table: dict[str, dict[str, list[object]]], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PicmeError, match=words) as error:
+        write_results({name: pl.DataFrame(columns) for name, columns in table.items()}, tmp_path)
+    assert "secret" not in str(error.value)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("attack", [text for text in ATTACKS if text[0] in "=+-@\t"])

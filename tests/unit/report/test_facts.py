@@ -5,9 +5,10 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from picme.report.facts import COLUMNS, answer, by_rank, difference, frame, interleaved, modalities, ranked, tasks
+from picme.report.facts import answer, by_rank, difference, frame, interleaved, modalities, ranked, tasks
 from picme.report.numbers import text_of
 from picme.report.words import task_sentences
+from picme.results.tables import TABLES
 
 
 def cell(combination: str, strategy: str, auroc: float, **more: object) -> dict[str, object]:
@@ -57,7 +58,7 @@ def test_validation_decides_not_test() -> None:
             ]
         ),
     }
-    found = answer(tables, "mortality")
+    found = answer(tables, "mortality", {})
     assert found is not None
     assert found.best["combination"] == "a+b"
     assert found.on_validation
@@ -66,14 +67,14 @@ def test_validation_decides_not_test() -> None:
 def test_the_selected_flag_goes_before_any_score() -> None:
     rows = [cell("a+b", "supervised", 0.7, selected=True, validation_auroc=0.6)]
     rows.append(cell("a+c", "supervised", 0.9, selected=False, validation_auroc=0.9))
-    found = answer({"summary": pl.DataFrame(rows)}, "mortality")
+    found = answer({"summary": pl.DataFrame(rows)}, "mortality", {})
     assert found is not None
     assert found.best["combination"] == "a+b"
 
 
 def test_without_validation_the_answer_says_so() -> None:
     found = answer(
-        {"summary": pl.DataFrame([cell("a+b", "supervised", 0.7), cell("a+c", "supervised", 0.8)])}, "mortality"
+        {"summary": pl.DataFrame([cell("a+b", "supervised", 0.7), cell("a+c", "supervised", 0.8)])}, "mortality", {}
     )
     assert found is not None
     assert (found.best["combination"], found.on_validation) == ("a+c", False)
@@ -82,9 +83,10 @@ def test_without_validation_the_answer_says_so() -> None:
 def test_a_task_without_any_defined_score_has_no_answer() -> None:
     undefined = cell("a+b", "supervised", 0.5) | {"auroc_mean": None, "ensemble_auroc": None}
     assert (
-        answer({"summary": pl.DataFrame([undefined], schema_overrides={"auroc_mean": pl.Float64})}, "mortality") is None
+        answer({"summary": pl.DataFrame([undefined], schema_overrides={"auroc_mean": pl.Float64})}, "mortality", {})
+        is None
     )
-    assert answer({}, "mortality") is None
+    assert answer({}, "mortality", {}) is None
 
 
 @pytest.mark.parametrize(
@@ -93,12 +95,54 @@ def test_a_task_without_any_defined_score_has_no_answer() -> None:
 def test_the_control_is_the_strategys_own_in_the_same_combination(strategy: str, control: str) -> None:
     rows = [cell("a+b", strategy, 0.9, selected=True), cell("a+c", control, 0.88), cell("a+b", control, 0.8)]
     rows += [cell("a+b", "logistic_regression", 0.85)]
-    found = answer({"summary": pl.DataFrame(rows)}, "mortality")
+    found = answer({"summary": pl.DataFrame(rows)}, "mortality", {})
     assert found is not None
     assert found.control is not None
     assert (found.control.other["strategy"], found.control.other["combination"]) == (control, "a+b")
     assert found.control.value == pytest.approx(0.1)
     assert not found.control.tested
+
+
+def test_without_a_control_an_alternative_is_shown_and_called_that() -> None:
+    rows = [cell("a+b", "supervised", 0.9, selected=True), cell("a+b", "random", 0.8)]
+    found = answer({"summary": pl.DataFrame(rows)}, "mortality", {})
+    assert found is not None
+    assert found.alternative
+    text = " ".join(map(text_of, task_sentences(found, ["a", "b"])))
+    assert "10.0 points more than the alternative (same combination, random)" in text
+    assert "its control" not in text
+
+
+def test_a_fusion_of_the_configuration_is_seen_against_supervised() -> None:
+    rows = [cell("a+b", "mine", 0.9, selected=True), cell("a+b", "supervised", 0.8)]
+    config = {"finetune": {"fusions": {"mine": {"name": "concat"}}}}
+    found = answer({"summary": pl.DataFrame(rows)}, "mortality", config)
+    assert found is not None
+    assert found.control is not None
+    assert found.control.other["strategy"] == "supervised"
+
+
+def test_what_cannot_be_selected_follows_the_studys_settings() -> None:
+    rows = [cell("a+b", "gated", 0.9, selected=True), cell("a", "random", 0.85), cell("a", "supervised", 0.8)]
+    tables = {"summary": pl.DataFrame(rows)}
+    settings = {"evaluate": {"controls": ["supervised"], "comparisons": {"baselines": []}}}
+    for config, other in (({}, "supervised"), (settings, "random")):
+        found = answer(tables, "mortality", config)
+        assert found is not None
+        assert found.across is not None
+        assert found.across.other["strategy"] == other
+
+
+def test_a_task_is_told_in_the_words_of_its_declaration() -> None:
+    tables = {"summary": pl.DataFrame([cell("a+b", "supervised", 0.9, selected=True)])}
+    for settings, words in (
+        ({}, ("For death in hospital", "gives a patient who died in hospital a higher risk than one who survived")),
+        ({"tasks": {"mortality": {"labels": ["late"]}}}, ("For mortality", "a stay with the outcome a higher risk")),
+    ):
+        found = answer(tables, "mortality", settings)
+        assert found is not None
+        text = " ".join(map(text_of, task_sentences(found, ["a", "b"])))
+        assert all(part in text for part in words)
 
 
 def test_a_tested_difference_is_taken_from_the_table_either_way_round() -> None:
@@ -123,7 +167,7 @@ def test_an_interval_around_zero_is_not_clear() -> None:
 def test_the_best_single_modality_is_chosen_on_validation_too() -> None:
     rows = [cell("a+b", "gated", 0.9, selected=True, validation_auroc=0.9)]
     rows += [cell("a", "supervised", 0.85, validation_auroc=0.6), cell("b", "supervised", 0.7, validation_auroc=0.8)]
-    found = answer({"summary": pl.DataFrame(rows)}, "mortality")
+    found = answer({"summary": pl.DataFrame(rows)}, "mortality", {})
     assert found is not None
     assert found.across is not None
     assert found.across.other["combination"] == "b"
@@ -133,7 +177,7 @@ def test_a_single_modality_that_is_best_is_seen_against_the_best_combination() -
     rows = [cell("a", "supervised", 0.9, selected=True, validation_auroc=0.9)]
     rows += [cell("a", "random", 0.95, validation_auroc=0.85), cell("a+b", "gated", 0.8, validation_auroc=0.7)]
     rows += [cell("a+c", "gated", 0.85, validation_auroc=0.6)]
-    found = answer({"summary": pl.DataFrame(rows)}, "mortality")
+    found = answer({"summary": pl.DataFrame(rows)}, "mortality", {})
     assert found is not None
     assert not found.combined
     assert found.across is not None
@@ -150,16 +194,16 @@ def test_the_ceiling_is_that_of_the_headline_label() -> None:
         [score("a+b", "gated", "test", 0.6) | {"task": "t", "label": name} for name in ("x", "macro")]
     )
     summary = pl.DataFrame([cell("a+b", "gated", 0.6) | {"task": "t"}])
-    found = answer({"ceiling": ceiling, "scores": scores, "summary": summary}, "t")
+    found = answer({"ceiling": ceiling, "scores": scores, "summary": summary}, "t", {})
     assert found is not None
     assert found.ceiling is not None
     assert found.ceiling["auroc"] == 0.8
 
 
 def test_a_missing_table_has_its_columns_and_a_nan_is_null() -> None:
-    for name, columns in COLUMNS.items():
+    for name, table in TABLES.items():
         empty = frame({}, name)
-        assert empty.columns == columns.split()
+        assert empty.columns == [column.name for column in table.columns]
         assert empty.is_empty()
     made = frame({"ceiling": pl.DataFrame({"task": ["t"], "auroc": [float("nan")]})}, "ceiling")
     assert made.to_dicts() == [{"task": "t", "label": None, "auroc": None}]

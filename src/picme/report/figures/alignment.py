@@ -1,4 +1,4 @@
-"""How well the modalities of each combination are aligned, and how far apart they still lie."""
+"""Figures of alignment: retrieval scores of each combination, and the gap between its modalities."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
-from picme.report.blocks import Plate, View
+from picme.report.blocks import Choice, Plate
 from picme.report.facts import frame, modalities
 from picme.report.figures.matrix import Matrix, tick_line
 from picme.report.numbers import count, percent, say
@@ -28,7 +28,7 @@ GAP = "same_modality_share"
 
 
 def _means(tables: Tables) -> pl.DataFrame:
-    """Rows for a whole combination, on test stays where there are some, with the largest gallery."""
+    """Return the rows for whole combinations, on test stays where there are some, with the largest gallery."""
     rows = frame(tables, "alignment").filter(
         pl.col("source").is_null() & pl.col("target").is_null() & pl.col("value").is_not_null()
     )
@@ -41,7 +41,7 @@ def _means(tables: Tables) -> pl.DataFrame:
 
 
 def alignment_bars(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """Bars grouped by size with the chance level, one view for each metric and k."""
+    """Draw bars grouped by size with the chance level, one view for each metric and k."""
     rows, names, views = _means(tables), modalities(tables, config), []
     known = rows["metric"].drop_nulls().unique(maintain_order=True).to_list()
     for metric in [name for name in METRICS if name in known] + [n for n in known if n not in METRICS and n != GAP]:
@@ -62,7 +62,7 @@ def alignment_bars(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("alignment", "Alignment of each combination", views, ("Metric", "k"), note)
 
 
-def _bars(rows: pl.DataFrame, names: list[str], choice: tuple[str, ...]) -> View:
+def _bars(rows: pl.DataFrame, names: list[str], choice: tuple[str, ...]) -> Choice:
     ordered = rows.with_columns(size=pl.col("combination").str.count_matches(r"\+")).sort(
         "size", "value", descending=[False, True]
     )
@@ -94,7 +94,7 @@ def _bars(rows: pl.DataFrame, names: list[str], choice: tuple[str, ...]) -> View
     )
     axis = {"title": {"text": "percent"}, "rangemode": "tozero", "zeroline": True}
     figure = {"data": [*matrix.traces(), bars, strokes], "layout": matrix.layout([axis])}
-    return View(choice, figure, ordered.drop("size"), _reading(cells))
+    return Choice(choice, figure, ordered.drop("size"), _reading(cells))
 
 
 def _hover(row: Row) -> str:
@@ -129,7 +129,7 @@ def _reading(cells: list[Row]) -> Markup:
 
 
 def modality_gap(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """The share of an embedding's nearest neighbours that are of its own modality."""
+    """Draw the share of an embedding's nearest neighbours that are of its own modality."""
     rows = _means(tables).filter(pl.col("metric") == GAP)
     if rows.is_empty():
         return None
@@ -143,11 +143,11 @@ def modality_gap(tables: Tables, config: dict[str, Any]) -> Plate | None:
         low=percent(low["value"], "alignment.value"),
         high=percent(high["value"], "alignment.value"),
     )
-    return Plate("modality-gap", "The modality gap", [View((), view.spec, view.data, reading)])
+    return Plate("modality-gap", "The modality gap", [Choice((), view.spec, view.data, reading)])
 
 
 def pairs(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """Retrieval from each modality to each other, for one combination at a time."""
+    """Draw retrieval from each modality to each other, for one combination at a time."""
     rows = frame(tables, "alignment").filter(
         pl.col("source").is_not_null()
         & pl.col("target").is_not_null()
@@ -171,7 +171,7 @@ def pairs(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("pairs", "From which modality to which", views[:limit], ("Combination",), note) if views else None
 
 
-def _heat(rows: pl.DataFrame, combination: str, names: list[str]) -> View:
+def _heat(rows: pl.DataFrame, combination: str, names: list[str]) -> Choice:
     parts = [name for name in names if name in combination.split("+")]
     cells = {(row["source"], row["target"]): row for row in rows.iter_rows(named=True)}
     grid = [[cells.get((a, b), {}).get("value") for b in parts] for a in parts]
@@ -206,4 +206,4 @@ def _heat(rows: pl.DataFrame, combination: str, names: list[str]) -> View:
         d=worst["target"],
         least=percent(worst["value"], "alignment.value"),
     )
-    return View((combination_text(combination),), {"data": [heat], "layout": layout}, rows, reading)
+    return Choice((combination_text(combination),), {"data": [heat], "layout": layout}, rows, reading)

@@ -1,4 +1,4 @@
-"""Whether predicted risks come true."""
+"""Figure of calibration: predicted risks against observed shares."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
-from picme.report.blocks import Plate, View
+from picme.report.blocks import Choice, Plate
 from picme.report.facts import by_rank, frame
 from picme.report.figures.dots import points, strategies_of
 from picme.report.numbers import number, percent, say
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def calibration(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """Observed against predicted, by bins of the predicted probability; one view for each task and combination."""
+    """Draw observed against predicted, by bins of the predicted probability; one view for each task and combination."""
     rows = frame(tables, "calibration")
     views = [
         _view(cell, (task_title(task), combination_text(combination)))
@@ -34,7 +34,7 @@ def calibration(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("calibration", "Predicted and observed risk", views, ("Task", "Combination"), note)
 
 
-def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
+def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> Choice:
     cells = (
         rows.filter(pl.col("mean_predicted").is_not_null() & pl.col("observed").is_not_null()).sort("bin").to_dicts()
     )
@@ -103,4 +103,4 @@ def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
         )
     else:
         reading = Markup("No calibration error is defined here.")
-    return View(choice, {"data": traces, "layout": layout}, rows, reading)
+    return Choice(choice, {"data": traces, "layout": layout}, rows, reading)

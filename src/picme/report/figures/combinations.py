@@ -1,4 +1,4 @@
-"""All combinations side by side: alignment against prediction, and every seed as a dot."""
+"""Figures of all combinations side by side: alignment against prediction, and every seed as a dot."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
-from picme.report.blocks import Plate, View
+from picme.report.blocks import Choice, Plate
 from picme.report.facts import frame, headline_label, modalities, tasks
 from picme.report.figures.alignment import _means
 from picme.report.figures.dots import dodge, dots, points, strategies_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def overview(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """Every combination, best first: its alignment, and each strategy's AUROC. One view for each task."""
+    """Draw every combination, best first, with its alignment and each strategy's AUROC; one view for each task."""
     summary = frame(tables, "summary").filter(pl.col("auroc_mean").is_not_null())
     means = _means(tables).filter((pl.col("metric") == "retrieval") & (pl.col("k") == 5))
     names = modalities(tables, config)
@@ -40,7 +40,7 @@ def overview(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("combinations", "Alignment beside prediction", views, ("Task",), note)
 
 
-def _overview(rows: pl.DataFrame, means: pl.DataFrame, names: list[str], choice: tuple[str, ...]) -> View:
+def _overview(rows: pl.DataFrame, means: pl.DataFrame, names: list[str], choice: tuple[str, ...]) -> Choice:
     best = (
         rows.group_by("combination", maintain_order=True)
         .agg(pl.col("auroc_mean").max())
@@ -110,7 +110,7 @@ def _overview(rows: pl.DataFrame, means: pl.DataFrame, names: list[str], choice:
         coalesce=True,
         maintain_order="left_right",
     )
-    return View(choice, figure, data, reading)
+    return Choice(choice, figure, data, reading)
 
 
 def _spread(row: Row) -> tuple[float, float] | None:
@@ -120,7 +120,7 @@ def _spread(row: Row) -> tuple[float, float] | None:
 
 
 def seeds(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """Every seed of every cell as a dot. One view for each task."""
+    """Draw every seed of every cell as a dot; one view for each task."""
     scores = frame(tables, "scores")
     scores = scores.filter((pl.col("split") == "test") & pl.col("auroc").is_not_null())
     names, views = modalities(tables, config), []
@@ -138,7 +138,7 @@ def seeds(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("seeds", "Scores of single fine-tunings", views, ("Task",), note)
 
 
-def _seeds(rows: pl.DataFrame, names: list[str], choice: tuple[str, ...]) -> View:
+def _seeds(rows: pl.DataFrame, names: list[str], choice: tuple[str, ...]) -> Choice:
     cells = rows.to_dicts()
     place = {name: index for index, name in enumerate(names)}
     order = sorted(
@@ -181,4 +181,4 @@ def _seeds(rows: pl.DataFrame, names: list[str], choice: tuple[str, ...]) -> Vie
         high=percent(widest["high"], "scores.auroc"),
         width=number(widest["width"], "derived:scores", 1, scale=100),
     )
-    return View(choice, {"data": traces, "layout": layout}, rows, reading)
+    return Choice(choice, {"data": traces, "layout": layout}, rows, reading)

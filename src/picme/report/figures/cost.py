@@ -1,4 +1,4 @@
-"""What the study cost: search trials, time and memory of every job."""
+"""Figures of what the study cost: search trials, and time and memory of every job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
-from picme.report.blocks import Plate, View
+from picme.report.blocks import Choice, Plate
 from picme.report.facts import frame
 from picme.report.figures.dots import points, strategies_of
 from picme.report.numbers import count, many, number, percent, say, seconds
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def search(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """Trials of the search: value by learning rate; one view for each stage, task and combination."""
+    """Draw the trials of the search, value by learning rate; one view for each stage, task and combination."""
     rows = frame(tables, "search").filter(pl.col("value").is_not_null() & (pl.col("learning_rate") > 0))
     views = []
     for stage, task, combination in rows.select("stage", "task", "combination").unique(maintain_order=True).rows():
@@ -36,7 +36,7 @@ def search(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("search", "Trials of learning rate and batch size", views, ("Task", "Combination")) if views else None
 
 
-def _search(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
+def _search(rows: pl.DataFrame, choice: tuple[str, ...]) -> Choice:
     cells = rows.to_dicts()
     known = strategies_of(cells)
     largest = max((row["batch_size"] or 1 for row in cells), default=1)
@@ -81,11 +81,11 @@ def _search(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
         rate=number(top["learning_rate"], "search.learning_rate", 5),
         batch=count(top["batch_size"], "search.batch_size"),
     )
-    return View(choice, {"data": traces, "layout": layout}, rows, reading)
+    return Choice(choice, {"data": traces, "layout": layout}, rows, reading)
 
 
 def runtimes(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """Every job as a dot: how long it took, how much memory it held."""
+    """Draw every job as a dot, by its time or by its memory."""
     rows = frame(tables, "runtimes").filter(pl.col("seconds").is_not_null())
     if rows.is_empty():
         return None
@@ -102,7 +102,7 @@ def runtimes(tables: Tables, config: dict[str, Any]) -> Plate | None:
     )
 
 
-def _runtimes(rows: pl.DataFrame, column: str, title: str, axis: str) -> View:
+def _runtimes(rows: pl.DataFrame, column: str, title: str, axis: str) -> Choice:
     stages = rows["stage"].unique(maintain_order=True).to_list()
     traces: list[dict[str, Any]] = []
     for index, stage in enumerate(stages):
@@ -143,7 +143,7 @@ def _runtimes(rows: pl.DataFrame, column: str, title: str, axis: str) -> View:
     )
     verb = "The longest job took" if column == "seconds" else "The largest job held"
     reading = say("{verb} {value} (stage {stage}).", verb=verb, value=shown, stage=top["stage"] or "?")
-    return View((title,), {"data": traces, "layout": layout}, rows, reading)
+    return Choice((title,), {"data": traces, "layout": layout}, rows, reading)
 
 
 def _job(row: dict[str, Any], column: str) -> str:

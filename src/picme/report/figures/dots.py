@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def strategies_of(rows: Sequence[Row]) -> list[str]:
-    """Strategies in the tables' order."""
+    """Return the strategies in the tables' order."""
     return list(dict.fromkeys(row["strategy"] for row in rows if row["strategy"] is not None))
 
 
 def dodge(names: Sequence[str], room: float = 0.62) -> dict[str, float]:
-    """An offset for each series, so that the dots of one row do not hide one another."""
+    """Return an offset for each series, so that the dots of one row do not hide one another."""
     step = min(room / max(len(names), 1), 0.2)
     return {name: (index - (len(names) - 1) / 2) * step for index, name in enumerate(names)}
 
@@ -36,7 +36,7 @@ def dots(
     ends: Callable[[Row], tuple[float, float] | None] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """The trace of one strategy.
+    """Return the trace of one strategy.
 
     Args:
         rows: its rows; those without a value must be left out before.
@@ -86,7 +86,7 @@ def dots(
 def labelled_rows(
     labels: Sequence[tuple[str, str]], height: int, title: str, span: tuple[float, float] | None = None
 ) -> dict[str, Any]:
-    """A layout whose rows carry their label above the dots, so that long names cost no width.
+    """Return a layout whose rows carry their label above the dots, so that long names cost no width.
 
     Args:
         labels: of each row from top to bottom: main text, and a quieter remark.
@@ -136,13 +136,13 @@ def labelled_rows(
 
 
 def epoch_axis(rows: pl.DataFrame) -> dict[str, Any]:
-    """An axis of whole epochs."""
+    """Return an axis of whole epochs."""
     few = rows["epoch"].n_unique() <= 12
     return {"title": {"text": "epoch"}, "zeroline": False, **({"dtick": 1} if few else {})}
 
 
 def guess_line(x: float = 50.0, axis: str = "x") -> dict[str, Any]:
-    """An upright dashed line at the value of guessing."""
+    """Return an upright dashed line at the value of guessing."""
     return {
         "type": "line",
         "xref": axis,
@@ -157,5 +157,5 @@ def guess_line(x: float = 50.0, axis: str = "x") -> dict[str, Any]:
 
 
 def points(value: float | None) -> str:
-    """A fraction in percent for a hover text."""
+    """Return a fraction in percent for a hover text."""
     return "–" if value is None else f"{value * 100:.1f} %"

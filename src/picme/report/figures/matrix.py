@@ -16,7 +16,7 @@ _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Rows of combinations and where they stand.
+    """Rows of combinations and their places.
 
     Attributes:
         combinations: from top to bottom.
@@ -31,7 +31,7 @@ class Matrix:
     height: int = ROW
 
     def positions(self) -> dict[str, float]:
-        """Height of each combination, in rows from the top."""
+        """Return the height of each combination, in rows from the top."""
         places, place, size = {}, 0.0, -1
         for combination in self.combinations:
             if self.grouped and combination.count("+") != size:
@@ -43,11 +43,11 @@ class Matrix:
 
     @property
     def top(self) -> int:
-        """Margin for the modalities' names, which stand upright."""
+        """Return the margin for the modalities' names, which stand upright."""
         return 14 + int(6.4 * max((len(name) for name in self.names), default=0))
 
     def traces(self) -> list[dict[str, Any]]:
-        """The dots: faint where a modality is absent, dark and joined where it is present."""
+        """Return the dots: faint where a modality is absent, dark and joined where it is present."""
         absent_x, absent_y, on_x, on_y, line_x, line_y = [], [], [], [], [], []
         for combination, y in self.positions().items():
             parts = combination.split("+")
@@ -68,7 +68,7 @@ class Matrix:
         ]
 
     def layout(self, panels: Sequence[dict[str, Any]], bottom: int = 46) -> dict[str, Any]:
-        """Axes: `xaxis` of the dots, `xaxis2`, … one for each panel, from left to right.
+        """Return the axes: `xaxis` of the dots, then `xaxis2`, … for the panels from left to right.
 
         Args:
             panels: plotly axis settings of each panel; `share` is its part of the width.
@@ -134,13 +134,13 @@ class Matrix:
 
 
 def size_words(size: int) -> str:
-    """`two modalities`."""
+    """Return a size in words, such as `two modalities`."""
     word = _WORDS[size] if size < len(_WORDS) else str(size)
     return f"{word} modalit{'y' if size == 1 else 'ies'}"
 
 
 def tick_line(x: list[float], y: list[float], name: str, text: list[str], axis: str = "x2") -> dict[str, Any]:
-    """Short upright strokes, such as a chance level that differs from row to row."""
+    """Return short upright strokes, such as a chance level that differs from row to row."""
     return {
         "type": "scatter",
         "mode": "markers",

@@ -1,4 +1,4 @@
-"""Tasks with many labels: each label, and labels by type."""
+"""Figures of tasks with many labels: each label, and labels by type."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
-from picme.report.blocks import Plate, View
-from picme.report.facts import by_rank, frame, ranked
+from picme.report.blocks import Choice, Plate
+from picme.report.facts import by_rank, declared_task, frame, ranked, tasks
 from picme.report.figures.dots import dodge, dots, guess_line, labelled_rows, points, strategies_of
 from picme.report.numbers import percent, say
 from picme.report.paper import types_of_paper
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 _POOLED = ("macro", "micro")
 
 
-def _order(tables: Tables, task: str, here: list[str]) -> list[str]:
+def _order(tables: Tables, config: dict[str, Any], here: list[str]) -> list[str]:
+    """Order combinations by the task whose labels have types, the best first."""
+    task = next((name for name in tasks(tables, config) if declared_task(name, config).types), "")
     known = ranked(tables, task)[0]["combination"].unique(maintain_order=True).to_list()
     return [name for name in known if name in here] + [name for name in here if name not in known]
 
 
 def labels(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """Every label of every task that has several: each seed as a dot, one view for each task and combination."""
+    """Draw every label of each task that has several, seeds as dots; one view for each task and combination."""
     scores = frame(tables, "scores").filter((pl.col("split") == "test") & ~pl.col("label").is_in(_POOLED))
     scores = scores.filter(pl.col("label").n_unique().over("task") > 1)
     views = [
@@ -43,7 +45,7 @@ def labels(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("labels", "Each label", views, ("Task", "Combination"), note)
 
 
-def _labels(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
+def _labels(rows: pl.DataFrame, choice: tuple[str, ...]) -> Choice:
     mean = (
         rows.group_by("label", maintain_order=True)
         .agg(pl.col("auroc").mean(), pl.col("positives").max())
@@ -86,7 +88,7 @@ def _labels(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
             two=strategy_text(low["strategy"]),
         )
     data = rows.select("task", "combination", "strategy", "seed", "label", "auroc", "auprc", "n", "positives")
-    return View(choice, {"data": traces, "layout": layout}, data, reading)
+    return Choice(choice, {"data": traces, "layout": layout}, data, reading)
 
 
 def _positives(row: Row) -> str:
@@ -96,11 +98,11 @@ def _positives(row: Row) -> str:
 
 
 def types(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """Acute, chronic and mixed phenotypes; one view for each combination."""
+    """Draw acute, chronic and mixed phenotypes; one view for each combination."""
     rows = frame(tables, "phenotype_types").filter(pl.col("auroc_mean").is_not_null())
     limit = int((config.get("report") or {}).get("combinations", 30))
     here = rows["combination"].unique(maintain_order=True).to_list()
-    order = _order(tables, "phenotyping", here)[:limit]
+    order = _order(tables, config, here)[:limit]
     paper = bool((config.get("report") or {}).get("paper", True))
     views = [_types(rows.filter(pl.col("combination") == name), name, paper) for name in order]
     if not views:
@@ -112,7 +114,7 @@ def types(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("phenotype-types", "Types of phenotypes", views, ("Combination",), note)
 
 
-def _types(rows: pl.DataFrame, combination: str, paper: bool) -> View:
+def _types(rows: pl.DataFrame, combination: str, paper: bool) -> Choice:
     cells = rows.to_dicts()
     known = strategies_of(cells)
     place = {name: index for index, name in enumerate(dict.fromkeys(row["type"] for row in cells))}
@@ -164,4 +166,4 @@ def _types(rows: pl.DataFrame, combination: str, paper: bool) -> View:
         other=low["type"],
         low=percent(low["auroc_mean"], "phenotype_types.auroc_mean"),
     )
-    return View((combination_text(combination),), {"data": traces, "layout": layout}, rows, reading)
+    return Choice((combination_text(combination),), {"data": traces, "layout": layout}, rows, reading)

@@ -1,4 +1,4 @@
-"""Scores in subgroups, as dots with intervals; groups too small to show are shown as such."""
+"""Figure of scores in subgroups, as dots with intervals; groups too small to show are shown as such."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
-from picme.report.blocks import Plate, View
+from picme.report.blocks import Choice, Plate
 from picme.report.facts import by_rank, frame
 from picme.report.figures.dots import dodge, dots, guess_line, labelled_rows, points, strategies_of
 from picme.report.numbers import many, percent, say
@@ -17,20 +17,20 @@ from picme.report.words import combination_text, strategy_text, task_title
 if TYPE_CHECKING:
     from picme.report.facts import Row, Tables
 
-# Between the names of attributes that are crossed.
+# Sign between the names of attributes that are crossed.
 CROSS = " × "
-HIDDEN = ("n_stays", "n_subjects", "positives", "auroc", "low", "high")
+HIDDEN = ("n_stays", "n_subjects", "positives", "auroc", "low", "high", "gap", "gap_low", "gap_high", "best")
 
 
 def subgroup_rows(tables: Tables) -> pl.DataFrame:
-    """The table without anything that was counted in a suppressed group."""
+    """Return the table without anything that was counted in a suppressed group."""
     rows = frame(tables, "subgroups")
     hidden = pl.col("suppressed").fill_null(False)
     return rows.with_columns(pl.when(hidden).then(None).otherwise(pl.col(name)).alias(name) for name in HIDDEN)
 
 
 def subgroups(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """One view for each task and combination, best combination first."""
+    """Draw the scores in subgroups; one view for each task and combination, best combination first."""
     views = []
     for task, combination, cell in by_rank(tables, config, subgroup_rows(tables)):
         name = (task_title(task), combination_text(combination))
@@ -52,7 +52,7 @@ def subgroups(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("subgroups", "Scores in subgroups", views, ("Task", "Combination", "Groups"), note)
 
 
-def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
+def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> Choice:
     cells = rows.to_dicts()
     known = strategies_of(cells)
     places = {key: index for index, key in enumerate(dict.fromkeys((row["attribute"], row["group"]) for row in cells))}
@@ -99,7 +99,7 @@ def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> View:
                     "font": {"size": 11, "color": MUTED},
                 }
             )
-    return View(choice, {"data": traces, "layout": layout}, rows, _reading(cells))
+    return Choice(choice, {"data": traces, "layout": layout}, rows, _reading(cells))
 
 
 def _plain(text: str | None) -> str:

@@ -1,4 +1,4 @@
-"""How training went: learning curves of pretraining and fine-tuning, and how many labels it takes."""
+"""Figures of training: learning curves of pretraining and fine-tuning, and label efficiency."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
-from picme.report.blocks import Plate, View
+from picme.report.blocks import Choice, Plate
 from picme.report.facts import by_rank, frame
 from picme.report.figures.dots import epoch_axis, strategies_of
 from picme.report.figures.matrix import size_words
@@ -27,7 +27,7 @@ _MEASURES = {
 
 
 def pretraining(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """Each combination as a line, one view for each measure; the checkpoint in use is marked."""
+    """Draw each combination as a line with the checkpoint in use marked; one view for each measure."""
     rows = frame(tables, "pretraining")
     views = []
     for measure, (title, axis, scale) in _MEASURES.items():
@@ -40,7 +40,7 @@ def pretraining(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("pretraining", "Pretraining", views, ("Measure",), note)
 
 
-def _pretraining(rows: pl.DataFrame, measure: str, title: str, axis: str, scale: float) -> View:
+def _pretraining(rows: pl.DataFrame, measure: str, title: str, axis: str, scale: float) -> Choice:
     traces: list[dict[str, Any]] = []
     seen: set[int] = set()
     for combination in sorted(
@@ -82,7 +82,7 @@ def _pretraining(rows: pl.DataFrame, measure: str, title: str, axis: str, scale:
             high=count(chosen["epoch"].max(), "pretraining.epoch"),
         )
     data = rows.select("combination", "epoch", measure, "selected")
-    return View((title,), {"data": traces, "layout": layout}, data, reading)
+    return Choice((title,), {"data": traces, "layout": layout}, data, reading)
 
 
 def _combinations(rows: pl.DataFrame) -> Markup:
@@ -90,14 +90,14 @@ def _combinations(rows: pl.DataFrame) -> Markup:
 
 
 def finetuning(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """Validation AUROC by epoch, one line for each seed; one view for each task and combination."""
+    """Draw validation AUROC by epoch, one line for each seed; one view for each task and combination."""
     rows = frame(tables, "finetuning").filter(pl.col("val_auroc").is_not_null() & pl.col("epoch").is_not_null())
     views = [_finetuning(cell, task, combination) for task, combination, cell in by_rank(tables, config, rows)[:24]]
     note = Markup("Each line is a seed; the symbol on it is the epoch whose checkpoint is used.")
     return Plate("finetuning", "Fine-tuning", views, ("Task", "Combination"), note) if views else None
 
 
-def _finetuning(rows: pl.DataFrame, task: str, combination: str) -> View:
+def _finetuning(rows: pl.DataFrame, task: str, combination: str) -> Choice:
     known = strategies_of(rows.to_dicts())
     traces: list[dict[str, Any]] = []
     for name in known:
@@ -135,11 +135,11 @@ def _finetuning(rows: pl.DataFrame, task: str, combination: str) -> View:
         epoch=count(top["epoch"], "finetuning.epoch"),
     )
     data = rows.select("task", "combination", "strategy", "seed", "epoch", "train_loss", "val_auroc", "best_epoch")
-    return View((task_title(task), combination_text(combination)), {"data": traces, "layout": layout}, data, reading)
+    return Choice((task_title(task), combination_text(combination)), {"data": traces, "layout": layout}, data, reading)
 
 
 def label_efficiency(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """AUROC by the share of labelled training stays, each seed a line; one view for each task and combination."""
+    """Draw AUROC by the share of labelled training stays, a line per seed; one view for each task and combination."""
     rows = frame(tables, "label_efficiency").filter(pl.col("auroc").is_not_null() & pl.col("share").is_not_null())
     views = []
     for task, combination in rows.select("task", "combination").unique(maintain_order=True).rows():
@@ -152,7 +152,7 @@ def label_efficiency(tables: Tables, config: dict[str, Any]) -> Plate | None:
     )
 
 
-def _efficiency(rows: pl.DataFrame, task: str, combination: str) -> View:
+def _efficiency(rows: pl.DataFrame, task: str, combination: str) -> Choice:
     known = strategies_of(rows.to_dicts())
     traces: list[dict[str, Any]] = []
     for name in known:
@@ -199,4 +199,4 @@ def _efficiency(rows: pl.DataFrame, task: str, combination: str) -> View:
         other=strategy_text(last["strategy"]),
         least=percent(last["auroc"], "derived:label_efficiency"),
     )
-    return View((task_title(task), combination_text(combination)), {"data": traces, "layout": layout}, rows, reading)
+    return Choice((task_title(task), combination_text(combination)), {"data": traces, "layout": layout}, rows, reading)

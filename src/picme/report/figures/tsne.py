@@ -1,4 +1,4 @@
-"""The embeddings of some stays in the plane, epoch by epoch."""
+"""Figure of the embeddings of some stays in the plane, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
-from picme.report.blocks import Plate, View
+from picme.report.blocks import Choice, Plate
 from picme.report.facts import frame, modalities
 from picme.report.numbers import count, say
 from picme.report.theme import safe, series_style
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def tsne(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """t-SNE frames over the epochs of pretraining, one view for each combination that has them."""
+    """Draw t-SNE frames over the epochs of pretraining; one view for each combination that has them."""
     rows = frame(tables, "tsne").drop_nulls(["x", "y", "epoch"])
     if rows.is_empty():
         return None
@@ -36,12 +36,12 @@ def tsne(tables: Tables, config: dict[str, Any]) -> Plate | None:
 
 
 def _thin(rows: pl.DataFrame, most: int) -> pl.DataFrame:
-    """Every n-th stay, so that no more points than `most` remain."""
+    """Return every n-th stay, so that no more points than `most` remain."""
     every = -(-rows.height // most)
     return rows.filter(pl.col("stay").fill_null(0) % every == 0) if every > 1 else rows
 
 
-def _view(rows: pl.DataFrame, combination: str, names: list[str]) -> View:
+def _view(rows: pl.DataFrame, combination: str, names: list[str]) -> Choice:
     epochs = sorted(rows["epoch"].unique().to_list())
     parts = [name for name in names if name in rows["modality"].to_list()]
     frames: list[dict[str, Any]] = []
@@ -84,11 +84,11 @@ def _view(rows: pl.DataFrame, combination: str, names: list[str]) -> View:
     )
     shown = rows.with_columns(pl.col("x", "y").round(2))
     figure = {"data": traces, "layout": layout, "frames": frames}
-    return View((combination_text(combination),), figure, shown, reading, tuple(_name(epoch) for epoch in epochs))
+    return Choice((combination_text(combination),), figure, shown, reading, tuple(_name(epoch) for epoch in epochs))
 
 
 def _name(epoch: int) -> str:
-    """What stands beside the slider."""
+    """Return the text beside the slider."""
     return "Before training" if epoch < 0 else f"Epoch {epoch}"
 
 

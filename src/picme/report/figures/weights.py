@@ -1,4 +1,4 @@
-"""λ: how pretraining weighted the modalities, beside two measures of what a model uses and gains."""
+"""Figures of the modalities' weights: λ over pretraining, beside two measures of what a model uses and gains."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
-from picme.report.blocks import Plate, View
+from picme.report.blocks import Choice, Plate
 from picme.report.facts import by_rank, frame, modalities
 from picme.report.figures.dots import epoch_axis, labelled_rows
 from picme.report.numbers import percent, say, signed
@@ -28,12 +28,12 @@ _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "x", "cross")
 
 
 def method_text(method: str) -> str:
-    """A method's name in the report; one that is not known keeps its own."""
+    """Return a method's name in the report; one that is not known keeps its own."""
     return METHODS[method][0] if method in METHODS else method
 
 
 def trajectory(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """λ of each modality over the epochs of pretraining, one view for each combination."""
+    """Draw λ of each modality over the epochs of pretraining; one view for each combination."""
     rows = frame(tables, "lambdas").filter(pl.col("weight").is_not_null())
     names = modalities(tables, config)
     order = sorted(rows["combination"].unique(maintain_order=True).to_list(), key=lambda item: -item.count("+"))
@@ -49,7 +49,7 @@ def trajectory(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("lambda", "λ over the epochs of pretraining", views[:limit], ("Combination",), note)
 
 
-def _trajectory(rows: pl.DataFrame, combination: str, names: list[str]) -> View:
+def _trajectory(rows: pl.DataFrame, combination: str, names: list[str]) -> Choice:
     traces, ends = [], []
     for name in [item for item in names if item in rows["modality"].to_list()]:
         own = rows.filter(pl.col("modality") == name).sort("epoch")
@@ -86,7 +86,7 @@ def _trajectory(rows: pl.DataFrame, combination: str, names: list[str]) -> View:
         if ends
         else [],
     }
-    return View((combination_text(combination),), {"data": traces, "layout": layout}, rows, _trajectory_reading(ends))
+    return Choice((combination_text(combination),), {"data": traces, "layout": layout}, rows, _trajectory_reading(ends))
 
 
 def _trajectory_reading(ends: list[Row]) -> Markup:
@@ -112,7 +112,7 @@ def _trajectory_reading(ends: list[Row]) -> Markup:
 
 
 def with_weights(tables: Tables) -> pl.DataFrame:
-    """`attributions`, and λ of the checkpoint in use for every combination and task that has no row of it."""
+    """Return `attributions` with λ of the checkpoint in use for each combination and task without a row of it."""
     rows = frame(tables, "attributions").filter(pl.col("value").is_not_null())
     general = rows.filter(pl.col("task").is_null()).drop("task")
     rows = rows.filter(pl.col("task").is_not_null())
@@ -134,7 +134,7 @@ def with_weights(tables: Tables) -> pl.DataFrame:
 
 
 def attributions(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """λ and integrated gradients as shares, Shapley values in AUROC; one view for each task and combination."""
+    """Draw λ and integrated gradients as shares, Shapley values in AUROC; one view for each task and combination."""
     rows = with_weights(tables)
     names = modalities(tables, config)
     views = [
@@ -152,7 +152,7 @@ def attributions(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("attribution", "λ, integrated gradients and Shapley values", views, ("Task", "Combination"), note)
 
 
-def _attributions(rows: pl.DataFrame, task: str, combination: str, names: list[str], config: dict[str, Any]) -> View:
+def _attributions(rows: pl.DataFrame, task: str, combination: str, names: list[str], config: dict[str, Any]) -> Choice:
     parts = [name for name in names if name in combination.split("+")]
     place = {name: index for index, name in enumerate(parts)}
     series = _series_of(rows)
@@ -183,7 +183,7 @@ def _attributions(rows: pl.DataFrame, task: str, combination: str, names: list[s
             "title": {"text": "AUROC added, points"},
             "zeroline": True,
         }
-    return View(
+    return Choice(
         (task_title(task), combination_text(combination)),
         {"data": traces, "layout": layout},
         rows,
@@ -192,7 +192,7 @@ def _attributions(rows: pl.DataFrame, task: str, combination: str, names: list[s
 
 
 def _series_of(rows: pl.DataFrame) -> list[tuple[str, str | None]]:
-    """Pairs of method and strategy, in the order of `METHODS`; λ once, as it is the same for every strategy."""
+    """Return pairs of method and strategy in the order of `METHODS`; λ once, since every strategy has the same."""
     order = [*METHODS, *dict.fromkeys(name for name in rows["method"] if name not in METHODS)]
     pairs = rows.select("method", "strategy").unique(maintain_order=True).rows()
     found = [pair for name in order for pair in pairs if pair[0] == name]
@@ -240,7 +240,7 @@ def _paper(combination: str, task: str, place: dict[str, int]) -> list[dict[str,
 
 
 def _reading(rows: pl.DataFrame) -> Markup:
-    """Which modality each method puts first, by the first strategy it was applied to."""
+    """Say which modality each method puts first, by the first strategy that it was applied to."""
     parts = []
     for method, (label, _) in METHODS.items():
         own = rows.filter(pl.col("method") == method).to_dicts()

@@ -1,0 +1,404 @@
+"""The command line: one command per stage, no logic."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from picme.cli.choices import complete_group, complete_stage, complete_strategy
+from picme.cli.options import HELP, INTERRUPTED, ConfigArgument, Debug, Json, Out, Quiet, Set
+from picme.errors import ConfigError, PicmeError
+
+if TYPE_CHECKING:
+    from picme.config.study import Config
+
+app = typer.Typer(
+    name="picme",
+    help=HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Entry point: errors of the input end in one sentence and status 2, Ctrl-C in 130."""
+    debug = "--debug" in sys.argv
+    if debug:
+        os.environ["PICME_DEBUG"] = "1"
+    try:
+        app(standalone_mode=True)
+    except SystemExit as ending:
+        # Typer ends so on Ctrl-C, without a word.
+        if ending.code == INTERRUPTED:
+            _interrupted()
+        raise
+    except PicmeError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"picme: {error}\n")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        _interrupted()
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _interrupted() -> None:
+    sys.stderr.write("\npicme: interrupted; run the same command again to go on from here\n")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from picme import __version__
+
+        typer.echo(f"picme {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="The version, and nothing else.")
+    ] = False,
+) -> None:
+    """Options of `picme` itself; its help is HELP."""
+
+
+@app.command()
+def demo(
+    out: Out = None,
+    stays: Annotated[int | None, typer.Option(help="ICU stays of the synthetic hospital.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Fine-tunings of each cell.")] = None,
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """The whole study on a synthetic hospital, in the releases' own file formats.
+
+    Example: picme demo --stays 300 --seeds 2 --out runs/small
+    """
+    given = {"source.stays": stays, "study.seeds": seeds}
+    config = _load("demo", set_, {key: value for key, value in given.items() if value is not None})
+    _run(config, _out(out, "demo"), "report", quiet, as_json)
+
+
+@app.command()
+def run(
+    config: ConfigArgument,
+    out: Out = None,
+    set_: Set = None,
+    until: Annotated[
+        str,
+        typer.Option(
+            metavar="STAGE",
+            help="Last stage: prepare, encode, pretrain, align, finetune, evaluate, report.",
+            autocompletion=complete_stage,
+        ),
+    ] = "report",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """All stages; finished ones are reused, interrupted ones resumed.
+
+    Example: picme run physionet2012 --set source.path=DATA --out runs/physionet2012
+    """
+    _run(_load(config, set_), _out(out, config), until, quiet, as_json)
+
+
+def _stage(name: str, help_text: str) -> None:
+    def command(
+        config: ConfigArgument,
+        out: Out = None,
+        set_: Set = None,
+        as_json: Json = False,
+        quiet: Quiet = False,
+        debug: Debug = False,
+    ) -> None:
+        folder = _out(out, config)
+        try:
+            loaded = _load(config, set_)
+        except ConfigError as error:
+            # Tables and report need only the run folder, not the packages that its configuration names.
+            if name != "report" or Path(config).resolve() != (folder / "config.yaml").resolve():
+                raise
+            from picme.pipeline import report_again
+
+            typer.echo(f"{report_again(folder)} written from the finished tables; nothing was run: {error}")
+            return
+        _run(loaded, folder, name, quiet, as_json)
+
+    command.__doc__ = f"{help_text}\n\nExample: picme {name} demo --out runs/demo"
+    app.command(name)(command)
+
+
+_stage("prepare", "Raw tables to one row per stay and one array per modality.")
+_stage("pretrain", "Contrastive pretraining of every combination (and what it needs).")
+_stage("align", "How well each combination's modalities find one another (and what it needs).")
+_stage("finetune", "The strategies on the tasks, all seeds (and what they need).")
+_stage("evaluate", "Scores, intervals, comparisons, subgroups (and what they need).")
+_stage("report", "Result tables and report.html (and what they need).")
+
+
+@app.command()
+def plan(
+    config: ConfigArgument, out: Out = None, set_: Set = None, as_json: Json = False, debug: Debug = False
+) -> None:
+    """Say what a run would do: done, resume or run, how many jobs, how long, and why a step is stale.
+
+    Example: picme plan paper --set source.ehr=MIMIC-IV --out runs/paper
+    """
+    from picme.pipeline import plan as make_plan
+
+    rows = make_plan(_load(config, set_), _out(out, config))
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    typer.echo(f"{'stage':<10} {'jobs of':<10} {'jobs':>6} {'done':>6} {'resume':>6} {'run':>6}  time")
+    for row in rows:
+        if row["jobs"] is None:
+            typer.echo(f"{row['stage']:<10} decided by alignment, once it is there")
+            continue
+        time = (
+            ""
+            if not row["run"] + row["resume"]
+            else "not yet measured"
+            if row["seconds"] is None
+            else "under a minute"
+            if row["seconds"] < 60
+            else f"about {row['seconds'] / 60:.1f} min"
+        )
+        typer.echo(
+            f"{row['stage']:<10} {row['kind']:<10} {row['jobs']:>6} {row['done']:>6} "
+            f"{row['resume']:>6} {row['run']:>6}  {time}"
+        )
+    for row in rows:
+        if row["stale"]:
+            typer.echo(f"{row['kind']} is stale: {row['stale']}")
+
+
+@app.command()
+def check(config: ConfigArgument, set_: Set = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Say what the raw data hold: releases, columns, row counts, dates, what is missing; nothing is changed.
+
+    Example: picme check mimic-ehr --set source.ehr=mimic-iv-demo-2.2
+    """
+    from picme.prepare.check import check_sources
+
+    table = check_sources(_load(config, set_))
+    _print_table(table, as_json)
+
+
+@app.command("check-leakage")
+def check_leakage(
+    config: ConfigArgument,
+    out: Out = None,
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Subjects shared between splits, data after the cut-off, outcome words in notes; status 1 on a violation.
+
+    Example: picme check-leakage demo --out runs/demo
+    """
+    from picme.pipeline import run as run_pipeline
+    from picme.prepare.check import check_leaks
+
+    loaded = _load(config, set_)
+    study = run_pipeline(loaded, _out(out, config), "prepare", quiet)
+    table, violations = check_leaks(study.design.prepare, study.prepared)
+    _print_table(table, as_json)
+    for sentence in violations:
+        typer.echo(f"violation: {sentence}", err=True)
+    if violations:
+        raise typer.Exit(1)
+
+
+@app.command()
+def predict(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
+    input_: Annotated[
+        Path,
+        typer.Option(
+            "--input",
+            metavar="COHORT",
+            help="Prepared cohort of the new stays: a run folder with the prepare stage done.",
+        ),
+    ],
+    task: Annotated[str, typer.Option(help="Task to predict.")],
+    out: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="Strategy; the one best on validation if not given.", autocompletion=complete_strategy),
+    ] = None,
+    combination: Annotated[
+        str | None, typer.Option(help="Combination a+b; the one best on validation if not given.")
+    ] = None,
+    contributions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Second file to write, .csv or .parquet: what each modality adds to each prediction's logit."
+        ),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Probabilities for new stays by the models of a finished run.
+
+    Example: picme predict runs/demo --input runs/new --task mortality --out probabilities.csv
+    """
+    from picme.predict import predict as make_predictions
+
+    count, without = make_predictions(run_folder, input_, task, strategy, combination, out, contributions)
+    left_out = f"; {without} have none of the combination's modalities and no row" if without else ""
+    typer.echo(f"{count} stays written to {out}{left_out}")
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_A RUN_B …", help="Folders of finished studies.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("compare.html"),
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples over subjects.")] = 2000,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Studies side by side: settings that differ, scores, paired tests on the stays that both tested.
+
+    Example: picme compare runs/paper runs/prospective --out compare.html
+    """
+    from picme.compare import compare as make_comparison
+
+    found = make_comparison(runs, resamples=resamples)
+    path = found.write(out)
+    if as_json:
+        typer.echo(json.dumps({"page": str(path), "tests": found.tests.to_dicts()}))
+    else:
+        typer.echo(f"{found.tests.height} tests of {len(runs)} studies written to {path}")
+
+
+@app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder.")],
+    stays: Annotated[int, typer.Option(help="ICU stays.")] = 600,
+    seed: Annotated[int, typer.Option(help="The same seed writes the same files.")] = 0,
+    chart_rows: Annotated[int, typer.Option(help="Only event tables, with so many rows of chartevents.")] = 0,
+    lab_rows: Annotated[int, typer.Option(help="With --chart-rows: so many rows of labevents.")] = 0,
+    debug: Debug = False,
+) -> None:
+    """Only the synthetic hospital: MIMIC-IV, MIMIC-IV-Note and MIMIC-CXR-JPG in their own formats.
+
+    Example: picme synth hospital --stays 200 --seed 1
+    """
+    from picme_hospital import ArgumentError, write_events, write_hospital
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is not an empty folder")
+    try:
+        if chart_rows:
+            write_events(folder, chart_rows, lab_rows, stays, seed)
+        else:
+            write_hospital(folder, stays, seed)
+    except ArgumentError as error:
+        raise ConfigError(str(error)) from error
+    typer.echo(f"{stays} stays written to {folder}")
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[modalities|encoders|objectives|fusions|tasks|sources|strategies|presets]",
+            help="Everything if not given.",
+            autocompletion=complete_group,
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List what can be named in a configuration.
+
+    Example: picme list objectives
+    """
+    from picme.cli.choices import GROUPS, names
+
+    found = {group: names(group) for group in ([what] if what else GROUPS)}
+    if as_json:
+        typer.echo(json.dumps(found[what] if what else found))
+        return
+    for group, entries in found.items():
+        indent = "" if what else "  "
+        if not what:
+            typer.echo(group)
+        width = max((len(name) for name in entries), default=0)
+        for name, about in entries.items():
+            typer.echo(f"{indent}{name:<{width}}  {about}".rstrip())
+
+
+def _load(config: str, items: list[str] | None, more: dict[str, Any] | None = None) -> Config:
+    from picme.config.loading import load, parse_overrides
+
+    return load(config, {**(more or {}), **parse_overrides(items or [])})
+
+
+def _out(out: Path | None, config: str) -> Path:
+    return out or Path("runs") / Path(config).stem
+
+
+def _run(config: Config, out: Path, until: str, quiet: bool, as_json: bool) -> None:
+    from picme.pipeline import run as run_pipeline
+
+    study = run_pipeline(config, out, until, quiet)
+    if as_json:
+        from picme.study import Study
+
+        opened = Study(study.folder, config)
+        state = {"run": str(opened.folder), "until": until, "tables": opened.tables}
+        chosen = {"selected": opened.selected.to_dicts(), "report": str(opened.report)} if until == "report" else {}
+        typer.echo(json.dumps({**state, **chosen}))
+        return
+    if until != "report":
+        typer.echo(f"{until} finished in {study.folder}")
+        return
+    from rich.console import Console
+
+    from picme.report import headline, main_table
+    from picme.study import Study
+
+    opened = Study(study.folder, config)
+    tables = {name: opened.table(name) for name in opened.tables if name != "predictions"}
+    Console(width=_width(160)).print(main_table(tables))
+    typer.echo(headline(tables, study.tree))
+    typer.echo(f"\nReport: {opened.report}")
+
+
+def _width(wide: int) -> int | None:
+    """The terminal's width; into a file or pipe a table is as wide as it needs to be."""
+    return None if sys.stdout.isatty() else wide
+
+
+def _print_table(table: Any, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(table.to_dicts(), default=str))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False)
+    for column in table.columns:
+        shown.add_column(column)
+    for row in table.iter_rows():
+        shown.add_row(
+            *("" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value) for value in row)
+        )
+    Console(width=_width(240)).print(shown)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The graph of a study's steps, which grows where alignment decides what is fine-tuned, and as fine-tunings end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from picme.align.choose import best_aligned
+from picme.engine.graph import Finished, Graph, Growth
+from picme.evaluate.step import Attribute, Ceiling, Evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from picme.design.combinations import Combination
+    from picme.design.study import Design
+    from picme.engine.store import Store
+    from picme.finetune.step import Finetune
+
+STAGES = ("prepare", "encode", "pretrain", "align", "finetune", "evaluate")
+
+
+def study_graph(design: Design, store: Store) -> Graph:
+    """Return the graph of a study.
+
+    Args:
+        design: makes the steps.
+        store: where results lie that decide how the graph grows.
+    """
+    config, graph = design.config, Graph()
+    graph.add(design.prepare, *map(design.features, design.locked))
+    seeds = range(config.pretrain.seeds)
+    graph.add(*(design.pretrain(combination, seed) for combination in design.pretrained_combinations for seed in seeds))
+    graph.add(*map(design.align, design.pretrained_combinations))
+    if design.hospital is not None:
+        tasks = tuple(map(design.task, config.tasks))
+        graph.add(Ceiling(hospital=design.hospital, prepare=design.prepare, tasks=tasks))
+    if design.named is not None:
+        _add_finetuning(design, graph, design.named)
+        return graph
+    aligned = tuple(map(design.align, design.combinations))
+
+    def chosen_by_alignment(graph: Graph, finished: Finished) -> None:
+        done = [step for step in aligned if finished(step)]
+        if done:
+            _add_finetuning(design, graph, best_aligned(done, store, config.finetune.best))
+
+    graph.growths.append(Growth(aligned, chosen_by_alignment, decided=True, stages=("finetune", "evaluate")))
+    return graph
+
+
+def _add_finetuning(design: Design, graph: Graph, chosen: list[Combination]) -> None:
+    """Add the fine-tunings of combinations, and what is to be made of those that finish."""
+    cells = design.finetunings(chosen)
+    variants = design.variants(cells)
+    graph.add(*cells, *variants)
+    groups: dict[tuple[str, ...], list[Finetune]] = {}
+    for one in cells:
+        groups.setdefault(tuple(one.cell.place.values()), []).append(one)
+    for seeds in groups.values():
+        if seeds[0].cell.course is not None and len(seeds[0].cell.encodings) > 1:
+            graph.growths.append(Growth(tuple(seeds), _adds_attribution(design, seeds)))
+    graph.growths.append(Growth((*cells, *variants), _adds_evaluation(design, cells, variants)))
+
+
+def _adds_attribution(design: Design, seeds: list[Finetune]) -> Callable[[Graph, Finished], None]:
+    section, cell = design.config.evaluate, seeds[0].cell
+    largest = max(map(len, design.named or design.combinations))
+
+    def add(graph: Graph, finished: Finished) -> None:
+        done = tuple(filter(finished, seeds))
+        if done:
+            shapley = section.wants_shapley(len(cell.encodings), largest)
+            graph.add(Attribute(finetuned=done, shapley=shapley, control=cell.strategy in section.controls))
+
+    return add
+
+
+def _adds_evaluation(
+    design: Design, cells: list[Finetune], variants: list[Finetune]
+) -> Callable[[Graph, Finished], None]:
+    config = design.config
+    # Columns that own data names as groups are subgroups without being named again.
+    named = dict.fromkeys([*config.evaluate.groups, *getattr(config.source, "groups", ())])
+    settings = config.evaluate.model_copy(update={"groups": tuple(named), "shapley": "off"})
+
+    def add(graph: Graph, finished: Finished) -> None:
+        done = tuple(filter(finished, cells))
+        if done:
+            graph.add(
+                Evaluate(
+                    prepare=design.prepare,
+                    tasks=tuple(map(design.task, config.tasks)),
+                    finetuned=done,
+                    variants=tuple(filter(finished, variants)),
+                    settings=settings,
+                )
+            )
+
+    return add

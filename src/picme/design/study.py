@@ -1,0 +1,375 @@
+"""The design of a study: every step that its configuration asks for."""
+
+from __future__ import annotations
+
+import random
+from functools import cache, cached_property
+from itertools import permutations
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from picme.align.step import Align
+from picme.config.encoders import has_locked_trunk, trunk_identity
+from picme.config.fusions import CONFIGS as FUSIONS
+from picme.config.study import PAPER_COMBINATIONS
+from picme.design.combinations import Combination, combinations, label, parse
+from picme.design.strategies import resolve, strategy
+from picme.engine.store import fingerprint
+from picme.errors import ConfigError
+from picme.finetune.step import Cell, EmbedPretrained, EmbedUntrained, Finetune, FinetuneSearch
+from picme.prepare.raw import raw_files
+from picme.prepare.step import Hospital, Prepare, TaskPart, Window
+from picme.pretrain.features import Encoding, Features
+from picme.pretrain.step import Course, Pretrain, Pretraining, PretrainSearch
+from picme.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from picme.config.study import Config
+    from picme.design.strategies import Strategy
+    from picme.engine.step import Step
+
+T = TypeVar("T")
+
+
+class Design:
+    """The steps of a study, each made once from the configuration.
+
+    Args:
+        config: the study.
+        made_from: what a finished run recorded of its raw files and of other packages' code (`raw` and `code` of
+            `run.json`): these may have changed since. By default both are as they are now.
+    """
+
+    def __init__(self, config: Config, made_from: dict[str, Any] | None = None) -> None:
+        self.config = config
+        self._made_from = made_from
+        self.code: dict[str, str] = {} if made_from is None else dict(made_from.get("code", {}))
+        self._made: dict[Any, Any] = {}
+
+    # ---- data
+
+    @cached_property
+    def raw(self) -> list[dict[str, Any]]:
+        """Fingerprints of the raw files."""
+        if self._made_from is not None:
+            return list(self._made_from["raw"])
+        return fingerprint(raw_files(self.config))
+
+    @cached_property
+    def hospital(self) -> Hospital | None:
+        """The synthetic hospital, where the source is one."""
+        return Hospital(source=self.config.source) if self.config.source.kind == "synthetic" else None
+
+    @cached_property
+    def prepare(self) -> Prepare:
+        """The cohort and its arrays."""
+        config = self.config
+        named = [("sources", config.source.kind), *(("tasks", name) for name in config.tasks)]
+        named += [("modalities", section.kind) for section in config.modalities.values()]
+        code = {f"{group}: {name}": self._code(group, name) for group, name in named}
+        return Prepare(
+            source=config.source,
+            cohort=config.cohort,
+            require=config.require,
+            modalities={
+                name: {key: value for key, value in dict(section).items() if key != "encoder"}
+                for name, section in config.modalities.items()
+            },
+            order=tuple(config.modalities),
+            tasks=config.tasks,
+            splits=config.splits,
+            pretrain=Window(window=config.pretrain.window),
+            raw=tuple(self.raw),
+            code={name: value for name, value in code.items() if value is not None},
+            hospital=self.hospital,
+        )
+
+    def task(self, name: str) -> TaskPart:
+        """Return a task as steps need to know it."""
+        return self._once(
+            ("task", name),
+            lambda: TaskPart(name=name, section=self.config.tasks[name], code=self._code("tasks", name)),
+        )
+
+    # ---- encoders
+
+    @property
+    def locked(self) -> list[str]:
+        """The modalities whose encoder has a part that is never trained and so runs once."""
+        return [name for name, section in self.config.modalities.items() if has_locked_trunk(section.encoder)]
+
+    def features(self, modality: str) -> Features:
+        """Return the step that runs the locked part of a modality's encoder."""
+        encoder = self.config.modalities[modality].encoder
+        return self._once(
+            ("features", modality),
+            lambda: Features(
+                prepare=self.prepare,
+                modality=modality,
+                encoder=encoder,
+                trunk=trunk_identity(encoder),
+                precision=self.config.study.precision,
+                code=self._code("encoders", encoder.name),
+            ),
+        )
+
+    def encoding(self, modality: str, encoder: bool = True) -> Encoding:
+        """Return a modality on its way into a model, with or without the encoder above the locked part."""
+        section = self.config.modalities[modality]
+
+        def make() -> Encoding:
+            return Encoding(
+                modality=modality,
+                kind=section.kind,
+                encoder=section.encoder if encoder else None,
+                trunk=trunk_identity(section.encoder) if encoder else None,
+                embed_dim=self.config.study.embed_dim if encoder else 0,
+                shared=encoder and self.config.study.projection == "shared",
+                precision=self.config.study.precision if encoder else "fp32",
+                features=self.features(modality) if has_locked_trunk(section.encoder) else None,
+                code=self._code("encoders", section.encoder.name) if encoder else None,
+            )
+
+        return self._once(("encoding", modality, encoder), make)
+
+    # ---- pretraining
+
+    @property
+    def combinations(self) -> list[Combination]:
+        """All combinations of the study's sizes."""
+        return combinations(list(self.config.modalities), self.config.study.combination_sizes)
+
+    @cached_property
+    def named(self) -> list[Combination] | None:
+        """The combinations that fine-tuning names; None where alignment decides."""
+        chosen, names = self.config.finetune.combinations, list(self.config.modalities)
+        if chosen == "best":
+            return None
+        if chosen == "all":
+            return self.combinations
+        return [parse(text, names) for text in (PAPER_COMBINATIONS if chosen == "paper" else chosen)]
+
+    @cached_property
+    def pretrained_combinations(self) -> list[Combination]:
+        """The combinations of the study's sizes, and those that fine-tuning names beside them."""
+        return list(dict.fromkeys([*self.combinations, *(self.named or ())]))
+
+    def pretraining(self, combination: Combination) -> Pretraining:
+        """Return the pretraining of a combination, but for its seed."""
+        section = self.config.pretrain
+        objective = section.pair_objective if len(combination) == 2 else section.objective
+        return self._once(
+            ("pretraining", combination),
+            lambda: Pretraining(
+                prepare=self.prepare,
+                encodings=tuple(self.encoding(name) for name in combination),
+                objective=objective,
+                code=self._code("objectives", objective.name),
+                course=self._course(section),
+            ),
+        )
+
+    def pretrain(self, combination: Combination, seed: int = 0) -> Pretrain:
+        """Return one pretraining."""
+        section = self.config.pretrain
+        on = combination if section.search_combinations == "all" else tuple(self.config.modalities)[: len(combination)]
+        return self._once(
+            ("pretrain", combination, seed),
+            lambda: Pretrain(
+                pretraining=self.pretraining(combination),
+                seed=seed,
+                search=None
+                if section.search == "off"
+                else self._once(
+                    ("search", on), lambda: PretrainSearch(pretraining=self.pretraining(on), space=section.search)
+                ),
+            ),
+        )
+
+    def align(self, combination: Combination) -> Align:
+        """Return the alignment of a combination's first pretraining."""
+        section, pretrain = self.config.align, self.pretrain(combination)
+        return self._once(
+            ("align", combination),
+            lambda: Align(
+                pretrain=pretrain,
+                ks=section.ks,
+                gallery=section.gallery,
+                draws=section.draws,
+                batch_size=self.config.pretrain.batch_size,
+                tsne_stays=section.tsne_stays if self._shows_frames(combination) else 0,
+            ),
+        )
+
+    def _shows_frames(self, combination: Combination) -> bool:
+        wanted = self.config.align.tsne
+        if isinstance(wanted, tuple):
+            return combination in [parse(text, list(self.config.modalities)) for text in wanted]
+        largest = max(map(len, self.pretrained_combinations))
+        return wanted == "all" or (wanted == "largest" and len(combination) == largest)
+
+    # ---- fine-tuning
+
+    def cell(self, task: str, combination: Combination, name: str, order: Combination = ()) -> Cell:
+        """Return a cell; `order` is that of the gate's steps, where it is not the configuration's."""
+        return self._once(("cell", task, combination, name, order), lambda: self._cell(task, combination, name, order))
+
+    def _cell(self, task: str, combination: Combination, name: str, order: Combination) -> Cell:
+        section = self.config.finetune
+        fusion = section.fusions.get(name)
+        chosen = strategy(name) if fusion is None else None
+        common: dict[str, Any] = {"prepare": self.prepare, "task": self.task(task), "strategy": name}
+        if chosen is not None and chosen.encoders == "none":
+            encodings = tuple(self.encoding(one, encoder=False) for one in combination)
+            return Cell(**common, encoders="none", encodings=encodings, head=chosen.head)
+        gated = chosen is not None and chosen.gate == "configured"
+        reads_weights = gated and section.gate == "pretraining"
+        starts = chosen is not None and chosen.starts_from_pretraining
+        head: Any = fusion if chosen is None else self._head(chosen, combination, order or section.order)
+        return Cell(
+            **common,
+            encoders="from_scratch" if chosen is None else chosen.encoders,
+            encodings=tuple(self.encoding(one) for one in combination),
+            head=head,
+            head_code=self._code("fusions", head.name),
+            weights=self._weights(combination) if gated else None,
+            pretrain=self.pretrain(combination) if starts or reads_weights else None,
+            course=self._course(section),
+            loss=section.loss,
+            class_weight=section.class_weight,
+        )
+
+    def _head(self, chosen: Strategy, combination: Combination, order: Combination) -> Any:
+        """Return the section of a strategy's fusion head, set as the configuration says."""
+        section = self.config.finetune
+        kind = FUSIONS.get(chosen.head) or _outside("fusions").load(chosen.head).Config
+        places = tuple(combination.index(name) for name in order if name in combination)
+        # Modalities that the configured order leaves out come after it.
+        places += tuple(place for place in range(len(combination)) if places and place not in places)
+        gate = {"configured": "learned" if section.gate == "learned" else "given", "uniform": "uniform", None: None}
+        wanted: dict[str, Any] = {"hidden": section.hidden, "dropout": section.dropout, "order": places or None}
+        wanted |= {} if chosen.gate is None else {"gate": gate[chosen.gate]}
+        return kind(**{name: value for name, value in wanted.items() if name in kind.model_fields})
+
+    def _weights(self, combination: Combination) -> tuple[float, ...] | None:
+        """Return λ as the configuration gives it for a combination, where it does."""
+        if not isinstance(self.config.finetune.gate, tuple):
+            return None
+        given = dict(zip(self.config.modalities, self.config.finetune.gate, strict=True))
+        total = sum(given[name] for name in combination)
+        if total == 0:
+            raise ConfigError(f"finetune.gate gives no weight to any modality of {label(combination)}")
+        return tuple(given[name] / total for name in combination)
+
+    def finetune(
+        self,
+        task: str,
+        combination: Combination,
+        name: str,
+        seed: int,
+        share: float = 1.0,
+        order: Combination = (),
+    ) -> Finetune:
+        """Return one fine-tuning."""
+        cell, space = self.cell(task, combination, name, order), self.config.finetune.search
+        searched = space != "off" and cell.course is not None
+
+        def make() -> Finetune:
+            search = FinetuneSearch(cell=cell, embedded=self._embedded(cell, 0), space=space) if searched else None
+            embedded = self._embedded(cell, seed)
+            return Finetune(cell=cell, seed=seed, embedded=embedded, search=search, share=share, order=order)
+
+        return self._once(("finetune", task, combination, name, seed, share, order), make)
+
+    def _embedded(self, cell: Cell, seed: int) -> tuple[Step, ...]:
+        """Return the steps that make the embeddings of a cell's frozen encoders."""
+        if cell.encoders == "pretrained" and cell.pretrain is not None:
+            pretrain = cell.pretrain
+            key = ("embed", cell.task.name, pretrain.combination)
+            return (self._once(key, lambda: EmbedPretrained(pretrain=pretrain, task=cell.task.name)),)
+        if cell.encoders != "untrained":
+            return ()
+        return tuple(self._untrained(cell.task.name, one, seed) for one in cell.encodings)
+
+    def _untrained(self, task: str, encoding: Encoding, seed: int) -> EmbedUntrained:
+        return self._once(
+            ("embed", task, encoding.modality, seed),
+            lambda: EmbedUntrained(prepare=self.prepare, encoding=encoding, task=task, seed=seed),
+        )
+
+    def finetunings(self, chosen: list[Combination]) -> list[Finetune]:
+        """Return the fine-tunings of the study's cells, of combinations of several modalities and of single ones."""
+        section = self.config.finetune
+        found: list[Finetune] = []
+        fusions = {name: fusion.name for name, fusion in section.fusions.items()}
+        singles: list[Combination] = combinations(list(self.config.modalities), [1]) if section.singles else []
+        for task in self.config.tasks:
+            for combination in [*singles, *chosen]:
+                for one in resolve(section.strategies, fusions, len(combination)):
+                    seeds = range(self.config.study.seeds if one.seeded else 1)
+                    found += [self.finetune(task, combination, one.name, seed) for seed in seeds]
+        return found
+
+    def variants(self, cells: list[Finetune]) -> list[Finetune]:
+        """Return the fine-tunings with fewer labels, and those with other orders of the gate's steps."""
+        section, largest = self.config.finetune, max((len(one.cell.encodings) for one in cells), default=0)
+        places = [(one.cell.task.name, one.cell.combination, one.cell.strategy, one.seed) for one in cells]
+        found = []
+        if section.label_efficiency != "off":
+            wanted = self._with_fewer_labels(section.label_efficiency.combinations, cells, largest)
+            for share in section.label_efficiency.shares:
+                found += [self.finetune(*place, share=share) for place in places if place[1] in wanted]
+        for place in places:
+            own = strategy(place[2]) if place[2] not in section.fusions else None
+            if own is not None and own.gate == "configured" and place[3] == 0 and len(place[1]) == largest:
+                found += [self.finetune(*place, order=order) for order in orders(place[1], section.orders)]
+        return found
+
+    def _with_fewer_labels(self, wanted: Any, cells: list[Finetune], largest: int) -> set[Combination]:
+        """Return the combinations that are fine-tuned with fewer labels as well."""
+        if isinstance(wanted, tuple):
+            return {parse(text, list(self.config.modalities)) for text in wanted}
+        found = {one.cell.combination for one in cells}
+        return found if wanted == "all" else {one for one in found if len(one) == largest}
+
+    # ---- parts
+
+    def _course(self, section: Any) -> Course:
+        """Return the settings of a training's course; what a search finds is left open."""
+        searched = section.search != "off"
+        return Course(
+            epochs=section.epochs,
+            patience=section.patience,
+            weight_decay=section.weight_decay,
+            learning_rate=None if searched else section.learning_rate,
+            batch_size=None if searched else section.batch_size,
+        )
+
+    def _code(self, group: str, name: str) -> str | None:
+        """Return a hash of the code of another package's component: as recorded for a finished run, else as it is."""
+        place = f"{group}: {name}"
+        if self._made_from is None and place not in self.code:
+            found = _outside(group).code(name)
+            if found is not None:
+                self.code[place] = found
+        return self.code.get(place)
+
+    def _once(self, key: Any, make: Callable[[], T]) -> T:
+        """Return what was made for a key, making it the first time: steps are shared, so that keys are made once."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: T = self._made[key]
+        return made
+
+
+@cache
+def _outside(group: str) -> Registry:
+    """Return the components of other packages."""
+    return Registry(group, {})
+
+
+def orders(combination: Combination, number: int) -> list[Combination]:
+    """Return other orders of a combination's modalities, drawn without repetition; at most all of them."""
+    others = list(permutations(combination))[1:] if number else []
+    return random.Random(0).sample(others, min(number, len(others)))

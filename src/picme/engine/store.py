@@ -1,0 +1,223 @@
+"""The store: one folder for each artifact, complete or not there at all.
+
+An artifact is written in a folder of its attempt and renamed when it is complete, so nothing half-written is ever read.
+An attempt's folder belongs to one process at a time: a second attempt at the same step, while the first is alive, gets
+a folder of its own, and whichever ends first leaves the artifact. What an interrupted attempt left is taken over by
+renaming it, which only one can do.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from picme.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from picme.engine.step import Step
+
+_ATTEMPTS = itertools.count()
+
+
+def fingerprint(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """Return what tells one version of files from another without reading them whole: path, size, time, first bytes.
+
+    A folder counts with every file below it, but only their number, sizes and times.
+    """
+    found = []
+    for path in sorted(paths):
+        if path.is_dir():
+            digest, count, total = hashlib.sha256(), 0, 0
+            for file in sorted(item for item in path.rglob("*") if item.is_file()):
+                stat = file.stat()
+                digest.update(f"{file.relative_to(path)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+                count, total = count + 1, total + stat.st_size
+            found.append({"path": str(path), "files": count, "size": total, "tree": digest.hexdigest()[:16]})
+        elif path.is_file():
+            stat = path.stat()
+            with path.open("rb") as handle:
+                header = hashlib.sha256(handle.read(4096)).hexdigest()[:16]
+            found.append({"path": str(path), "size": stat.st_size, "mtime": stat.st_mtime_ns, "header": header})
+    return found
+
+
+class Store:
+    """The artifacts of a folder: `store/<kind>/<key>/`, with `manifest.json` written last."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.root = run / "store"
+
+    def path(self, step: Step) -> Path:
+        """Return the folder of a finished artifact."""
+        return self.root / step.kind / step.key
+
+    def done(self, step: Step) -> bool:
+        """Return whether an artifact is complete."""
+        return (self.path(step) / "manifest.json").is_file()
+
+    def started(self, step: Step) -> bool:
+        """Return whether an attempt left something to resume from, or is under way."""
+        return step.key in self.attempted(step.kind)
+
+    def attempted(self, kind: str) -> set[str]:
+        """Return the keys of a kind's artifacts of which there is an attempt that is not complete."""
+        return {file.name.split(".")[1] for file in _partial(self.root / kind)}
+
+    def manifest(self, step: Step) -> dict[str, Any]:
+        """Return what was written with an artifact: its description and how long it took.
+
+        Raises:
+            DataError: if the artifact is not finished.
+        """
+        file = self.path(step) / "manifest.json"
+        if not file.is_file():
+            raise DataError(f"{step.kind} of {step.name} is not finished in {self.run}; run its stage first")
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return manifest
+
+    def manifests(self, kind: str) -> Iterator[dict[str, Any]]:
+        """Yield the manifests of all finished artifacts of a kind, of other configurations too."""
+        for file in sorted((self.root / kind).glob("[!.]*/manifest.json")):
+            with suppress(OSError, ValueError):
+                yield json.loads(file.read_text(encoding="utf-8"))
+
+    @contextmanager
+    def attempt(self, step: Step) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Give a folder to write an artifact in, which is complete when the block ends without an exception.
+
+        The folder may hold what an interrupted attempt left. The dictionary goes into the manifest; its entry
+        `earlier_seconds` is added to the time taken.
+        """
+        folder = self._claim(step)
+        about: dict[str, Any] = {}
+        start = time.perf_counter()
+        try:
+            yield folder, about
+        except BaseException:
+            # The attempt is over and its folder nobody's, so that the next attempt goes on from it.
+            try:
+                folder.rename(left_by(folder))
+            except OSError:  # another attempt has left there what one can go on from
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        seconds = time.perf_counter() - start + float(about.pop("earlier_seconds", 0.0))
+        described = {"kind": step.kind, "key": step.key, "name": step.name, "version": step.version}
+        described |= {"seconds": round(seconds, 3), **about, "fields": step.fields}
+        write_json(folder / "manifest.json", described)
+        self._publish(step, folder)
+
+    def _publish(self, step: Step, folder: Path) -> None:
+        """Put a complete artifact in its place; where another attempt was first, its artifact stays."""
+        try:
+            folder.rename(self.path(step))
+        except OSError:
+            if self.done(step):
+                shutil.rmtree(folder)
+            else:  # a damaged artifact without manifest
+                shutil.rmtree(self.path(step))
+                folder.rename(self.path(step))
+        for left in self._attempts(step):
+            if not _alive(left):
+                shutil.rmtree(left, ignore_errors=True)
+
+    def _claim(self, step: Step) -> Path:
+        """Make the folder of a new attempt, or take over that of one that is over."""
+        (self.root / step.kind).mkdir(parents=True, exist_ok=True)
+        mine = self.root / step.kind / f".{step.key}.{_owner()}.partial"
+        for left in self._attempts(step):
+            if not _alive(left):
+                with suppress(OSError):  # another attempt was faster
+                    left.rename(mine)
+                    return mine
+        mine.mkdir()
+        return mine
+
+    def _attempts(self, step: Step) -> list[Path]:
+        return [file for file in _partial(self.root / step.kind) if file.name.startswith(f".{step.key}.")]
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep two processes from writing one run folder.
+
+        Raises:
+            DataError: if another process holds it.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.run / ".lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise DataError(
+                    f"another picme process is working in {self.run}; wait for it or choose another --out"
+                ) from None
+            yield
+
+
+def _partial(folder: Path) -> list[Path]:
+    """Return the folders of attempts within the folder of a kind."""
+    if not folder.is_dir():
+        return []
+    return sorted(file for file in folder.iterdir() if file.name.startswith(".") and file.name.endswith(".partial"))
+
+
+def left_by(folder: Path) -> Path:
+    """Return where the folder of an attempt is once the attempt has failed; other folders stay where they are."""
+    parts = folder.name.split(".")
+    return folder.with_name(f".{parts[1]}.partial") if parts[0] == "" and parts[-1] == "partial" else folder
+
+
+def _owner() -> str:
+    """Return the name of this attempt: host, process, when the process started, and a number."""
+    return f"{_host()}-{os.getpid()}-{_started(os.getpid())}-{next(_ATTEMPTS)}"
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
+
+
+def _alive(folder: Path) -> bool:
+    """Return whether the attempt that a folder belongs to is still running; on another host it is taken to be."""
+    owner = folder.name.removesuffix(".partial").split(".")[2:]
+    if not owner:
+        return False
+    host, process, started, _ = owner[0].split("-")
+    return host != _host() or _started(int(process)) == started
+
+
+def _started(process: int) -> str:
+    """Return when a process started, in the kernel's ticks; empty where it has ended."""
+    try:
+        after_name = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return "" if after_name[0] == "Z" else after_name[19]
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            return ""
+    except OSError:
+        return ""
+    try:  # no /proc, as on macOS: the number of the process alone has to do
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        pass
+    return "0"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=1, default=str), encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,81 @@
+"""The predictions of all fine-tunings gathered into one table, and judged."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from picme.evaluate.tables import evaluate as judge
+from picme.evaluate.variants import variant_tables
+from picme.results.tables import table
+from picme.tasks import build as build_task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from picme.engine.step import Context
+    from picme.engine.store import Store
+    from picme.evaluate.step import Evaluate
+    from picme.finetune.step import Finetune
+
+
+def evaluate(step: Evaluate, folder: Path, context: Context) -> dict[str, Any]:
+    """Gather the predictions into one table and judge them; no model is read."""
+    store = context.store
+    tasks = {task.name: build_task(task.name, task.section) for task in step.tasks}
+    views = store.path(step.prepare) / "views"
+    cohorts = {name: pl.read_parquet(views / name / "cohort.parquet") for name in tasks}
+    predictions = folder / "predictions"
+    shutil.rmtree(predictions, ignore_errors=True)
+    predictions.mkdir()
+    cells: dict[tuple[str, ...], list[Finetune]] = {}
+    for one in step.finetuned:
+        cells.setdefault(tuple(one.cell.place.values()), []).append(one)
+    for number, seeds in enumerate(cells.values()):
+        name = seeds[0].cell.task.name
+        frames = [_frame(one, cohorts[name], tasks[name].labels, store) for one in seeds]
+        pl.concat(frames).write_parquet(predictions / f"{number:05d}.parquet", compression="zstd")
+    types = {label: kind for task in tasks.values() for label, kind in task.types}
+    found = judge(predictions, cohorts, step.settings, types)
+    found |= variant_tables(
+        [_described(one, store) for one in step.finetuned],
+        [_described(one, store) for one in step.variants],
+        cohorts,
+        tasks,
+    )
+    for name, made in found.items():
+        made.write_parquet(folder / f"{name}.parquet")
+    return {"cells": len(cells)}
+
+
+def _described(one: Finetune, store: Store) -> dict[str, Any]:
+    """Return a fine-tuning as the tables of variants need it."""
+    share = {"share": one.share} if one.share < 1 else {}
+    order = {"order": list(one.order)} if one.order else {}
+    return {**one.cell.place, "seed": one.seed, "path": str(store.path(one)), **share, **order}
+
+
+def _frame(one: Finetune, cohort: pl.DataFrame, labels: tuple[str, ...], store: Store) -> pl.DataFrame:
+    """Return the predictions of one fine-tuning, one row for each stay and label."""
+    targets = cohort.select(pl.col(name).cast(pl.Float64) for name in labels).to_numpy()
+    named = {**one.cell.place, "seed": one.seed}
+    parts = []
+    with np.load(store.path(one) / "predictions.npz") as saved:
+        for split in ("val", "test"):
+            rows, values = saved[f"{split}_rows"], saved[split]
+            n = len(rows)
+            parts.append(
+                pl.DataFrame(
+                    {
+                        "stay_id": np.repeat(cohort.get_column("stay_id").to_numpy()[rows], len(labels)),
+                        "label": np.tile(np.array(labels), n),
+                        "target": targets[rows].ravel(),
+                        "probability": values.reshape(n, len(labels)).ravel(),
+                    }
+                ).with_columns(split=pl.lit(split), **{name: pl.lit(value) for name, value in named.items()})
+            )
+    # NaN marks what is unknown in arrays; tables have nulls.
+    return table("predictions").conform(pl.concat(parts))

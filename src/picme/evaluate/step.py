@@ -1,0 +1,103 @@
+"""The steps of the stage `evaluate`: scores of all cells, attributions of each, the ceiling of a synthetic source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from picme.engine.step import Context, Step
+from picme.finetune.step import Finetune
+from picme.prepare.step import Hospital, Prepare, TaskPart
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+
+class Evaluate(Step):
+    """All tables that follow from predictions alone: scores, intervals, comparisons, subgroups and the like."""
+
+    kind: ClassVar[str] = "evaluate"
+    stage: ClassVar[str] = "evaluate"
+
+    prepare: Prepare
+    tasks: tuple[TaskPart, ...]
+    finetuned: tuple[Finetune, ...]
+    """The fine-tunings of the study's cells."""
+    variants: tuple[Finetune, ...]
+    """Fine-tunings with fewer labels or another order of the gate's steps, which have tables of their own."""
+    settings: Any
+    """The section `evaluate`, but for what concerns attributions."""
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return "scores, intervals, comparisons"
+
+    @property
+    def weight(self) -> float:  # noqa: D102
+        return 1000.0  # longer than any attribution
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.evaluate.gather import evaluate
+
+        return evaluate(self, folder, context)
+
+    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
+        import polars as pl
+
+        found = {file.stem: pl.read_parquet(file) for file in sorted(folder.glob("*.parquet"))}
+        return found | {"predictions": pl.read_parquet(folder / "predictions" / "*.parquet")}
+
+
+class Attribute(Step):
+    """The attribution of a cell's predictions to its modalities, over its seeds."""
+
+    kind: ClassVar[str] = "attribute"
+    stage: ClassVar[str] = "evaluate"
+    gpus: ClassVar[float] = 1.0
+
+    finetuned: tuple[Finetune, ...]
+    """The fine-tunings of one cell, one for each seed."""
+    shapley: bool
+    """True if every coalition of the modalities is fitted."""
+    control: bool
+    """True if the strategy is a control, whose λ is set and not found."""
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return " ".join(self.finetuned[0].cell.place.values())
+
+    @property
+    def weight(self) -> float:  # noqa: D102
+        return float(len(self.finetuned[0].cell.encodings) * len(self.finetuned))
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.evaluate.attribute import attribute
+
+        return attribute(self, folder, context)
+
+    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
+        import polars as pl
+
+        return {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("attributions", "agreement")}
+
+
+class Ceiling(Step):
+    """The AUROC of the true risk on test stays, which only a synthetic hospital knows."""
+
+    kind: ClassVar[str] = "ceiling"
+    stage: ClassVar[str] = "evaluate"
+
+    hospital: Hospital
+    prepare: Prepare
+    tasks: tuple[TaskPart, ...]
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.evaluate.ceiling import write_ceiling
+
+        return write_ceiling(self, folder, context)
+
+    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
+        import polars as pl
+
+        return {"ceiling": pl.read_parquet(folder / "ceiling.parquet")}

@@ -1,0 +1,169 @@
+"""Classifiers: the model of one cell, with encoders or frozen embeddings and a fusion head on top."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from picme.finetune import build as build_head
+from picme.fitting.component import calling, check_shape
+from picme.pretrain.model import ModalityEncoders, modality_seed
+from picme.pretrain.train import load_encoders
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from picme.engine.step import Step
+    from picme.engine.store import Store
+    from picme.finetune.step import Cell
+    from picme.modalities.view import ViewData
+
+
+class Classifier(nn.Module):
+    """A model that maps rows of a view to logits.
+
+    Attributes:
+        n_labels: logits of a stay.
+        head: fusion head, `(embeddings (batch, modality, dim), present (batch, modality)) -> logits (batch, label)`.
+    """
+
+    head: nn.Module
+    n_labels: int
+
+    def __init__(self, combination: Sequence[str], view: ViewData, device: torch.device) -> None:
+        super().__init__()
+        self.combination, self.view, self.device = tuple(combination), view, device
+        self.present = torch.from_numpy(view.present(combination)).to(device)
+
+    def embeddings(self, rows: np.ndarray) -> Tensor:
+        """Embeddings of rows, (batch, modality, dim)."""
+        raise NotImplementedError
+
+    def forward(self, rows: np.ndarray) -> Tensor:
+        """Logits of rows, (batch, label)."""
+        embeddings, present = self.embeddings(rows), self.present[torch.from_numpy(rows).to(self.device)]
+        what = f"fusion head {type(self.head).__name__}"
+        with calling(what, embeddings=embeddings, present=present):
+            logits: Tensor = self.head(embeddings, present)
+        check_shape(what, logits, (len(rows), self.n_labels))
+        return logits
+
+    @torch.no_grad()
+    def probabilities(self, rows: np.ndarray, size: int = 512) -> np.ndarray:
+        """Probabilities of rows, (row, label) float64, in the rows' order."""
+        self.eval()
+        place = np.full(len(self.view), -1)
+        place[rows] = np.arange(len(rows))
+        out = None
+        for chosen in self.view.evaluation_batches(self.combination, rows, size):
+            values = torch.sigmoid(self(chosen).double()).cpu().numpy()
+            if out is None:
+                out = np.zeros((len(rows), values.shape[1]))
+            out[place[chosen]] = values
+        return out if out is not None else np.zeros((0, 1))
+
+
+class FrozenClassifier(Classifier):
+    """A head on embeddings that were computed once; no encoder is touched.
+
+    Each dimension is standardised with the training stays' mean and deviation: how far pretraining spreads the
+    embeddings depends on its temperature, and the head's learning rate should not.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self, combination: Sequence[str], view: ViewData, device: torch.device, embedded: np.ndarray, train: np.ndarray
+    ) -> None:
+        super().__init__(combination, view, device)
+        values = torch.from_numpy(np.ascontiguousarray(embedded.transpose(1, 0, 2)))
+        present = self.present.cpu()[..., None]
+        seen, counted = values[train], present[train].float()
+        count = counted.sum(0).clamp_min(1)
+        mean = (seen * counted).sum(0) / count
+        deviation = (((seen - mean) * counted).square().sum(0) / count).sqrt().clamp_min(1e-6)
+        # Kept with the weights: new stays are standardised as the training stays were.
+        self.register_buffer("mean", mean.to(device))
+        self.register_buffer("deviation", deviation.to(device))
+        self.values = values.to(device)
+
+    def embeddings(self, rows: np.ndarray) -> Tensor:  # noqa: D102
+        index = torch.from_numpy(rows).to(self.device)
+        scaled = (self.values[index] - self.mean) / self.deviation
+        return scaled.masked_fill(~self.present[index][..., None], 0.0)
+
+
+class TrainedClassifier(Classifier):
+    """Encoders and head, trained together."""
+
+    def __init__(
+        self, combination: Sequence[str], view: ViewData, device: torch.device, encoders: ModalityEncoders
+    ) -> None:
+        super().__init__(combination, view, device)
+        self.encoders = encoders
+
+    def embeddings(self, rows: np.ndarray) -> Tensor:  # noqa: D102
+        mask = self.present[torch.from_numpy(rows).to(self.device)]
+        return self.encoders(self.view.batch(self.combination, rows, self.device), mask).transpose(0, 1)
+
+
+def build_classifier(
+    cell: Cell,
+    embedded: Sequence[Step],
+    view: ViewData,
+    n_labels: int,
+    seed: int,
+    device: torch.device,
+    store: Store,
+) -> Classifier:
+    """Build the untrained classifier of a cell.
+
+    Args:
+        cell: what it consists of.
+        embedded: the steps with the embeddings of frozen encoders: of the combination, or of each modality.
+        view: the task's stays.
+        n_labels: logits of a stay.
+        seed: of the weights.
+        device: where it runs.
+        store: where the artifacts of earlier steps are.
+    """
+    values = [np.load(store.path(step) / "embeddings.npy", mmap_mode="r") for step in embedded]
+    return assemble(cell, view, n_labels, seed, device, store, np.concatenate(values) if values else None)
+
+
+def assemble(
+    cell: Cell,
+    view: ViewData,
+    n_labels: int,
+    seed: int,
+    device: torch.device,
+    store: Store,
+    embedded: np.ndarray | None,
+) -> Classifier:
+    """Build the untrained classifier of a cell on given embeddings (modality, stay, dim) of frozen encoders."""
+    model: Classifier
+    if embedded is not None:
+        model = FrozenClassifier(cell.combination, view, device, embedded, view.usable(cell.combination, "train"))
+    elif cell.encoders == "from_pretrained" and cell.pretrain is not None:
+        encoders = load_encoders(store.path(cell.pretrain), cell.encodings, view).to(device)
+        model = TrainedClassifier(cell.combination, view, device, encoders)
+    else:
+        encoders = ModalityEncoders(cell.encodings, view, seed).to(device)
+        model = TrainedClassifier(cell.combination, view, device, encoders)
+    torch.manual_seed(modality_seed(seed, "head"))
+    weights = cell.weights
+    if weights is None and cell.pretrain is not None:
+        weights = store.manifest(cell.pretrain)["weights"]
+    model.n_labels = n_labels
+    model.head = build_head(
+        cell.head,
+        len(cell.combination),
+        cell.encodings[0].embed_dim,
+        n_labels,
+        weights=None if weights is None else list(weights),
+    ).to(device)
+    return model

@@ -1,0 +1,202 @@
+"""The steps of the stage `finetune`: frozen embeddings, the search of settings, and one fine-tuning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from picme.design.combinations import label
+from picme.engine.step import Context, Part, Step
+from picme.prepare.step import Prepare, TaskPart
+from picme.pretrain.features import Encoding
+from picme.pretrain.step import Course, Pretrain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+
+class EmbedPretrained(Step):
+    """The embeddings of a task's stays by the pretrained encoders of a combination, shared by all seeds."""
+
+    kind: ClassVar[str] = "embed"
+    stage: ClassVar[str] = "finetune"
+    gpus: ClassVar[float] = 1.0
+
+    pretrain: Pretrain
+    task: str
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return f"{self.task} {self.pretrain.name}"
+
+    @property
+    def weight(self) -> float:  # noqa: D102
+        return self.pretrain.weight
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.finetune.embed import embed_pretrained
+
+        return embed_pretrained(self, folder, context)
+
+
+class EmbedUntrained(Step):
+    """The embeddings of a task's stays by one modality's untrained encoder: where pretraining starts."""
+
+    kind: ClassVar[str] = "embed"
+    stage: ClassVar[str] = "finetune"
+    gpus: ClassVar[float] = 1.0
+
+    prepare: Prepare
+    encoding: Encoding
+    task: str
+    seed: int
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return f"{self.task} {self.encoding.modality} untrained seed {self.seed}"
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.finetune.embed import embed_untrained
+
+        return embed_untrained(self, folder, context)
+
+
+class Cell(Part):
+    """A task, a combination and a strategy: all that determines its models but the seed."""
+
+    prepare: Prepare
+    task: TaskPart
+    strategy: str
+    encoders: str
+    """The treatment of the encoders; see `picme.design.strategies.Strategy`."""
+    encodings: tuple[Encoding, ...]
+    head: Any
+    """The fusion head's section; the model's name for a strategy without encoders."""
+    head_code: str | None = None
+    """Hash of the head's source code, where another package supplies it."""
+    weights: tuple[float, ...] | None = None
+    """λ of the gate, where the configuration gives it."""
+    pretrain: Pretrain | None = None
+    """The pretraining that the encoders start from, or whose λ the gate takes."""
+    course: Course | None = None
+    """None for a strategy without encoders."""
+    loss: str | None = None
+    class_weight: str | None = None
+
+    @property
+    def combination(self) -> tuple[str, ...]:
+        """The modalities in the configuration's order."""
+        return tuple(one.modality for one in self.encodings)
+
+    @property
+    def place(self) -> dict[str, str]:
+        """The columns that name the cell in result tables."""
+        return {"task": self.task.name, "combination": label(self.combination), "strategy": self.strategy}
+
+    @property
+    def frozen(self) -> bool:
+        """True if the encoders are never trained on the task."""
+        return self.encoders in ("pretrained", "untrained")
+
+    @property
+    def cost(self) -> float:
+        """The relative cost of a fine-tuning."""
+        return 0.05 if self.frozen else sum(one.cost for one in self.encodings)
+
+
+class FinetuneSearch(Step):
+    """The search of a cell's learning rate and batch size, with seed 0, on validation stays."""
+
+    kind: ClassVar[str] = "search"
+    stage: ClassVar[str] = "finetune"
+    gpus: ClassVar[float] = 1.0
+
+    cell: Cell
+    embedded: tuple[Step, ...]
+    space: Any
+    """The section `finetune.search`."""
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return " ".join(self.cell.place.values())
+
+    @property
+    def weight(self) -> float:  # noqa: D102
+        return self.cell.cost
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.finetune.search import search
+
+        return search(self, folder, context)
+
+    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
+        from picme.fitting.search import trials_table
+
+        return trials_table(folder, stage="finetune", **self.cell.place)
+
+
+class Finetune(Step):
+    """One fine-tuning: a cell with one seed, its weights, history and predictions of validation and test stays."""
+
+    kind: ClassVar[str] = "finetune"
+    stage: ClassVar[str] = "finetune"
+    gpus: ClassVar[float] = 1.0
+    uncounted: ClassVar[tuple[str, ...]] = ("order",)
+
+    cell: Cell
+    seed: int
+    embedded: tuple[Step, ...] = ()
+    """Embeddings of frozen encoders: of the combination, or of each modality."""
+    search: FinetuneSearch | None = None
+    share: float = 1.0
+    """Share of the training stays whose labels are used."""
+    order: tuple[str, ...] = ()
+    """Order of the gate's steps where it is not the configuration's; it counts as part of the cell's head."""
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        said = [f"{self.share:.0%} of labels"] * (self.share < 1) + ["order " + ">".join(self.order)] * bool(self.order)
+        return " ".join([*self.cell.place.values(), f"seed {self.seed}", *said])
+
+    @property
+    def weight(self) -> float:  # noqa: D102
+        return self.cell.cost
+
+    @property
+    def variant(self) -> bool:
+        """True if the fine-tuning stands beside the study's cells: with fewer labels, or another order."""
+        return self.share < 1 or bool(self.order)
+
+    @property
+    def timed(self) -> bool:  # type: ignore[override]  # noqa: D102
+        return not self.variant
+
+    @property
+    def labels(self) -> dict[str, str | None]:  # noqa: D102
+        return {**self.cell.place}
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.finetune.train import finetune
+
+        return finetune(self, folder, context)
+
+    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
+        import json
+
+        import polars as pl
+
+        file = folder / "history.parquet"
+        if self.variant or not file.is_file():  # a model without encoders has no epochs
+            return {}
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        named = {**self.cell.place, "seed": self.seed}
+        kept = {name: manifest[name] for name in ("best_epoch", "learning_rate", "batch_size")}
+        table = pl.read_parquet(file).select(
+            *(pl.lit(value).alias(name) for name, value in named.items()),
+            "epoch",
+            "train_loss",
+            "val_auroc",
+            *(pl.lit(value).alias(name) for name, value in kept.items()),
+        )
+        return {"finetuning": table}

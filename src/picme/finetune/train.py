@@ -1,0 +1,203 @@
+"""One fine-tuning: a task, a combination, a strategy, a seed."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import torch
+from safetensors.torch import save_file
+
+from picme.design.combinations import label
+from picme.errors import TrainingError
+from picme.evaluate.metrics import auroc
+from picme.finetune.baselines import fit_predict, summary_features
+from picme.finetune.classifier import Classifier, build_classifier
+from picme.finetune.labels import with_share
+from picme.finetune.losses import build_loss
+from picme.fitting.course import Fit, fit
+from picme.fitting.device import peak_memory_mb, resolve_device
+from picme.fitting.search import found
+from picme.pretrain.features import open_encoded
+from picme.tasks import build as build_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from picme.engine.step import Context, Step
+    from picme.finetune.step import Cell, Finetune
+    from picme.modalities.view import ViewData
+    from picme.tasks import Task
+
+
+def finetune(step: Finetune, folder: Path, context: Context) -> dict[str, Any]:
+    """Train the cell of a step with its seed; keep predictions of validation and test stays, weights and history."""
+    cell = step.cell
+    task = build_task(cell.task.name, cell.task.section)
+    view = open_encoded(cell.prepare, cell.task.name, cell.encodings, context.store)
+    targets = view.labels(task.labels)
+    rows = {split: view.usable(cell.combination, split) for split in ("train", "val", "test")}
+    rows["train"] = with_share(view, rows["train"], targets, step.share, step.seed)
+    about = {**cell.place, "combination": list(cell.combination), "seed": step.seed}
+    about["labelled_stays"] = len(rows["train"])
+    if cell.course is None:
+        return about | _baseline(cell, view, task, step.seed, rows, folder)
+    values: dict[str, Any] = {"learning_rate": cell.course.learning_rate, "batch_size": cell.course.batch_size}
+    if step.search is not None:
+        values = found(context.store.path(step.search))
+    model, result = train(cell, step.embedded, view, step.seed, context, folder=folder, share=step.share, **values)
+    # The final pass: test stays are first looked at here.
+    np.savez(
+        folder / "predictions.npz",
+        val_rows=rows["val"],
+        val=model.probabilities(rows["val"]),
+        test_rows=rows["test"],
+        test=model.probabilities(rows["test"]),
+    )
+    trained = {name for name, p in model.named_parameters() if p.requires_grad} | {n for n, _ in model.named_buffers()}
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items() if k in trained},
+        folder / "model.safetensors",
+    )
+    (folder / "state.pt").unlink(missing_ok=True)
+    history = [{k: v for k, v in row.items() if k != "score"} for row in result.history]
+    pl.DataFrame(history).with_columns(pl.selectors.float().fill_nan(None)).write_parquet(folder / "history.parquet")
+    return about | {
+        **values,
+        "best_epoch": result.best_epoch,
+        "epochs": len(result.history),
+        "train_seconds": round(result.seconds, 3),
+        "peak_memory_mb": round(peak_memory_mb(model.device), 1),
+    }
+
+
+def train(
+    cell: Cell,
+    embedded: Sequence[Step],
+    view: ViewData,
+    seed: int,
+    context: Context,
+    *,
+    learning_rate: float,
+    batch_size: int,
+    folder: Path | None,
+    share: float = 1.0,
+    report: Callable[[int, float], None] | None = None,
+) -> tuple[Classifier, Fit]:
+    """Train one cell on training stays, stopped and chosen on validation AUROC.
+
+    Args:
+        cell: what is trained, and for how long.
+        embedded: the steps with the embeddings of frozen encoders.
+        view: the task's stays.
+        seed: of the weights and of everything drawn.
+        context: where the artifacts of earlier steps are, and the device.
+        learning_rate: AdamW's.
+        batch_size: stays in a batch.
+        folder: where the state to resume from goes; None keeps none.
+        share: of the training stays whose labels are used.
+        report: called with (epoch, validation AUROC) after each epoch; may raise to stop a hopeless search trial.
+
+    Raises:
+        TrainingError: if the split has too few stays.
+    """
+    course, device, combination = cell.course, resolve_device(context.device), cell.combination
+    assert course is not None and cell.loss is not None and cell.class_weight is not None  # it has encoders
+    labels = build_task(cell.task.name, cell.task.section).labels
+    targets = view.labels(labels)
+    val_rows = view.usable(combination, "val")
+    train_rows = with_share(view, view.usable(combination, "train"), targets, share, seed)
+    if len(train_rows) < 2:
+        raise TrainingError(
+            f"task {cell.task.name} has {len(train_rows)} labelled training stays for {label(combination)}; "
+            "at least 2 are needed"
+        )
+    model = build_classifier(cell, embedded, view, len(labels), seed, device, context.store)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=course.weight_decay)
+    target = torch.from_numpy(targets).to(device)
+    loss = build_loss(cell.loss, cell.class_weight, targets[train_rows], device)
+
+    def loss_of(rows: np.ndarray) -> Tensor:
+        return loss(model(rows), target[torch.from_numpy(rows).to(device)])
+
+    def batches(epoch: int) -> list[np.ndarray]:
+        return view.training_batches(combination, train_rows, batch_size, seed, epoch)
+
+    def validate_epoch(epoch: int) -> dict[str, Any]:
+        predicted = model.probabilities(val_rows)
+        scores = [auroc(targets[val_rows, j], predicted[:, j]) for j in range(len(labels))] if len(val_rows) else []
+        defined = [score for score in scores if not math.isnan(score)]
+        # Where validation has one class only, the loss decides.
+        value = float(np.mean(defined)) if defined else math.nan
+        score = value if defined else -_log_loss(targets[val_rows], predicted)
+        if report is not None:
+            report(epoch, score)
+        return {"val_auroc": value, "score": score}
+
+    result = fit(
+        model, optimizer, batches, loss_of, validate_epoch,
+        epochs=course.epochs, patience=course.patience, seed=seed,
+        state=None if folder is None else folder / "state.pt",
+    )  # fmt: skip
+    return model, result
+
+
+def _log_loss(targets: np.ndarray, predicted: np.ndarray) -> float:
+    known = ~np.isnan(targets)
+    if not known.any():
+        return math.nan
+    p = np.clip(predicted[known], 1e-7, 1 - 1e-7)
+    y = targets[known]
+    return float(-np.mean(y * np.log(p) + (1 - y) * np.log1p(-p)))
+
+
+def _baseline(
+    cell: Cell, view: ViewData, task: Task, seed: int, rows: dict[str, np.ndarray], folder: Path
+) -> dict[str, Any]:
+    """Fit a model on summary features, the reference that a user would pick instead, and keep its predictions."""
+    start = time.perf_counter()
+    split = np.full(len(view), None, dtype=object)
+    for name, chosen in rows.items():
+        split[chosen] = name
+    inside = np.concatenate(list(rows.values()))
+    features = baseline_features(view, list(cell.combination), split == "train")
+    predicted = np.full((len(view), len(task.labels)), np.nan)
+    predicted[inside] = fit_predict(cell.head, features[inside], view.labels(task.labels)[inside], split[inside], seed)
+    np.savez(
+        folder / "predictions.npz",
+        val_rows=rows["val"], val=predicted[rows["val"]], test_rows=rows["test"], test=predicted[rows["test"]],
+    )  # fmt: skip
+    return {
+        "train_seconds": round(time.perf_counter() - start, 3),
+        "peak_memory_mb": round(peak_memory_mb(torch.device("cpu")), 1),
+    }
+
+
+def baseline_features(view: ViewData, combination: list[str], train: np.ndarray) -> np.ndarray:
+    """Summaries of series and tables, and what locked trunks make of texts and images, (stay, feature).
+
+    Raises:
+        TrainingError: if no modality of the combination has any.
+    """
+    parts, _, _ = summary_features({name: view.folder / name for name in combination}, train)
+    found = [parts]
+    for name in combination:
+        cached = getattr(view.modalities[name], "features", None)
+        if isinstance(cached, np.ndarray) and cached.ndim == 2:
+            index = np.asarray(view.modalities[name].index)
+            values = np.full((len(view), cached.shape[1]), np.nan, dtype=np.float32)
+            values[index >= 0] = cached[index[index >= 0]]
+            found.append(values)
+    features = np.concatenate(found, axis=1)
+    if not features.shape[1]:
+        raise TrainingError(
+            f"{'+'.join(combination)} has neither series, tables nor a locked encoder to make summary features of"
+        )
+    return features

@@ -1,0 +1,93 @@
+"""Checks before and after running: what the raw data hold, and what a prepared study lets through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from picme.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+    from picme.config.study import Config
+    from picme.prepare.step import Prepare
+
+LATEST = "latest_"
+
+
+def check_sources(config: Config) -> pl.DataFrame:
+    """Return what the raw data of a configuration hold.
+
+    Raises:
+        ConfigError: if there is nothing to check in a source of this kind.
+    """
+    source = config.source
+    if source.kind == "mimic":
+        from picme.cohort.check import check
+
+        return check(source.ehr, source.notes, source.cxr)
+    if source.kind == "synthetic":
+        raise ConfigError("a synthetic source has no raw data until it is written; use `picme synth` and check that")
+    import tempfile
+    from pathlib import Path
+
+    import polars as pl
+
+    from picme.cohort.extract import extract
+    from picme.sources.rows import present
+
+    with tempfile.TemporaryDirectory() as scratch:
+        extraction = extract(config, Path(scratch), None)
+    rows = [
+        {"view": name, "modality": modality, "stays": view.stays.height, "present": int(present(values).sum())}
+        for name, view in extraction.views.items()
+        for modality, values in view.modalities.items()
+    ]
+    return pl.DataFrame(rows)
+
+
+def check_leaks(step: Prepare, prepared: Path) -> tuple[pl.DataFrame, list[str]]:
+    """Return the leakage audit of a prepared cohort, and a sentence for each violation.
+
+    The measured leak of a task with many labels is shown as its mean; the table `leakage` has every label.
+    """
+    import polars as pl
+
+    from picme.cohort.audit import audit_frame, gone_by, kept_by
+    from picme.cohort.leakage import cutoff_rows, leakage_table, subjects_across_splits, violations
+    from picme.tasks import build
+
+    tasks = [build(name, section) for name, section in step.tasks.items()]
+    stored = pl.read_parquet(prepared / "leakage.parquet")
+    # The prepared files themselves are judged again: what was planted or changed after preparing must not pass.
+    views = sorted(folder for folder in (prepared / "views").iterdir() if folder.is_dir())
+    cohorts = {folder.name: pl.read_parquet(folder / "cohort.parquet") for folder in views}
+    declared = "the preset declares the whole admission" if step.cohort.admit == "paper" else None
+    times = []
+    for name, cohort in cohorts.items():
+        for column in cohort.columns:
+            if column.startswith(LATEST):
+                modality = column.removeprefix(LATEST)
+                found = cutoff_rows(modality, cohort[column], cohort["cutoff"], cohort["split"], declared)
+                times.append(found.with_columns((pl.lit(f"{name}: ") + pl.col("detail")).alias("detail")))
+    published = getattr(step.cohort, "extraction", None) == "benchmark"
+    for task in tasks:
+        cohort = cohorts[task.name].filter(pl.col("split").is_not_null())
+        if "predicted" in cohort.columns:
+            found = audit_frame(gone_by(cohort, kept_by(published, task.prediction_hours(step.cohort))))
+            times.append(found.with_columns((pl.lit(f"{task.name}: ") + pl.col("detail")).alias("detail")))
+    stored = stored.filter(~pl.col("check").is_in(["shared_subjects", "gone_at_prediction"]))
+    table = leakage_table(subjects_across_splits(cohorts), *times, stored)
+    measured = table.filter(pl.col("check") == "measured_leak")
+    names = {label: task.name for task in tasks for label in task.labels}
+    mean = (
+        measured.with_columns(pl.col("label").replace(names), pl.col("detail") + ", mean over labels")
+        .group_by("check", "modality", "split", "preset", "label", maintain_order=True)
+        .agg(pl.col("count").first(), pl.col("detail").first(), pl.col("violation").first(), pl.col("auroc").mean())
+    )
+    shown = leakage_table(table.filter(pl.col("check") != "measured_leak"), mean)
+    return shown.select(column for column in shown.columns if shown[column].null_count() < shown.height), violations(
+        table
+    )

@@ -1,0 +1,66 @@
+"""List of the raw files that a study reads, for fingerprints; they are found by name, and none is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from picme.errors import DataError
+from picme.sources import EHR_TABLES
+from picme.tasks import build
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from picme.config.study import Config
+
+ENDINGS = (".csv.gz", ".csv", ".parquet")
+
+
+def raw_files(config: Config) -> list[Path]:
+    """List the files whose change must change every result.
+
+    Of image folders only the tables that list them count: hundreds of thousands of images would take minutes to stat.
+
+    Raises:
+        DataError: if a configured path does not exist.
+        ConfigError: if a task of another package cannot be loaded.
+    """
+    source = config.source
+    files: list[Path] = []
+    tables = {*EHR_TABLES, *(table for name, task in config.tasks.items() for table in build(name, task).tables)}
+    for key in ("ehr", "notes", "cxr", "path"):
+        value = getattr(source, key, None)
+        if value is None:
+            continue
+        path = Path(value)
+        if not path.exists():
+            raise DataError(f"source.{key}: {path} does not exist")
+        files += [path] if path.is_file() else _tables(path, only=tables if key == "ehr" else None)
+    for name, modality in config.modalities.items():
+        own = getattr(modality, "path", None)
+        if own is not None:
+            if not Path(own).is_file():
+                raise DataError(f"modalities.{name}.path: {own} does not exist")
+            files.append(Path(own))
+    splits = config.splits
+    for key, listed in (("test_list", splits.test_list), ("val_list", splits.val_list)):
+        if listed is not None:
+            if not listed.is_file():
+                raise DataError(f"splits.{key}: {listed} does not exist")
+            files.append(listed)
+    return sorted(set(files))
+
+
+def _tables(folder: Path, only: Collection[str] | None) -> list[Path]:
+    """List the tables and archives in a folder and one level below; only those of these names, if any are given."""
+    endings = (*ENDINGS, ".zip", ".tar.gz", ".tgz", ".txt")
+    found = [
+        item
+        for pattern in ("*", "*/*")
+        for item in folder.glob(pattern)
+        if item.is_file() and item.name.endswith(endings)
+    ]
+    if only is not None:
+        found = [item for item in found if item.name.split(".")[0] in only]
+    return found

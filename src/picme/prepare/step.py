@@ -1,0 +1,92 @@
+"""The steps of the stage `prepare`: the synthetic hospital, where there is one, and the cohort with its arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from picme.engine.step import ALL_CORES, Context, Part, Step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+TABLES = ("cohort_flow", "availability", "leakage", "label_agreement", "quarantine")
+
+
+class Hospital(Step):
+    """A synthetic hospital, written in the releases' own formats."""
+
+    kind: ClassVar[str] = "hospital"
+    stage: ClassVar[str] = "prepare"
+    cores: ClassVar[int] = ALL_CORES
+
+    source: Any
+    """The section `source` of the configuration."""
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.prepare.write import write_hospital
+
+        return write_hospital(self, folder)
+
+
+class Window(Part):
+    """The observation window of pretraining."""
+
+    window: float
+    """Hours after ICU admission."""
+
+
+class Prepare(Step):
+    """The cohort of every task and of pretraining, one array per modality, and the training statistics.
+
+    Sources read their settings from it as from a configuration: `source`, `cohort`, `tasks`, `pretrain.window`.
+    """
+
+    kind: ClassVar[str] = "prepare"
+    version: ClassVar[int] = 2
+    stage: ClassVar[str] = "prepare"
+    cores: ClassVar[int] = ALL_CORES
+    timed: ClassVar[bool] = True
+
+    source: Any
+    cohort: Any
+    require: str
+    modalities: dict[str, dict[str, Any]]
+    """The sections of the modalities without their encoders."""
+    order: tuple[str, ...]
+    """The modalities' names in the order of arrays."""
+    tasks: dict[str, Any]
+    splits: Any
+    pretrain: Window
+    raw: tuple[dict[str, Any], ...]
+    """Fingerprints of the raw files."""
+    code: dict[str, str]
+    """Hashes of the components of other packages that read the data."""
+    hospital: Hospital | None = None
+
+    def kind_of(self, modality: str) -> tuple[str, dict[str, Any]]:
+        """Return a modality's kind, and what the kind's writer has to know."""
+        section = self.modalities[modality]
+        return section["kind"], {name: section[name] for name in ("size", "max_damaged")}
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.prepare.write import write_cohort
+
+        return write_cohort(self, folder, context.store.path(self.hospital) if self.hospital else None)
+
+    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
+        import polars as pl
+
+        files = {name: folder / f"{name}.parquet" for name in TABLES}
+        return {name: pl.read_parquet(file) for name, file in files.items() if file.is_file()}
+
+
+class TaskPart(Part):
+    """A task as a step needs to know it."""
+
+    name: str
+    section: Any
+    """The task's section of the configuration."""
+    code: str | None = None
+    """Hash of its source code, where another package declares it."""

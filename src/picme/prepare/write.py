@@ -1,0 +1,262 @@
+"""Raw data turned into one row per stay and one array per modality."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from picme.cohort.extract import extract
+from picme.cohort.splits import assign
+from picme.errors import ConfigError, DataError
+from picme.modalities import open_modality, write_views
+from picme.prepare.audit import leakage
+from picme.sources.rows import present, take
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from picme.prepare.step import Hospital, Prepare
+    from picme.schema import Extraction, View
+
+SPLITS = ("train", "val", "test")
+FLOW = {"task": pl.String, "step": pl.String, "stays": pl.Int64, "subjects": pl.Int64}
+
+
+def write_hospital(step: Hospital, folder: Path) -> dict[str, Any]:
+    """Write the synthetic hospital of a step into its folder.
+
+    Raises:
+        ConfigError: if its arguments are impossible.
+    """
+    from picme_hospital import ArgumentError
+    from picme_hospital import write_hospital as write
+
+    source = step.source
+    _empty(folder)
+    try:
+        write(folder, source.stays, source.seed, images=source.images, influence=source.influence)
+    except ArgumentError as error:
+        raise ConfigError(str(error)) from error
+    return {"stays": source.stays, "seed": source.seed}
+
+
+def write_cohort(step: Prepare, folder: Path, hospital: Path | None) -> dict[str, Any]:
+    """Write cohorts, arrays, training statistics and the tables of what was left out.
+
+    Args:
+        step: says what is read, and how.
+        folder: of the artifact.
+        hospital: where a synthetic source has been written.
+
+    Returns:
+        What the manifest says: the views' stays, labels and groups, and notes for the report.
+
+    Raises:
+        DataError: if the data cannot be used, or no stay is left.
+    """
+    _empty(folder)
+    extraction = extract(step, folder / "scratch", hospital)
+    flow = [extraction.flow]
+    availability: list[dict[str, Any]] = []
+    for name, view in extraction.views.items():
+        view.stays = view.stays.with_columns(
+            assign(view.stays, step.splits, pretraining=name == "pretrain").alias("split")
+        )
+        availability += _availability(name, view)
+        flow.append(_require(name, view, step.require))
+    quarantine = [] if extraction.quarantine is None else [extraction.quarantine]
+    quarantine += _write(step, extraction, folder)
+    flow += _drop_damaged(step, extraction, folder)
+    labelled = not getattr(step.source, "unlabelled", False)
+    _check(extraction, labelled)
+    _statistics(step, folder, "train" if labelled else None)
+    _tables(folder, extraction, flow, availability, quarantine)
+    leakage(step.cohort.notes.mode, extraction).write_parquet(folder / "leakage.parquet")
+    shutil.rmtree(folder / "scratch", ignore_errors=True)
+    return {
+        "stays": {name: len(view.stays) for name, view in extraction.views.items()},
+        "labels": {name: view.labels for name, view in extraction.views.items()},
+        "groups": {name: view.groups for name, view in extraction.views.items()},
+        "notes": extraction.notes,
+    }
+
+
+def _availability(name: str, view: View) -> list[dict[str, Any]]:
+    """Count the stays of each split that have each modality, before any is required."""
+    split = view.stays.get_column("split").to_numpy()
+    rows = []
+    for modality, values in view.modalities.items():
+        here = present(values)
+        for part in SPLITS:
+            inside = split == part
+            rows.append(
+                {
+                    "task": name,
+                    "modality": modality,
+                    "split": part,
+                    "stays_present": int(here[inside].sum()),
+                    "stays_total": int(inside.sum()),
+                }
+            )
+    return rows
+
+
+def _require(name: str, view: View, rule: str) -> pl.DataFrame:
+    """Keep the stays that the rule admits and that are in a split; return lines of the cohort flow."""
+    steps = []
+    inside = view.stays.get_column("split").is_not_null().to_numpy()
+    _keep(view, inside)
+    if not inside.all():
+        steps.append(_step(name, "in a split", view.stays))
+    count = np.sum([present(values) for values in view.modalities.values()], axis=0)
+    _keep(view, count >= _needed(rule, len(view.modalities)))
+    meaning = {"complete": "every modality present", "any": "at least two modalities present"}
+    if rule in meaning:
+        steps.append(_step(name, meaning[rule], view.stays))
+    return pl.DataFrame(steps, schema=FLOW)
+
+
+def _needed(rule: str, n_modalities: int) -> int:
+    """Return how many modalities a stay must have."""
+    return {"complete": n_modalities, "any": 2, "none": 0}[rule]
+
+
+def _keep(view: View, keep: np.ndarray) -> None:
+    if not keep.all():
+        view.stays = view.stays.filter(pl.Series(keep))
+        view.modalities = {name: take(values, keep) for name, values in view.modalities.items()}
+        view.alternatives = {
+            preset: {name: take(values, keep) for name, values in rows.items()}
+            for preset, rows in view.alternatives.items()
+        }
+
+
+def _step(task: str, step: str, stays: pl.DataFrame) -> dict[str, Any]:
+    return {"task": task, "step": step, "stays": stays.height, "subjects": stays.get_column("subject_id").n_unique()}
+
+
+def _write(step: Prepare, extraction: Extraction, folder: Path) -> list[pl.DataFrame]:
+    """Write each modality of all views at once, so that what views share (texts, images) is kept once."""
+    left_out = []
+    for modality in step.order:
+        kind, options = step.kind_of(modality)
+        rows = {name: view.modalities[modality] for name, view in extraction.views.items()}
+        folders = {name: folder / "views" / name / modality for name in rows}
+        found = write_views(kind, rows, folders, folder / "pool" / modality, **options)
+        if found.height:
+            left_out.append(found.select(pl.lit(modality).alias("modality"), "reason", pl.col("count").cast(pl.Int64)))
+    return left_out
+
+
+def _drop_damaged(step: Prepare, extraction: Extraction, folder: Path) -> list[pl.DataFrame]:
+    """Take stays that no longer meet the rule out of their split: what cannot be read is known only after writing."""
+    flow = []
+    for name, view in extraction.views.items():
+        opened = [
+            open_modality(step.kind_of(modality)[0], folder / "views" / name / modality, folder / "pool" / modality)
+            for modality in step.order
+        ]
+        count = np.sum([np.asarray(one.present, dtype=int) for one in opened], axis=0)
+        fits = count >= _needed(step.require, len(opened))
+        if not fits.all():
+            split = pl.when(pl.Series(fits)).then(pl.col("split")).otherwise(None)
+            view.stays = view.stays.with_columns(split.alias("split"))
+            flow.append(pl.DataFrame([_step(name, "data readable", view.stays.filter(pl.Series(fits)))]))
+        ordered = ["stay_id", "subject_id", "split", *view.groups, *view.labels]
+        rest = [column for column in view.stays.columns if column not in ordered]
+        target = folder / "views" / name
+        target.mkdir(parents=True, exist_ok=True)
+        view.stays.select(*ordered, *rest).write_parquet(target / "cohort.parquet")
+    return flow
+
+
+def _check(extraction: Extraction, labelled: bool) -> None:
+    for name, view in extraction.views.items():
+        inside = view.stays.filter(pl.col("split").is_not_null())
+        if not inside.height:
+            raise DataError(
+                f"no stay is left for {name} with the modalities {', '.join(view.modalities)}; "
+                "check the sources with `picme check`, or set require: any"
+            )
+        if not labelled:
+            continue
+        if "train" not in inside.get_column("split"):
+            raise DataError(f"no stay of {name} is in the training split; choose other splits")
+        extraction.notes += _one_class(name, view, inside)
+
+
+def _one_class(name: str, view: View, inside: pl.DataFrame) -> list[str]:
+    """Say which labels have one class only, or none, in a split.
+
+    Raises:
+        DataError: if no label of the task has two classes among the training stays.
+    """
+    said, learnable = [], not view.labels
+    for label in view.labels:
+        for split in SPLITS:
+            values = inside.filter(pl.col("split") == split).get_column(label).drop_nulls().unique().to_list()
+            if len(values) == 2:
+                learnable |= split == "train"
+            else:
+                found = f"only {values[0]:g}" if values else "no value"
+                said.append(
+                    f"{name}: label {label!r} has {found} in split {split!r}, so its scores there are undefined"
+                )
+    if not learnable:
+        labels = view.labels[0] if len(view.labels) == 1 else f"any of its {len(view.labels)} labels"
+        raise DataError(f"task {name} has not both classes of {labels} among its training stays: nothing can be learnt")
+    return said
+
+
+def _statistics(step: Prepare, folder: Path, split: str | None) -> None:
+    """Write the statistics of training stays in the view of pretraining, by which every view is normalised.
+
+    New stays for a finished study are not normalised with their own: these only show whether units fit, so all count.
+    """
+    cohort = pl.read_parquet(folder / "views" / "pretrain" / "cohort.parquet")
+    chosen = cohort.get_column("split").is_not_null() if split is None else cohort.get_column("split") == split
+    train = np.flatnonzero(chosen.fill_null(False).to_numpy())
+    statistics = {}
+    for modality in step.order:
+        opened = open_modality(
+            step.kind_of(modality)[0], folder / "views" / "pretrain" / modality, folder / "pool" / modality
+        )
+        statistics[modality] = opened.fit(train[np.asarray(opened.present)[train]])
+    (folder / "statistics.json").write_text(json.dumps(statistics), encoding="utf-8")
+
+
+def _tables(
+    folder: Path,
+    extraction: Extraction,
+    flow: list[pl.DataFrame],
+    availability: list[dict[str, Any]],
+    quarantine: list[pl.DataFrame],
+) -> None:
+    steps = pl.concat(
+        [
+            part.select("task", "step", pl.col("stays").cast(pl.Int64), pl.col("subjects").cast(pl.Int64))
+            for part in flow
+        ]
+    )
+    order = {name: number for number, name in enumerate(dict.fromkeys(steps.get_column("task").to_list()))}
+    steps.sort(pl.col("task").replace_strict(order, return_dtype=pl.Int64), maintain_order=True).write_parquet(
+        folder / "cohort_flow.parquet"
+    )
+    pl.DataFrame(availability).write_parquet(folder / "availability.parquet")
+    if quarantine:
+        columns = [pl.col("modality").cast(pl.String), pl.col("reason").cast(pl.String), pl.col("count").cast(pl.Int64)]
+        pl.concat([part.select(columns) for part in quarantine]).write_parquet(folder / "quarantine.parquet")
+    if extraction.label_agreement is not None:
+        extraction.label_agreement.write_parquet(folder / "label_agreement.parquet")
+    if extraction.audit is not None:
+        extraction.audit.write_parquet(folder / "audit.parquet")
+
+
+def _empty(folder: Path) -> None:
+    """Empty a folder, since what an interrupted attempt left of a cohort cannot be trusted."""
+    for item in folder.iterdir():
+        shutil.rmtree(item) if item.is_dir() else item.unlink()

@@ -1,0 +1,29 @@
+"""The result tables of a finished pretraining."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from picme.design.combinations import label
+from picme.results.tables import table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from picme.pretrain.step import Pretrain
+
+
+def pretraining_tables(step: Pretrain, folder: Path) -> dict[str, pl.DataFrame]:
+    """Return `pretraining_seeds` of every seed, and of the first also `pretraining` and `lambdas`."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    seeds = table("pretraining_seeds")
+    known = {**manifest, "combination": label(step.combination)}
+    found = {seeds.name: seeds.frame([{name: known.get(name) for name in seeds.schema}])}
+    if step.seed == 0:
+        for name, file in (("pretraining", "history.parquet"), ("lambdas", "lambdas.parquet")):
+            rows = pl.read_parquet(folder / file).with_columns(combination=pl.lit(label(step.combination)))
+            found[name] = rows.select(*table(name).schema)
+    return found

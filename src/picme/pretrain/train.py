@@ -1,0 +1,290 @@
+"""Contrastive pretraining of one combination."""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import torch
+from safetensors.torch import load_file, save_file
+
+from picme.design.combinations import label
+from picme.errors import TrainingError
+from picme.fitting.component import calling, check_shape
+from picme.fitting.course import Fit, fit
+from picme.fitting.device import peak_memory_mb, resolve_device
+from picme.fitting.epoch_log import EpochLog
+from picme.fitting.search import found
+from picme.objectives import build as build_objective
+from picme.pretrain.features import open_encoded
+from picme.pretrain.matching import matches_itself, matching_recall
+from picme.pretrain.model import ModalityEncoders, embed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from picme.engine.step import Context
+    from picme.modalities.view import ViewData
+    from picme.objectives import Objective
+    from picme.pretrain.features import Encoding
+    from picme.pretrain.step import Pretrain, Pretraining
+
+# A weight above this means that λ has all but chosen one modality.
+DOMINANT = 0.8
+# Stays whose embeddings are kept over the epochs.
+SNAPSHOT_STAYS = 400
+
+
+def pretrain(step: Pretrain, folder: Path, context: Context) -> dict[str, Any]:
+    """Pretrain the encoders of a step; keep their weights, λ, history, snapshots and held-out embeddings.
+
+    Raises:
+        TrainingError: if there are too few stays, or training diverges.
+    """
+    pretraining, course = step.pretraining, step.pretraining.course
+    view = open_encoded(pretraining.prepare, "pretrain", pretraining.encodings, context.store)
+    values: dict[str, Any] = {"learning_rate": course.learning_rate, "batch_size": course.batch_size}
+    if step.search is not None:
+        values = found(context.store.path(step.search))
+    logs = context.store.run / "logs"
+    log = EpochLog(context.loggers, logs, step.combination, step.seed, step.key, **values)
+    trained = train(pretraining, view, step.seed, resolve_device(context.device), folder=folder, log=log, **values)
+    kept = _keep(trained, view, list(step.combination), folder)
+    return {"combination": list(step.combination), "seed": step.seed, **values, **kept}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Encoders and objective with the weights of the best epoch, and how they came about."""
+
+    encoders: ModalityEncoders
+    objective: Objective
+    result: Fit
+
+
+def train(
+    pretraining: Pretraining,
+    view: ViewData,
+    seed: int,
+    device: torch.device,
+    *,
+    learning_rate: float,
+    batch_size: int,
+    folder: Path | None = None,
+    log: EpochLog | None = None,
+    report: Callable[[int, float], None] | None = None,
+) -> Trained:
+    """Pretrain the encoders of one combination, stopped and chosen by recall@5 on validation.
+
+    Args:
+        pretraining: what is trained, and for how long.
+        view: the stays of pretraining.
+        seed: of the encoders and of everything drawn.
+        device: where it is trained.
+        learning_rate: of the encoders and the temperature.
+        batch_size: stays in a batch.
+        folder: where the state to resume from and the snapshots go; None keeps neither.
+        log: gets each epoch's numbers.
+        report: called with (epoch, recall@5) after each epoch; may raise to stop a hopeless search trial.
+
+    Raises:
+        TrainingError: if there are too few stays, or training diverges.
+    """
+    combination, course = list(pretraining.combination), pretraining.course
+    rows = {split: view.usable(combination, split, at_least=2) for split in ("train", "val", "test")}
+    if len(rows["train"]) < 2:
+        raise TrainingError(
+            f"{label(combination)} has {len(rows['train'])} training stays with two of its modalities; "
+            "at least 2 are needed"
+        )
+    present = view.present(combination)
+    model = ModalityEncoders(pretraining.encodings, view, seed).to(device)
+    chosen = pretraining.objective
+    objective = build_objective(chosen, len(combination)).to(device)
+    joint = torch.nn.ModuleDict({"encoders": model, "objective": objective})
+    weight_rate = chosen.model_dump().get("weight_learning_rate") or learning_rate
+    groups = _groups(model, objective, course.weight_decay, weight_rate)
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate)
+
+    def embeddings(chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+        mask = torch.from_numpy(present[chosen]).to(device)
+        return model(view.batch(combination, chosen, device), mask), mask
+
+    def batches(epoch: int) -> list[np.ndarray]:
+        return view.training_batches(combination, rows["train"], batch_size, seed, epoch)
+
+    def loss_of(part: np.ndarray) -> Tensor:
+        embedded, mask = embeddings(part)
+        return _loss(objective, chosen.name, embedded, mask)
+
+    snapshots = None
+    if folder is not None:
+        held_out = rows["test"] if len(rows["test"]) >= 5 else rows["val"]
+        snapshots = Snapshots(folder / "snapshots", held_out, rows["val"], present)
+
+    def snapshot(epoch: int) -> None:
+        if snapshots is not None and snapshots.due(epoch):
+            snapshots.keep(epoch, lambda chosen: embed(model, view, chosen, device))
+
+    def validate_epoch(epoch: int) -> dict[str, Any]:
+        values = embed(model, view, rows["val"], device) if len(rows["val"]) >= 2 else None
+        row: dict[str, Any] = {"val_loss": math.nan, "val_recall5": math.nan}
+        if values is not None:
+            row["val_loss"] = _mean_loss(objective, chosen.name, values, present[rows["val"]], batch_size, device)
+            row["val_recall5"] = matching_recall(objective, values, present[rows["val"]], k=5)
+        row["temperature"] = float(objective.log_temperature.detach().exp())
+        row["weights"] = _weights(objective)
+        # Ties in recall, frequent in small validation sets, go to the lower loss.
+        row["score"] = row["val_recall5"] - 1e-4 * math.tanh(row["val_loss"]) if values is not None else math.nan
+        snapshot(epoch)
+        if report is not None and values is not None:
+            report(epoch, row["val_recall5"])
+        return row
+
+    snapshot(-1)
+    loop = fit
+    if any(one.large for one in pretraining.encodings):
+        from picme.fitting.lightning_loop import fit_lightning as loop
+    with log or nullcontext() as logged:
+        result = loop(
+            joint, optimizer, batches, loss_of, validate_epoch,
+            epochs=course.epochs, patience=course.patience, seed=seed,
+            state=None if folder is None else folder / "state.pt", log=logged.row if logged else None,
+        )  # fmt: skip
+    return Trained(model, objective, result)
+
+
+def _keep(trained: Trained, view: ViewData, combination: list[str], folder: Path) -> dict[str, Any]:
+    """Write weights, history and held-out embeddings; return what the manifest says of them."""
+    model, objective, result = trained.encoders, trained.objective, trained.result
+    device = objective.log_temperature.device
+    save_file(model.trainable_state(), folder / "encoders.safetensors")
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in objective.state_dict().items()}, folder / "objective.safetensors"
+    )
+    _write_history(result.history, result.best_epoch, combination, folder)
+    held_out = np.concatenate([view.usable(combination, split, at_least=2) for split in ("val", "test")])
+    np.save(folder / "rows.npy", held_out)
+    np.save(folder / "present.npy", view.present(combination)[held_out])
+    np.save(folder / "embeddings.npy", embed(model, view, held_out, device))
+    (folder / "state.pt").unlink(missing_ok=True)
+    weights, warning = _weights(objective), None
+    if weights is not None and len(combination) > 2 and max(weights) > DOMINANT:
+        top = combination[int(np.argmax(weights))]
+        warning = f"{'+'.join(combination)}: λ of {top} is {max(weights):.2f}; the objective all but ignores the others"
+    return {
+        "encoders": model.manifest(),
+        "weights": weights,
+        "warning": warning,
+        "best_epoch": result.best_epoch,
+        "epochs": len(result.history),
+        "val_recall5": result.history[result.best_epoch]["val_recall5"],
+        "matched_by": "objective" if matches_itself(objective) else "pairs",
+        "train_seconds": round(result.seconds, 3),
+        "earlier_seconds": 0.0,
+        "peak_memory_mb": round(peak_memory_mb(device), 1),
+    }
+
+
+def _loss(objective: Objective, name: str, embedded: Tensor, mask: Tensor) -> Tensor:
+    """Return the objective's loss, a scalar, of embeddings (modality, batch, dim)."""
+    what = f"objective {name!r}"
+    with calling(what, embeddings=embedded, present=mask):
+        loss, _ = objective(embedded, mask)
+    check_shape(what, loss, ())
+    return loss
+
+
+def _mean_loss(
+    objective: Objective, name: str, values: np.ndarray, present: np.ndarray, batch_size: int, device: torch.device
+) -> float:
+    """Return the mean loss of embeddings (modality, stay, dim) in parts of about a batch, each counted by its stays."""
+    total, counted = 0.0, 0
+    for part in np.array_split(np.arange(len(present)), max(1, len(present) // batch_size)):
+        if len(part) >= 2:
+            embedded, mask = torch.from_numpy(values[:, part]), torch.from_numpy(present[part])
+            total += float(_loss(objective, name, embedded.to(device), mask.to(device))) * len(part)
+            counted += len(part)
+    return total / max(1, counted)
+
+
+def _groups(
+    model: torch.nn.Module, objective: Objective, weight_decay: float, weight_rate: float
+) -> list[dict[str, Any]]:
+    """Return the optimizer's groups of parameters.
+
+    λ has a learning rate of its own: with the encoders' it hardly moves. Neither λ nor the temperature decays.
+    """
+    weights = objective.weight_parameters()
+    known = {id(parameter) for parameter in weights}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": weight_decay},
+        {"params": [p for p in objective.parameters() if id(p) not in known], "weight_decay": 0.0},
+    ]
+    if weights:
+        groups.append({"params": weights, "weight_decay": 0.0, "lr": weight_rate})
+    return [group for group in groups if group["params"]]
+
+
+def _weights(objective: torch.nn.Module) -> list[float] | None:
+    """Return λ, rounded, where the objective has it."""
+    weights = getattr(objective, "weights", None)
+    return [round(float(value), 8) for value in weights().detach().cpu()] if callable(weights) else None
+
+
+def _write_history(history: list[dict[str, Any]], best: int, combination: list[str], folder: Path) -> None:
+    rows = [
+        {k: v for k, v in row.items() if k not in {"weights", "score"}} | {"selected": row["epoch"] == best}
+        for row in history
+    ]
+    pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None)).write_parquet(folder / "history.parquet")
+    lambdas = [
+        {"epoch": row["epoch"], "modality": name, "weight": weight, "selected": row["epoch"] == best}
+        for row in history
+        if row["weights"] is not None and len(combination) > 2
+        for name, weight in zip(combination, row["weights"], strict=True)
+    ]
+    schema = {"epoch": pl.Int64, "modality": pl.String, "weight": pl.Float64, "selected": pl.Boolean}
+    pl.DataFrame(lambdas, schema=schema).write_parquet(folder / "lambdas.parquet")
+
+
+class Snapshots:
+    """Embeddings of some held-out stays before training and after epochs 0, 1, 2, 4, 8, …, for t-SNE frames.
+
+    The schedule does not depend on how long training lasts, so a resumed training leaves the same snapshots.
+    """
+
+    def __init__(self, folder: Path, test: np.ndarray, val: np.ndarray, present: np.ndarray) -> None:
+        self.folder = folder
+        self.rows = np.concatenate([test, val])[:SNAPSHOT_STAYS]
+        self.present = present[self.rows]
+        folder.mkdir(exist_ok=True)
+
+    def due(self, epoch: int) -> bool:
+        """Return whether an epoch (-1 is before training) is on the schedule."""
+        return epoch < 1 or epoch & (epoch - 1) == 0
+
+    def keep(self, epoch: int, embedded: Any) -> None:
+        """Keep an epoch that is due; `embedded` maps rows to embeddings."""
+        if self.due(epoch) and len(self.rows):
+            np.savez(
+                self.folder / f"{epoch + 1:04d}.npz",
+                epoch=epoch,
+                rows=self.rows,
+                present=self.present,
+                values=embedded(self.rows).astype(np.float16),
+            )
+
+
+def load_encoders(artifact: Path, encodings: Sequence[Encoding], view: ViewData) -> ModalityEncoders:
+    """Load the encoders of a finished pretraining."""
+    model = ModalityEncoders(encodings, view, seed=0)
+    model.load_trainable(load_file(artifact / "encoders.safetensors"))
+    return model.eval()

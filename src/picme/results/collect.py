@@ -1,0 +1,44 @@
+"""The result tables of a study, from whatever steps are finished."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from picme.results.extra import extra_tables
+from picme.results.tables import table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from picme.engine.graph import Graph
+    from picme.engine.store import Store
+
+
+def collect(graph: Graph, store: Store, stages: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """Return every result table that can be made of what is finished, each with exactly its declared columns.
+
+    Args:
+        graph: the study's steps; each says what it contributes to which table.
+        store: where the artifacts are.
+        stages: the stages in their order, which is that of the rows about costs.
+    """
+    parts: dict[str, list[pl.DataFrame]] = {}
+    costs = []
+    done = [step for step in graph.steps.values() if store.done(step)]
+    for step in done:
+        for name, part in step.tables(store.path(step)).items():
+            parts.setdefault(name, []).append(table(name).conform(part))
+    for step in sorted(done, key=lambda step: stages.index(step.stage)):
+        if step.timed:
+            manifest = store.manifest(step)
+            seconds = manifest.get("train_seconds", manifest["seconds"])
+            measured = {name: manifest.get(name) for name in ("epochs", "peak_memory_mb")}
+            costs.append({"stage": step.kind, "seconds": seconds, **measured, **step.labels})
+    found = {name: pl.concat(tables) for name, tables in parts.items()}
+    if costs:
+        names, measures = ["stage", "combination", "task", "strategy"], ["seconds", "epochs", "peak_memory_mb"]
+        rows = table("runtimes").frame(costs).group_by(names, maintain_order=True)
+        found["runtimes"] = rows.agg(pl.col(measures).mean())
+    return found | extra_tables(found)

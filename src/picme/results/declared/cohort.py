@@ -1,0 +1,75 @@
+"""Result tables about the cohort: who is studied, what is there of them, and what the audit found."""
+
+from __future__ import annotations
+
+from picme.results.columns import FLAG, MODALITY, NUMBER, SPLIT, TASK, TEXT, WHOLE
+from picme.results.table import Column, Table
+
+COHORT_FLOW = Table(
+    "cohort_flow",
+    "One row is a step of choosing the stays of a task, and how many are left after it.",
+    (
+        TASK,
+        Column(
+            "step", TEXT, "The step, in the order in which the steps are taken; each but the first leaves stays out."
+        ),
+        Column("stays", WHOLE, "The number of stays that are left after the step.", "stays"),
+        Column("subjects", WHOLE, "The number of subjects that are left after the step.", "subjects"),
+    ),
+)
+AVAILABILITY = Table(
+    "availability",
+    "One row says how many stays of a task and split have a modality, before any modality is required.",
+    (
+        Column("task", TEXT, "The task, or `pretrain` for the stays that pretraining sees."),
+        MODALITY,
+        SPLIT,
+        Column("stays_present", WHOLE, "The number of stays that have the modality.", "stays"),
+        Column("stays_total", WHOLE, "The number of all stays of the split.", "stays"),
+    ),
+)
+QUARANTINE = Table(
+    "quarantine",
+    "One row counts the rows, texts or images of the raw data that could not be used for one reason.",
+    (
+        Column("modality", TEXT, "The modality, or the raw table where it is about no single modality."),
+        Column("reason", TEXT, "The reason why they could not be used."),
+        Column("count", WHOLE, "The number of rows, texts or images that were set aside."),
+    ),
+)
+LEAKAGE = Table(
+    "leakage",
+    "One row is a check of the leakage audit, or the measured leak of one label through one modality.",
+    (
+        Column("check", TEXT, "The check; `measured_leak` where a leak is measured."),
+        Column("modality", TEXT, "The modality that was checked, null where the check is about no single one."),
+        Column("split", TEXT, "The split that was checked, null where the check is about no single one."),
+        Column("count", WHOLE, "The number of stays, rows or statements that the check found."),
+        Column("detail", TEXT, "The finding in words."),
+        Column("violation", FLAG, "True where the study's own cut-offs are violated."),
+        Column("preset", TEXT, "The rule for notes that a measured leak is about: `prospective` or `paper`."),
+        Column("label", TEXT, "The label that a measured leak is about."),
+        Column("auroc", NUMBER, "The AUROC with which a bag of the modality's words tells the label.", "fraction"),
+    ),
+)
+LABEL_AGREEMENT = Table(
+    "label_agreement",
+    "One row compares two definitions of a phenotype from the diagnosis codes of the same stays.",
+    (
+        Column("phenotype", TEXT, "The phenotype."),
+        Column("positives_a", WHOLE, "The number of stays that have it by the CCS groups.", "stays"),
+        Column("positives_b", WHOLE, "The number of stays that have it by the definitions file.", "stays"),
+        Column("both", WHOLE, "The number of stays that have it by both definitions.", "stays"),
+    ),
+)
+CEILING = Table(
+    "ceiling",
+    "One row is the best score that any model could reach for a label; only a synthetic source knows it.",
+    (
+        TASK,
+        Column("label", TEXT, "The label, or `macro` for the mean over the labels of a task with several."),
+        Column("auroc", NUMBER, "The AUROC of the true risk that generated the data, on the test stays.", "fraction"),
+    ),
+)
+
+TABLES = (COHORT_FLOW, AVAILABILITY, QUARANTINE, LEAKAGE, LABEL_AGREEMENT, CEILING)

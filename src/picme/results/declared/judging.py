@@ -1,0 +1,113 @@
+"""Result tables that judge the models: groups, fairness, calibration, decisions and attribution."""
+
+from __future__ import annotations
+
+from picme.results.columns import CELL, FLAG, LABEL, MODALITY, NUMBER, TEXT, WHOLE, bounds
+from picme.results.table import Column, Table
+
+ATTRIBUTE = Column(
+    "attribute", TEXT, "The cohort column that defines the groups; crossed ones as `gender × ethnicity`."
+)
+
+SUBGROUPS = Table(
+    "subgroups",
+    "One row scores a combination and strategy on the test stays of one group.",
+    (
+        *CELL,
+        ATTRIBUTE,
+        Column("group", TEXT, "The value of the attribute."),
+        Column("n_stays", WHOLE, "The number of test stays of the group.", "stays"),
+        Column("n_subjects", WHOLE, "The number of subjects of the group.", "subjects"),
+        Column("positives", WHOLE, "The number of the group's stays and labels that are positive."),
+        Column("auroc", NUMBER, "The AUROC within the group, the mean over the labels.", "fraction"),
+        *bounds("low", "high", "the AUROC", "fraction"),
+        Column("suppressed", FLAG, "True where the group is too small to show; all its numbers are null then."),
+        Column("gap", NUMBER, "The AUROC of the attribute's best group minus that of this one.", "fraction"),
+        *bounds("gap_low", "gap_high", "the gap", "fraction"),
+        Column("best", FLAG, "True for the group of the attribute with the highest AUROC."),
+    ),
+)
+FAIRNESS = Table(
+    "fairness",
+    "One row is a measure of how differently the chosen cell of a task decides between groups; "
+    "made where the extra `fairness` is installed.",
+    (
+        *CELL,
+        ATTRIBUTE,
+        Column(
+            "metric",
+            TEXT,
+            "The measure: `demographic_parity_difference`, `equal_opportunity_difference` or "
+            "`equalized_odds_difference`.",
+        ),
+        Column("value", NUMBER, "The largest difference between two groups; 0 is none.", "fraction"),
+        Column("groups", WHOLE, "The number of groups that were compared."),
+        Column("labels", WHOLE, "The number of labels that were averaged."),
+    ),
+)
+CALIBRATION = Table(
+    "calibration",
+    "One row is a bin of the predicted probabilities of a combination and strategy on test stays.",
+    (
+        *CELL,
+        Column("brier", NUMBER, "The Brier score: the mean squared error of the probabilities, over all bins."),
+        Column("ece", NUMBER, "The expected calibration error over all bins.", "fraction"),
+        Column("bin", WHOLE, "The bin, counted from 0; all bins are equally wide."),
+        Column("mean_predicted", NUMBER, "The mean predicted probability in the bin.", "fraction"),
+        Column("observed", NUMBER, "The share of the bin's predictions for which the label is true.", "fraction"),
+        Column("n", WHOLE, "The number of predictions in the bin."),
+        Column("slope", NUMBER, "The slope of the logistic recalibration that was fitted on validation stays."),
+        Column("intercept", NUMBER, "The intercept of that recalibration."),
+        Column("brier_recalibrated", NUMBER, "The Brier score after the recalibration."),
+        Column("ece_recalibrated", NUMBER, "The expected calibration error after the recalibration.", "fraction"),
+    ),
+)
+THRESHOLDS = Table(
+    "thresholds",
+    "One row is what deciding at a threshold would mean for a label.",
+    (
+        *CELL,
+        LABEL,
+        Column("rule", TEXT, "The rule by which the threshold was chosen on validation stays."),
+        Column("threshold", NUMBER, "The probability from which a stay counts as positive.", "fraction"),
+        Column("sensitivity", NUMBER, "The share of the positive test stays that are found.", "fraction"),
+        Column("specificity", NUMBER, "The share of the negative test stays that are left alone.", "fraction"),
+        Column("ppv", NUMBER, "The share of the test stays called positive that are.", "fraction"),
+        Column("npv", NUMBER, "The share of the test stays called negative that are.", "fraction"),
+    ),
+)
+ATTRIBUTIONS = Table(
+    "attributions",
+    "One row is what a method attributes to a modality in a combination and strategy.",
+    (
+        *CELL,
+        MODALITY,
+        Column(
+            "method",
+            TEXT,
+            "The method: `lambda`, `integrated_gradients` (from embeddings of zero), `integrated_gradients_mean` (from "
+            "the training mean) or `shapley`.",
+        ),
+        Column(
+            "value",
+            NUMBER,
+            "The mean over the seeds: for Shapley values the AUROC that the modality adds, for the other methods its "
+            "share, which adds up to 1 over the modalities.",
+            "fraction",
+        ),
+        Column("std", NUMBER, "The standard deviation over the seeds, null for a single one.", "fraction"),
+    ),
+)
+AGREEMENT = Table(
+    "agreement",
+    "One row says how far two methods of attribution put the modalities of a cell in the same order.",
+    (
+        *CELL,
+        Column("method_a", TEXT, "The first method."),
+        Column("method_b", TEXT, "The second method."),
+        Column("tau", NUMBER, "Kendall's rank correlation τ: 1 for the same order, −1 for the reverse."),
+        Column("modalities", WHOLE, "The number of modalities that were ranked.", "modalities"),
+    ),
+)
+
+TABLES = (SUBGROUPS, FAIRNESS, CALIBRATION, THRESHOLDS, ATTRIBUTIONS, AGREEMENT)

@@ -1,0 +1,40 @@
+"""A store, and a passage through a graph of toy steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from picme.engine.graph import Graph
+from picme.engine.local import LocalExecutor
+from picme.engine.progress import Progress
+from picme.engine.schedule import Failure, Schedule
+from picme.engine.step import Context
+from picme.engine.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from picme.engine.step import Step
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "run")
+
+
+@pytest.fixture
+def pass_through(store: Store) -> Callable[..., list[Failure]]:
+    """Runs steps, or a graph, on this machine; gives the failures."""
+
+    def passed(*steps: Step, graph: Graph | None = None, workers: int = 1, gpus: float | None = None) -> list[Failure]:
+        graph = graph or Graph()
+        graph.add(*steps)
+        progress = Progress(quiet=True, workers=workers)
+        store.root.mkdir(parents=True, exist_ok=True)
+        with LocalExecutor(Context(store), workers, 1, gpus) as executor:
+            return Schedule(graph, store, executor, progress, ("first", "second")).run()
+
+    return passed

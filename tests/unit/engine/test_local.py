@@ -1,0 +1,60 @@
+"""Steps in this process and in workers: failures are told in one sentence, threads are set, finished work is kept."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from toy_steps import Threads, Toy
+
+from picme.engine.local import LocalExecutor, explain, perform
+from picme.engine.step import Context
+from picme.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from picme.engine.schedule import Failure
+    from picme.engine.store import Store
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_foreign_error_does_not_quote_its_message(pass_through: Callable[..., list[Failure]], workers: int) -> None:
+    (failure,) = pass_through(Toy(label="good"), Toy(label="leaking", fails="foreign"), workers=workers)
+    assert "John" not in failure.reason
+    assert failure.reason.startswith("ValueError at run" if workers == 1 else "ValueError")
+    assert explain(DataError("as it is")) == "as it is"
+
+
+def test_workers_have_the_threads_they_were_given(store: Store, pass_through: Callable[..., list[Failure]]) -> None:
+    steps = [Threads(label=str(number)) for number in range(2)]
+    assert pass_through(*steps, workers=2) == []
+    for step in steps:
+        told = store.manifest(step)
+        assert (told["torch"], told["environment"]) == (1, "1")
+        assert told["process"] != os.getpid()
+
+
+def test_one_worker_is_this_process(store: Store, pass_through: Callable[..., list[Failure]]) -> None:
+    step = Toy(label="here")
+    assert pass_through(step) == []
+    assert store.manifest(step)["process"] == os.getpid()
+
+
+def test_what_is_finished_is_not_done_again(store: Store) -> None:
+    step = Toy(label="once")
+    for _ in range(2):
+        perform(step, Context(store), 1)
+    manifest = store.manifest(step)
+    assert (manifest["kind"], manifest["key"], manifest["name"]) == ("toy", step.key, "once")
+    (store.run / "started" / "once").unlink()
+    perform(step, Context(store), 1)
+    assert not (store.run / "started" / "once").exists()
+    assert store.manifest(step) == manifest
+
+
+def test_a_worker_that_is_not_needed_is_not_started(store: Store) -> None:
+    with LocalExecutor(Context(store), 2, 1) as executor:
+        assert executor.fits(Toy(label="x"))
+        assert executor._pool is None

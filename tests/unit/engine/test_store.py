@@ -1,0 +1,220 @@
+"""The store: an artifact is whole or not there, whatever ends an attempt and whoever else tries."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from toy_steps import Toy
+
+from picme.engine.local import perform
+from picme.engine.step import Context
+from picme.engine.store import Store
+from picme.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STEP = Toy(label="made")
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def attempts(store: Store) -> list[str]:
+    """Folders of attempts at the step, hidden ones that is."""
+    return sorted(path.name for path in (store.root / STEP.kind).glob(".*"))
+
+
+def wait_for(*files: Path) -> None:
+    until = time.monotonic() + 60
+    while not all(file.exists() for file in files):
+        assert time.monotonic() < until, "the other attempt has not come so far"
+        time.sleep(0.01)
+
+
+def attempt(run: Path, mine: str, other: str) -> None:
+    """Make the artifact while another attempt, which has begun as well, is making it."""
+    with Store(run).attempt(STEP) as (folder, about):
+        assert not list(folder.iterdir()), "nobody else writes here"
+        (folder / "one").write_text(mine, encoding="utf-8")
+        (run / mine).write_text(folder.name, encoding="utf-8")
+        wait_for(run / other)
+        (folder / "two").write_text(mine, encoding="utf-8")
+        about["by"] = mine
+
+
+def hang(run: Path, mine: str) -> None:
+    """Begin an attempt and never end it."""
+    with Store(run).attempt(STEP) as (folder, _):
+        (folder / "begun").write_text(mine, encoding="utf-8")
+        (run / mine).write_text(folder.name, encoding="utf-8")
+        time.sleep(600)
+
+
+def killed(run: Path, *names: str) -> list[str]:
+    """Attempts that run side by side until all are killed; the names of their folders."""
+    run.mkdir(exist_ok=True)
+    processes = [SPAWN.Process(target=hang, args=(run, name)) for name in names]
+    for process in processes:
+        process.start()
+    try:
+        wait_for(*(run / name for name in names))
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+    return [(run / name).read_text(encoding="utf-8") for name in names]
+
+
+def assert_one_whole(store: Store) -> None:
+    folder = store.path(STEP)
+    by = store.manifest(STEP)["by"]
+    assert [(folder / name).read_text(encoding="utf-8") for name in ("one", "two")] == [by, by]
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "one", "two"]
+    assert attempts(store) == []
+    assert [path.name for path in folder.parent.iterdir()] == [STEP.key]
+
+
+@pytest.mark.parametrize("times", range(3))
+def test_two_processes_at_once_leave_one_whole_artifact(store: Store, times: int) -> None:
+    store.run.mkdir()
+    processes = [SPAWN.Process(target=attempt, args=(store.run, *names)) for names in (("a", "b"), ("b", "a"))]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert_one_whole(store)
+    assert len({(store.run / name).read_text(encoding="utf-8") for name in "ab"}) == 2, "each has a folder of its own"
+
+
+def test_two_threads_at_once_leave_one_whole_artifact(store: Store) -> None:
+    store.run.mkdir()
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(attempt, store.run, *names) for names in (("a", "b"), ("b", "a"))]:
+            future.result()
+    assert_one_whole(store)
+    assert len({(store.run / name).read_text(encoding="utf-8") for name in "ab"}) == 2
+
+
+def test_of_many_threads_one_artifact_is_left(store: Store) -> None:
+    start = threading.Barrier(8)
+
+    def make(number: int) -> None:
+        start.wait()
+        with store.attempt(STEP) as (folder, about):
+            for name in ("one", "two"):
+                (folder / name).write_text(str(number), encoding="utf-8")
+            about["by"] = str(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(make, range(8)))
+    assert_one_whole(store)
+
+
+def test_an_artifact_that_another_attempt_finished_first_stays(store: Store) -> None:
+    with store.attempt(STEP) as (_, about):
+        about["by"] = "slow"
+        with store.attempt(STEP) as (_, faster):
+            faster["by"] = "fast"
+        assert store.done(STEP)
+    assert store.manifest(STEP)["by"] == "fast"
+    assert attempts(store) == []
+
+
+def test_a_dead_attempts_folder_is_taken_over(store: Store) -> None:
+    (name,) = killed(store.run, "a")
+    assert attempts(store) == [name]
+    assert name.startswith(f".{STEP.key}.")
+    assert name.endswith(".partial")
+    assert store.started(STEP)
+    assert not store.done(STEP)
+    with store.attempt(STEP) as (folder, _):
+        assert (folder / "begun").read_text(encoding="utf-8") == "a"
+        assert attempts(store) == [folder.name], "renamed, not copied"
+        assert folder.name != name
+    assert store.done(STEP)
+    assert (store.path(STEP) / "begun").is_file()
+    assert attempts(store) == []
+
+
+def test_only_one_of_two_attempts_takes_a_dead_ones_folder(store: Store) -> None:
+    killed(store.run, "a")
+    with store.attempt(STEP) as (first, _), store.attempt(STEP) as (second, _):
+        assert (first / "begun").is_file()
+        assert list(second.iterdir()) == []
+
+
+def test_what_dead_attempts_left_is_removed_after_success_and_what_lives_is_not(store: Store) -> None:
+    dead = killed(store.run, "a", "b", "c")
+    assert attempts(store) == sorted(dead)
+    with store.attempt(STEP) as (living, _):
+        with store.attempt(STEP):
+            assert len(attempts(store)) == 3, "both have taken one over"
+        assert store.done(STEP)
+        assert attempts(store) == [living.name]
+    assert attempts(store) == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError, DataError, KeyboardInterrupt, SystemExit])
+def test_an_exception_leaves_a_folder_from_which_the_next_attempt_goes_on(
+    store: Store, error: type[BaseException]
+) -> None:
+    with pytest.raises(error), store.attempt(STEP) as (folder, _):
+        (folder / "half").write_text("x", encoding="utf-8")
+        raise error
+    assert not store.done(STEP)
+    assert store.started(STEP)
+    assert attempts(store) == [f".{STEP.key}.partial"]
+    with store.attempt(STEP) as (folder, about):
+        assert (folder / "half").is_file(), "what was begun is there to resume from"
+        about["n"] = 1
+    assert store.manifest(STEP)["n"] == 1
+    assert not store.started(STEP)
+    assert attempts(store) == []
+
+
+def test_after_two_failures_at_once_nothing_is_left_by_the_next_success(store: Store) -> None:
+    with pytest.raises(RuntimeError), store.attempt(STEP):
+        with pytest.raises(RuntimeError), store.attempt(STEP) as (folder, _):
+            (folder / "half").touch()
+            raise RuntimeError
+        raise RuntimeError
+    perform(STEP, Context(store), 1)
+    assert attempts(store) == []
+
+
+def test_a_damaged_artifact_without_manifest_is_replaced(store: Store) -> None:
+    store.path(STEP).mkdir(parents=True)
+    (store.path(STEP) / "rubbish").touch()
+    assert not store.done(STEP)
+    with pytest.raises(DataError, match="toy of made is not finished"):
+        store.manifest(STEP)
+    perform(STEP, Context(store), 1)
+    assert store.done(STEP)
+    assert sorted(path.name for path in store.path(STEP).iterdir()) == ["manifest.json", "whole"]
+    assert attempts(store) == []
+
+
+def test_the_manifest_describes_the_step_and_adds_up_the_time_of_its_attempts(store: Store) -> None:
+    with store.attempt(STEP) as (_, about):
+        about |= {"earlier_seconds": 100.0, "stays": 3}
+    manifest = store.manifest(STEP)
+    assert {name: manifest[name] for name in ("kind", "key", "name", "version", "stays")} == {
+        "kind": "toy", "key": STEP.key, "name": "made", "version": 1, "stays": 3,
+    }  # fmt: skip
+    assert manifest["fields"]["label"] == "made"
+    assert 100 <= manifest["seconds"] < 110
+    assert "earlier_seconds" not in manifest
+    assert list(store.manifests("toy")) == [manifest]
+
+
+def test_the_lock_keeps_a_second_process_out(store: Store) -> None:
+    with store.lock(), pytest.raises(DataError, match="another picme process"), store.lock():
+        raise AssertionError
+    with store.lock():
+        assert os.access(store.run / ".lock", os.W_OK)

@@ -1,0 +1,74 @@
+"""The prepare stage on own data: what is required of a stay, and what is left out is counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+import picme
+from picme.config.loading import validate
+from picme.errors import PicmeError
+from picme.pipeline import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from picme.pipeline import Run
+
+
+def prepared(
+    folder: Path, require: str, rows: int = 40, train: float = 0.7, died: Callable[[int], int | None] = lambda n: n % 2
+) -> pl.DataFrame:
+    """Stays 0, 5, 10, … lack table b; stays 0, 10, … lack c as well."""
+    numbers = list(range(rows))
+    pl.DataFrame({"id": numbers, "x": [float(n) for n in numbers], "died": [died(n) for n in numbers]}).write_csv(
+        folder / "stays.csv"
+    )
+    for name, every in (("b", 5), ("c", 10)):
+        kept = [n for n in numbers if n % every]
+        pl.DataFrame({"id": kept, f"{name}1": [float(n) for n in kept]}).write_csv(folder / f"{name}.csv")
+    config = validate(
+        {
+            "source": {"kind": "table", "path": str(folder / "stays.csv"), "id": "id"},
+            "require": require,
+            "splits": {"train": train, "val": 0.1},
+            "modalities": {
+                "a": {"kind": "tabular", "columns": ["x"]},
+                "b": {"kind": "tabular", "path": str(folder / "b.csv"), "id": "id", "columns": ["b1"]},
+                "c": {"kind": "tabular", "path": str(folder / "c.csv"), "id": "id", "columns": ["c1"]},
+            },
+            "tasks": {"died": {}},
+        }
+    )
+    study: Run = run(config, folder / "run", until="prepare", quiet=True)
+    flow = pl.read_parquet(study.prepared / "cohort_flow.parquet").filter(pl.col("task") == "died")
+    cohort = pl.read_parquet(study.prepared / "views" / "died" / "cohort.parquet")
+    assert flow["stays"][-1] == cohort.filter(pl.col("split").is_not_null()).height
+    return cohort
+
+
+@pytest.mark.parametrize(("require", "stays"), [("complete", 32), ("any", 36), ("none", 40)])
+def test_stays_are_kept_by_the_rule(tmp_path: Path, require: str, stays: int) -> None:
+    assert prepared(tmp_path, require).height == stays
+
+
+def test_no_training_stay_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PicmeError, match="no stay of died is in the training split"):
+        prepared(tmp_path, "none", rows=6, train=1e-6)
+
+
+def test_a_task_with_one_class_in_training_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PicmeError, match="task died has not both classes of died among its training stays"):
+        prepared(tmp_path, "none", died=lambda n: 0)
+    with pytest.raises(PicmeError, match="no sample has a label in 'died'"):
+        prepared(tmp_path, "none", died=lambda n: None)
+
+
+def test_a_run_can_be_opened_when_its_raw_files_are_gone(tmp_path: Path) -> None:
+    before = prepared(tmp_path, "any")
+    for file in tmp_path.glob("*.csv"):
+        file.rename(file.with_suffix(".moved"))
+    assert picme.load(tmp_path / "run").cohort("died").height == before.height
