@@ -67,9 +67,10 @@ class View:
     """One observation window over stays: that of a task, or the one for pretraining.
 
     `stays` has one row per stay, sorted by stay_id: stay_id, subject_id, the group columns, the label columns
-    (0, 1 or null), and `split` (`train`, `val`, `test`) only where the source fixes it. Where a source has times, also
-    `cutoff` and `latest_<modality>`, so that an audit can compare them again; and `predicted`, the prediction time,
-    with `died` and `dischtime` (null where it did not happen or is unknown), so that it sees who was gone by then.
+    (0, 1 or null), the column that the splits go by where the configuration names one, and `split` (`train`, `val`,
+    `test`) only where the source fixes it. Where a source has times, also `cutoff` and `latest_<modality>`, so that an
+    audit can compare them again; and `predicted`, the prediction time, with `died` and `dischtime` (null where it did
+    not happen or is unknown), so that it sees who was gone by then.
 
     `alternatives` are text modalities as another preset would have chosen them: preset → modality → rows.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from picme.cohort.by_column import column_of
 from picme.errors import ConfigError
 from picme.registry import Registry
 from picme.tasks import build as build_task
@@ -31,7 +32,7 @@ def extract(config: Any, scratch: Path, hospital: Path | None) -> Extraction:
 
     Args:
         config: the study, as its configuration or as the step `Prepare`; both have `source`, `cohort`, `modalities`,
-            `tasks` and `pretrain.window`.
+            `tasks`, `splits` and `pretrain.window`.
         scratch: folder for intermediate files.
         hospital: folder in which a synthetic source has been written.
 
@@ -57,7 +58,8 @@ def from_mimic(
     """Read the MIMIC releases."""
     from picme.cohort.mimic import extract as read
 
-    return read(config.source, config.cohort, modalities, list(tasks), config.pretrain.window, scratch)
+    divider = column_of(config.splits, usual="anchor_year_group")
+    return read(config.source, config.cohort, modalities, list(tasks), config.pretrain.window, scratch, divider)
 
 
 def from_synthetic(
@@ -71,7 +73,8 @@ def from_synthetic(
         raise ConfigError("a synthetic source has to be written before it is read")
     cxr = hospital / "cxr"
     source = MimicSource(ehr=hospital / "ehr", notes=hospital / "notes", cxr=cxr if cxr.is_dir() else None)
-    return read(source, config.cohort, modalities, list(tasks), config.pretrain.window, scratch)
+    divider = column_of(config.splits, usual="anchor_year_group")
+    return read(source, config.cohort, modalities, list(tasks), config.pretrain.window, scratch, divider)
 
 
 def from_physionet2012(
@@ -96,4 +99,9 @@ def from_table(
         name: {**section, "labels": known[name].labels, "window_hours": known[name].hours}
         for name, section in tasks.items()
     }
-    return read(config.source, modalities, tasks, config.cohort.max_hours, config.pretrain.window)
+    divider = None if config.source.unlabelled else column_of(config.splits)
+    if divider is not None and config.source.split is not None:
+        raise ConfigError(
+            f"source.split gives the division with the data, so splits.kind cannot be {config.splits.kind!r}"
+        )
+    return read(config.source, modalities, tasks, config.cohort.max_hours, config.pretrain.window, divider)

@@ -9,12 +9,12 @@ import polars as pl
 
 from picme.cohort import channel_sets
 from picme.cohort.audit import kept_by
-from picme.cohort.demographics import group_columns, table_rows
+from picme.cohort.demographics import GROUPS, group_columns, table_rows
 from picme.cohort.images import ImageResult, ImageTable
 from picme.cohort.notes import MODES, NoteResult, NoteTable
 from picme.cohort.notices import Notices
 from picme.cohort.plans import HOUR, Plan, make_labels, make_plans
-from picme.cohort.stays import death, read_stays
+from picme.cohort.stays import DIVIDERS, death, read_stays
 from picme.cohort.timeseries import Series, Window, build_series
 from picme.errors import ConfigError, DataError, near
 from picme.schema import Extraction, Rows, SeriesRows, View
@@ -41,6 +41,7 @@ def extract(
     tasks: Sequence[str],
     window_hours: float,
     scratch: Path,
+    divider: str | None = None,
 ) -> Extraction:
     """Extract all views of a study on MIMIC: one per task, and `pretrain`.
 
@@ -52,12 +53,19 @@ def extract(
         tasks: names of registered tasks that make labels from MIMIC's tables.
         window_hours: end of the pretraining window after ICU admission.
         scratch: folder for spilled measurements and memory-mapped arrays; the caller removes it when all is written.
+        divider: the column that the splits go by, which the views' stays then have.
 
     Raises:
-        ConfigError: for an unknown table, task or channel set; DataError: for data that are absent or unusable.
+        ConfigError: for an unknown table, task, channel set or column of splits.
+        DataError: for data that are absent or unusable.
     """
     for name, options in modalities.items():
         _check_input(name, options.get("table"), source)
+    if divider is not None and divider not in (*DIVIDERS, *GROUPS):
+        raise ConfigError(
+            f"splits.column: stays of MIMIC have no column {divider!r}{near(divider, (*DIVIDERS, *GROUPS))}"
+        )
+    carried = [divider] if divider in DIVIDERS else []
     declared = {name: load_for_mimic(name) for name in tasks}
     release = Release.open(source.ehr)
     people = read_stays(release, cohort)
@@ -75,7 +83,7 @@ def extract(
         found: dict[str, Any] = {modality: views_of[name] for modality, views_of in texts.items()}
         found |= {modality: views_of[name] for modality, views_of in images.items()}
         arrays = {modality: views_of[name].rows for modality, views_of in series.items()}
-        views[name] = _view(plan, stays[name], cohort, modalities, arrays, found, notices)
+        views[name] = _view(plan, stays[name], cohort, modalities, arrays, found, notices, carried)
         if name in declared:
             rule = kept_by(cohort.extraction == "benchmark", declared[name].prediction_hours(cohort))
             notices.take_presence(name, views[name].stays, rule)
@@ -186,6 +194,7 @@ def _view(
     series: dict[str, SeriesRows],
     found: dict[str, Any],
     notices: Notices,
+    carried: list[str],
 ) -> View:
     """Put a view together from its stays and modalities, and report what these left out or let through."""
     declared = "the preset declares the whole admission" if cohort.admit == "paper" else None
@@ -218,7 +227,8 @@ def _view(
     groups = group_columns(stays)
     times = stays.select("cutoff", "predicted", "died", "dischtime", *(one.name for one in latest))
     frame = pl.concat(
-        [stays.select("stay_id", "subject_id"), groups, stays.select(plan.labels), times], how="horizontal"
+        [stays.select("stay_id", "subject_id"), groups, stays.select(plan.labels), times, stays.select(carried)],
+        how="horizontal",
     )
     return View(plan.name, frame, plan.labels, groups.columns, rows, {other: others} if others else {})
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from picme.cohort.by_column import COLUMN_KINDS, Division, divide, unit_hash
 from picme.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from picme.config.splits import SplitsConfig
-
-
-def unit_hash(subject: object, seed: int) -> float:
-    """Map a subject to a number in [0, 1) that depends on it alone, so that a division is stable when data is added."""
-    digest = hashlib.blake2b(f"{seed}:{subject}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
 
 
 def assign(stays: pl.DataFrame, config: SplitsConfig, pretraining: bool) -> pl.Series:
@@ -34,16 +29,64 @@ def assign(stays: pl.DataFrame, config: SplitsConfig, pretraining: bool) -> pl.S
         `train`, `val`, `test`, or null for stays that take no part, in the order of `stays`.
 
     Raises:
-        DataError: if a set or list does not fit the data.
+        DataError: if a set, list, period or group does not fit the data.
     """
     if "split" in stays.columns:  # divided by whoever made the data
         return stays.get_column("split").cast(pl.String)
+    if config.kind in COLUMN_KINDS:
+        return divide(stays, config).stays.get_column("split")
     if config.kind == "sets":
         return _by_sets(stays, config)
     subjects = stays.get_column("subject_id").to_list()
     if config.kind == "hash":
         return _series([_portion(unit_hash(s, config.seed), config.train, config.val) for s in subjects])
     return _by_lists(subjects, config, pretraining)
+
+
+def assign_views(views: Mapping[str, pl.DataFrame], config: SplitsConfig) -> Division:
+    """Assign the stays of all views at once.
+
+    A division by time or group looks at all stays of a subject, also at those that only one view has: otherwise a
+    subject could be in training for one task and in test for another.
+
+    Args:
+        views: view → stays, as for `assign`; `pretrain` is the view of pretraining.
+        config: the rules of the division.
+
+    Returns:
+        For each view and stay its split, and why stays are in none.
+
+    Raises:
+        DataError: if a set, list, period or group does not fit the data.
+    """
+    fixed = any("split" in stays.columns for stays in views.values())
+    if config.kind in COLUMN_KINDS and not fixed:
+        every = pl.concat([stays.select(_shared(stays, views)) for stays in views.values()], how="vertical_relaxed")
+        division = divide(every.unique("stay_id", keep="first", maintain_order=True), config)
+        keep = ["stay_id", "split", "left"]
+        parts = [
+            stays.select("stay_id")
+            .join(division.stays.select(keep), on="stay_id", how="left", maintain_order="left")
+            .select(pl.lit(name).alias("view"), *keep)
+            for name, stays in views.items()
+        ]
+    else:
+        division = Division(pl.DataFrame(), [], [])
+        parts = [
+            stays.select(
+                pl.lit(name).alias("view"),
+                "stay_id",
+                assign(stays, config, pretraining=name == "pretrain").alias("split"),
+                pl.lit(None, pl.String).alias("left"),
+            )
+            for name, stays in views.items()
+        ]
+    return Division(pl.concat(parts, how="vertical_relaxed"), division.reasons, division.notes)
+
+
+def _shared(stays: pl.DataFrame, views: Mapping[str, pl.DataFrame]) -> list[str]:
+    """List the columns that all views have, in the order of the first."""
+    return [name for name in stays.columns if all(name in other.columns for other in views.values())]
 
 
 def _portion(number: float, train: float, val: float) -> str:

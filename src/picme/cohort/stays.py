@@ -25,6 +25,11 @@ ADMISSION_OPTIONAL = (
 )
 PATIENT_COLUMNS = ("subject_id", "gender", "anchor_age")
 PATIENT_OPTIONAL = ("anchor_year", "anchor_year_group", "dod")
+DIVIDERS = (
+    *("anchor_year_group", "admission_years", "first_careunit", "admission_type", "admission_location"),
+    *("insurance", "language", "marital_status", "race"),
+)
+"""Columns of the stays that splits can go by."""
 HOURS_TOLERANCE = 1e-6
 
 
@@ -52,7 +57,7 @@ class Cohort:
 
     Attributes:
         stays: one row per stay, sorted by stay_id: the ids, times, los_hours, seconds (length of the stay), age,
-            gender, race and the other admission columns, died_in_hospital (0 or 1).
+            gender, race and the other admission columns, anchor_year_group, admission_years, died_in_hospital (0 or 1).
         flow: the exclusions so far.
         quarantine: reason → rows left out because they cannot be read.
         disagreements: stays whose hospital_expire_flag says otherwise than the mortality label.
@@ -85,7 +90,7 @@ def read_stays(release: Release, config: CohortConfig) -> Cohort:
     )
     flow.add("admission and patient on record", stays)
     stays = flow.add("one ICU stay per admission", stays.filter(pl.len().over("hadm_id") == 1))
-    stays = _age_at_admission(stays, published)
+    stays = _admission_years(_age_at_admission(stays, published))
     stays = flow.add(f"age at least {config.min_age}", stays.filter(pl.col("age") >= config.min_age))
     if stays.is_empty():
         raise DataError(f"{release.file('icustays')}: no ICU stay is left after the exclusions; see the cohort's rules")
@@ -155,6 +160,20 @@ def _age_at_admission(stays: pl.DataFrame, published: bool) -> pl.DataFrame:
         years = pl.col("admittime").dt.year() - pl.col("anchor_year").cast(pl.Int64)
         age = age + years.fill_null(0)
     return stays.with_columns(age.cast(pl.Int32).alias("age"))
+
+
+def _admission_years(stays: pl.DataFrame) -> pl.DataFrame:
+    """Add `admission_years`, the years in which the admission can lie, as `2013 - 2015`; null where that is unknown.
+
+    `anchor_year_group` is of the patient, who may come back years later. All dates of a patient are shifted alike, so
+    the years between the anchor year and the admission are true, and move the group on.
+    """
+    later = pl.col("admittime").dt.year() - pl.col("anchor_year").cast(pl.Int32)
+    ends = [
+        pl.col("anchor_year_group").cast(pl.String).str.extract(rf"^\s*{pattern}\s*$").cast(pl.Int32) + later
+        for pattern in (r"(\d{4})\s*-\s*\d{4}", r"\d{4}\s*-\s*(\d{4})")
+    ]
+    return stays.with_columns(pl.when(ends[0].is_not_null()).then(pl.format("{} - {}", *ends)).alias("admission_years"))
 
 
 def _lengths(stays: pl.DataFrame, published: bool) -> pl.DataFrame:

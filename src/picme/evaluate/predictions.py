@@ -63,6 +63,8 @@ class CellPredictions:
         labels: labels of the task.
         y: per split, labels (label, stay): NaN where undefined or without a prediction.
         p: per split, probabilities (seed, label, stay): 0 where there is no prediction.
+        unpredicted: labels without a probability, such as a baseline's label with one class in training. They are
+            undefined for this cell: their `y` is NaN, and what is a mean over labels is over the others.
     """
 
     task: str
@@ -72,6 +74,7 @@ class CellPredictions:
     labels: list[str]
     y: dict[str, NDArray[np.float64]]
     p: dict[str, NDArray[np.float32] | NDArray[np.float64]]
+    unpredicted: tuple[str, ...] = ()
 
     @property
     def key(self) -> dict[str, str]:
@@ -146,7 +149,8 @@ class TaskPredictions:
 
         Raises:
             DataError: for predictions of stays the cohort does not have in that split, seeds that differ in their
-                stays or targets, repeated rows, and probabilities outside [0, 1].
+                stays or targets, repeated rows, probabilities outside [0, 1], and ones that are null for some stays
+                of a seed and label but not for all.
         """
         if self._parts is not None:
             frame = self._parts[(combination, strategy)]
@@ -154,10 +158,7 @@ class TaskPredictions:
             chosen = (pl.col("combination") == combination) & (pl.col("strategy") == strategy)
             frame = self.frame.filter(chosen).collect()
         what = f"{self.where}: {self.name}, {combination}, {strategy}"
-        probability = frame["probability"].cast(pl.Float64).fill_null(float("nan"))
-        if not probability.is_between(0, 1).all():
-            bad = int((~probability.is_between(0, 1)).sum())
-            raise DataError(f"{what}: {bad} probabilities are null or outside [0, 1]")
+        frame, unpredicted = _predicted(frame, what)
         frame = frame.select("seed", "split", "stay_id", "label", "target", "probability")
         frame = frame.join(self._rows, on=["split", "stay_id"], how="left").join(
             self._label_rows, on="label", how="left"
@@ -172,7 +173,19 @@ class TaskPredictions:
         p: dict[str, Any] = {}
         for split in SPLITS:
             y[split], p[split] = self._dense(frame.filter(pl.col("split") == split), split, seeds, what)
-        return CellPredictions(self.name, combination, strategy, seeds, self.labels, y, p)
+        missing = np.array([label in unpredicted for label in self.labels], dtype=bool)
+        for split in SPLITS:
+            y[split][missing] = np.nan
+        return CellPredictions(
+            self.name,
+            combination,
+            strategy,
+            seeds,
+            self.labels,
+            y,
+            p,
+            tuple(x for x in self.labels if x in unpredicted),
+        )
 
     def _dense(self, frame: pl.DataFrame, split: str, seeds: list[int], what: str) -> tuple[Any, Any]:
         shape = (len(seeds), len(self.labels), len(self.stays[split].frame))
@@ -197,3 +210,23 @@ class TaskPredictions:
         dense = np.zeros(shape, dtype=values.dtype if values.dtype in (np.float32, np.float64) else np.float64)
         dense.ravel()[place] = values
         return target[0], dense
+
+
+def _predicted(frame: pl.DataFrame, what: str) -> tuple[pl.DataFrame, set[str]]:
+    """Check a cell's probabilities; return its rows with 0 for a null one, and the labels that a seed has none of.
+
+    Null for every stay says that a seed could not learn the label. Null for some stays says that something failed.
+
+    Raises:
+        DataError: for a probability outside [0, 1], or a null one among others of its seed and label.
+    """
+    kept = frame.schema["probability"] in (pl.Float32, pl.Float64)
+    probability = pl.col("probability") if kept else pl.col("probability").cast(pl.Float64)
+    frame = frame.with_columns(probability.fill_nan(None))
+    none = pl.col("probability").is_null()
+    all_null = none.all().over("seed", "label")
+    bad = int(frame.select((~pl.col("probability").is_between(0, 1)).fill_null(~all_null).sum()).item())
+    if bad:
+        raise DataError(f"{what}: {bad} probabilities are null or outside [0, 1]")
+    unpredicted = set(frame.filter(none)["label"].unique().to_list())
+    return frame.with_columns(pl.col("probability").fill_null(0)), unpredicted

@@ -88,7 +88,7 @@ def _split_scores(
     seeds, labels, stays = p.shape
     every = np.broadcast_to(y, p.shape)
     roc, prc = (a.reshape(seeds, labels) for a in areas(every.reshape(seeds * labels, stays), p.reshape(-1, stays)))
-    if stays == 0 or np.isnan(y).all():
+    if stays == 0 or (np.isnan(y).all() and not cell.unpredicted):
         return [], (roc, prc)
     n, positives = (~np.isnan(y)).sum(axis=1), (y == 1).sum(axis=1)
     names = list(cell.labels)

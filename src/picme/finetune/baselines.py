@@ -146,15 +146,16 @@ def fit_predict(name: str, features: np.ndarray, targets: np.ndarray, split: np.
         raise ConfigError(f"unknown baseline {name!r}{near(name, MODELS)}")
     probabilities = np.full(targets.shape, np.nan)
     split = np.asarray(split)
-    # A feature that is never known in training is of no use, and scikit-learn would warn about it.
-    features = features[:, np.isfinite(features[split == "train"]).any(axis=0)]
+    finite = np.isfinite(features)
     for label in range(targets.shape[1]):
         target = targets[:, label]
         known = np.isfinite(target)
         train, val = known & (split == "train"), known & (split == "val")
-        if features.shape[1] and len(np.unique(target[train])) == 2:
+        # A feature that is never known in training is of no use, and has no median to fill its gaps with.
+        known_there = finite[train].any(axis=0)
+        if known_there.any() and len(np.unique(target[train])) == 2:
             chosen = val if len(np.unique(target[val])) == 2 else np.zeros_like(val)
-            probabilities[:, label] = MODELS[name](features, target, train, chosen, seed)
+            probabilities[:, label] = MODELS[name](features[:, known_there], target, train, chosen, seed)
     return probabilities
 
 

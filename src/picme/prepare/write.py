@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from picme.cohort.extract import extract
-from picme.cohort.splits import assign
+from picme.cohort.splits import assign_views
 from picme.errors import ConfigError, DataError
 from picme.modalities import open_modality, write_views
 from picme.prepare.audit import leakage
@@ -62,11 +62,14 @@ def write_cohort(step: Prepare, folder: Path, hospital: Path | None) -> dict[str
     extraction = extract(step, folder / "scratch", hospital)
     flow = [extraction.flow]
     availability: list[dict[str, Any]] = []
+    division = assign_views({name: view.stays for name, view in extraction.views.items()}, step.splits)
+    extraction.notes += division.notes
     for name, view in extraction.views.items():
-        view.stays = view.stays.with_columns(
-            assign(view.stays, step.splits, pretraining=name == "pretrain").alias("split")
-        )
+        found = division.stays.filter(pl.col("view") == name)
+        view.stays = view.stays.with_columns(found.get_column("split"))
         availability += _availability(name, view)
+        left = found.get_column("left").to_numpy()
+        flow.append(pl.DataFrame(_leave(name, view, left, division.reasons), schema=FLOW))
         flow.append(_require(name, view, step.require))
     quarantine = [] if extraction.quarantine is None else [extraction.quarantine]
     quarantine += _write(step, extraction, folder)
@@ -103,6 +106,18 @@ def _availability(name: str, view: View) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _leave(name: str, view: View, left: np.ndarray, reasons: list[str]) -> list[dict[str, Any]]:
+    """Take out the stays that the division leaves out; return a line of the cohort flow for each reason."""
+    steps = []
+    for reason in reasons:
+        kept = left != reason
+        if not kept.all():
+            _keep(view, kept)
+            left = left[kept]
+            steps.append(_step(name, reason, view.stays))
+    return steps
 
 
 def _require(name: str, view: View, rule: str) -> pl.DataFrame:

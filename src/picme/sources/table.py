@@ -29,6 +29,7 @@ def extract(
     tasks: Mapping[str, Mapping[str, Any]],
     cohort_max_hours: int | None = None,
     window_hours: float | None = None,
+    divider: str | None = None,
 ) -> Extraction:
     """Read the user's files.
 
@@ -39,6 +40,7 @@ def extract(
         tasks: name → `labels`, columns of 0/1, true/false, yes/no, y/n or nothing; the task's own name if empty.
         cohort_max_hours: longest time series kept; None for all.
         window_hours: hours of time series that the view `pretrain` sees; None for all.
+        divider: the column that the splits go by, which the views' stays then have.
 
     Returns:
         A view for each task, of the samples with at least one of its labels (all, if the source is unlabelled), and
@@ -52,13 +54,14 @@ def extract(
     notes: list[str] = []
     files, one_row = _open(source, modalities)
     labels = {name: list(task.get("labels") or [name]) for name, task in tasks.items()}
-    stays = _stays(source, one_row, _samples(files, one_row), labels)
-    readers = _readers(source, modalities, files, stays["stay_id"], labels, counts, notes)
+    stays = _stays(source, one_row, _samples(files, one_row), labels, divider)
+    readers = _readers(source, modalities, files, stays["stay_id"], labels, counts, notes, divider)
 
     windows = {name: _window(task.get("window_hours"), cohort_max_hours) for name, task in tasks.items()}
     windows["pretrain"] = _window(window_hours, cohort_max_hours)
     every = list(dict.fromkeys(label for each in labels.values() for label in each))
     fixed = ["split"] if source.split or source.unlabelled else []
+    fixed += [divider] if divider is not None and divider not in source.groups else []
     views = {}
     flow: list[tuple[str, str, int, int]] = []
     for name, hours in windows.items():
@@ -122,8 +125,14 @@ def _samples(files: Mapping[str, File], one_row: list[File]) -> pl.Series:
     return pl.concat([each.drop_nulls().cast(common) for each in ids]).unique().sort().alias("stay_id")
 
 
-def _stays(source: TableSource, files: list[File], samples: pl.Series, labels: Mapping[str, list[str]]) -> pl.DataFrame:
-    """Collect stay_id, subject_id, split, groups and labels of every sample, each from the first file that has it."""
+def _stays(
+    source: TableSource,
+    files: list[File],
+    samples: pl.Series,
+    labels: Mapping[str, list[str]],
+    divider: str | None,
+) -> pl.DataFrame:
+    """Collect ids, split, groups, the splits' column and labels of all samples, each from the first file with it."""
 
     def find(column: str, role: str) -> tuple[File, pl.Series]:
         file = next((file for file in files if column in file.frame.columns), None)
@@ -156,6 +165,11 @@ def _stays(source: TableSource, files: list[File], samples: pl.Series, labels: M
         file, cells = find(name, "source.groups")
         words = file.align(cells.cast(pl.String).str.strip_chars(), samples).fill_null("unknown")
         columns.append(words.set(words == "", "unknown").alias(name))
+    if divider is not None and divider not in source.groups:
+        file, cells = find(divider, "splits.column")
+        if divider in (*RESERVED, *(label for each in labels.values() for label in each)):
+            raise ConfigError(f"splits.column: {divider!r} is already an id or split column or a label")
+        columns.append(file.align(cells, samples).alias(divider))
     for task, names in labels.items():
         for name in names:
             if source.unlabelled and not any(name in file.frame.columns for file in files):
@@ -188,9 +202,17 @@ def _readers(
     labels: Mapping[str, list[str]],
     counts: Counter[tuple[str, str]],
     notes: list[str],
+    divider: str | None,
 ) -> dict[str, Read]:
     """Make the reader of each modality; a column of one is no feature of another unless both name it."""
-    parts = [source.id, source.subject, source.split, *source.groups, *(x for each in labels.values() for x in each)]
+    parts = [
+        source.id,
+        source.subject,
+        source.split,
+        divider,
+        *source.groups,
+        *(x for each in labels.values() for x in each),
+    ]
     parts += [entry.get(key) for entry in modalities.values() for key in ("id", "column")]
     readers: dict[str, Read] = {}
     for name, entry in modalities.items():

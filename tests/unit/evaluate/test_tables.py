@@ -274,3 +274,70 @@ def test_speed_of_a_demo(study: Any) -> None:
     start = time.process_time()
     evaluate(predictions, {"phenotyping": cohort}, EvaluateConfig())
     assert time.process_time() - start < 30
+
+
+@pytest.fixture
+def one_label_short(study: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Three labels, of which the baselines could not learn `shock`: their probability of it is null."""
+    cohort, predictions = study(
+        "phenotyping",
+        PHENOTYPES,
+        300,
+        [("a+b", "supervised", 2, 0.9), ("a+b", "gradient_boosting", 2, 0.6), ("a+b", "logistic_regression", 1, 0.5)],
+        seed=3,
+    )
+    unlearnt = (pl.col("strategy") != "supervised") & (pl.col("label") == "shock")
+    return cohort, predictions.with_columns(
+        pl.when(unlearnt).then(None).otherwise(pl.col("probability")).alias("probability")
+    )
+
+
+@pytest.mark.parametrize("mark", [None, float("nan")])
+def test_a_label_without_probabilities_is_null_and_all_else_judged(one_label_short: Any, mark: float | None) -> None:
+    cohort, predictions = one_label_short
+    given = predictions.with_columns(pl.col("probability").fill_null(mark)) if mark is not None else predictions
+    tables = evaluate(given, {"phenotyping": cohort}, CONFIG, TYPES)
+    scores = tables["scores"]
+    baselines = scores.filter(pl.col("strategy") != "supervised")
+    unlearnt = baselines.filter(pl.col("label") == "shock")
+    assert unlearnt.height == 2 * 3
+    assert unlearnt["auroc"].null_count() == unlearnt["auprc"].null_count() == unlearnt.height
+    assert unlearnt["n"].sum() == 0
+    assert baselines.filter(pl.col("label") != "shock")["auroc"].null_count() == 0
+    assert scores.filter(pl.col("strategy") == "supervised")["auroc"].null_count() == 0
+    own = scores.filter(pl.col("seed") == 0, pl.col("split") == "test", pl.col("strategy") == "gradient_boosting")
+    value = dict(own.select("label", "auroc").iter_rows())
+    assert value["macro"] == pytest.approx((value["sepsis"] + value["diabetes"]) / 2)
+    assert tables["summary"]["ensemble_auroc"].null_count() == 0
+    assert tables["calibration"].filter(pl.col("strategy") == "gradient_boosting")["brier"].null_count() == 0
+
+
+def test_cells_are_compared_on_the_labels_that_both_have(one_label_short: Any) -> None:
+    cohort, predictions = one_label_short
+    whole = evaluate(predictions, {"phenotyping": cohort}, CONFIG)["comparisons"]
+    both = evaluate(predictions.filter(pl.col("label") != "shock"), {"phenotyping": cohort}, CONFIG)["comparisons"]
+    chosen = pl.col("family") == "best vs gradient_boosting"
+    assert whole.filter(chosen).height == 2
+    for column in ("difference", "low", "high"):
+        assert whole.filter(chosen)[column].to_list() == pytest.approx(both.filter(chosen)[column].to_list())
+
+
+def test_a_cell_without_any_probability_has_null_rows(one_label_short: Any) -> None:
+    cohort, predictions = one_label_short
+    nothing = pl.col("strategy") == "logistic_regression"
+    spoilt = predictions.with_columns(pl.when(~nothing).then(pl.col("probability")).alias("probability"))
+    tables = evaluate(spoilt, {"phenotyping": cohort}, CONFIG)
+    rows = tables["scores"].filter(nothing)
+    assert rows.height == 2 * 5
+    assert rows["auroc"].null_count() == rows.height
+    assert tables["summary"].filter(nothing)["ensemble_auroc"].to_list() == [None]
+    assert tables["summary"].filter(~nothing)["ensemble_auroc"].null_count() == 0
+
+
+def test_a_label_that_one_seed_lacks_is_undefined_for_the_cell(one_label_short: Any) -> None:
+    cohort, predictions = one_label_short
+    lost = (pl.col("strategy") == "supervised") & (pl.col("seed") == 1) & (pl.col("label") == "sepsis")
+    spoilt = predictions.with_columns(pl.when(~lost).then(pl.col("probability")).alias("probability"))
+    scores = evaluate(spoilt, {"phenotyping": cohort}, CONFIG)["scores"].filter(pl.col("strategy") == "supervised")
+    assert scores.filter(pl.col("label") == "sepsis")["auroc"].null_count() == 4
+    assert scores.filter(pl.col("label") != "sepsis")["auroc"].null_count() == 0

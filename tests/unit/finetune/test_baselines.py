@@ -167,3 +167,15 @@ def test_on_the_challenge(shared_data: Path) -> None:
         p = fit_predict(name, x, y[:, None].astype(float), split, seed=0)[:, 0]
         assert roc_auc_score(y[test], p[test]) > auroc, name
         assert average_precision_score(y[test], p[test]) > auprc, name
+
+
+@pytest.mark.parametrize("name", ["gradient_boosting", "logistic_regression"])
+def test_a_feature_unknown_wherever_a_label_is_known(name: str) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(200, 2)).astype(np.float32)
+    targets = np.stack([features[:, 0] > 0, features[:, 0] > 0.3], axis=1).astype(float)
+    targets[:80, 1] = np.nan
+    features[80:, 1] = np.nan
+    split = np.repeat(["train", "val", "test"], [120, 40, 40])
+    found = fit_predict(name, features, targets, split, 0)
+    assert np.isfinite(found).all()

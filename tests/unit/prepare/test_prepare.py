@@ -72,3 +72,48 @@ def test_a_run_can_be_opened_when_its_raw_files_are_gone(tmp_path: Path) -> None
     for file in tmp_path.glob("*.csv"):
         file.rename(file.with_suffix(".moved"))
     assert picme.load(tmp_path / "run").cohort("died").height == before.height
+
+
+def test_one_label_with_one_class_in_training_leaves_the_rest_judged(tmp_path: Path) -> None:
+    rows = 160
+    numbers = list(range(rows))
+    split = ["train" if n < 80 else "val" if n < 120 else "test" for n in numbers]
+    common = [int(n * 7919 % 11 > 5) for n in numbers]
+    pl.DataFrame(
+        {
+            "id": numbers,
+            "fold": split,
+            "x": [c + n * 31 % 17 / 8 for n, c in zip(numbers, common, strict=True)],
+            "z": [n * 13 % 29 for n in numbers],
+            "common": common,
+            "rare": [int(n >= 80 and n % 5 == 0) for n in numbers],
+        }
+    ).write_csv(tmp_path / "stays.csv")
+    config = validate(
+        {
+            "source": {"kind": "table", "path": str(tmp_path / "stays.csv"), "id": "id", "split": "fold"},
+            "modalities": {"a": {"kind": "tabular", "columns": ["x"]}, "b": {"kind": "tabular", "columns": ["z"]}},
+            "tasks": {"both": {"labels": ["common", "rare"]}},
+            "study": {"combination_sizes": [2], "seeds": 1, "embed_dim": 8},
+            "pretrain": {"epochs": 1},
+            "finetune": {
+                "strategies": ["supervised", "gradient_boosting", "logistic_regression"],
+                "combinations": "all",
+                "singles": False,
+                "epochs": 2,
+            },
+            "evaluate": {"resamples": 100, "interval_resamples": 100},
+        }
+    )
+    study = run(config, tmp_path / "run", until="evaluate", quiet=True)
+    tables = picme.load(study.folder)
+    scores = tables.table("scores").filter(pl.col("split") == "test")
+    auroc = {(s, label): value for s, label, value in scores.select("strategy", "label", "auroc").iter_rows()}
+    for strategy in ("gradient_boosting", "logistic_regression"):
+        assert auroc[strategy, "rare"] is None
+        assert auroc[strategy, "common"] == auroc[strategy, "macro"] is not None
+    assert auroc["supervised", "rare"] is not None
+    assert tables.table("summary")["ensemble_auroc"].null_count() == 0
+    judged = tables.table("comparisons").filter(pl.col("family").str.contains("best vs"))
+    assert judged.height == 4
+    assert judged["difference"].null_count() == 0
