@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from picme.cohort.by_column import column_of
 from picme.errors import ConfigError
 from picme.registry import Registry
 from picme.tasks import build as build_task
@@ -56,6 +55,7 @@ def from_mimic(
     config: Any, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
 ) -> Extraction:
     """Read the MIMIC releases."""
+    from picme.cohort.by_column import column_of
     from picme.cohort.mimic import extract as read
 
     divider = column_of(config.splits, usual="anchor_year_group")
@@ -73,6 +73,8 @@ def from_synthetic(
         raise ConfigError("a synthetic source has to be written before it is read")
     cxr = hospital / "cxr"
     source = MimicSource(ehr=hospital / "ehr", notes=hospital / "notes", cxr=cxr if cxr.is_dir() else None)
+    from picme.cohort.by_column import column_of
+
     divider = column_of(config.splits, usual="anchor_year_group")
     return read(source, config.cohort, modalities, list(tasks), config.pretrain.window, scratch, divider)
 
@@ -99,6 +101,8 @@ def from_table(
         name: {**section, "labels": known[name].labels, "window_hours": known[name].hours}
         for name, section in tasks.items()
     }
+    from picme.cohort.by_column import column_of
+
     divider = None if config.source.unlabelled else column_of(config.splits)
     if divider is not None and config.source.split is not None:
         raise ConfigError(
