@@ -155,15 +155,18 @@ def _fill(
 def _side_by_side(
     run: Callable[[np.ndarray], tuple[np.ndarray, bool]], batches: list[np.ndarray], side: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield batches and their features in order; each Python thread computes on one thread of its own."""
-    if side <= 1 or len(batches) <= 1:
-        for items in batches:
-            yield items, run(items)[0]
-        return
+    """Yield batches and their features in order.
+
+    Each batch is computed on one thread, so that features do not depend on how many there are.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     pending: deque[tuple[np.ndarray, Future[tuple[np.ndarray, bool]]]] = deque()
     try:
+        if side <= 1 or len(batches) <= 1:
+            for items in batches:
+                yield items, run(items)[0]
+            return
         # A thread takes over torch's number of threads when it first computes.
         with ThreadPoolExecutor(side) as pool:
             for items in batches:

@@ -165,6 +165,22 @@ def test_a_killed_run_goes_on_where_it_was(model: Path, view: Path, monkeypatch:
     assert sorted(path.name for path in (view / "cache").iterdir()) == ["features.npy", "meta.json"]
 
 
+def test_features_do_not_depend_on_the_number_of_threads(model: Path, view: Path) -> None:
+    config, before = TransformerEncoder(model=str(model), max_length=24), torch.get_num_threads()
+    modality, found = text(view, config), []
+    try:
+        for around, threads in ((1, 1), (2, 1), (2, 2), (4, 3)):
+            torch.set_num_threads(around)
+            out = view / f"{around}-{threads}"
+            cache_features(modality, config, modality.spec(), out, batch_size=4, threads=threads)
+            found.append(np.load(out / "features.npy"))
+            assert torch.get_num_threads() == around
+    finally:
+        torch.set_num_threads(before)
+    for features in found[1:]:
+        np.testing.assert_array_equal(features, found[0])
+
+
 def test_bf16_is_near_fp32(model: Path, view: Path) -> None:
     config = TransformerEncoder(model=str(model), max_length=24)
     modality = text(view, config)
