@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 
 from picme.design.combinations import label, parse
-from picme.design.strategies import strategy as strategy_named
 from picme.errors import ConfigError, DataError, near
 from picme.pipeline import Run
 from picme.tasks import build as build_task
@@ -99,7 +98,7 @@ def _write(table: pl.DataFrame, file: Path) -> None:
 def _long(
     added: np.ndarray, stays: pl.Series, labels: tuple[str, ...], names: list[str], present: np.ndarray
 ) -> pl.DataFrame:
-    """`added` (label, stay, modality) as stay_id, label, modality, present, contribution."""
+    """Return contributions (label, stay, modality) as a table: stay_id, label, modality, present, contribution."""
     return pl.DataFrame(
         {
             "stay_id": stays.gather(np.tile(np.repeat(np.arange(len(stays)), len(names)), len(labels))),
@@ -114,8 +113,8 @@ def _long(
 def _seeds(study: Run, opened: Study, task: str, wanted: str | None, combination: str | None) -> list[Finetune]:
     """Return the finished fine-tunings of one combination and strategy, one for each seed."""
     summary = opened.table("summary").filter(pl.col("task") == task)
-    names, fusions = list(study.config.modalities), study.config.finetune.fusions
-    without = [name for name in summary["strategy"].unique() if name not in fusions and not _keeps_model(name)]
+    names = list(study.config.modalities)
+    without = [name for name in summary["strategy"].unique() if study.design.strategy(name).encoders == "none"]
     if combination is not None:
         summary = summary.filter(pl.col("combination") == label(parse(combination, names)))
     if wanted is not None:
@@ -142,10 +141,6 @@ def _seeds(study: Run, opened: Study, task: str, wanted: str | None, combination
     return found
 
 
-def _keeps_model(name: str) -> bool:
-    return strategy_named(name).encoders != "none"
-
-
 def _view(study: Run, source: Run, cell: Cell, scratch: Path) -> ViewData:
     """Return the new stays, normalised and encoded with what was learnt from the training stays."""
     from picme.fitting.device import resolve_device
@@ -167,7 +162,7 @@ def _view(study: Run, source: Run, cell: Cell, scratch: Path) -> ViewData:
 
 
 def _fits(study: Run, source: Run, task: str, names: list[str]) -> None:
-    """Refuses a cohort with other modalities, columns or units.
+    """Refuse a cohort with other modalities, columns or units.
 
     Raises:
         DataError: naming what does not fit.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from picme.align.step import Align
     from picme.engine.step import Context
 
-FRAMES = {"epoch": pl.Int64, "stay": pl.Int64, "modality": pl.String, "x": pl.Float64, "y": pl.Float64}
-
 
 def measure(step: Align, folder: Path, context: Context) -> dict[str, Any]:
     """Measure the alignment of validation and test stays, and lay out t-SNE frames where they are asked for."""
@@ -59,7 +57,5 @@ def _frames(artifact: Path, combination: list[str], stays: int) -> pl.DataFrame:
             kept.append((int(saved["epoch"]), saved["values"].astype(np.float32)))
             complete = saved["present"].all(axis=1)
     chosen = np.flatnonzero(complete)[:stays]
-    if len(chosen) < 5:
-        return pl.DataFrame(schema=FRAMES)
-    found = frames([(epoch, values[:, chosen]) for epoch, values in kept], combination, seed=0)
-    return found.select(*FRAMES)
+    shown = kept if len(chosen) >= 5 else []
+    return frames([(epoch, values[:, chosen]) for epoch, values in shown], combination, seed=0)

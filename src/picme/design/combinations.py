@@ -22,7 +22,7 @@ def combinations(names: Sequence[str], sizes: Iterable[int]) -> list[Combination
 
 
 def label(combination: Iterable[str]) -> str:
-    """`a+b+c`."""
+    """Return a combination as it is written in tables: `a+b+c`."""
     return "+".join(combination)
 
 

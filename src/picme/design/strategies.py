@@ -62,16 +62,6 @@ class Strategy:
     symbol: str = "circle"
 
     @property
-    def frozen(self) -> bool:
-        """True if the encoders are never trained on the task."""
-        return self.encoders in ("pretrained", "untrained")
-
-    @property
-    def trained(self) -> bool:
-        """True if the encoders are trained on the task."""
-        return self.encoders in ("from_pretrained", "from_scratch")
-
-    @property
     def starts_from_pretraining(self) -> bool:
         """True if the encoders are those of a pretraining, frozen or as a start."""
         return self.encoders in ("pretrained", "from_pretrained")

@@ -12,7 +12,7 @@ from picme.config.encoders import has_locked_trunk, trunk_identity
 from picme.config.fusions import CONFIGS as FUSIONS
 from picme.config.study import PAPER_COMBINATIONS
 from picme.design.combinations import Combination, combinations, label, parse
-from picme.design.strategies import resolve, strategy
+from picme.design.strategies import of_fusion, resolve, strategy
 from picme.engine.store import fingerprint
 from picme.errors import ConfigError
 from picme.finetune.step import Cell, EmbedPretrained, EmbedUntrained, Finetune, FinetuneSearch
@@ -211,30 +211,33 @@ class Design:
 
     # ---- fine-tuning
 
+    def strategy(self, name: str) -> Strategy:
+        """Return a strategy of the study, declared or made by a fusion head of the configuration."""
+        fusion = self.config.finetune.fusions.get(name)
+        return strategy(name) if fusion is None else of_fusion(name, fusion.name)
+
     def cell(self, task: str, combination: Combination, name: str, order: Combination = ()) -> Cell:
         """Return a cell; `order` is that of the gate's steps, where it is not the configuration's."""
         return self._once(("cell", task, combination, name, order), lambda: self._cell(task, combination, name, order))
 
     def _cell(self, task: str, combination: Combination, name: str, order: Combination) -> Cell:
         section = self.config.finetune
-        fusion = section.fusions.get(name)
-        chosen = strategy(name) if fusion is None else None
+        chosen = self.strategy(name)
         common: dict[str, Any] = {"prepare": self.prepare, "task": self.task(task), "strategy": name}
-        if chosen is not None and chosen.encoders == "none":
+        if chosen.encoders == "none":
             encodings = tuple(self.encoding(one, encoder=False) for one in combination)
             return Cell(**common, encoders="none", encodings=encodings, head=chosen.head)
-        gated = chosen is not None and chosen.gate == "configured"
+        gated = chosen.gate == "configured"
         reads_weights = gated and section.gate == "pretraining"
-        starts = chosen is not None and chosen.starts_from_pretraining
-        head: Any = fusion if chosen is None else self._head(chosen, combination, order or section.order)
+        head = section.fusions.get(name) or self._head(chosen, combination, order or section.order)
         return Cell(
             **common,
-            encoders="from_scratch" if chosen is None else chosen.encoders,
+            encoders=chosen.encoders,
             encodings=tuple(self.encoding(one) for one in combination),
             head=head,
             head_code=self._code("fusions", head.name),
             weights=self._weights(combination) if gated else None,
-            pretrain=self.pretrain(combination) if starts or reads_weights else None,
+            pretrain=self.pretrain(combination) if chosen.starts_from_pretraining or reads_weights else None,
             course=self._course(section),
             loss=section.loss,
             class_weight=section.class_weight,
@@ -321,8 +324,8 @@ class Design:
             for share in section.label_efficiency.shares:
                 found += [self.finetune(*place, share=share) for place in places if place[1] in wanted]
         for place in places:
-            own = strategy(place[2]) if place[2] not in section.fusions else None
-            if own is not None and own.gate == "configured" and place[3] == 0 and len(place[1]) == largest:
+            gated = self.strategy(place[2]).gate == "configured"
+            if gated and place[3] == 0 and len(place[1]) == largest:
                 found += [self.finetune(*place, order=order) for order in orders(place[1], section.orders)]
         return found
 

@@ -25,7 +25,7 @@ def variant_tables(
     cohorts: Mapping[str, pl.DataFrame],
     tasks: Mapping[str, Task],
 ) -> dict[str, pl.DataFrame]:
-    """`label_efficiency` and `gate_orders`, as far as there are such fine-tunings.
+    """Make `label_efficiency` and `gate_orders`, as far as there are such fine-tunings.
 
     Each has test AUROC and AUPRC of every seed (several labels: their mean; null where undefined), and beside the
     variants the study's own fine-tunings: share 1, or the configuration's order, which `order` leaves empty.
@@ -60,7 +60,7 @@ def _place(cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def _same_cells(cells: Sequence[dict[str, Any]], variants: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The study's own fine-tunings that the variants are to be compared with."""
+    """Return the study's own fine-tunings that the variants are to be compared with."""
     wanted = {tuple(_place(cell).values()) for cell in variants}
     return [cell for cell in cells if tuple(_place(cell).values()) in wanted]
 
@@ -68,7 +68,7 @@ def _same_cells(cells: Sequence[dict[str, Any]], variants: Sequence[dict[str, An
 def _scores(
     cell: dict[str, Any], cohorts: Mapping[str, pl.DataFrame], tasks: Mapping[str, Task]
 ) -> dict[str, float | None]:
-    """Macro AUROC and AUPRC on test stays."""
+    """Return macro AUROC and AUPRC on test stays."""
     labels = tasks[cell["task"]].labels
     targets = cohorts[cell["task"]].select(pl.col(name).cast(pl.Float64) for name in labels).to_numpy()
     with np.load(Path(cell["path"]) / "predictions.npz") as saved:
