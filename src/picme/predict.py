@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from picme.design.combinations import label, parse
+from picme.config.combinations import label, parse
 from picme.errors import ConfigError, DataError, near
 from picme.pipeline import Run
 from picme.tasks import build as build_task

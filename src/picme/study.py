@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from picme.config.combinations import label, parse
 from picme.config.loading import load as load_config
 from picme.config.loading import read_yaml, validate
-from picme.design.combinations import label, parse
 from picme.errors import ConfigError, DataError, near
 from picme.pipeline import Run
 from picme.tasks import build as build_task

@@ -1,6 +1,6 @@
 """Alignment: how well the embeddings of a stay's modalities find one another, and how they lie in the plane.
 
-Five metrics, all of embeddings (modality, stay, dim) and by cosine similarity; see `picme.align.metrics`.
+Five metrics, all of embeddings (modality, stay, dim) and by cosine similarity; see `picme.metrics.retrieval`.
 """
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from picme.align.metrics import batch, neighbour, ovo, retrieval, same_modality_share
     from picme.align.table import alignment_table
     from picme.align.tsne import frames
+    from picme.metrics.retrieval import batch, neighbour, ovo, retrieval, same_modality_share
 
 __all__ = ["alignment_table", "batch", "frames", "neighbour", "ovo", "retrieval", "same_modality_share"]
 
 _LAZY = {
     "alignment_table": "picme.align.table",
-    "batch": "picme.align.metrics",
+    "batch": "picme.metrics.retrieval",
     "frames": "picme.align.tsne",
-    "neighbour": "picme.align.metrics",
-    "ovo": "picme.align.metrics",
-    "retrieval": "picme.align.metrics",
-    "same_modality_share": "picme.align.metrics",
+    "neighbour": "picme.metrics.retrieval",
+    "ovo": "picme.metrics.retrieval",
+    "retrieval": "picme.metrics.retrieval",
+    "same_modality_share": "picme.metrics.retrieval",
 }
 
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from picme.align.step import Align
-    from picme.design.combinations import Combination
+    from picme.config.combinations import Combination
     from picme.engine.store import Store
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from picme.design.combinations import label
+from picme.config.combinations import label
 from picme.engine.step import Context, Step
 from picme.pretrain.step import Pretrain
 

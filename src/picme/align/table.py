@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from picme.align.scores import batch_scores, neighbour_scores, ovo_scores, retrieval_scores, setting
+from picme.metrics.scores import batch_scores, neighbour_scores, ovo_scores, retrieval_scores, setting
 
 if TYPE_CHECKING:
     import numpy as np

@@ -27,7 +27,7 @@ def names(what: str) -> dict[str, str]:
 
         return presets()
     if what == "strategies":
-        from picme.design.strategies import strategies
+        from picme.strategies import strategies
 
         return {name: strategy.meaning for name, strategy in strategies().items()}
     targets = _registry(what).targets()

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from picme.config.base import Section
-from picme.design.strategies import BUILT_IN
+from picme.strategies import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from picme.design.strategies import Strategy
+    from picme.strategies import Strategy
 
 
 class ThresholdRule(Section):

@@ -18,8 +18,8 @@ from picme.config.report import ReportConfig
 from picme.config.sources import Physionet2012Source, TableSource
 from picme.config.splits import SplitsConfig
 from picme.config.synthetic import SyntheticConfig
-from picme.design.strategies import BUILT_IN, STRATEGIES, strategies, strategy
 from picme.errors import ConfigError, near
+from picme.strategies import BUILT_IN, STRATEGIES, strategies, strategy
 
 # The ten combinations of the paper's Table 1.
 PAPER_COMBINATIONS = (

@@ -1,1 +1,1 @@
-"""The design of a study: its combinations, its strategies and the graph of its steps. No module here imports torch."""
+"""The design of a study: the graph of its steps, made from the configuration. No module here imports torch."""

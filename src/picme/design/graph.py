@@ -11,7 +11,7 @@ from picme.evaluate.step import Attribute, Ceiling, Evaluate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from picme.design.combinations import Combination
+    from picme.config.combinations import Combination
     from picme.design.study import Design
     from picme.engine.store import Store
     from picme.finetune.step import Finetune

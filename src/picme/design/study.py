@@ -8,11 +8,10 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from picme.align.step import Align
+from picme.config.combinations import Combination, combinations, label, parse
 from picme.config.encoders import has_locked_trunk, trunk_identity
 from picme.config.fusions import CONFIGS as FUSIONS
 from picme.config.study import PAPER_COMBINATIONS
-from picme.design.combinations import Combination, combinations, label, parse
-from picme.design.strategies import of_fusion, resolve, strategy
 from picme.engine.store import fingerprint
 from picme.errors import ConfigError
 from picme.finetune.step import Cell, EmbedPretrained, EmbedUntrained, Finetune, FinetuneSearch
@@ -21,13 +20,14 @@ from picme.prepare.step import Hospital, Prepare, TaskPart, Window
 from picme.pretrain.features import Encoding, Features
 from picme.pretrain.step import Course, Pretrain, Pretraining, PretrainSearch
 from picme.registry import Registry
+from picme.strategies import of_fusion, resolve, strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from picme.config.study import Config
-    from picme.design.strategies import Strategy
     from picme.engine.step import Step
+    from picme.strategies import Strategy
 
 T = TypeVar("T")
 

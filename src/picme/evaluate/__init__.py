@@ -15,12 +15,12 @@ from picme.evaluate.shapley import shapley
 if TYPE_CHECKING:
     from picme.evaluate.attribution import rank_agreement, shares
     from picme.evaluate.calibration import apply_calibration, fit_calibration
-    from picme.evaluate.metrics import auprc, auroc
     from picme.evaluate.tables import evaluate
+    from picme.metrics.classification import auprc, auroc
 
 _WHERE = {
-    "auroc": "picme.evaluate.metrics",
-    "auprc": "picme.evaluate.metrics",
+    "auroc": "picme.metrics.classification",
+    "auprc": "picme.metrics.classification",
     "evaluate": "picme.evaluate.tables",
     "fit_calibration": "picme.evaluate.calibration",
     "apply_calibration": "picme.evaluate.calibration",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from picme.design.combinations import label
+from picme.config.combinations import label
 from picme.evaluate.attribution import agreement_rows, attribution_rows, shapley_rows
 from picme.evaluate.coalitions import coalition_values
 from picme.evaluate.integrated_gradients import integrated_gradients

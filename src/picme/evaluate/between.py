@@ -13,8 +13,8 @@ import polars as pl
 
 from picme.evaluate.bootstrap import SubjectResamples, bootstrap_areas, interval
 from picme.evaluate.compare import holm, two_sided_p
-from picme.evaluate.metrics import areas, macro
 from picme.evaluate.summary import METRICS
+from picme.metrics.classification import areas, macro
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

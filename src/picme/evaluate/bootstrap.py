@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from picme.evaluate.metrics import _check
+from picme.metrics.classification import check
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -177,7 +177,7 @@ def bootstrap_areas(
     Raises:
         DataError: for shapes that do not match, labels other than 0, 1, NaN, and NaN scores.
     """
-    _check(y, p)
+    check(y, p)
     ranked = [_rank(y[label], p[label], subject, resamples.n_subjects) for label in range(len(y))]
     roc = np.full((len(y), resamples.resamples), np.nan)
     prc = np.full((len(y), resamples.resamples), np.nan)

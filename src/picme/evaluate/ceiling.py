@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from picme.evaluate.metrics import auroc
+from picme.metrics.classification import auroc
 from picme.results.tables import table
 from picme.tasks import build as build_task
 

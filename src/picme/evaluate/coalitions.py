@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from picme.errors import DataError
-from picme.evaluate.metrics import areas, macro
+from picme.metrics.classification import areas, macro
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

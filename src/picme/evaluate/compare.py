@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from picme.evaluate.bootstrap import bootstrap_areas, interval
-from picme.evaluate.metrics import areas, macro
 from picme.evaluate.summary import METRICS, CellResult, select
+from picme.metrics.classification import areas, macro
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from picme.config.evaluate import ThresholdRule
-from picme.evaluate.metrics import macro
 from picme.evaluate.thresholds import choose_threshold
+from picme.metrics.classification import macro
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ import polars as pl
 
 from picme.errors import ConfigError, near
 from picme.evaluate.bootstrap import bootstrap_areas, interval
-from picme.evaluate.metrics import areas, macro
+from picme.metrics.classification import areas, macro
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

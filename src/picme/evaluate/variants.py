@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from picme.evaluate.metrics import areas, macro
+from picme.metrics.classification import areas, macro
 from picme.results.tables import table
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from picme.design.combinations import label
+from picme.config.combinations import label
 from picme.engine.step import Context, Part, Step
 from picme.prepare.step import Prepare, TaskPart
 from picme.pretrain.features import Encoding
@@ -69,7 +69,7 @@ class Cell(Part):
     task: TaskPart
     strategy: str
     encoders: str
-    """The treatment of the encoders; see `picme.design.strategies.Strategy`."""
+    """The treatment of the encoders; see `picme.strategies.Strategy`."""
     encodings: tuple[Encoding, ...]
     head: Any
     """The fusion head's section; the model's name for a strategy without encoders."""

@@ -11,9 +11,8 @@ import polars as pl
 import torch
 from safetensors.torch import save_file
 
-from picme.design.combinations import label
+from picme.config.combinations import label
 from picme.errors import TrainingError
-from picme.evaluate.metrics import auroc
 from picme.finetune.baselines import fit_predict, summary_features
 from picme.finetune.classifier import Classifier, build_classifier
 from picme.finetune.labels import with_share
@@ -21,6 +20,7 @@ from picme.finetune.losses import build_loss
 from picme.fitting.course import Fit, fit
 from picme.fitting.device import peak_memory_mb, resolve_device
 from picme.fitting.search import found
+from picme.metrics.classification import auroc
 from picme.pretrain.features import open_encoded
 from picme.tasks import build as build_task
 

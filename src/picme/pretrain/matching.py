@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from picme.align.metrics import retrieval
-from picme.align.ranks import TIE
+from picme.metrics.ranks import TIE
+from picme.metrics.retrieval import retrieval
 
 if TYPE_CHECKING:
     import numpy as np

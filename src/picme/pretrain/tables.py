@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from picme.design.combinations import label
+from picme.config.combinations import label
 from picme.results.tables import table
 
 if TYPE_CHECKING:

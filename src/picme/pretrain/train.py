@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
 
-from picme.design.combinations import label
+from picme.config.combinations import label
 from picme.errors import TrainingError
 from picme.fitting.component import calling, check_shape
 from picme.fitting.course import Fit, fit

@@ -11,7 +11,6 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from picme.design.strategies import strategies
 from picme.report import cohort
 from picme.report.blocks import DataTable, Plate, Section
 from picme.report.chapters import CHAPTERS, chapters
@@ -21,6 +20,7 @@ from picme.report.numbers import count, interval, many, percent, signed, text_of
 from picme.report.rules import lets_through, rules, studied
 from picme.report.theme import DARK, template
 from picme.report.words import ENDS, against, paragraph, size_sentences, strategy_text, task_sentences, task_title
+from picme.strategies import strategies
 
 if TYPE_CHECKING:
     from pathlib import Path

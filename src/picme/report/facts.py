@@ -9,12 +9,12 @@ import polars as pl
 
 from picme.config.evaluate import EvaluateConfig
 from picme.config.study import TaskConfig
-from picme.design.strategies import of_fusion, strategies
 from picme.results.tables import table
+from picme.strategies import of_fusion, strategies
 from picme.tasks import build
 
 if TYPE_CHECKING:
-    from picme.design.strategies import Strategy
+    from picme.strategies import Strategy
     from picme.tasks import Task
 
 Tables = dict[str, pl.DataFrame]

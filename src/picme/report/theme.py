@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from picme.design.strategies import strategies
+from picme.strategies import strategies
 
 # Okabe & Ito (2008): distinguishable with every common form of colour blindness.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"

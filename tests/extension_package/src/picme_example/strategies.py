@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from picme.design.strategies import PURPLE, Strategy
+from picme.strategies import PURPLE, Strategy
 
 WARM_ATTENTION = Strategy(
     "warm_attention",

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from picme.align.ranks import neighbourhoods, ranks
 from picme.errors import DataError
+from picme.metrics.ranks import neighbourhoods, ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

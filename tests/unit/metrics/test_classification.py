@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from picme.errors import DataError
 from picme.evaluate import auprc, auroc
-from picme.evaluate.metrics import areas, macro
+from picme.metrics.classification import areas, macro
 
 
 def labels_and_scores(seed: int, n: int, levels: int | None) -> tuple[np.ndarray, np.ndarray]:

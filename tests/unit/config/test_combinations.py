@@ -4,7 +4,7 @@ from math import comb
 
 import pytest
 
-from picme.design.combinations import combinations, label, parse
+from picme.config.combinations import combinations, label, parse
 from picme.errors import ConfigError
 
 NAMES = ["discharge", "radiology", "image", "timeseries", "demographics"]

@@ -55,7 +55,7 @@ def areas(y: NDArray[np.floating], p: NDArray[np.floating]) -> tuple[NDArray[np.
     Raises:
         DataError: as for `auroc`.
     """
-    _check(y, p)
+    check(y, p)
     rows, stays = y.shape
     roc, prc = np.full(rows, np.nan), np.full(rows, np.nan)
     if stays == 0:
@@ -122,7 +122,8 @@ def _row(values: ArrayLike) -> NDArray[np.float64]:
     return array[None, :]
 
 
-def _check(y: NDArray[np.floating], p: NDArray[np.floating]) -> None:
+def check(y: NDArray[np.floating], p: NDArray[np.floating]) -> None:
+    """Raise `DataError` where the shapes differ, a label is not 0 or 1, or a score of a defined label is NaN."""
     if y.shape != p.shape:
         raise DataError(f"labels have the shape {y.shape} but scores {p.shape}: one score per label is expected")
     undefined = np.isnan(y)

@@ -1,4 +1,4 @@
-"""Alignment metrics as single numbers; `alignment_table` has all of them in detail.
+"""Alignment metrics as single numbers; `picme.align.alignment_table` has all of them in detail.
 
 All take embeddings (modality, stay, dim), raw, and compare by cosine similarity. Ties count as the worst rank.
 
@@ -17,8 +17,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from picme.align.scores import Score, batch_scores, neighbour_scores, ovo_scores, retrieval_scores, setting
-from picme.align.table import alignment_table
+from picme.metrics.scores import Score, batch_scores, neighbour_scores, ovo_scores, retrieval_scores, setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray | Tensor
 
-__all__ = ["alignment_table", "batch", "neighbour", "ovo", "retrieval", "same_modality_share"]
+__all__ = ["batch", "neighbour", "ovo", "retrieval", "same_modality_share"]
 
 
 def retrieval(

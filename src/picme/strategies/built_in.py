@@ -1,0 +1,145 @@
+"""The built-in strategies, one declaration each."""
+
+from __future__ import annotations
+
+from picme.strategies.base import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, Strategy
+
+CONTRASTIVE = Strategy(
+    "contrastive",
+    "frozen pretrained encoders, an MLP on their concatenated embeddings",
+    "encoders pretrained by contrastive learning and then frozen, with a small network on top",
+    encoders="pretrained",
+    smallest=2,
+    controls=("random",),
+    alternatives=("supervised",),
+    colour=BLUE,
+    symbol="circle",
+)
+GATED = Strategy(
+    "gated",
+    "encoders and the modality-gated LSTM with λ, trained on the task",
+    "everything trained on the task, the modalities read in turn by an LSTM whose steps are weighted by λ",
+    encoders="from_scratch",
+    head="gated_lstm",
+    gate="configured",
+    smallest=3,  # λ exists from three modalities on
+    smaller="gated_uniform",
+    controls=("gated_uniform", "supervised_lstm"),
+    alternatives=("supervised", "contrastive"),
+    colour=GREEN,
+    symbol="triangle-up",
+)
+FINETUNED = Strategy(
+    "finetuned",
+    "pretrained encoders and the MLP, everything trained on the task",
+    "started from the contrastively pretrained encoders, then everything trained on the task",
+    encoders="from_pretrained",
+    smallest=2,
+    controls=("supervised",),
+    alternatives=("contrastive",),
+    colour=SKY,
+    symbol="diamond",
+)
+SUPERVISED_ATTENTION = Strategy(
+    "supervised_attention",
+    "attention over the modalities with a class token",
+    "everything trained on the task, embeddings combined by attention",
+    encoders="from_scratch",
+    head="attention",
+    smallest=2,
+    alternatives=("supervised",),
+    colour=PURPLE,
+    symbol="diamond",
+)
+SUPERVISED_SUM = Strategy(
+    "supervised_sum",
+    "a gated sum of the modalities",
+    "everything trained on the task, embeddings added up",
+    encoders="from_scratch",
+    head="gated_sum",
+    smallest=2,
+    alternatives=("supervised",),
+    colour=PURPLE,
+    symbol="diamond-open",
+)
+SUPERVISED = Strategy(
+    "supervised",
+    "encoders and an MLP on their concatenated embeddings, trained on the task",
+    "everything trained from scratch on the task, with a small network on the concatenated embeddings",
+    encoders="from_scratch",
+    alternatives=("random",),
+    colour=ORANGE,
+    symbol="square",
+)
+RANDOM = Strategy(
+    "random",
+    "control of contrastive: the same encoders untrained",
+    "control: as contrastive, but with untrained projections in place of the pretrained ones",
+    encoders="untrained",
+    selectable=False,
+    colour=BLUE,
+    symbol="circle-open",
+)
+GATED_UNIFORM = Strategy(
+    "gated_uniform",
+    "control of gated: λ the same for every modality",
+    "control: the gated LSTM with the same weight for every modality",
+    encoders="from_scratch",
+    head="gated_lstm",
+    gate="uniform",
+    smallest=2,
+    selectable=False,
+    colour=GREEN,
+    symbol="triangle-up-open",
+)
+SUPERVISED_LSTM = Strategy(
+    "supervised_lstm",
+    "control of gated: a plain LSTM over the modalities (λ = 1)",
+    "control: the gated LSTM with all weights one, which is a plain LSTM",
+    encoders="from_scratch",
+    head="lstm",
+    smallest=2,
+    selectable=False,
+    colour=GREEN,
+    symbol="square-open",
+)
+GRADIENT_BOOSTING = Strategy(
+    "gradient_boosting",
+    "baseline: boosted trees on summary features",
+    "baseline: boosted trees on simple summary features",
+    encoders="none",
+    head="gradient_boosting",
+    selectable=False,
+    baseline=True,
+    colour=INK,
+    symbol="x",
+)
+LOGISTIC_REGRESSION = Strategy(
+    "logistic_regression",
+    "baseline: logistic regression on summary features",
+    "baseline: logistic regression on simple summary features",
+    encoders="none",
+    head="logistic_regression",
+    selectable=False,
+    baseline=True,
+    seeded=False,
+    colour=INK,
+    symbol="cross",
+)
+
+BUILT_IN: dict[str, Strategy] = {
+    strategy.name: strategy
+    for strategy in (
+        CONTRASTIVE,
+        GATED,
+        FINETUNED,
+        SUPERVISED_ATTENTION,
+        SUPERVISED_SUM,
+        SUPERVISED,
+        RANDOM,
+        GATED_UNIFORM,
+        SUPERVISED_LSTM,
+        GRADIENT_BOOSTING,
+        LOGISTIC_REGRESSION,
+    )
+}
