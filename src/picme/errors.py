@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class PicmeError(Exception):
@@ -32,3 +33,34 @@ def near(name: str, known: Iterable[str]) -> str:
     if match:
         return f"; did you mean {match[0]!r}?"
     return f"; known: {', '.join(names)}" if names else ""
+
+
+@contextmanager
+def naming(what: str, kind: type[PicmeError] = ConfigError, detail: Callable[[], str] = str) -> Iterator[None]:
+    """Turn an error of the block into a sentence that names the component whose code the block calls.
+
+    Args:
+        what: the component, such as `objective 'mine'`.
+        kind: the error to raise.
+        detail: gives what else the sentence says, such as the shapes that the component was given.
+
+    Raises:
+        PicmeError: of that kind, if the block raises what is none of picme's own errors; the message of the original
+            is left out, since it may quote data.
+    """
+    try:
+        yield
+    except PicmeError:
+        raise
+    except Exception as error:
+        raise kind(
+            f"{what} failed with {type(error).__name__}{place_of(error)}{detail()} (run with --debug for the traceback)"
+        ) from error
+
+
+def place_of(error: BaseException) -> str:
+    """Return where an error was raised, as ` at function:line`."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f" at {trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace is not None else ""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from picme.errors import ConfigError, near
+from picme.errors import ConfigError, near, place_of
 
 
 @cache
@@ -55,27 +52,6 @@ class Registry:
             return getattr(import_module(module), attribute)
         except (ImportError, AttributeError) as error:
             raise ConfigError(f"{self.group} {name!r} cannot be loaded from {targets[name]}: {error}") from error
-
-    def code(self, name: str) -> str | None:
-        """Return a hash of the source code of another package's component; None for picme's own, which steps version.
-
-        The component's code is all Python files of the package (or the one module) that it comes from, so that an edit
-        in any of them counts. Nothing is imported.
-        """
-        if name in self.builtin or name not in self.targets():
-            return None
-        return _source(self.targets()[name].partition(":")[0].partition(".")[0])
-
-
-@cache
-def _source(package: str) -> str | None:
-    """Return a hash of the Python files of a package or module; None where it cannot be found."""
-    spec = find_spec(package)
-    if spec is None:
-        return None
-    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    files = [file for folder in folders for file in folder.rglob("*.py")] or [Path(spec.origin or "")]
-    digest = hashlib.sha256()
-    for file in sorted(file for file in files if file.is_file()):
-        digest.update(f"{file.name}\n".encode() + file.read_bytes())
-    return digest.hexdigest()[:16]
+        except Exception as error:
+            what = f"{type(error).__name__}{place_of(error)}"
+            raise ConfigError(f"{self.group} {name!r} cannot be loaded from {targets[name]}: {what}") from error

@@ -13,6 +13,7 @@ from picme import registry
 from picme.config.loading import load
 from picme.design import study
 from picme.design.study import Design
+from picme.engine import code
 from picme.pipeline import Run, why_stale
 
 if TYPE_CHECKING:
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 LOSS = """
 from typing import Literal
 
+from mine_shared import SCALE
 from picme.config.base import Component
+
+
+def late():
+    from .parts import FACTOR
 
 
 class Loss:
@@ -34,9 +40,10 @@ PAIR, TRIPLE = ("discharge", "radiology"), ("discharge", "radiology", "image")
 
 def forget() -> None:
     """A new process reads a package's code again; so does this one after it has forgotten."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "mine_losses"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("mine_losses", "mine_shared")]:
         del sys.modules[name]
-    registry._source.cache_clear()
+    code.code_of.cache_clear()
+    code._same_project.cache_clear()
     study._outside.cache_clear()
 
 
@@ -47,6 +54,10 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "__init__.py").write_text("", encoding="utf-8")
     (folder / "loss.py").write_text(LOSS, encoding="utf-8")
     (folder / "parts.py").write_text("FACTOR = 1\n", encoding="utf-8")
+    (folder / "weights.json").write_text("[1]\n", encoding="utf-8")
+    (folder / "unrelated.py").write_text("", encoding="utf-8")
+    (tmp_path / "mine_shared.py").write_text("SCALE = 1\n", encoding="utf-8")
+    (tmp_path / "unrelated.json").write_text("[1]\n", encoding="utf-8")
     points = EntryPoints([EntryPoint("mine", "mine_losses.loss:Loss", "picme.objectives")])
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(registry, "_installed", lambda: points)
@@ -62,7 +73,7 @@ def design() -> Design:
     return Design(load("demo", {"pretrain.objective": {"name": "mine"}}))
 
 
-@pytest.mark.parametrize("file", ["loss.py", "parts.py"])
+@pytest.mark.parametrize("file", ["loss.py", "parts.py", "__init__.py", "weights.json", "../mine_shared.py"])
 def test_an_edited_loss_is_trained_again(package: Path, file: str) -> None:
     before = design()
     same, pair = before.pretrain(TRIPLE).key, before.pretrain(PAIR).key
@@ -72,6 +83,22 @@ def test_an_edited_loss_is_trained_again(package: Path, file: str) -> None:
     assert after.pretrain(TRIPLE).key != same
     assert after.align(TRIPLE).key != before.align(TRIPLE).key
     assert after.pretrain(PAIR).key == pair, "its objective is picme's own"
+
+
+@pytest.mark.parametrize("file", ["unrelated.py", "../unrelated.json"])
+def test_what_the_loss_does_not_read_makes_nothing_again(package: Path, file: str) -> None:
+    same = design().pretrain(TRIPLE).key
+    (package / file).write_text("# edited\n", encoding="utf-8")
+    assert design().pretrain(TRIPLE).key == same
+
+
+def test_installed_code_counts_by_its_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    code._same_project.cache_clear()
+    monkeypatch.setattr(code, "packages_distributions", lambda: {"a": ["one"], "b": ["one", "two"], "c": ["two"]})
+    assert code._same_project("a", "b")
+    assert not code._same_project("a", "c")
+    assert not code._same_project("a", "nowhere")
+    code._same_project.cache_clear()
 
 
 def test_a_plan_says_that_the_code_changed(package: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import polars as pl
 
 from picme.cohort.events import NEEDED, OPTIONAL, typed_events, within_stays
 from picme.cohort.stays import death, read_stays
-from picme.errors import ConfigError, DataError
+from picme.errors import ConfigError, DataError, naming
 from picme.sources import EHR_TABLES
 from picme.sources.mimic_ehr import Release
 from picme.sources.mimic_events import scan
@@ -159,7 +159,8 @@ def labelled(task: str, declared: Task, stays: MimicStays) -> pl.DataFrame:
     Raises:
         DataError: if what the task made is not one row per stay with label columns of 0, 1 and null.
     """
-    made = declared.make_labels(stays)
+    with naming(f"tasks.{task}: make_labels of its declaration", DataError):
+        made = declared.make_labels(stays)
     where = f"tasks.{task}: the labels that its declaration makes"
     names = [name for name in made.columns if name != "stay_id"]
     if "stay_id" not in made.columns or not names:

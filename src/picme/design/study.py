@@ -12,6 +12,7 @@ from picme.config.combinations import Combination, combinations, label, parse
 from picme.config.encoders import has_locked_trunk, trunk_identity
 from picme.config.fusions import CONFIGS as FUSIONS
 from picme.config.study import PAPER_COMBINATIONS
+from picme.engine.code import code_of
 from picme.engine.store import fingerprint
 from picme.errors import ConfigError
 from picme.finetune.step import Cell, EmbedPretrained, EmbedUntrained, Finetune, FinetuneSearch
@@ -353,7 +354,8 @@ class Design:
         """Return a hash of the code of another package's component: as recorded for a finished run, else as it is."""
         place = f"{group}: {name}"
         if self._made_from is None and place not in self.code:
-            found = _outside(group).code(name)
+            target = _outside(group).targets().get(name)
+            found = code_of(target.partition(":")[0]) if target is not None else None
             if found is not None:
                 self.code[place] = found
         return self.code.get(place)

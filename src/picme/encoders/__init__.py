@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from picme.errors import naming
 from picme.registry import Registry
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ ENCODERS = Registry(
 )
 
 
-def build(config: Component, spec: Mapping[str, Any], embed_dim: int) -> Encoder:
+def build(config: Component, spec: Mapping[str, Any], embed_dim: int, modality: str | None = None) -> Encoder:
     """Build an encoder with fresh weights in everything that is trained.
 
     The weights are drawn with torch's global generator: seed it before the call.
@@ -36,9 +37,12 @@ def build(config: Component, spec: Mapping[str, Any], embed_dim: int) -> Encoder
         spec: the modality's `spec()`. With `feature_dim` in it, batches hold a locked trunk's output and the trunk is
             not loaded.
         embed_dim: size of the embeddings.
+        modality: name of the modality, for messages.
 
     Raises:
         ConfigError: if the model cannot be loaded or lacks a part that the configuration asks for.
     """
-    encoder: Encoder = ENCODERS.load(config.name).from_config(config, spec, embed_dim)
-    return encoder.ready()
+    whose = "" if modality is None else f" of modality {modality!r}"
+    with naming(f"building encoder {config.name!r}{whose}"):
+        encoder: Encoder = ENCODERS.load(config.name).from_config(config, spec, embed_dim)
+        return encoder.ready()

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from typing import TYPE_CHECKING, Protocol, Self
 
 from picme.engine.step import ALL_CORES, Context, Step
-from picme.errors import PicmeError
+from picme.errors import PicmeError, place_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -120,14 +120,6 @@ def explain(error: BaseException) -> str:
     if isinstance(error, PicmeError):
         return str(error)
     return f"{type(error).__name__}{place_of(error)} (run with --debug for the traceback)"
-
-
-def place_of(error: BaseException) -> str:
-    """Return where an error was raised, as ` at function:line`."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f" at {trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace is not None else ""
 
 
 def limit_threads(threads: int) -> None:

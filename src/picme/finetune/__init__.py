@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from picme.errors import naming
 from picme.registry import Registry
 
 if TYPE_CHECKING:
@@ -66,9 +67,10 @@ def build(
     Raises:
         ConfigError: if there is no head of that name, or its settings do not fit these sizes.
     """
-    head: nn.Module = FUSIONS.load(config.name).from_config(
-        config, n_modalities=n_modalities, embed_dim=embed_dim, n_labels=n_labels, weights=weights
-    )
+    with naming(f"building fusion head {config.name!r}"):
+        head: nn.Module = FUSIONS.load(config.name).from_config(
+            config, n_modalities=n_modalities, embed_dim=embed_dim, n_labels=n_labels, weights=weights
+        )
     return head
 
 

@@ -27,10 +27,12 @@ class Classifier(nn.Module):
 
     Attributes:
         n_labels: logits of a stay.
+        head_name: name of the fusion head in the configuration, for messages.
         head: fusion head, `(embeddings (batch, modality, dim), present (batch, modality)) -> logits (batch, label)`.
     """
 
     head: nn.Module
+    head_name: str
     n_labels: int
 
     def __init__(self, combination: Sequence[str], view: ViewData, device: torch.device) -> None:
@@ -45,7 +47,7 @@ class Classifier(nn.Module):
     def forward(self, rows: np.ndarray) -> Tensor:
         """Logits of rows, (batch, label)."""
         embeddings, present = self.embeddings(rows), self.present[torch.from_numpy(rows).to(self.device)]
-        what = f"fusion head {type(self.head).__name__}"
+        what = f"fusion head {self.head_name!r}"
         with calling(what, embeddings=embeddings, present=present):
             logits: Tensor = self.head(embeddings, present)
         check_shape(what, logits, (len(rows), self.n_labels))
@@ -158,7 +160,7 @@ def assemble(
     weights = cell.weights
     if weights is None and cell.pretrain is not None:
         weights = store.manifest(cell.pretrain)["weights"]
-    model.n_labels = n_labels
+    model.n_labels, model.head_name = n_labels, cell.head.name
     model.head = build_head(
         cell.head,
         len(cell.combination),

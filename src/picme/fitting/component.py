@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from picme.engine.local import place_of
-from picme.errors import PicmeError, TrainingError
+from picme.errors import TrainingError, naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,18 +22,10 @@ def calling(what: str, **given: Tensor | Mapping[str, Tensor] | None) -> Iterato
         given: its tensors, by argument.
 
     Raises:
-        TrainingError: if the block raises what is none of picme's own errors; its message is left out, since it may
-            quote data.
+        TrainingError: if the block raises what is none of picme's own errors.
     """
-    try:
+    with naming(what, TrainingError, lambda: f"; it was given {_shapes(given)}"):
         yield
-    except PicmeError:
-        raise
-    except Exception as error:
-        raise TrainingError(
-            f"{what} failed with {type(error).__name__}{place_of(error)}; it was given {_shapes(given)} "
-            "(run with --debug for the traceback)"
-        ) from error
 
 
 def check_shape(what: str, output: Any, expected: tuple[int, ...]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from picme.errors import naming
 from picme.registry import Registry
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def build(config: Component, n_modalities: int) -> Objective:
     Raises:
         ConfigError: if no objective has that name, or it does not take that many modalities.
     """
-    objective: Objective = OBJECTIVES.load(config.name).from_config(config, n_modalities=n_modalities)
+    with naming(f"building objective {config.name!r}"):
+        objective: Objective = OBJECTIVES.load(config.name).from_config(config, n_modalities=n_modalities)
     return objective
 
 

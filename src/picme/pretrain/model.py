@@ -40,7 +40,9 @@ class ModalityEncoders(nn.Module):
         encoders = {}
         for one in encodings:
             torch.manual_seed(modality_seed(seed, one.modality))
-            encoders[one.modality] = build(one.encoder, view.modalities[one.modality].spec(), one.embed_dim)
+            encoders[one.modality] = build(
+                one.encoder, view.modalities[one.modality].spec(), one.embed_dim, one.modality
+            )
         self.encoders = nn.ModuleDict(encoders)
         self.shared: nn.Linear | None = None
         if encodings[0].shared:

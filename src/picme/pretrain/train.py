@@ -122,7 +122,10 @@ def train(
 
     def loss_of(part: np.ndarray) -> Tensor:
         embedded, mask = embeddings(part)
-        return _loss(objective, chosen.name, embedded, mask)
+        loss = _loss(objective, chosen.name, embedded, mask)
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss of objective {chosen.name!r} is not finite; try a smaller learning rate")
+        return loss
 
     snapshots = None
     if folder is not None:

@@ -97,6 +97,17 @@ def test_labels_of_another_form_are_refused(
         labelled("day", task, opened(tmp_path, task))
 
 
+def test_an_error_of_a_declaration_names_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make_labels(self: Task, stays: MimicStays) -> pl.DataFrame:
+        raise KeyError("a value of the data")
+
+    monkeypatch.setattr(Made, "make_labels", make_labels)
+    task = Made("day", ("day",), hours=24)
+    words = r"^tasks\.day: make_labels of its declaration failed with KeyError at make_labels:\d+ \(run"
+    with pytest.raises(DataError, match=words):
+        labelled("day", task, opened(tmp_path, task))
+
+
 def test_true_and_false_are_labels_and_null_stays_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Made, "frame", pl.DataFrame({"day": [True, None, False], "stay_id": [30001, 30002, 30003]}))
     task = Made("day", ("day",), hours=24)
