@@ -25,7 +25,7 @@ import numpy as np
 
 from picme.cohort.channel_sets import ChannelSet, load
 from picme.cohort.stays import read_stays
-from picme.cohort.timeseries import Window, build_series
+from picme.cohort.timeseries import Observation, build_series
 from picme.config.cohort import CohortConfig
 from picme.sources.mimic_ehr import Release
 
@@ -57,9 +57,9 @@ def ours(folder: Path, out: Path) -> dict[str, Any]:
     everyone = np.arange(stays.height)
     long = np.flatnonzero(seconds >= 48 * HOUR)
     windows = [
-        Window("phenotyping", everyone, seconds),
-        Window("mortality", long, np.full(len(long), 48 * HOUR)),
-        Window("pretrain", everyone, np.minimum(seconds, 48 * HOUR)),
+        Observation("phenotyping", everyone, seconds),
+        Observation("mortality", long, np.full(len(long), 48 * HOUR)),
+        Observation("pretrain", everyone, np.minimum(seconds, 48 * HOUR)),
     ]
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         series, _ = build_series(Release.open(folder), load("default"), stays, windows, Path(scratch))

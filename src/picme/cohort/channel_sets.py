@@ -18,7 +18,7 @@ from picme.config.base import Section
 from picme.errors import ConfigError, near
 
 
-class Step(Section):
+class Conversion(Section):
     """A change of unit for the values that fit its conditions: subtract, then multiply, then divide."""
 
     above: float | None = None
@@ -42,7 +42,7 @@ class Item(Section):
     itemid: int
     label: str = ""
     """For the reader only."""
-    convert: tuple[Step, ...] = ()
+    convert: tuple[Conversion, ...] = ()
     """Changes of unit; the first that fits is made, before those of the channel."""
 
     @field_validator("convert", mode="before")
@@ -59,7 +59,7 @@ class Channel(Section):
     normal: int | float | str
     """Value before the first measurement."""
     items: tuple[Item, ...] = ()
-    convert: tuple[Step, ...] = ()
+    convert: tuple[Conversion, ...] = ()
     """Changes of unit for all items, after the item's own; the first that fits is made."""
     outlier: tuple[float, float] | None = None
     """Lowest and highest believable value; others are left out and counted."""

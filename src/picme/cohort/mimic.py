@@ -15,7 +15,7 @@ from picme.cohort.notes import MODES, NoteResult, NoteTable
 from picme.cohort.notices import Notices
 from picme.cohort.plans import HOUR, Plan, make_labels, make_plans
 from picme.cohort.stays import DIVIDERS, death, read_stays
-from picme.cohort.timeseries import Series, Window, build_series
+from picme.cohort.timeseries import Observation, ViewSeries, build_series
 from picme.errors import ConfigError, DataError, near
 from picme.schema import Extraction, Rows, SeriesRows, View
 from picme.sources.mimic_ehr import Release
@@ -117,11 +117,12 @@ def _series(
     plans: list[Plan],
     scratch: Path,
     notices: Notices,
-) -> dict[str, dict[str, Series]]:
+) -> dict[str, dict[str, ViewSeries]]:
     """Build modality → view → series, with one pass over the events for each channel set."""
     cap = np.inf if cohort.max_hours is None else float(cohort.max_hours)
     windows = [
-        Window(plan.name, plan.members, np.rint(np.minimum(plan.hours, cap) * HOUR).astype(np.int64)) for plan in plans
+        Observation(plan.name, plan.members, np.rint(np.minimum(plan.hours, cap) * HOUR).astype(np.int64))
+        for plan in plans
     ]
     built = {}
     published = cohort.extraction == "benchmark"

@@ -13,7 +13,7 @@ from picme.cohort.plans import PRETRAIN
 if TYPE_CHECKING:
     from picme.cohort.images import ImageResult
     from picme.cohort.notes import NoteResult
-    from picme.cohort.timeseries import Series
+    from picme.cohort.timeseries import ViewSeries
 
 LATEST = "latest_time"
 _HOUR = 3600
@@ -59,7 +59,7 @@ class Notices:
                 (modality, row["reason"], row["count"]) for row in result.quarantine.iter_rows(named=True)
             ]
 
-    def take_series(self, modality: str, view: str, series: Series, published: bool) -> None:
+    def take_series(self, modality: str, view: str, series: ViewSeries, published: bool) -> None:
         """Add the audit row of a time series: how new its newest measurement is, and how many were stored late."""
         newest, late = "nothing used", False
         if series.latest is not None:

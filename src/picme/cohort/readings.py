@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
-    from picme.cohort.channel_sets import Channel, ChannelSet, Step
+    from picme.cohort.channel_sets import Channel, ChannelSet, Conversion
 
 # seconds: time after ICU admission. known: time of storage. order: the greatest wins among values of the same time.
 MEASUREMENT = np.dtype(
@@ -156,7 +156,7 @@ class Reader:
         return position
 
 
-def convert(number: np.ndarray, steps: tuple[Step, ...], unit: pl.Series) -> np.ndarray:
+def convert(number: np.ndarray, steps: tuple[Conversion, ...], unit: pl.Series) -> np.ndarray:
     """Change the unit of numbers by the first step that fits each: subtract, multiply, divide, in float64."""
     result = number.copy()
     open_ = np.ones(len(number), bool)

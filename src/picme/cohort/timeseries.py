@@ -25,7 +25,7 @@ HOUR = 3600
 
 
 @dataclass(frozen=True)
-class Window:
+class Observation:
     """The stays of one view, and the time at which observation of each ends.
 
     Attributes:
@@ -41,7 +41,7 @@ class Window:
 
 
 @dataclass
-class Series:
+class ViewSeries:
     """The time series of one view.
 
     Attributes:
@@ -85,11 +85,11 @@ def build_series(
     release: Release,
     channels: ChannelSet,
     stays: pl.DataFrame,
-    windows: Sequence[Window],
+    windows: Sequence[Observation],
     scratch: Path,
     published: bool = False,
     max_bad: float = 0.05,
-) -> tuple[dict[str, Series], Counter[str]]:
+) -> tuple[dict[str, ViewSeries], Counter[str]]:
     """Build the series of all windows in one pass over the event tables.
 
     Args:
@@ -114,7 +114,7 @@ def build_series(
     spill = Spill(scratch / "measurements", np.ceil(ends / HOUR))
     writers = {w.name: _Writer(scratch / f"{w.name}.f32", len(channels.columns)) for w in windows}
     series = {
-        w.name: Series(SeriesRows(np.zeros((0, 0)), np.zeros(0), channels.columns, channels.continuous))
+        w.name: ViewSeries(SeriesRows(np.zeros((0, 0)), np.zeros(0), channels.columns, channels.continuous))
         for w in windows
     }
     try:
@@ -139,13 +139,13 @@ def build_series(
 
 
 def _add_part(
-    window: Window,
+    window: Observation,
     bounds: np.ndarray,
     rows: np.ndarray,
     channels: ChannelSet,
     published: bool,
     writers: dict[str, _Writer],
-    series: dict[str, Series],
+    series: dict[str, ViewSeries],
 ) -> None:
     """Bin the measurements of one part of the stays for one window."""
     first, last = np.searchsorted(window.members, bounds)

@@ -17,9 +17,9 @@ from picme.engine.store import fingerprint
 from picme.errors import ConfigError
 from picme.finetune.step import Cell, EmbedPretrained, EmbedUntrained, Finetune, FinetuneSearch
 from picme.prepare.raw import raw_files
-from picme.prepare.step import Hospital, Prepare, TaskPart, Window
+from picme.prepare.step import Hospital, Prepare, PretrainWindow, TaskPart
 from picme.pretrain.features import Encoding, Features
-from picme.pretrain.step import Course, Pretrain, Pretraining, PretrainSearch
+from picme.pretrain.step import CourseSettings, Pretrain, Pretraining, PretrainSearch
 from picme.registry import Registry
 from picme.strategies import of_fusion, resolve, strategy
 
@@ -80,7 +80,7 @@ class Design:
             order=tuple(config.modalities),
             tasks=config.tasks,
             splits=config.splits,
-            pretrain=Window(window=config.pretrain.window),
+            pretrain=PretrainWindow(window=config.pretrain.window),
             raw=tuple(self.raw),
             code={name: value for name, value in code.items() if value is not None},
             hospital=self.hospital,
@@ -339,10 +339,10 @@ class Design:
 
     # ---- parts
 
-    def _course(self, section: Any) -> Course:
+    def _course(self, section: Any) -> CourseSettings:
         """Return the settings of a training's course; what a search finds is left open."""
         searched = section.search != "off"
-        return Course(
+        return CourseSettings(
             epochs=section.epochs,
             patience=section.patience,
             weight_decay=section.weight_decay,

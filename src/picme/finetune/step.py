@@ -8,7 +8,7 @@ from picme.config.combinations import label
 from picme.engine.step import Context, Part, Step
 from picme.prepare.step import Prepare, TaskPart
 from picme.pretrain.features import Encoding
-from picme.pretrain.step import Course, Pretrain
+from picme.pretrain.step import CourseSettings, Pretrain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +79,7 @@ class Cell(Part):
     """λ of the gate, where the configuration gives it."""
     pretrain: Pretrain | None = None
     """The pretraining that the encoders start from, or whose λ the gate takes."""
-    course: Course | None = None
+    course: CourseSettings | None = None
     """None for a strategy without encoders."""
     loss: str | None = None
     class_weight: str | None = None

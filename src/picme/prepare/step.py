@@ -30,7 +30,7 @@ class Hospital(Step):
         return write_hospital(self, folder)
 
 
-class Window(Part):
+class PretrainWindow(Part):
     """The observation window of pretraining."""
 
     window: float
@@ -58,7 +58,7 @@ class Prepare(Step):
     """The modalities' names in the order of arrays."""
     tasks: dict[str, Any]
     splits: Any
-    pretrain: Window
+    pretrain: PretrainWindow
     raw: tuple[dict[str, Any], ...]
     """Fingerprints of the raw files."""
     code: dict[str, str]

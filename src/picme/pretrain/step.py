@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-class Course(Part):
+class CourseSettings(Part):
     """The settings of a training's course; what a search finds is None."""
 
     epochs: int
@@ -34,7 +34,7 @@ class Pretraining(Part):
     """The objective's section."""
     code: str | None = None
     """Hash of the objective's source code, where another package supplies it."""
-    course: Course
+    course: CourseSettings
 
     @property
     def combination(self) -> tuple[str, ...]:

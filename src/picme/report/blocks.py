@@ -196,7 +196,7 @@ def _latex_cell(shown: Markup | str) -> str:
 
 
 @dataclass(frozen=True)
-class Section:
+class ShownChapter:
     """A chapter of the page."""
 
     key: str

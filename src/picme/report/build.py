@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from picme.report import cohort
-from picme.report.blocks import DataTable, Plate, Section
+from picme.report.blocks import DataTable, Plate, ShownChapter
 from picme.report.chapters import CHAPTERS, chapters
 from picme.report.export import embedded
 from picme.report.facts import answers, frame, modalities
@@ -113,7 +113,7 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
     return environment().get_template("report.html.j2").render(context)
 
 
-def _fit(sections: list[Section], most: int = MOST_BYTES) -> list[Section]:
+def _fit(sections: list[ShownChapter], most: int = MOST_BYTES) -> list[ShownChapter]:
     """Leave out the last views of the largest figures until all figures together are small enough."""
     kept = {block.key: block for section in sections for block in section.blocks if isinstance(block, Plate)}
     sizes = {key: [len(embedded(view.payload()).encode()) for view in block.views] for key, block in kept.items()}

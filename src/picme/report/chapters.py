@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from picme.errors import ConfigError, near
 from picme.registry import Registry
-from picme.report.blocks import DataTable, Plate, Section
+from picme.report.blocks import DataTable, Plate, ShownChapter
 from picme.results.extra import left_out
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ CHAPTERS = (
 FIGURES = Registry("figures", {})
 
 
-def chapters(tables: Tables, config: dict[str, Any]) -> tuple[list[Section], list[str]]:
+def chapters(tables: Tables, config: dict[str, Any]) -> tuple[list[ShownChapter], list[str]]:
     """Make every chapter that has something to show.
 
     Returns:
@@ -92,7 +92,7 @@ def chapters(tables: Tables, config: dict[str, Any]) -> tuple[list[Section], lis
             failed.append(left_out(f"figure {name!r}", error))
             sys.stderr.write(f"picme: {failed[-1]}\n")
     made = [(chapter, [block for block in blocks[chapter.key] if block is not None]) for chapter in CHAPTERS]
-    return [Section(chapter.key, chapter.title, shown) for chapter, shown in made if shown], failed
+    return [ShownChapter(chapter.key, chapter.title, shown) for chapter, shown in made if shown], failed
 
 
 def _maker(name: str) -> Any:

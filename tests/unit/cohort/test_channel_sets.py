@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import yaml
 
-from picme.cohort.channel_sets import Channel, ChannelSet, Step, load
+from picme.cohort.channel_sets import Channel, ChannelSet, Conversion, load
 from picme.cohort.readings import convert, sortable
 from picme.errors import ConfigError
 
@@ -67,7 +67,11 @@ def test_an_unknown_name_has_a_near_match() -> None:
 
 
 def test_the_first_step_that_fits_is_made() -> None:
-    steps = (Step(unit="mg/dL"), Step(above=10, subtract=10, multiply=3, divide=2), Step(at_most=1, multiply=100))
+    steps = (
+        Conversion(unit="mg/dL"),
+        Conversion(above=10, subtract=10, multiply=3, divide=2),
+        Conversion(at_most=1, multiply=100),
+    )
     number = np.array([20.0, 20.0, 5.0, 0.5])
     unit = pl.Series(["mg/dl", None, None, "x"])
     np.testing.assert_allclose(convert(number, steps, unit), [20, 15, 5, 50])

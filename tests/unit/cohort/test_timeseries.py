@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from picme.cohort.channel_sets import ChannelSet, load
 from picme.cohort.stays import read_stays
-from picme.cohort.timeseries import SeriesRows, Window, build_series
+from picme.cohort.timeseries import Observation, SeriesRows, build_series
 from picme.config.cohort import CohortConfig
 from picme.sources.mimic_ehr import Release
 from tiny_release import at, chart, lab, stay, write_release
@@ -37,7 +37,7 @@ def series(
         release = Release.open(write_release(Path(folder) / "ehr", stays, charts, labs, ending=".csv"))
         frame = read_stays(release, CohortConfig(extraction="benchmark" if published else "default")).stays
         seconds = np.minimum(frame["seconds"].to_numpy(), round(hours * 3600))
-        window = Window("any", np.arange(frame.height), seconds)
+        window = Observation("any", np.arange(frame.height), seconds)
         built, _ = build_series(
             release, channels or load("default"), frame, [window], Path(folder) / "scratch", published, max_bad=1.0
         )
@@ -285,7 +285,7 @@ def test_a_channel_set_of_ones_own_reads_any_event_table(tmp_path: Path) -> None
     pl.DataFrame(rows).write_csv(folder / "icu/outputevents.csv")
     release = Release.open(folder)
     stays = read_stays(release, CohortConfig()).stays
-    window = Window("any", np.arange(3), np.full(3, 5 * 3600))
+    window = Observation("any", np.arange(3), np.full(3, 5 * 3600))
     built, _ = build_series(release, load(tmp_path / "mine.yaml"), stays, [window], tmp_path / "scratch")
     assert built["any"].rows.columns == ["Urine", "mask->Urine"]
     assert built["any"].rows.values[:, 0].tolist() == [0, 0, 0, 250, 250]
