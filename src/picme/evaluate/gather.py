@@ -40,22 +40,10 @@ def evaluate(step: Evaluate, folder: Path, context: Context) -> dict[str, Any]:
         pl.concat(frames).write_parquet(predictions / f"{number:05d}.parquet", compression="zstd")
     types = {label: kind for task in tasks.values() for label, kind in task.types}
     found = judge(predictions, cohorts, step.settings, types)
-    found |= variant_tables(
-        [_described(one, store) for one in step.finetuned],
-        [_described(one, store) for one in step.variants],
-        cohorts,
-        tasks,
-    )
+    found |= variant_tables(step.finetuned, step.variants, cohorts, tasks, store)
     for name, made in found.items():
         made.write_parquet(folder / f"{name}.parquet")
     return {"cells": len(cells)}
-
-
-def _described(one: Finetune, store: Store) -> dict[str, Any]:
-    """Return a fine-tuning as the tables of variants need it."""
-    share = {"share": one.share} if one.share < 1 else {}
-    order = {"order": list(one.order)} if one.order else {}
-    return {**one.cell.place, "seed": one.seed, "path": str(store.path(one)), **share, **order}
 
 
 def _frame(one: Finetune, cohort: pl.DataFrame, labels: tuple[str, ...], store: Store) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,16 +13,17 @@ from picme.results.tables import table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from picme.engine.store import Store
+    from picme.finetune.step import Finetune
     from picme.tasks import Task
-
-PLACE = ("task", "combination", "strategy", "seed")
 
 
 def variant_tables(
-    cells: Sequence[dict[str, Any]],
-    variants: Sequence[dict[str, Any]],
+    own: Sequence[Finetune],
+    variants: Sequence[Finetune],
     cohorts: Mapping[str, pl.DataFrame],
     tasks: Mapping[str, Task],
+    store: Store,
 ) -> dict[str, pl.DataFrame]:
     """Make `label_efficiency` and `gate_orders`, as far as there are such fine-tunings.
 
@@ -31,52 +31,53 @@ def variant_tables(
     variants the study's own fine-tunings: share 1, or the configuration's order, which `order` leaves empty.
 
     Args:
-        cells: task, combination, strategy, seed and `path` of the artifact.
-        variants: the same, with `share` or `order`.
+        own: the study's own fine-tunings.
+        variants: those with fewer labels or another order.
         cohorts: by task.
         tasks: by name.
+        store: where their predictions are.
     """
+
+    def rows(steps: Sequence[Finetune], **column: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                **_place(one),
+                **{name: value(one) for name, value in column.items()},
+                **_scores(one, cohorts, tasks, store),
+            }
+            for one in steps
+        ]
+
     found = {}
-    fewer = [cell for cell in variants if "share" in cell]
+    fewer = [one for one in variants if one.share < 1]
     if fewer:
-        rows = [
-            {**_place(cell), "share": cell.get("share", 1.0), **_scores(cell, cohorts, tasks)}
-            for cell in [*fewer, *_same_cells(cells, fewer)]
-        ]
-        made = table("label_efficiency").frame(rows)
+        made = table("label_efficiency").frame(rows([*fewer, *_beside(own, fewer)], share=lambda one: one.share))
         found["label_efficiency"] = made.sort("task", "combination", "strategy", "share", "seed", maintain_order=True)
-    ordered = [cell for cell in variants if "order" in cell]
+    ordered = [one for one in variants if one.order]
     if ordered:
-        rows = [
-            {**_place(cell), "order": ">".join(cell.get("order", ())), **_scores(cell, cohorts, tasks)}
-            for cell in [*_same_cells(cells, ordered), *ordered]
-        ]
-        found["gate_orders"] = table("gate_orders").frame(rows)
+        both = [*_beside(own, ordered), *ordered]
+        found["gate_orders"] = table("gate_orders").frame(rows(both, order=lambda one: ">".join(one.order)))
     return found
 
 
-def _place(cell: dict[str, Any]) -> dict[str, Any]:
-    return {name: cell[name] for name in PLACE}
+def _place(one: Finetune) -> dict[str, Any]:
+    return {**one.cell.place, "seed": one.seed}
 
 
-def _same_cells(cells: Sequence[dict[str, Any]], variants: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _beside(own: Sequence[Finetune], variants: Sequence[Finetune]) -> list[Finetune]:
     """Return the study's own fine-tunings that the variants are to be compared with."""
-    wanted = {tuple(_place(cell).values()) for cell in variants}
-    return [cell for cell in cells if tuple(_place(cell).values()) in wanted]
+    wanted = [_place(one) for one in variants]
+    return [one for one in own if _place(one) in wanted]
 
 
 def _scores(
-    cell: dict[str, Any], cohorts: Mapping[str, pl.DataFrame], tasks: Mapping[str, Task]
+    one: Finetune, cohorts: Mapping[str, pl.DataFrame], tasks: Mapping[str, Task], store: Store
 ) -> dict[str, float | None]:
     """Return macro AUROC and AUPRC on test stays."""
-    labels = tasks[cell["task"]].labels
-    targets = cohorts[cell["task"]].select(pl.col(name).cast(pl.Float64) for name in labels).to_numpy()
-    with np.load(Path(cell["path"]) / "predictions.npz") as saved:
+    task = one.cell.task.name
+    targets = cohorts[task].select(pl.col(name).cast(pl.Float64) for name in tasks[task].labels).to_numpy()
+    with np.load(store.path(one) / "predictions.npz") as saved:
         target, predicted = targets[saved["test_rows"]].T, saved["test"].T
     # A baseline has no probability for a label of which it saw one class only.
     roc, prc = areas(np.where(np.isnan(predicted), np.nan, target), np.nan_to_num(predicted))
-    return {"auroc": _known(macro(roc)), "auprc": _known(macro(prc))}
-
-
-def _known(value: Any) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return {"auroc": float(macro(roc)), "auprc": float(macro(prc))}
