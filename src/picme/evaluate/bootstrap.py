@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
+from scipy.special import expit, logit, stdtrit
 
 from picme.evaluate.metrics import _check
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Elements of one block of weights (subject × resample): small enough for the second-level cache.
 _BLOCK = 1 << 19
+# Subjects that the smaller class of each label must have: below, no method comes near the coverage it claims.
+FEWEST = 5
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,37 @@ class _Ranked:
     positive: csr_array
     tied_rows: NDArray[np.intp]
     tied: csr_array
+    own: _Own
+
+
+@dataclass(frozen=True)
+class _Own:
+    """What a positive stay's own subject adds to the counts at its score.
+
+    Attributes, each (positive,): `row`, its group; `subject`, its subject; `positives` and `stays`, how many of its
+    subject's stays, itself among them, score at least as high.
+    """
+
+    row: NDArray[np.intp]
+    subject: NDArray[np.integer]
+    positives: NDArray[np.float32]
+    stays: NDArray[np.float32]
+
+
+def _own(
+    p: NDArray[np.floating], is_positive: NDArray[np.bool_], subject: NDArray[np.integer], row: NDArray[np.intp]
+) -> _Own:
+    """Count for each positive the stays of its own subject; all arguments are (stay,) in descending order of score."""
+    order = np.lexsort((-p, subject))
+    whose, score = subject[order], p[order]
+    stays, positives = np.arange(1, len(order) + 1), np.cumsum(is_positive[order])
+    last = np.flatnonzero(np.append((whose[1:] != whose[:-1]) | (score[1:] != score[:-1]), True))
+    end = last[np.searchsorted(last, np.arange(len(order)))]
+    first = np.searchsorted(whose, whose)
+    counts = np.empty((2, len(order)), np.float32)
+    counts[0, order] = positives[end] - np.concatenate([[0], positives])[first]
+    counts[1, order] = stays[end] - first
+    return _Own(row[is_positive], subject[is_positive], counts[0, is_positive], counts[1, is_positive])
 
 
 def _rank(
@@ -112,10 +146,13 @@ def _rank(
         positive=sums(is_positive, row[is_positive], groups),
         tied_rows=tied_rows,
         tied=sums(tied, tied_row, len(tied_rows)),
+        own=_own(p, is_positive, subject, row),
     )
 
 
-def _weighted_areas(ranked: _Ranked, weights: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _weighted_areas(
+    ranked: _Ranked, weights: NDArray[np.float32], others: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute AUROC and AUPRC (resample,) under weights (subject, resample)."""
     # Sums of counts are whole numbers below 2^24, hence exact in float32; what follows is float64.
     positive = (ranked.positive @ weights).astype(np.float64)
@@ -129,13 +166,46 @@ def _weighted_areas(ranked: _Ranked, weights: NDArray[np.float32]) -> tuple[NDAr
     with np.errstate(divide="ignore", invalid="ignore"):
         roc = 1 - above / (n_positive * n_negative)
         fp += tp
-        # Where nothing has been drawn yet, 0/0 stands for a term of weight zero.
-        np.divide(tp, np.maximum(fp, 1e-300, out=fp), out=tp)
-        prc = np.einsum("gr,gr->r", positive, tp) / n_positive
+        if others:
+            prc = _precision_among_others(ranked.own, tp, fp, positive, weights) / n_positive
+        else:
+            # Where nothing has been drawn yet, 0/0 stands for a term of weight zero.
+            np.divide(tp, np.maximum(fp, 1e-300, out=fp), out=tp)
+            prc = np.einsum("gr,gr->r", positive, tp) / n_positive
     meaningless = (n_positive == 0) | (n_negative == 0)
     roc[meaningless] = np.nan
     prc[meaningless] = np.nan
     return roc, prc
+
+
+def _precision_among_others(
+    own: _Own,
+    tp: NDArray[np.float64],
+    called: NDArray[np.float64],
+    positive: NDArray[np.float64],
+    weights: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """Sum over positives of their weight times the precision at their score among the stays of other subjects.
+
+    The precision is 1 where no other subject scores as high. `tp` and `called` (group, resample) are overwritten if
+    each positive is a group of its own.
+    """
+    alone = len(own.row) == len(tp)
+    weight = positive if alone else weights[own.subject].astype(np.float64)
+    if not alone:
+        tp, called = tp[own.row], called[own.row]
+    if (own.stays == 1).all():
+        tp -= weight
+        called -= weight
+    else:
+        tp -= own.positives[:, None] * weight
+        called -= own.stays[:, None] * weight
+    # Counts are whole numbers, so a half changes nothing but 0/0, which becomes 1.
+    nobody = called < 0.5
+    tp[nobody] = 1
+    called[nobody] = 1
+    np.divide(tp, called, out=tp)
+    return np.einsum("pr,pr->r", weight, tp)
 
 
 def _cumulative(values: NDArray[np.floating], size: int = 32) -> NDArray[np.float64]:
@@ -162,6 +232,8 @@ def bootstrap_areas(
     p: NDArray[np.floating],
     subject: NDArray[np.integer],
     resamples: SubjectResamples,
+    *,
+    others: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute AUROC and AUPRC of every label in every resample.
 
@@ -170,6 +242,9 @@ def bootstrap_areas(
         p: scores (label, stay).
         subject: index of each stay's subject (stay,), below `resamples.n_subjects`.
         resamples: the draws.
+        others: take the precision at each positive among the stays of other subjects only. Average precision counts
+            every positive stay as found by itself and so is too high in a sample, and higher still in a resample, where
+            stays repeat; without the own subject it has next to no bias.
 
     Returns:
         AUROC (label, resample), AUPRC (label, resample); NaN where a resample holds one class only.
@@ -187,19 +262,89 @@ def bootstrap_areas(
         place = slice(starts[index], starts[index + 1])
         for label, prepared in enumerate(ranked):
             if prepared is not None:
-                roc[label, place], prc[label, place] = _weighted_areas(prepared, weights)
+                roc[label, place], prc[label, place] = _weighted_areas(prepared, weights, others)
 
     return roc, prc
 
 
-def interval(values: NDArray[np.floating], confidence: float = 0.95) -> tuple[float, float]:
-    """Return the percentile interval of resampled values (resample,).
+def centres(
+    y: NDArray[np.floating], p: NDArray[np.floating], subject: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute what intervals are centred on, per label: the AUROC, and the AUPRC among the stays of other subjects."""
+    n_subjects = int(subject.max(initial=-1)) + 1
+    once = SubjectResamples(n_subjects, 1, [np.ones((n_subjects, 1), np.uint8)])
+    roc, prc = bootstrap_areas(y, p, subject, once, others=True)
+    return roc[:, 0], prc[:, 0]
 
-    Undefined resamples are left out; if more than half are undefined the interval is (NaN, NaN).
+
+def class_sizes(y: NDArray[np.floating], subject: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Count per label the subjects with a positive stay and those with a negative one; return the smaller (label,)."""
+    found = [[len(np.unique(subject[row == value])) for value in (0, 1)] for row in y]
+    return np.array(found, dtype=np.int64).reshape(-1, 2).min(axis=1)
+
+
+def effective_size(sizes: NDArray[np.integer]) -> float:
+    """Return the harmonic mean of the labels' sizes, 0 if a label that has both classes is below `FEWEST`.
+
+    Labels of one class (size 0) have no metric and are left out.
+    """
+    sizes = sizes[sizes > 0]
+    if len(sizes) == 0 or sizes.min() < FEWEST:
+        return 0.0
+    return float(len(sizes) / (1 / sizes).sum())
+
+
+def spread(values: NDArray[np.floating], size: float) -> tuple[float, float]:
+    """Return the standard error from resampled values (resample,), and the degrees of freedom of its t distribution.
+
+    A resample of m subjects varies by (m − 1)/m too little, and `size` of the smaller class is the m that counts. Both
+    are NaN for a size below `FEWEST`, and if more than half of the resamples are undefined.
     """
     defined = values[~np.isnan(values)]
-    if len(defined) == 0 or 2 * len(defined) < len(values):
+    if size < FEWEST or len(defined) < 2 or 2 * len(defined) < len(values):
         return float("nan"), float("nan")
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return float(low), float(high)
+    return float(defined.std(ddof=1) * np.sqrt(size / (size - 1))), 2 * (size - 1)
+
+
+def interval(
+    values: NDArray[np.floating],
+    confidence: float = 0.95,
+    *,
+    estimate: float | None = None,
+    size: float | None = None,
+    bounded: bool = True,
+) -> tuple[float, float]:
+    """Return the interval of a metric or difference from resampled values (resample,): the one place that decides.
+
+    With `estimate` it is a t interval around it, with the standard error of the resamples; for a metric on the logit
+    scale, so that it stays within 0 and 1. Without `estimate` it is the percentile interval.
+
+    Args:
+        values: the metric or difference in each resample; undefined ones are left out.
+        confidence: coverage wanted.
+        estimate: centre, from `centres`.
+        size: number of subjects in the smaller class, from `effective_size`; needed with `estimate`.
+        bounded: whether the metric lies between 0 and 1; False for a difference.
+
+    Returns:
+        (low, high); (NaN, NaN) if more than half of the resamples are undefined, if `size` is below `FEWEST`, and for
+        a metric that is exactly 0 or 1, which tells nothing of its spread.
+    """
+    nothing = float("nan"), float("nan")
+    if estimate is None:
+        defined = values[~np.isnan(values)]
+        if len(defined) == 0 or 2 * len(defined) < len(values):
+            return nothing
+        tail = (1 - confidence) / 2
+        low, high = np.quantile(defined, [tail, 1 - tail])
+        return float(low), float(high)
+    error, freedom = spread(values, size or 0.0)
+    if np.isnan(error) or np.isnan(estimate):
+        return nothing
+    reach = float(stdtrit(freedom, (1 + confidence) / 2)) * error
+    if not bounded:
+        return max(-1.0, estimate - reach), min(1.0, estimate + reach)
+    if not 0 < estimate < 1:
+        return nothing
+    centre, reach = float(logit(estimate)), reach / (estimate * (1 - estimate))
+    return float(expit(centre - reach)), float(expit(centre + reach))
