@@ -123,7 +123,12 @@ def candidates(est: float, drawn: Array, units: int, psi: Array | None, jack: Ar
         out["basic-logit"] = tuple(expit(2 * le - lq[::-1]))
         # bias corrected centre on logit scale, delta method
         centre = np.clip(bc, 1e-3, 1 - 1e-3)
-        for name, mult, c in (("logit", z, centre), ("logit-z-corr", z * corr, centre), ("logit-t", tq * corr, centre), ("logit-raw", z * corr, est)):
+        for name, mult, c in (
+            ("logit", z, centre),
+            ("logit-z-corr", z * corr, centre),
+            ("logit-t", tq * corr, centre),
+            ("logit-raw", z * corr, est),
+        ):
             lse = se / (c * (1 - c))
             out[name] = tuple(expit(logit(c) + np.array([-1, 1]) * mult * lse))
     if psi is not None and 0 < est < 1:

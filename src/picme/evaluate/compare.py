@@ -1,8 +1,7 @@
 """Differences between cells on the same stays: paired bootstrap, two-sided p-values, Holm's correction.
 
-The same resamples of subjects serve every cell, so a difference is taken resample by resample. Its p-value is
-2 · min(1 + #{d* ≤ 0}, 1 + #{d* ≥ 0}) / (R + 1), at most 1 (Davison and Hinkley, 1997, chapter 4). Correction is
-Holm's (1979) over the members of one family for one task and metric; a family is one question, such as
+The same resamples of subjects serve every cell, so a difference is taken resample by resample. Its p-value is that of
+the t test whose interval is shown: below 1 − confidence exactly where the interval leaves 0 out. Correction is Holm's (1979) over the members of one family for one task and metric; a family is one question, such as
 `contrastive vs random`, asked of every combination.
 """
 
@@ -11,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import ndtr, stdtr
 
-from picme.evaluate.bootstrap import bootstrap_areas, interval
+from picme.evaluate.bootstrap import Judged, bootstrap_areas, class_sizes, effective_size, interval
 from picme.evaluate.metrics import areas, macro
 from picme.evaluate.summary import METRICS, CellResult, select
 
@@ -24,15 +24,25 @@ if TYPE_CHECKING:
     from picme.evaluate.predictions import TaskPredictions
 
 Pair = tuple[str, CellResult, CellResult]
-# Headline metrics, and the same in each resample.
-Judged = tuple["dict[str, float]", "dict[str, NDArray[np.float64]]"]
+# Headline metrics, the same in each resample, and the number of subjects in the smaller class.
+Scored = tuple["dict[str, float]", "dict[str, NDArray[np.float64]]", float]
 
 
-def two_sided_p(differences: NDArray[np.floating]) -> float:
+def two_sided_p(differences: NDArray[np.floating], judged: Judged | None = None) -> float:
     """Compute the two-sided p-value of resampled differences (resample,).
 
-    NaN differences are left out; the p-value is NaN if more than half of them are.
+    With `judged` it is that of the t test of `interval`. Without, it is that of the percentile interval,
+    2 · min(1 + #{d* ≤ 0}, 1 + #{d* ≥ 0}) / (R + 1), at most 1 (Davison and Hinkley, 1997, chapter 4). NaN differences
+    are left out; the p-value is NaN if more than half of them are, and where no interval is shown.
     """
+    if judged is not None:
+        error, freedom = judged.spread(differences)
+        if np.isnan(error):
+            return float("nan")
+        if error == 0:
+            return 1.0 if judged.estimate == 0 else 0.0
+        ratio = -abs(judged.estimate) / error
+        return float(2 * (ndtr(ratio) if np.isinf(freedom) else stdtr(freedom, ratio)))
     defined = differences[~np.isnan(differences)]
     if len(defined) == 0 or 2 * len(defined) < len(differences):
         return float("nan")
@@ -96,12 +106,13 @@ def comparison_rows(
     `difference` is the metric of a's seed-averaged prediction on test minus that of b's.
     """
     rows: list[dict[str, Any]] = []
-    cache: dict[Any, Judged] = {}
+    cache: dict[Any, Scored] = {}
     for family, a, b in pairs(results, config):
-        point, resampled = _paired(a, b, task, resamples, cache)
+        point, resampled, size = _paired(a, b, task, resamples, cache)
         for metric in METRICS:
             defined = not np.isnan(point[metric])
-            low, high = interval(resampled[metric], config.confidence) if defined else (np.nan, np.nan)
+            judged = Judged(metric, point[metric], size, difference=True)
+            low, high = interval(resampled[metric], config.confidence, judged) if defined else (np.nan, np.nan)
             rows.append(
                 {
                     "task": a.task,
@@ -113,7 +124,7 @@ def comparison_rows(
                     "difference": point[metric],
                     "low": low,
                     "high": high,
-                    "p_value": two_sided_p(resampled[metric]) if defined else np.nan,
+                    "p_value": two_sided_p(resampled[metric], judged) if defined else np.nan,
                     "family": family,
                 }
             )
@@ -125,19 +136,20 @@ def comparison_rows(
 
 
 def _paired(
-    a: CellResult, b: CellResult, task: TaskPredictions, resamples: SubjectResamples, cache: dict[Any, Judged]
-) -> Judged:
-    """Return the difference for each metric, and for each resample, on the stays that both predict."""
-    judged: list[Judged]
+    a: CellResult, b: CellResult, task: TaskPredictions, resamples: SubjectResamples, cache: dict[Any, Scored]
+) -> Scored:
+    """Return the difference for each metric, the same for each resample, and the size, on the stays that both predict."""
+    judged: list[Scored]
     if np.array_equal(a.defined, b.defined):
-        judged = [(a.ensemble, a.resampled), (b.ensemble, b.resampled)]
+        judged = [(a.ensemble, a.resampled, a.size), (b.ensemble, b.resampled, b.size)]
     else:
         both = a.defined & b.defined
         judged = [_judge(result, both, task, resamples, cache) for result in (a, b)]
-    (point_a, drawn_a), (point_b, drawn_b) = judged
+    (point_a, drawn_a, size), (point_b, drawn_b, _) = judged
     return (
         {name: point_a[name] - point_b[name] for name in METRICS},
         {name: drawn_a[name] - drawn_b[name] for name in METRICS},
+        size,
     )
 
 
@@ -146,14 +158,14 @@ def _judge(
     where: NDArray[np.bool_],
     task: TaskPredictions,
     resamples: SubjectResamples,
-    cache: dict[Any, Judged],
-) -> Judged:
+    cache: dict[Any, Scored],
+) -> Scored:
     """Compute a cell's headline metrics on some of its test stays.
 
     Results are cached, as many pairs share the same stays.
     """
     if np.array_equal(where, result.defined):
-        return result.ensemble, result.resampled
+        return result.ensemble, result.resampled, result.size
     key = (result.combination, result.strategy, np.packbits(where).tobytes())
     if key not in cache:
         cell = task.cell(result.combination, result.strategy)
@@ -162,5 +174,6 @@ def _judge(
         cache[key] = (
             {name: float(macro(values)) for name, values in zip(METRICS, areas(y, p), strict=True)},
             {name: macro(values, axis=0) for name, values in zip(METRICS, drawn, strict=True)},
+            effective_size(class_sizes(y, task.stays["test"].subject)),
         )
     return cache[key]

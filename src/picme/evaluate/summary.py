@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from picme.evaluate.bootstrap import bootstrap_areas, interval
+from picme.evaluate.bootstrap import (
+    Judged,
+    auprc_among_others,
+    bootstrap_all,
+    class_sizes,
+    effective_size,
+    interval,
+)
 from picme.evaluate.metrics import areas, macro
 from picme.evaluate.predictions import SPLITS
 
@@ -35,6 +42,9 @@ class CellResult:
         ensemble: headline metric of the seed-averaged prediction on test.
         validation: the same on validation.
         resampled: headline metric of the seed-averaged prediction on test per resample (resample,).
+        centre: what the interval of each metric is centred on: the AUROC itself, the AUPRC among others.
+        among_others: AUPRC among others per resample (resample,).
+        size: number of test subjects in the smaller class, the harmonic mean over the labels.
         defined: mask of the defined test labels (label, stay), to tell whether two cells judge the same stays.
     """
 
@@ -47,6 +57,9 @@ class CellResult:
     ensemble: dict[str, float]
     validation: dict[str, float]
     resampled: dict[str, NDArray[np.float64]] = field(repr=False)
+    centre: dict[str, float]
+    among_others: NDArray[np.float64] = field(repr=False)
+    size: float
     defined: NDArray[np.bool_] = field(repr=False)
 
     @property
@@ -67,7 +80,7 @@ def score_cell(
     mean = cell.ensemble("test")
     test = dict(zip(METRICS, (float(macro(a)) for a in areas(cell.y["test"], mean)), strict=True))
     validation = dict(zip(METRICS, (float(macro(a)) for a in areas(cell.y["val"], cell.ensemble("val"))), strict=True))
-    resampled = bootstrap_areas(cell.y["test"], mean, stays.subject, resamples)
+    *resampled, among = bootstrap_all(cell.y["test"], mean, stays.subject, resamples)
     return rows, CellResult(
         **cell.key,
         n_seeds=len(cell.seeds),
@@ -76,6 +89,12 @@ def score_cell(
         ensemble=test,
         validation=validation,
         resampled={name: macro(a, axis=0) for name, a in zip(METRICS, resampled, strict=True)},
+        centre={
+            "auroc": test["auroc"],
+            "auprc": float(macro(auprc_among_others(cell.y["test"], mean, stays.subject))),
+        },
+        among_others=macro(among, axis=0),
+        size=effective_size(class_sizes(cell.y["test"], stays.subject)),
         defined=~np.isnan(cell.y["test"]),
     )
 
@@ -136,7 +155,9 @@ def summary_rows(results: list[CellResult], config: EvaluateConfig) -> list[dict
             row[f"{name}_mean"] = float(values.mean())
             row[f"{name}_std"] = float(values.std(ddof=1)) if len(values) > 1 else None
         for name in METRICS:
-            low, high = interval(result.resampled[name], config.confidence)
+            among = result.among_others if name == "auprc" else None
+            judged = Judged(name, result.centre[name], result.size, among_others=among)
+            low, high = interval(result.resampled[name], config.confidence, judged)
             row[f"ensemble_{name}"] = result.ensemble[name]
             row[f"ensemble_{name}_low"], row[f"ensemble_{name}_high"] = low, high
         row["selected"] = result is best
