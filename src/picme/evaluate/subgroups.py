@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from scipy.special import ndtr, stdtrit
+from scipy.special import expit, logit, ndtr, stdtrit
 
 from picme.errors import ConfigError, near
 from picme.evaluate.bootstrap import (
@@ -142,18 +142,45 @@ def _group_columns(
 
 
 @dataclass(frozen=True)
-class Gap:
-    """Gap between all other stays and a group.
+class Side:
+    """One side of a gap: AUROC, each subject's part in its error (subject,), and the subjects in the smaller class."""
 
-    Attributes:
-        value: AUROC of the others minus that of the group, the mean over the labels that both can judge.
-        parts: each subject's part in its error (subject,); the squares add up to the variance.
-        size: number of subjects in the smallest class on either side.
-    """
-
-    value: float
+    auroc: float
     parts: NDArray[np.float64]
     size: float
+
+    def reach(self, level: float) -> tuple[float, float]:
+        """Return how far the interval on the logit scale goes below and above the AUROC, at a normal `level`."""
+        error = float(np.sqrt((self.parts**2).sum())) / (self.auroc * (1 - self.auroc))
+        far = float(stdtrit(2 * (self.size - 1), level)) * error
+        centre = float(logit(self.auroc))
+        return self.auroc - float(expit(centre - far)), float(expit(centre + far)) - self.auroc
+
+
+@dataclass(frozen=True)
+class Gap:
+    """All other stays and a group, over the labels that both can judge."""
+
+    others: Side
+    group: Side
+
+    @property
+    def value(self) -> float:
+        """Return the AUROC of the others minus that of the group."""
+        return self.others.auroc - self.group.auroc
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Return the interval of the gap, from those of its sides and their correlation (Zou and Donner, 2008).
+
+        The sides' intervals are skewed as AUROC is, which a symmetric interval of a small group is not.
+        """
+        a, b = self.others.parts, self.group.parts
+        both = float((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
+        below, above = self.others.reach(level)
+        group_below, group_above = self.group.reach(level)
+        down = below**2 + group_above**2 - 2 * both * below * group_above
+        up = above**2 + group_below**2 - 2 * both * above * group_below
+        return self.value - float(np.sqrt(max(down, 0.0))), self.value + float(np.sqrt(max(up, 0.0)))
 
 
 def gap_to_the_rest(
@@ -166,39 +193,32 @@ def gap_to_the_rest(
 ) -> Gap | None:
     """Compare a group with all other stays.
 
-    Only labels count whose positives and negatives are of at least `FEWEST` subjects on both sides; None without any.
+    Only labels count whose positives and negatives are of at least `FEWEST` subjects on both sides; None without any,
+    and where a side is ranked without a fault or without a hit, which tells nothing of its spread.
     """
-    sizes = np.stack([class_sizes(y[:, side], subject[side]) for side in (members, others)]).min(axis=0)
-    common = sizes >= FEWEST["auroc"]
+    sizes = [class_sizes(y[:, side], subject[side]) for side in (others, members)]
+    common = np.minimum(*sizes) >= FEWEST["auroc"]
     if not common.any():
         return None
-    value, parts = 0.0, np.zeros(n_subjects)
-    for side, sign in ((others, 1), (members, -1)):
-        roc, found = placements(y[common][:, side], p[common][:, side], subject[side], n_subjects)
-        value += sign * float(roc.mean())
-        parts += sign * found.mean(axis=0)
-    return Gap(value, parts, effective_size(sizes[common]))
+    sides = []
+    for side, size in zip((others, members), sizes, strict=True):
+        roc, parts = placements(y[common][:, side], p[common][:, side], subject[side], n_subjects)
+        sides.append(Side(float(roc.mean()), parts.mean(axis=0), effective_size(size[common])))
+    return Gap(*sides) if all(0 < side.auroc < 1 and side.parts.any() for side in sides) else None
 
 
 def simultaneous(gaps: list[Gap], resamples: SubjectResamples, confidence: float) -> list[tuple[float, float]]:
     """Return intervals that hold all together with the confidence given.
 
     In a resample the error of a gap is, to first order, the sum of its subjects' parts, each as often as it was drawn
-    more or less than once. The critical value is turned into that of a t distribution, as groups are often small.
+    more or less than once. The greatest error over the gaps, each in units of its standard error, has the quantile
+    that all intervals share; a small group's is widened to that of a t distribution.
     """
     if not gaps:
         return []
-    parts = np.stack([gap.parts for gap in gaps])
-    error = np.sqrt((parts**2).sum(axis=1))
-    known = error > 0
-    if not known.any():
-        return [(float("nan"), float("nan"))] * len(gaps)
-    scaled = parts[known] / error[known, None]
-    total = scaled.sum(axis=1, keepdims=True)
-    greatest = np.concatenate([np.abs(scaled @ counts - total).max(axis=0) for counts in resamples.blocks])
+    parts = np.stack([gap.others.parts - gap.group.parts for gap in gaps])
+    parts /= np.sqrt((parts**2).sum(axis=1, keepdims=True))
+    total = parts.sum(axis=1, keepdims=True)
+    greatest = np.concatenate([np.abs(parts @ counts - total).max(axis=0) for counts in resamples.blocks])
     level = float(ndtr(np.quantile(greatest, confidence)))
-    freedom = np.array([2 * (gap.size - 1) for gap in gaps])
-    reach = np.where(known, stdtrit(freedom, level) * error, np.nan)
-    return [
-        (max(-1.0, gap.value - far), min(1.0, gap.value + far)) for gap, far in zip(gaps, reach.tolist(), strict=True)
-    ]
+    return [gap.interval(level) for gap in gaps]
