@@ -194,10 +194,9 @@ def _precision_among_others(
     single = bool((own.stays == 1).all())
     found = tp - (weight if single else own.positives[:, None] * weight)
     rest = called - (weight if single else own.stays[:, None] * weight)
-    # Counts are whole numbers: adding one to both where nobody is left makes the precision 1.
-    nobody = rest < 0.5
-    found += nobody
-    rest += nobody
+    # Counts are whole numbers, so this changes 0/0 to 1 and nothing else beyond rounding.
+    found += 1e-9
+    rest += 1e-9
     np.divide(found, rest, out=found)
     return np.einsum("pr,pr->r", weight, found)
 

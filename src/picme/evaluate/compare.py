@@ -1,7 +1,8 @@
 """Differences between cells on the same stays: paired bootstrap, two-sided p-values, Holm's correction.
 
 The same resamples of subjects serve every cell, so a difference is taken resample by resample. Its p-value is that of
-the t test whose interval is shown: below 1 − confidence exactly where the interval leaves 0 out. Correction is Holm's (1979) over the members of one family for one task and metric; a family is one question, such as
+the t test whose interval is shown: below 1 − confidence exactly where the interval leaves 0 out. Correction is
+Holm's (1979) over the members of one family for one task and metric; a family is one question, such as
 `contrastive vs random`, asked of every combination.
 """
 
@@ -138,7 +139,7 @@ def comparison_rows(
 def _paired(
     a: CellResult, b: CellResult, task: TaskPredictions, resamples: SubjectResamples, cache: dict[Any, Scored]
 ) -> Scored:
-    """Return the difference for each metric, the same for each resample, and the size, on the stays that both predict."""
+    """Return the difference for each metric, the same for each resample, and the size, on stays that both predict."""
     judged: list[Scored]
     if np.array_equal(a.defined, b.defined):
         judged = [(a.ensemble, a.resampled, a.size), (b.ensemble, b.resampled, b.size)]

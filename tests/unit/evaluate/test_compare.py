@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 from picme.config.evaluate import ComparisonsConfig, EvaluateConfig
@@ -82,9 +83,29 @@ def test_paired_difference_equals_scikit_learn_on_the_same_resamples(study: Any)
         for w in drawn[stays.subject].T.astype(float)
     ]
     assert row["difference"] == pytest.approx(roc_auc_score(y, p["contrastive"]) - roc_auc_score(y, p["random"]))
-    assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(differences, [0.025, 0.975])))
-    below = min(np.sum(np.array(differences) <= 0), np.sum(np.array(differences) >= 0))
-    assert row["p_value"] == pytest.approx(min(1, 2 * (1 + below) / 201))
+    # A t interval with the standard error of the resamples, and the p-value of the same t test.
+    subjects = [len(np.unique(stays.subject[y == value])) for value in (0, 1)]
+    error = np.std(differences, ddof=1) * np.sqrt(min(subjects) / (min(subjects) - 1))
+    reach = t.isf(0.025, 2 * (min(subjects) - 1)) * error
+    assert (row["low"], row["high"]) == pytest.approx((row["difference"] - reach, row["difference"] + reach))
+    assert row["p_value"] == pytest.approx(2 * t.sf(abs(row["difference"]) / error, 2 * (min(subjects) - 1)))
+
+
+def test_p_values_agree_with_their_intervals(study: Any) -> None:
+    cells = [("a", "contrastive", 1, 1.0), ("a", "random", 1, 0.5), ("a", "supervised", 1, 0.9)]
+    rows = [
+        row
+        for seed in range(8)
+        for row in evaluate(*reversed_pair(study("mortality", ["mortality"], 160, cells, seed)), CONFIG)[
+            "comparisons"
+        ].iter_rows(named=True)
+    ]
+    assert {(row["low"] > 0 or row["high"] < 0) for row in rows} == {True, False}
+    assert all((row["p_value"] < 0.05) == (row["low"] > 0 or row["high"] < 0) for row in rows)
+
+
+def reversed_pair(pair: tuple[pl.DataFrame, pl.DataFrame]) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    return pair[1], {"mortality": pair[0]}
 
 
 def test_families_and_correction(study: Any) -> None:
