@@ -17,7 +17,7 @@ import time
 import warnings
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, logit
@@ -261,7 +261,7 @@ def main() -> None:
     for setting, studies in settings(quick):
         found = covered(setting, studies, 400)
         for metric in dict.fromkeys(name for name, _ in found):
-            row = {
+            row: dict[str, Any] = {
                 "stays": setting.stays,
                 "labels": len(setting.prevalence),
                 "prevalence": setting.prevalence[0] if len(setting.prevalence) == 1 else "4-42 %",
