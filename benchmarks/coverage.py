@@ -1,12 +1,13 @@
 """How often 95 % intervals hold the true metric, and how often a gap between groups is seen that is not there.
 
-    python benchmarks/coverage.py [--quick]
+    python benchmarks/coverage.py [--quick] [--seed N]
 
 Scores are binormal: N(distance, 1) for positives, N(0, 1) for negatives, so the true AUROC is Φ(distance / √2) and the
 true AUPRC is the mean precision over the positives' scores, integrated numerically. Labels may share a factor, and the
 stays of a subject share half of all variance. `percentile` is the method that picme had, `picme` the one it has; the
 others are candidates. DeLong's is on the logit scale, with Obuchowski's variance where a subject has several stays.
-Studies without any difference between groups give the rate of false gaps.
+Studies without any difference between groups give the rate of false gaps; a planted one tells how often the intervals
+of all gaps hold the true ones.
 """
 
 from __future__ import annotations
@@ -23,19 +24,10 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from picme.evaluate.bootstrap import (
-    Judged,
-    SubjectResamples,
-    auprc_among_others,
-    bootstrap_all,
-    bootstrap_areas,
-    class_sizes,
-    effective_size,
-    interval,
-    placements,
-)
-from picme.evaluate.metrics import areas, macro
-from picme.evaluate.subgroups import gap_to_the_rest, simultaneous
+from picme.evaluate.bootstrap import SubjectResamples, bootstrap_areas
+from picme.evaluate.gaps import Gap, gap_to_the_rest, placements, simultaneous
+from picme.evaluate.intervals import METRICS, class_sizes, estimated
+from picme.evaluate.metrics import macro
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,8 +95,13 @@ def draw(setting: Setting, rng: np.random.Generator, models: int = 1) -> tuple[A
     return y, noise, subject
 
 
+def percentile(drawn: Array) -> tuple[float, float]:
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def basic(estimate: float, drawn: Array) -> tuple[float, float]:
-    low, high = interval(drawn)
+    low, high = percentile(drawn)
     return 2 * estimate - high, 2 * estimate - low
 
 
@@ -125,7 +122,7 @@ def delong(estimate: float, parts: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def covered(setting: Setting, studies: int, resamples: int, seed: int = 1) -> dict[tuple[str, str], list[float]]:
+def covered(setting: Setting, studies: int, resamples: int, seed: int) -> dict[tuple[str, str], list[float]]:
     """Return by metric and method whether the interval held the truth in each study; NaN where none is shown."""
     rng = np.random.default_rng(seed)
     subjects = setting.stays // setting.repeats
@@ -137,37 +134,31 @@ def covered(setting: Setting, studies: int, resamples: int, seed: int = 1) -> di
         y, noise, share = y[sizes > 0], [n[sizes > 0] for n in noise], np.array(setting.prevalence)[sizes > 0]
         if not len(y):
             continue
-        size = effective_size(sizes)
         distances = [setting.distance[sizes > 0] * strength for strength in (1, 0.85)]
         true = [truth(share, distance) for distance in distances]
         p = [n + distance[:, None] * y for n, distance in zip(noise, distances, strict=True)]
-        drawn = SubjectResamples.draw(subjects, resamples, study)
-        points = [[float(macro(values)) for values in areas(y, each)] for each in p]
-        everything = [[macro(values, axis=0) for values in bootstrap_all(y, each, subject, drawn)] for each in p]
+        drawn = SubjectResamples.draw(subjects, resamples, seed * 1_000_003 + study)
+        estimates = [estimated(y, each, subject, drawn) for each in p]
         parts = [placements(y, each, subject, subjects)[1].mean(axis=0) for each in p]
         jackknife = None
         if setting.stays <= 500 and len(y) == 1:
             jackknife = [macro(values, axis=0) for values in bootstrap_areas(y, p[0], subject, without_each)]
-        for place, metric in enumerate(("auroc", "auprc")):
-            estimate, values, target = points[0][place], everything[0][place], true[0][place]
-            centre = estimate if place == 0 else float(macro(auprc_among_others(y, p[0], subject)))
-            judged = Judged(metric, centre, size, among_others=everything[0][2] if place else None)
-            shown = {"percentile": interval(values), "basic": basic(estimate, values)}
+        for place, metric in enumerate(METRICS):
+            first, second = (each[metric] for each in estimates)
+            shown = {"percentile": percentile(first.drawn), "basic": basic(first.value, first.drawn)}
             if jackknife is not None:
-                shown["BCa"] = bca(estimate, values, jackknife[place])
+                shown["BCa"] = bca(first.value, first.drawn, jackknife[place])
             if place == 0:
-                shown["DeLong"] = delong(estimate, parts[0])
-            shown["picme"] = interval(values, judged=judged)
-            _note(found, metric, shown, target)
-            estimate, target = points[0][place] - points[1][place], true[0][place] - true[1][place]
-            values = values - everything[1][place]
-            judged = Judged(metric, estimate, size, difference=True)
-            shown = {"percentile": interval(values), "basic": basic(estimate, values)}
+                shown["DeLong"] = delong(first.value, parts[0])
+            shown["picme"] = first.interval(0.95)
+            _note(found, metric, shown, true[0][place])
+            difference = first.minus(second)
+            shown = {"percentile": percentile(difference.drawn), "basic": basic(difference.value, difference.drawn)}
             if place == 0:
                 reach = norm.isf(0.025) * np.sqrt(((parts[0] - parts[1]) ** 2).sum())
-                shown["DeLong"] = (estimate - reach, estimate + reach)
-            shown["picme"] = interval(values, judged=judged)
-            _note(found, f"difference in {metric}", shown, target)
+                shown["DeLong"] = (difference.value - reach, difference.value + reach)
+            shown["picme"] = difference.interval(0.95)
+            _note(found, f"difference in {metric}", shown, true[0][place] - true[1][place])
     return found
 
 
@@ -178,48 +169,89 @@ def _note(
         found[metric, method].append(np.nan if np.isnan(low) else float(low <= target <= high))
 
 
+ETHNICITIES = np.array([0.65, 0.15, 0.1, 0.06, 0.04])
+
+
 def groups(rng: np.random.Generator, subject: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
     """Return each stay's group for four attributes, with groups from half of the stays down to 2 %."""
     subjects = int(subject.max()) + 1
     gender, age = rng.integers(0, 2, subjects), rng.integers(0, 4, subjects)
-    ethnicity = rng.choice(5, subjects, p=[0.65, 0.15, 0.1, 0.06, 0.04])
+    ethnicity = rng.choice(5, subjects, p=ETHNICITIES)
     return {
         "gender": gender[subject],
-        "ethnicity": ethnicity[subject],
         "age": age[subject],
+        "ethnicity": ethnicity[subject],
         "crossed": (5 * gender + ethnicity)[subject],
     }
 
 
-def false_gaps(setting: Setting, studies: int, resamples: int, seed: int = 2) -> dict[str, float]:
-    """Return the share of studies without a true difference that show a gap above zero.
+def true_gaps(aurocs: Array) -> dict[str, Array]:
+    """Return the true gap of each group, for the true AUROC of each ethnicity.
 
-    `age before` and `any before` are of the gap to the best group with a percentile interval, `any now` of picme's.
+    Negatives are alike in all groups, so the AUROC of several groups together is the mean over their positives.
+    """
+    share = np.concatenate([ETHNICITIES, ETHNICITIES]) / 2
+    crossed = np.concatenate([aurocs, aurocs])
+
+    def gap(share: Array, aurocs: Array) -> Array:
+        return ((share * aurocs).sum() - share * aurocs) / (1 - share) - aurocs
+
+    return {
+        "gender": np.zeros(2),
+        "age": np.zeros(4),
+        "ethnicity": gap(ETHNICITIES, aurocs),
+        "crossed": gap(share, crossed),
+    }
+
+
+def seen_gaps(setting: Setting, studies: int, resamples: int, seed: int, planted: float = 0.0) -> dict[str, float]:
+    """Return shares of studies: with a gap seen that is not there, and with intervals that hold all true gaps.
+
+    `age before` and `any before` are of the gap to the best group with a percentile interval, `any now` of picme's;
+    `all held` is of the intervals of all gaps, `group held` of the interval of a single group's AUROC. `planted` is by
+    how much the AUROC of the second ethnicity is lower.
     """
     rng = np.random.default_rng(seed)
     seen: dict[str, list[bool]] = defaultdict(list)
     for study in range(studies):
         y, (noise,), subject = draw(setting, rng)
-        p = noise + setting.distance[:, None] * y
-        drawn = SubjectResamples.draw(int(subject.max()) + 1, resamples, study)
-        before, gaps = {}, []
+        attributes = groups(rng, subject)
+        lower = planted * (np.arange(5) == 1)
+        true = true_gaps(-lower)
+        distance = np.sqrt(2) * norm.ppf(norm.cdf(setting.distance / np.sqrt(2))[:, None] - lower)
+        p = noise + distance[:, attributes["ethnicity"]] * y
+        drawn = SubjectResamples.draw(int(subject.max()) + 1, resamples, seed * 1_000_003 + study)
+        before, gaps, targets = {}, [], []
         everyone = np.ones(len(subject), bool)
-        for attribute, code in groups(rng, subject).items():
+        for attribute, code in attributes.items():
             points, values = [], []
             for group in np.unique(code):
                 members = code == group
                 gap = gap_to_the_rest(y, p, members, everyone & ~members, subject, drawn.n_subjects)
-                gaps += [gap] if gap is not None else []
-                point = float(macro(areas(y[:, members], p[:, members])[0]))
-                if members.sum() >= 10 and not np.isnan(point):
-                    points.append(point)
-                    values.append(macro(bootstrap_areas(y[:, members], p[:, members], subject[members], drawn)[0], 0))
+                if isinstance(gap, Gap):
+                    gaps.append(gap)
+                    targets.append(true[attribute][group])
+                own = estimated(y[:, members], p[:, members], subject[members], drawn, others=False)["auroc"]
+                if own.obstacle is None and attribute != "crossed" and len(y) == 1:
+                    low, high = own.interval(0.95)
+                    below = lower[group] if attribute == "ethnicity" else (ETHNICITIES * lower).sum()
+                    target = setting.auroc - below
+                    seen["group held"].append(bool(low <= target <= high))
+                if members.sum() >= 10 and not np.isnan(own.value):
+                    points.append(own.value)
+                    values.append(own.drawn)
             best = values[int(np.argmax(points))]
-            before[attribute] = any(interval(best - each)[0] > 0 for each in values)
-        now = simultaneous(gaps, drawn, 0.95)
-        seen["age before"].append(before["age"])
-        seen["any before"].append(any(before.values()))
-        seen["any now"].append(any(low > 0 or high < 0 for low, high in now))
+            before[attribute] = any(percentile(best - each)[0] > 0 for each in values)
+        ends = simultaneous(gaps, drawn, 0.95)
+        if not planted:
+            seen["age before"].append(before["age"])
+            seen["any before"].append(any(before.values()))
+            seen["any now"].append(any(low > 0 or high < 0 for low, high in ends))
+        else:
+            seen["planted seen"].append(
+                any(low > 0 for (low, _), target in zip(ends, targets, strict=True) if target > planted / 2)
+            )
+        seen["all held"].append(all(low <= target <= high for (low, high), target in zip(ends, targets, strict=True)))
     return {name: float(np.mean(values)) for name, values in seen.items()}
 
 
@@ -238,6 +270,7 @@ def settings(quick: bool) -> list[tuple[Setting, int]]:
         *((Setting(stays, (share,)), 800) for stays, share in single),
         (Setting(200, (0.1,), auroc=0.9), 800),
         (Setting(200, (0.1,), auroc=0.6), 800),
+        (Setting(500, (0.1,), auroc=0.95), 800),
         (Setting(500, (0.13,), repeats=2), 800),
         (Setting(120, PREVALENCES), 300),
         (Setting(500, PREVALENCES), 300),
@@ -249,7 +282,8 @@ def settings(quick: bool) -> list[tuple[Setting, int]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer populations and studies; under 45 s")
-    quick = parser.parse_args().quick
+    parser.add_argument("--seed", type=int, default=1, help="seed of the simulated studies")
+    quick, seed = (asked := parser.parse_args()).quick, asked.seed
     # A study whose small groups or labels have one class gives means of nothing.
     warnings.simplefilter("ignore", RuntimeWarning)
     start = time.perf_counter()
@@ -259,7 +293,7 @@ def main() -> None:
     print(f"{'stays':>5} {'labels':>6} {'preval.':>7} {'corr.':>5} {'each':>4} {'AUROC':>5}  {'metric':20}", end="")
     print("".join(f"{method:>11}" for method in methods), f"{'shown':>7}")
     for setting, studies in settings(quick):
-        found = covered(setting, studies, 400)
+        found = covered(setting, studies, 400, seed)
         for metric in dict.fromkeys(name for name, _ in found):
             row: dict[str, Any] = {
                 "stays": setting.stays,
@@ -283,18 +317,32 @@ def main() -> None:
             row["shown"] = round(float((~np.isnan(found[metric, "picme"])).mean()), 2)
             print(f" {row['shown']:>7}", flush=True)
             rows.append(row)
-    print("\nStudies without a true difference that show a gap above zero, %")
+    print("\nGaps between groups, % of studies (of groups in `group held`)")
     rates = []
-    few, many = (60, 20) if quick else (600, 150)
-    for setting, studies in [
-        (Setting(1000, (0.13,)), few),
-        *([] if quick else [(Setting(3000, (0.13,), repeats=2), few)]),
-        (Setting(600 if quick else 1000, PREVALENCES), many),
+    few, many = (40, 15) if quick else (600, 150)
+    for setting, studies, planted in [
+        (Setting(1000, (0.13,)), few, 0.0),
+        (Setting(1000, (0.13,)), few, 0.1),
+        *([] if quick else [(Setting(3000, (0.13,), repeats=2), few, 0.0), (Setting(3000, (0.13,)), few, 0.1)]),
+        (Setting(600 if quick else 1000, PREVALENCES), many, 0.0),
     ]:
-        rate = false_gaps(setting, studies, 300)
-        rates.append({"stays": setting.stays, "labels": len(setting.prevalence), "studies": studies, **rate})
+        rate = seen_gaps(setting, studies, 300, seed, planted)
+        rates.append(
+            {
+                "stays": setting.stays,
+                "labels": len(setting.prevalence),
+                "stays_a_subject": setting.repeats,
+                "planted": planted,
+                "studies": studies,
+                **rate,
+            }
+        )
         shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in rate.items())
-        print(f"{setting.stays} stays, {len(setting.prevalence)} labels, {studies} studies: {shown}", flush=True)
+        print(
+            f"{setting.stays} stays, {setting.repeats} a subject, {len(setting.prevalence)} labels, {planted} planted, "
+            f"{studies} studies: {shown}",
+            flush=True,
+        )
     both = [row for row in rows if row["picme"] is not None and row["percentile"] is not None]
     miss = {name: float(np.mean([abs(row[name] - 95) for row in both])) for name in ("percentile", "picme")}
     result = {
@@ -302,7 +350,8 @@ def main() -> None:
         "reference": "mean absolute distance from 95 % coverage of the percentile bootstrap",
         "miscoverage_percent": {name: round(value, 2) for name, value in miss.items()},
         "coverage": rows,
-        "false_gaps": rates,
+        "gaps": rates,
+        "seed": seed,
         "seconds": round(time.perf_counter() - start, 1),
         "quick": quick,
     }

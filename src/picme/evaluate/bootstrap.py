@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
-from scipy.special import expit, logit, ndtri, stdtrit
 
 from picme.evaluate.metrics import _check
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 # Elements of one block of weights (subject × resample): small enough for the second-level cache.
 _BLOCK = 1 << 19
-# Subjects that the smaller class must have for an interval: below, no method comes near the coverage it claims.
-FEWEST = {"auroc": 6, "auprc": 10}
 
 
 @dataclass(frozen=True)
@@ -153,7 +150,7 @@ def _rank(
 def _weighted_areas(
     ranked: _Ranked, weights: NDArray[np.float32], others: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Compute AUROC, AUPRC and, if asked for, AUPRC among others (resample,) under weights (subject, resample)."""
+    """Compute AUROC, AUPRC and AUPRC among others, NaN if not asked for, (resample,); weights (subject, resample)."""
     # Sums of counts are whole numbers below 2^24, hence exact in float32; what follows is float64.
     positive = (ranked.positive @ weights).astype(np.float64)
     tp = _cumulative(positive)
@@ -166,7 +163,9 @@ def _weighted_areas(
     with np.errstate(divide="ignore", invalid="ignore"):
         roc = 1 - above / (n_positive * n_negative)
         fp += tp
-        among = _precision_among_others(ranked.own, tp, fp, positive, weights) / n_positive if others else roc.copy()
+        among = np.full_like(roc, np.nan)
+        if others:
+            among = _precision_among_others(ranked.own, tp, fp, positive, weights) / n_positive
         # Where nothing has been drawn yet, 0/0 stands for a term of weight zero.
         np.divide(tp, np.maximum(fp, 1e-300, out=fp), out=tp)
         prc = np.einsum("gr,gr->r", positive, tp) / n_positive
@@ -240,7 +239,7 @@ def bootstrap_areas(
     Raises:
         DataError: for shapes that do not match, labels other than 0, 1, NaN, and NaN scores.
     """
-    roc, prc, _ = _bootstrap(y, p, subject, resamples, others=False)
+    roc, prc, _ = bootstrap_all(y, p, subject, resamples, among=0)
     return roc, prc
 
 
@@ -249,35 +248,29 @@ def bootstrap_all(
     p: NDArray[np.floating],
     subject: NDArray[np.integer],
     resamples: SubjectResamples,
+    among: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Compute AUROC, AUPRC and AUPRC among others of every label in every resample; as `bootstrap_areas` otherwise.
 
     Average precision counts every positive stay as found by itself, so it is too high in a sample, and higher still in
     a resample, where stays repeat. AUPRC among others takes the precision at each positive over the stays of other
-    subjects only, which has next to no bias.
+    subjects only, which has next to no bias. It takes half as long as the rest, so `among` limits it to the first
+    resamples, as many as that or a few more.
     """
-    return _bootstrap(y, p, subject, resamples, others=True)
-
-
-def _bootstrap(
-    y: NDArray[np.floating],
-    p: NDArray[np.floating],
-    subject: NDArray[np.integer],
-    resamples: SubjectResamples,
-    others: bool,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     _check(y, p)
     ranked = [_rank(y[label], p[label], subject, resamples.n_subjects) for label in range(len(y))]
-    roc, prc, among = np.full((3, len(y), resamples.resamples), np.nan)
-    starts = np.concatenate([[0], np.cumsum([block.shape[1] for block in resamples.blocks])]).astype(int)
-    for index, counts in enumerate(resamples.blocks):
+    found = np.full((3, len(y), resamples.resamples), np.nan)
+    last = resamples.resamples if among is None else among
+    start = done = 0
+    for counts in resamples.blocks:
         weights = counts.astype(np.float32, order="C")
-        place = slice(starts[index], starts[index + 1])
+        stop = start + counts.shape[1]
         for label, prepared in enumerate(ranked):
             if prepared is not None:
-                found = _weighted_areas(prepared, weights, others)
-                roc[label, place], prc[label, place], among[label, place] = found
-    return roc, prc, among
+                found[:, label, start:stop] = _weighted_areas(prepared, weights, others=start < last)
+        done, start = (stop if start < last else done), stop
+    roc, prc, others = found
+    return roc, prc, others[:, :done]
 
 
 def auprc_among_others(
@@ -287,122 +280,3 @@ def auprc_among_others(
     n_subjects = int(subject.max(initial=-1)) + 1
     once = SubjectResamples(n_subjects, 1, [np.ones((n_subjects, 1), np.uint8)])
     return bootstrap_all(y, p, subject, once)[2][:, 0]
-
-
-def placements(
-    y: NDArray[np.floating], p: NDArray[np.floating], subject: NDArray[np.integer], n_subjects: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute the AUROC and each subject's part in its error, whose squares add up to the variance.
-
-    This is the variance of DeLong et al. (1988), for several stays of a subject that of Obuchowski (1997).
-
-    Returns:
-        AUROC (label,), parts (label, subject); NaN and 0 for a label of one class.
-    """
-    roc, parts = np.full(len(y), np.nan), np.zeros((len(y), n_subjects))
-    for label, row in enumerate(y):
-        positive, negative = row == 1, row == 0
-        if not positive.any() or not negative.any():
-            continue
-        a, b = p[label][positive], p[label][negative]
-        below = [np.searchsorted(np.sort(b), a, side) for side in ("left", "right")]
-        above = [len(a) - np.searchsorted(np.sort(a), b, side) for side in ("left", "right")]
-        for values, whose in (
-            ((below[0] + below[1]) / (2 * len(b)), subject[positive]),
-            ((above[0] + above[1]) / (2 * len(a)), subject[negative]),
-        ):
-            roc[label] = values.mean()
-            units = len(np.unique(whose))
-            factor = np.sqrt(units / max(units - 1, 1)) / len(values)
-            parts[label] += factor * np.bincount(whose, values - values.mean(), minlength=n_subjects)
-    return roc, parts
-
-
-def class_sizes(y: NDArray[np.floating], subject: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Count per label the subjects with a positive stay and those with a negative one; return the smaller (label,)."""
-    found = [[len(np.unique(subject[row == value])) for value in (0, 1)] for row in y]
-    return np.array(found, dtype=np.int64).reshape(-1, 2).min(axis=1)
-
-
-def effective_size(sizes: NDArray[np.integer]) -> float:
-    """Return the harmonic mean of the labels' sizes (label,); 0 if a label's smaller class is a single subject.
-
-    Labels of one class (size 0) have no metric and are left out.
-    """
-    sizes = sizes[sizes > 0]
-    if len(sizes) == 0 or sizes.min() < 2:
-        return 0.0
-    return float(len(sizes) / (1 / sizes).sum())
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What an interval follows from, besides the resampled values.
-
-    Attributes:
-        metric: `auroc` or `auprc`.
-        estimate: the AUROC, the AUPRC among others, or the difference of the metric.
-        size: number of subjects in the smaller class, from `effective_size`.
-        difference: whether it is a difference of two metrics.
-        among_others: AUPRC among others in each resample, for the interval of an AUPRC.
-    """
-
-    metric: str
-    estimate: float
-    size: float
-    difference: bool = False
-    among_others: NDArray[np.float64] | None = field(default=None, repr=False)
-
-    def spread(self, values: NDArray[np.floating]) -> tuple[float, float]:
-        """Return the standard error from resampled values (resample,), and its degrees of freedom.
-
-        A resample of m subjects varies by (m − 1)/m too little, so the error is scaled up by that. Both are NaN if the
-        smaller class is below the limit, or more than half of the resamples are undefined.
-        """
-        enough = FEWEST["auroc" if self.difference else self.metric]
-        defined = values[~np.isnan(values)]
-        if self.size < enough or np.isnan(self.estimate) or len(defined) < 2 or 2 * len(defined) < len(values):
-            return float("nan"), float("nan")
-        error = float(defined.std(ddof=1))
-        if self.metric == "auprc" and self.difference:
-            # The bias of both is much the same and mostly cancels; what is left makes up for the small sample.
-            return error, float("inf")
-        if self.among_others is not None:
-            error = max(error, float(np.nanstd(self.among_others, ddof=1)))
-        return error * float(np.sqrt(self.size / (self.size - 1))), 2 * (self.size - 1)
-
-
-def interval(
-    values: NDArray[np.floating], confidence: float = 0.95, judged: Judged | None = None
-) -> tuple[float, float]:
-    """Return the interval of a metric or difference from resampled values (resample,): the one place that decides.
-
-    With `judged` it is a t interval around the estimate with the standard error of the resamples, for a metric on the
-    logit scale, which keeps it within 0 and 1. Without, it is the percentile interval.
-
-    Returns:
-        (low, high); (NaN, NaN) if more than half of the resamples are undefined, if the smaller class has fewer
-        subjects than `FEWEST`, and for a metric of exactly 0 or 1, which tells nothing of its spread.
-    """
-    nothing = float("nan"), float("nan")
-    if judged is None:
-        defined = values[~np.isnan(values)]
-        if len(defined) == 0 or 2 * len(defined) < len(values):
-            return nothing
-        tail = (1 - confidence) / 2
-        low, high = np.quantile(defined, [tail, 1 - tail])
-        return float(low), float(high)
-    error, freedom = judged.spread(values)
-    if np.isnan(error):
-        return nothing
-    reach, estimate = _quantile(freedom, (1 + confidence) / 2) * error, judged.estimate
-    if judged.difference:
-        return max(-1.0, estimate - reach), min(1.0, estimate + reach)
-    if not 0 < estimate < 1:
-        return nothing
-    centre, reach = float(logit(estimate)), reach / (estimate * (1 - estimate))
-    return float(expit(centre - reach)), float(expit(centre + reach))
-
-
-def _quantile(freedom: float, share: float) -> float:
-    return float(ndtri(share) if np.isinf(freedom) else stdtrit(freedom, share))

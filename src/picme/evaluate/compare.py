@@ -1,7 +1,7 @@
 """Differences between cells on the same stays: paired bootstrap, two-sided p-values, Holm's correction.
 
 The same resamples of subjects serve every cell, so a difference is taken resample by resample. Its p-value is that of
-the t test whose interval is shown: below 1 − confidence exactly where the interval leaves 0 out. Correction is
+the test whose interval is shown: below 1 − confidence exactly where the interval leaves 0 out. Correction is
 Holm's (1979) over the members of one family for one task and metric; a family is one question, such as
 `contrastive vs random`, asked of every combination.
 """
@@ -11,44 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtr, stdtr
 
-from picme.evaluate.bootstrap import Judged, bootstrap_areas, class_sizes, effective_size, interval
-from picme.evaluate.metrics import areas, macro
-from picme.evaluate.summary import METRICS, CellResult, select
+from picme.evaluate.intervals import METRICS, estimated
+from picme.evaluate.summary import CellResult, select
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from picme.config.evaluate import EvaluateConfig
     from picme.evaluate.bootstrap import SubjectResamples
+    from picme.evaluate.intervals import Estimate
     from picme.evaluate.predictions import TaskPredictions
 
 Pair = tuple[str, CellResult, CellResult]
-# Headline metrics, the same in each resample, and the number of subjects in the smaller class.
-Scored = tuple["dict[str, float]", "dict[str, NDArray[np.float64]]", float]
-
-
-def two_sided_p(differences: NDArray[np.floating], judged: Judged | None = None) -> float:
-    """Compute the two-sided p-value of resampled differences (resample,).
-
-    With `judged` it is that of the t test of `interval`. Without, it is that of the percentile interval,
-    2 · min(1 + #{d* ≤ 0}, 1 + #{d* ≥ 0}) / (R + 1), at most 1 (Davison and Hinkley, 1997, chapter 4). NaN differences
-    are left out; the p-value is NaN if more than half of them are, and where no interval is shown.
-    """
-    if judged is not None:
-        error, freedom = judged.spread(differences)
-        if np.isnan(error):
-            return float("nan")
-        if error == 0:
-            return 1.0 if judged.estimate == 0 else 0.0
-        ratio = -abs(judged.estimate) / error
-        return float(2 * (ndtr(ratio) if np.isinf(freedom) else stdtr(freedom, ratio)))
-    defined = differences[~np.isnan(differences)]
-    if len(defined) == 0 or 2 * len(defined) < len(differences):
-        return float("nan")
-    fewer = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
-    return min(1.0, 2 * (1 + fewer) / (1 + len(defined)))
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -107,13 +82,11 @@ def comparison_rows(
     `difference` is the metric of a's seed-averaged prediction on test minus that of b's.
     """
     rows: list[dict[str, Any]] = []
-    cache: dict[Any, Scored] = {}
+    cache: dict[Any, dict[str, Estimate]] = {}
     for family, a, b in pairs(results, config):
-        point, resampled, size = _paired(a, b, task, resamples, cache)
+        first, second = _on_common_stays(a, b, task, resamples, cache)
         for metric in METRICS:
-            defined = not np.isnan(point[metric])
-            judged = Judged(metric, point[metric], size, difference=True)
-            low, high = interval(resampled[metric], config.confidence, judged) if defined else (np.nan, np.nan)
+            difference = first[metric].minus(second[metric])
             rows.append(
                 {
                     "task": a.task,
@@ -122,36 +95,32 @@ def comparison_rows(
                     "combination_b": b.combination,
                     "strategy_b": b.strategy,
                     "metric": metric,
-                    "difference": point[metric],
-                    "low": low,
-                    "high": high,
-                    "p_value": two_sided_p(resampled[metric], judged) if defined else np.nan,
+                    "difference": difference.value,
+                    **difference.columns(config.confidence),
+                    "p_value": difference.p_value(),
                     "family": family,
                 }
             )
+    correct(rows)
+    return rows
+
+
+def correct(rows: list[dict[str, Any]]) -> None:
+    """Add Holm's `p_adjusted` to rows with `family`, `metric` and `p_value`, within each family and metric."""
     for group in {(row["family"], row["metric"]) for row in rows}:
         members = [row for row in rows if (row["family"], row["metric"]) == group]
         for row, adjusted in zip(members, holm([row["p_value"] for row in members]), strict=True):
             row["p_adjusted"] = adjusted
-    return rows
 
 
-def _paired(
-    a: CellResult, b: CellResult, task: TaskPredictions, resamples: SubjectResamples, cache: dict[Any, Scored]
-) -> Scored:
-    """Return the difference for each metric, the same for each resample, and the size, on stays that both predict."""
-    judged: list[Scored]
+def _on_common_stays(
+    a: CellResult, b: CellResult, task: TaskPredictions, resamples: SubjectResamples, cache: dict[Any, Any]
+) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    """Return both cells' estimates on the stays that both predict."""
     if np.array_equal(a.defined, b.defined):
-        judged = [(a.ensemble, a.resampled, a.size), (b.ensemble, b.resampled, b.size)]
-    else:
-        both = a.defined & b.defined
-        judged = [_judge(result, both, task, resamples, cache) for result in (a, b)]
-    (point_a, drawn_a, size), (point_b, drawn_b, _) = judged
-    return (
-        {name: point_a[name] - point_b[name] for name in METRICS},
-        {name: drawn_a[name] - drawn_b[name] for name in METRICS},
-        size,
-    )
+        return a.ensemble, b.ensemble
+    both = a.defined & b.defined
+    return _judge(a, both, task, resamples, cache), _judge(b, both, task, resamples, cache)
 
 
 def _judge(
@@ -159,22 +128,17 @@ def _judge(
     where: NDArray[np.bool_],
     task: TaskPredictions,
     resamples: SubjectResamples,
-    cache: dict[Any, Scored],
-) -> Scored:
-    """Compute a cell's headline metrics on some of its test stays.
+    cache: dict[Any, dict[str, Estimate]],
+) -> dict[str, Estimate]:
+    """Estimate a cell's headline metrics on some of its test stays, to take differences of.
 
     Results are cached, as many pairs share the same stays.
     """
     if np.array_equal(where, result.defined):
-        return result.ensemble, result.resampled, result.size
+        return result.ensemble
     key = (result.combination, result.strategy, np.packbits(where).tobytes())
     if key not in cache:
         cell = task.cell(result.combination, result.strategy)
-        y, p = np.where(where, cell.y["test"], np.nan), cell.ensemble("test")
-        drawn = bootstrap_areas(y, p, task.stays["test"].subject, resamples)
-        cache[key] = (
-            {name: float(macro(values)) for name, values in zip(METRICS, areas(y, p), strict=True)},
-            {name: macro(values, axis=0) for name, values in zip(METRICS, drawn, strict=True)},
-            effective_size(class_sizes(y, task.stays["test"].subject)),
-        )
+        y = np.where(where, cell.y["test"], np.nan)
+        cache[key] = estimated(y, cell.ensemble("test"), task.stays["test"].subject, resamples, others=False)
     return cache[key]

@@ -13,7 +13,8 @@ from sklearn.metrics import roc_auc_score
 from picme.config.evaluate import ComparisonsConfig, EvaluateConfig
 from picme.evaluate import evaluate
 from picme.evaluate.bootstrap import SubjectResamples
-from picme.evaluate.compare import holm, two_sided_p
+from picme.evaluate.compare import holm
+from picme.evaluate.intervals import estimated
 from picme.evaluate.predictions import SplitStays
 
 CONFIG = EvaluateConfig(resamples=200, interval_resamples=100)
@@ -46,17 +47,6 @@ def test_holm_leaves_undefined_ones_out() -> None:
     assert np.isnan(found[1])
     assert [found[0], found[2]] == pytest.approx([0.02, 0.02])
     assert holm([]) == []
-
-
-def test_two_sided_p() -> None:
-    # One of 99 resamples on the other side: 2 · (1 + 1) / (99 + 1).
-    assert two_sided_p(np.array([0.1] * 98 + [-0.1])) == pytest.approx(0.04)
-    assert two_sided_p(np.array([-0.1] * 98 + [0.1])) == pytest.approx(0.04)
-    assert two_sided_p(np.full(999, 0.3)) == pytest.approx(2 / 1000)
-    assert two_sided_p(np.zeros(100)) == 1
-    assert two_sided_p(np.array([-1.0, 1.0] * 50)) == 1
-    assert two_sided_p(np.array([0.1] * 98 + [-0.1] + [np.nan] * 20)) == pytest.approx(0.04)
-    assert np.isnan(two_sided_p(np.array([np.nan, np.nan, 1.0])))
 
 
 def test_paired_difference_equals_scikit_learn_on_the_same_resamples(study: Any) -> None:
@@ -169,8 +159,6 @@ def test_no_families_no_comparisons(study: Any) -> None:
 @pytest.mark.slow
 def test_p_values_are_uniform_enough_under_no_difference() -> None:
     # Two scores of the same quality on the same 150 stays: at most about 5 % are below 0.05.
-    from picme.evaluate.bootstrap import bootstrap_areas
-
     rng = np.random.default_rng(5)
     found = []
     for run in range(600):
@@ -178,9 +166,10 @@ def test_p_values_are_uniform_enough_under_no_difference() -> None:
         shared = rng.normal(size=y.shape)
         drawn = SubjectResamples.draw(150, 300, run)
         first, second = (
-            bootstrap_areas(y, y + shared + rng.normal(size=y.shape), np.arange(150), drawn)[0][0] for _ in range(2)
+            estimated(y, y + shared + rng.normal(size=y.shape), np.arange(150), drawn, others=False)["auroc"]
+            for _ in range(2)
         )
-        found.append(two_sided_p(first - second))
+        found.append(first.minus(second).p_value())
     assert 0.02 < np.mean(np.array(found) < 0.05) < 0.08
     assert 0.4 < np.mean(np.array(found) < 0.5) < 0.6
 

@@ -10,19 +10,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from picme.errors import DataError
 from picme.evaluate import interval
-from picme.evaluate.bootstrap import (
-    FEWEST,
-    Judged,
-    SubjectResamples,
-    auprc_among_others,
-    bootstrap_all,
-    class_sizes,
-    effective_size,
-    placements,
-)
-from picme.evaluate.bootstrap import interval as of_resamples
-from picme.evaluate.metrics import areas
-from picme.evaluate.subgroups import gap_to_the_rest, simultaneous
+from picme.evaluate.bootstrap import SubjectResamples, auprc_among_others, bootstrap_all
+from picme.evaluate.gaps import Gap, gap_to_the_rest, placements, simultaneous
+from picme.evaluate.intervals import FEWEST, Estimate, estimated
 
 DISTANCE = sqrt(2) * norm.ppf(0.75)
 
@@ -78,16 +68,12 @@ def held(stays: int, prevalence: tuple[float, ...], studies: int) -> dict[str, f
     for study in range(studies):
         y = (rng.random((len(share), stays)) < share).astype(float)
         p = rng.normal(size=y.shape) + DISTANCE * y
-        subject = np.arange(stays)
-        size = effective_size(class_sizes(y, subject))
-        roc, prc, among = bootstrap_all(y, p, subject, SubjectResamples.draw(stays, 250, study))
-        centres = areas(y, p)[0].mean(), auprc_among_others(y, p, subject).mean()
-        for metric, values, centre, target in zip(found, (roc, prc), centres, targets, strict=True):
-            others = among.mean(axis=0) if metric == "auprc" else None
-            low, high = of_resamples(
-                values.mean(axis=0), 0.95, Judged(metric, float(centre), size, among_others=others)
-            )
-            if not np.isnan(low):
+        estimates = estimated(y, p, np.arange(stays), SubjectResamples.draw(stays, 250, study))
+        for (metric, estimate), target in zip(estimates.items(), targets, strict=True):
+            low, high = estimate.interval(0.95)
+            assert (estimate.obstacle is None) == (not np.isnan(low))
+            if estimate.obstacle is None:
+                assert 0 < low < high < 1
                 found[metric].append(low <= target <= high)
     return {metric: float(np.mean(values)) for metric, values in found.items()}
 
@@ -121,7 +107,7 @@ def test_gaps_between_equal_groups_are_rarely_seen() -> None:
             for group in range(4):
                 members = code == group
                 gap = gap_to_the_rest(y, p, members, ~members, np.arange(stays), stays)
-                gaps += [gap] if gap is not None else []
+                gaps += [gap] if isinstance(gap, Gap) else []
         drawn = SubjectResamples.draw(stays, 300, study)
         false += any(low > 0 or high < 0 for low, high in simultaneous(gaps, drawn, 0.95))
     assert false / studies <= 0.05 + 2 * sqrt(0.05 * 0.95 / studies)
@@ -133,7 +119,7 @@ def test_a_true_gap_is_seen() -> None:
     members = np.arange(2000) < 500
     p = rng.normal(size=y.shape) + np.where(members, 0.2, 1.5) * y
     gap = gap_to_the_rest(y, p, members, ~members, np.arange(2000), 2000)
-    assert gap is not None
+    assert isinstance(gap, Gap)
     ((low, high),) = simultaneous([gap], SubjectResamples.draw(2000, 300, 0), 0.95)
     assert 0 < low < norm.cdf(1.5 / sqrt(2)) - norm.cdf(0.2 / sqrt(2)) < high
 
@@ -166,3 +152,44 @@ def test_interval_of_arrays() -> None:
         interval(y, p[:, 0])
     with pytest.raises(DataError, match="one subject per stay"):
         interval(y, p, subject=[1, 2])
+
+
+def of(metric: str, value: float, drawn: list[float], size: float, difference: bool = True) -> Estimate:
+    return Estimate(metric, value, np.array(drawn), size, difference=difference)
+
+
+def test_why_there_is_no_interval_is_said() -> None:
+    spread = [0.7, 0.8, 0.9]
+    for estimate, word in (
+        (of("auroc", 0.8, spread, 5, False), "5 subjects are in the smaller class, 6 are needed"),
+        (of("auprc", 0.8, spread, 9.5, False), "9.5 subjects are in the smaller class, 10 are needed"),
+        (of("auprc", 0.1, spread, 5), "6 are needed"),
+        (of("auroc", 0.8, spread, 0, False), "a single subject"),
+        (of("auroc", 1.0, spread, 20, False), "does not tell how far"),
+        (of("auroc", float("nan"), spread, 20), "undefined"),
+        (of("auroc", 1.0, [1.0, 1.0, 1.0], 20), "the same in every resample"),
+    ):
+        assert estimate.obstacle is not None
+        assert word in estimate.obstacle
+        assert np.isnan([*estimate.interval(0.95), estimate.p_value()]).all()
+        assert estimate.columns(0.95, "x_")["x_no_interval"] == estimate.obstacle
+    assert of("auroc", 0.8, spread, 6, False).obstacle is None
+
+
+def test_differences_stay_between_minus_one_and_one_and_equal_predictions_do_not_differ() -> None:
+    low, high = of("auroc", 0.9, [0.1, 0.9, 1.7], 6).interval(0.95)
+    assert (low < 0, high) == (True, 1.0)
+    same = of("auroc", 0.0, [0.0, 0.0, 0.0], 6)
+    assert (*same.interval(0.95), same.p_value()) == (0, 0, 1)
+
+
+def test_few_resamples_serve_auprc_among_others_only() -> None:
+    rng = np.random.default_rng(5)
+    y = (rng.random((2, 9000)) < 0.3).astype(float)
+    p, subject = rng.random(y.shape), np.arange(9000)
+    drawn = SubjectResamples.draw(9000, 150, 0)
+    whole, part = bootstrap_all(y, p, subject, drawn), bootstrap_all(y, p, subject, drawn, among=20)
+    for one, other in zip(whole[:2], part[:2], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert 20 <= part[2].shape[1] < 150
+    np.testing.assert_array_equal(part[2], whole[2][:, : part[2].shape[1]])

@@ -10,8 +10,8 @@ from sklearn.metrics import roc_auc_score
 from picme.config.evaluate import EvaluateConfig
 from picme.errors import ConfigError
 from picme.evaluate import evaluate
+from picme.evaluate.gaps import Gap, gap_to_the_rest
 from picme.evaluate.predictions import SplitStays
-from picme.evaluate.subgroups import gap_to_the_rest
 
 CONFIG = EvaluateConfig(resamples=300, interval_resamples=300)
 CELLS = [("a", "supervised", 2, 1.0)]
@@ -73,11 +73,13 @@ def test_labels_of_a_gap_are_those_that_both_sides_can_judge() -> None:
     y[1, members] = 0
     y[1, :5] = 1
     gap = gap_to_the_rest(y, p, members, ~members, np.arange(200), 200)
-    assert gap is not None
+    assert isinstance(gap, Gap)
     assert gap.value == pytest.approx(
         roc_auc_score(y[0, ~members], p[0, ~members]) - roc_auc_score(y[0, members], p[0, members])
     )
-    assert gap_to_the_rest(y[1:], p[1:], members, ~members, np.arange(200), 200) is None
+    reason = gap_to_the_rest(y[1:], p[1:], members, ~members, np.arange(200), 200)
+    assert isinstance(reason, str)
+    assert "6 subjects of each class" in reason
 
 
 def test_all_but_a_suppressed_group_have_no_gap_that_tells_its_score(study: Any) -> None:
@@ -89,6 +91,7 @@ def test_all_but_a_suppressed_group_have_no_gap_that_tells_its_score(study: Any)
         table = evaluate(predictions, {"mortality": cohort.with_columns(ward.alias("ward"))}, config)["subgroups"]
         common = table.row(by_predicate=pl.col("group") == "common", named=True)
         assert (common["gap"] is not None) is told
+        assert (common["gap_no_interval"] == f"fewer than {least} other stays") is not told
 
 
 @pytest.mark.parametrize(("size", "suppressed"), [(9, True), (10, False)])
