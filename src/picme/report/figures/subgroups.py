@@ -50,8 +50,8 @@ def subgroups(tables: Tables, config: dict[str, Any]) -> Plate | None:
         "Symbols are the AUROC within a group, lines its 95\u00a0% interval; there is none where too few subjects have"
         " or lack the outcome. A group’s AUROC is undefined where its stays all have the same outcome. Groups that are"
         " too small are suppressed, counts included. A gap is the AUROC of all other stays minus the group’s, over the"
-        " labels that both can judge; the intervals of all gaps of a strategy hold together. A gap that may be zero does"
-        " not show that groups are treated alike: there may be too few stays to tell."
+        " labels that both can judge; the intervals of all gaps of a strategy hold together. A gap that may be zero"
+        " does not show that groups are treated alike: there may be too few stays to tell."
     )
     return Plate("subgroups", "Scores in subgroups", views, ("Task", "Combination", "Groups"), note)
 
