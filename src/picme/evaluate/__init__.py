@@ -15,6 +15,7 @@ from picme.evaluate.shapley import shapley
 if TYPE_CHECKING:
     from picme.evaluate.attribution import rank_agreement, shares
     from picme.evaluate.calibration import apply_calibration, fit_calibration
+    from picme.evaluate.intervals import interval
     from picme.evaluate.tables import evaluate
     from picme.metrics.classification import auprc, auroc
 
@@ -22,6 +23,7 @@ _WHERE = {
     "auroc": "picme.metrics.classification",
     "auprc": "picme.metrics.classification",
     "evaluate": "picme.evaluate.tables",
+    "interval": "picme.evaluate.intervals",
     "fit_calibration": "picme.evaluate.calibration",
     "apply_calibration": "picme.evaluate.calibration",
     "shares": "picme.evaluate.attribution",
@@ -34,6 +36,7 @@ __all__ = [
     "auroc",
     "evaluate",
     "fit_calibration",
+    "interval",
     "rank_agreement",
     "shapley",
     "shares",

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from picme.evaluate.bootstrap import SubjectResamples, bootstrap_areas, interval
-from picme.evaluate.compare import holm, two_sided_p
-from picme.evaluate.summary import METRICS
-from picme.metrics.classification import areas, macro
+from picme.evaluate.bootstrap import SubjectResamples
+from picme.evaluate.compare import correct
+from picme.evaluate.intervals import METRICS, estimated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from picme.evaluate.intervals import Estimate
     from picme.evaluate.predictions import TaskPredictions
 
 # Corrections between releases of the data change a few labels; beyond this share the studies ask different questions.
@@ -36,7 +34,9 @@ SCHEMA: dict[str, Any] = {
     "combination_b": pl.String,
     "strategy_b": pl.String,
     "metric": pl.String,
-    **dict.fromkeys(("value_a", "value_b", "difference", "low", "high", "p_value", "p_adjusted"), pl.Float64),
+    **dict.fromkeys(("value_a", "value_b", "difference", "low", "high"), pl.Float64),
+    "no_interval": pl.String,
+    **dict.fromkeys(("p_value", "p_adjusted"), pl.Float64),
     "stays": pl.Int64,
     "family": pl.String,
 }
@@ -123,11 +123,9 @@ def between(
         pairing.conflicts = max(pairing.conflicts, int(clash.sum()))
         y = np.where(both & ~clash, y_a, np.nan)
         values = one.ensemble("test")[:, here], other.ensemble("test")[order][:, there]
-        pairing.rows += _rows(pairing, family, first, second, _judge(y, values, subject, draws), confidence)
-    for group in {(row["family"], row["metric"]) for row in pairing.rows}:
-        members = [row for row in pairing.rows if (row["family"], row["metric"]) == group]
-        for row, adjusted in zip(members, holm([row["p_value"] for row in members]), strict=True):
-            row["p_adjusted"] = adjusted
+        judged = [estimated(y, p, subject, draws, others=False) for p in values]
+        pairing.rows += _rows(pairing, family, first, second, judged, confidence)
+    correct(pairing.rows)
     return pairing
 
 
@@ -155,31 +153,13 @@ def _pairs(
     return [*found, (CHOSEN, first, second)] if first and second else found
 
 
-Areas = dict[str, tuple[float, float, "NDArray[np.float64]"]]
-
-
-def _judge(
-    y: NDArray[np.float64],
-    values: tuple[NDArray[np.float64], NDArray[np.float64]],
-    subject: NDArray[np.integer],
-    draws: SubjectResamples,
-) -> Areas:
-    """Return for each metric both studies' headline values, and the difference in each resample."""
-    points = [[float(macro(each)) for each in areas(y, p)] for p in values]
-    drawn = [[macro(each, axis=0) for each in bootstrap_areas(y, p, subject, draws)] for p in values]
-    return {
-        name: (points[0][index], points[1][index], drawn[1][index] - drawn[0][index])
-        for index, name in enumerate(METRICS)
-    }
-
-
 def _rows(
-    pairing: Pairing, family: str, first: Key, second: Key, judged: Areas, confidence: float
+    pairing: Pairing, family: str, first: Key, second: Key, judged: list[dict[str, Estimate]], confidence: float
 ) -> list[dict[str, Any]]:
     rows = []
-    for metric, (value_a, value_b, resampled) in judged.items():
-        defined = not (np.isnan(value_a) or np.isnan(value_b))
-        low, high = interval(resampled, confidence) if defined else (np.nan, np.nan)
+    for metric in METRICS:
+        a, b = (each[metric] for each in judged)
+        difference = b.minus(a)
         rows.append(
             {
                 "task": pairing.task,
@@ -190,12 +170,11 @@ def _rows(
                 "combination_b": second[0],
                 "strategy_b": second[1],
                 "metric": metric,
-                "value_a": value_a,
-                "value_b": value_b,
-                "difference": value_b - value_a,
-                "low": low,
-                "high": high,
-                "p_value": two_sided_p(resampled) if defined else np.nan,
+                "value_a": a.value,
+                "value_b": b.value,
+                "difference": difference.value,
+                **difference.columns(confidence),
+                "p_value": difference.p_value(),
                 "stays": pairing.common,
                 "family": family,
             }

@@ -79,6 +79,37 @@ class _Ranked:
     positive: csr_array
     tied_rows: NDArray[np.intp]
     tied: csr_array
+    own: _Own
+
+
+@dataclass(frozen=True)
+class _Own:
+    """What a positive stay's own subject adds to the counts at its score.
+
+    Attributes, each (positive,): `row`, its group; `subject`, its subject; `positives` and `stays`, how many of its
+    subject's stays, itself among them, score at least as high.
+    """
+
+    row: NDArray[np.intp]
+    subject: NDArray[np.integer]
+    positives: NDArray[np.float32]
+    stays: NDArray[np.float32]
+
+
+def _own(
+    p: NDArray[np.floating], is_positive: NDArray[np.bool_], subject: NDArray[np.integer], row: NDArray[np.intp]
+) -> _Own:
+    """Count for each positive the stays of its own subject; all arguments are (stay,) in descending order of score."""
+    order = np.lexsort((-p, subject))
+    whose, score = subject[order], p[order]
+    stays, positives = np.arange(1, len(order) + 1), np.cumsum(is_positive[order])
+    last = np.flatnonzero(np.append((whose[1:] != whose[:-1]) | (score[1:] != score[:-1]), True))
+    end = last[np.searchsorted(last, np.arange(len(order)))]
+    first = np.searchsorted(whose, whose)
+    counts = np.empty((2, len(order)), np.float32)
+    counts[0, order] = positives[end] - np.concatenate([[0], positives])[first]
+    counts[1, order] = stays[end] - first
+    return _Own(row[is_positive], subject[is_positive], counts[0, is_positive], counts[1, is_positive])
 
 
 def _rank(
@@ -112,11 +143,14 @@ def _rank(
         positive=sums(is_positive, row[is_positive], groups),
         tied_rows=tied_rows,
         tied=sums(tied, tied_row, len(tied_rows)),
+        own=_own(p, is_positive, subject, row),
     )
 
 
-def _weighted_areas(ranked: _Ranked, weights: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute AUROC and AUPRC (resample,) under weights (subject, resample)."""
+def _weighted_areas(
+    ranked: _Ranked, weights: NDArray[np.float32], others: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Compute AUROC, AUPRC and AUPRC among others, NaN if not asked for, (resample,); weights (subject, resample)."""
     # Sums of counts are whole numbers below 2^24, hence exact in float32; what follows is float64.
     positive = (ranked.positive @ weights).astype(np.float64)
     tp = _cumulative(positive)
@@ -129,13 +163,41 @@ def _weighted_areas(ranked: _Ranked, weights: NDArray[np.float32]) -> tuple[NDAr
     with np.errstate(divide="ignore", invalid="ignore"):
         roc = 1 - above / (n_positive * n_negative)
         fp += tp
+        among = np.full_like(roc, np.nan)
+        if others:
+            among = _precision_among_others(ranked.own, tp, fp, positive, weights) / n_positive
         # Where nothing has been drawn yet, 0/0 stands for a term of weight zero.
         np.divide(tp, np.maximum(fp, 1e-300, out=fp), out=tp)
         prc = np.einsum("gr,gr->r", positive, tp) / n_positive
     meaningless = (n_positive == 0) | (n_negative == 0)
-    roc[meaningless] = np.nan
-    prc[meaningless] = np.nan
-    return roc, prc
+    for values in (roc, prc, among):
+        values[meaningless] = np.nan
+    return roc, prc, among
+
+
+def _precision_among_others(
+    own: _Own,
+    tp: NDArray[np.float64],
+    called: NDArray[np.float64],
+    positive: NDArray[np.float64],
+    weights: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """Sum over positives of their weight times the precision at their score among the stays of other subjects.
+
+    The precision is 1 where no other subject scores as high.
+    """
+    weight = positive
+    if len(own.row) > len(tp):
+        weight = weights[own.subject].astype(np.float64)
+        tp, called = tp[own.row], called[own.row]
+    single = bool((own.stays == 1).all())
+    found = tp - (weight if single else own.positives[:, None] * weight)
+    rest = called - (weight if single else own.stays[:, None] * weight)
+    # Counts are whole numbers, so this changes 0/0 to 1 and nothing else beyond rounding.
+    found += 1e-9
+    rest += 1e-9
+    np.divide(found, rest, out=found)
+    return np.einsum("pr,pr->r", weight, found)
 
 
 def _cumulative(values: NDArray[np.floating], size: int = 32) -> NDArray[np.float64]:
@@ -177,29 +239,44 @@ def bootstrap_areas(
     Raises:
         DataError: for shapes that do not match, labels other than 0, 1, NaN, and NaN scores.
     """
-    check(y, p)
-    ranked = [_rank(y[label], p[label], subject, resamples.n_subjects) for label in range(len(y))]
-    roc = np.full((len(y), resamples.resamples), np.nan)
-    prc = np.full((len(y), resamples.resamples), np.nan)
-    starts = np.concatenate([[0], np.cumsum([block.shape[1] for block in resamples.blocks])]).astype(int)
-    for index, counts in enumerate(resamples.blocks):
-        weights = counts.astype(np.float32, order="C")
-        place = slice(starts[index], starts[index + 1])
-        for label, prepared in enumerate(ranked):
-            if prepared is not None:
-                roc[label, place], prc[label, place] = _weighted_areas(prepared, weights)
-
+    roc, prc, _ = bootstrap_all(y, p, subject, resamples, among=0)
     return roc, prc
 
 
-def interval(values: NDArray[np.floating], confidence: float = 0.95) -> tuple[float, float]:
-    """Return the percentile interval of resampled values (resample,).
+def bootstrap_all(
+    y: NDArray[np.floating],
+    p: NDArray[np.floating],
+    subject: NDArray[np.integer],
+    resamples: SubjectResamples,
+    among: int | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Compute AUROC, AUPRC and AUPRC among others of every label in every resample; as `bootstrap_areas` otherwise.
 
-    Undefined resamples are left out; if more than half are undefined the interval is (NaN, NaN).
+    Average precision counts every positive stay as found by itself, so it is too high in a sample, and higher still in
+    a resample, where stays repeat. AUPRC among others takes the precision at each positive over the stays of other
+    subjects only, which has next to no bias. It takes half as long as the rest, so `among` limits it to the first
+    resamples, as many as that or a few more.
     """
-    defined = values[~np.isnan(values)]
-    if len(defined) == 0 or 2 * len(defined) < len(values):
-        return float("nan"), float("nan")
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return float(low), float(high)
+    check(y, p)
+    ranked = [_rank(y[label], p[label], subject, resamples.n_subjects) for label in range(len(y))]
+    found = np.full((3, len(y), resamples.resamples), np.nan)
+    last = resamples.resamples if among is None else among
+    start = done = 0
+    for counts in resamples.blocks:
+        weights = counts.astype(np.float32, order="C")
+        stop = start + counts.shape[1]
+        for label, prepared in enumerate(ranked):
+            if prepared is not None:
+                found[:, label, start:stop] = _weighted_areas(prepared, weights, others=start < last)
+        done, start = (stop if start < last else done), stop
+    roc, prc, others = found
+    return roc, prc, others[:, :done]
+
+
+def auprc_among_others(
+    y: NDArray[np.floating], p: NDArray[np.floating], subject: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Compute each label's AUPRC among the stays of other subjects (label,): the centre of the interval of AUPRC."""
+    n_subjects = int(subject.max(initial=-1)) + 1
+    once = SubjectResamples(n_subjects, 1, [np.ones((n_subjects, 1), np.uint8)])
+    return bootstrap_all(y, p, subject, once)[2][:, 0]

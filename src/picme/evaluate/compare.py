@@ -1,7 +1,7 @@
 """Differences between cells on the same stays: paired bootstrap, two-sided p-values, Holm's correction.
 
-The same resamples of subjects serve every cell, so a difference is taken resample by resample. Its p-value is
-2 · min(1 + #{d* ≤ 0}, 1 + #{d* ≥ 0}) / (R + 1), at most 1 (Davison and Hinkley, 1997, chapter 4). Correction is
+The same resamples of subjects serve every cell, so a difference is taken resample by resample. Its p-value is that of
+the test whose interval is shown: below 1 − confidence exactly where the interval leaves 0 out. Correction is
 Holm's (1979) over the members of one family for one task and metric; a family is one question, such as
 `contrastive vs random`, asked of every combination.
 """
@@ -12,32 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from picme.evaluate.bootstrap import bootstrap_areas, interval
-from picme.evaluate.summary import METRICS, CellResult, select
-from picme.metrics.classification import areas, macro
+from picme.evaluate.intervals import METRICS, estimated
+from picme.evaluate.summary import CellResult, select
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from picme.config.evaluate import EvaluateConfig
     from picme.evaluate.bootstrap import SubjectResamples
+    from picme.evaluate.intervals import Estimate
     from picme.evaluate.predictions import TaskPredictions
 
 Pair = tuple[str, CellResult, CellResult]
-# Headline metrics, and the same in each resample.
-Judged = tuple["dict[str, float]", "dict[str, NDArray[np.float64]]"]
-
-
-def two_sided_p(differences: NDArray[np.floating]) -> float:
-    """Compute the two-sided p-value of resampled differences (resample,).
-
-    NaN differences are left out; the p-value is NaN if more than half of them are.
-    """
-    defined = differences[~np.isnan(differences)]
-    if len(defined) == 0 or 2 * len(defined) < len(differences):
-        return float("nan")
-    fewer = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
-    return min(1.0, 2 * (1 + fewer) / (1 + len(defined)))
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -96,12 +82,11 @@ def comparison_rows(
     `difference` is the metric of a's seed-averaged prediction on test minus that of b's.
     """
     rows: list[dict[str, Any]] = []
-    cache: dict[Any, Judged] = {}
+    cache: dict[Any, dict[str, Estimate]] = {}
     for family, a, b in pairs(results, config):
-        point, resampled = _paired(a, b, task, resamples, cache)
+        first, second = _on_common_stays(a, b, task, resamples, cache)
         for metric in METRICS:
-            defined = not np.isnan(point[metric])
-            low, high = interval(resampled[metric], config.confidence) if defined else (np.nan, np.nan)
+            difference = first[metric].minus(second[metric])
             rows.append(
                 {
                     "task": a.task,
@@ -110,35 +95,32 @@ def comparison_rows(
                     "combination_b": b.combination,
                     "strategy_b": b.strategy,
                     "metric": metric,
-                    "difference": point[metric],
-                    "low": low,
-                    "high": high,
-                    "p_value": two_sided_p(resampled[metric]) if defined else np.nan,
+                    "difference": difference.value,
+                    **difference.columns(config.confidence),
+                    "p_value": difference.p_value(),
                     "family": family,
                 }
             )
+    correct(rows)
+    return rows
+
+
+def correct(rows: list[dict[str, Any]]) -> None:
+    """Add Holm's `p_adjusted` to rows with `family`, `metric` and `p_value`, within each family and metric."""
     for group in {(row["family"], row["metric"]) for row in rows}:
         members = [row for row in rows if (row["family"], row["metric"]) == group]
         for row, adjusted in zip(members, holm([row["p_value"] for row in members]), strict=True):
             row["p_adjusted"] = adjusted
-    return rows
 
 
-def _paired(
-    a: CellResult, b: CellResult, task: TaskPredictions, resamples: SubjectResamples, cache: dict[Any, Judged]
-) -> Judged:
-    """Return the difference for each metric, and for each resample, on the stays that both predict."""
-    judged: list[Judged]
+def _on_common_stays(
+    a: CellResult, b: CellResult, task: TaskPredictions, resamples: SubjectResamples, cache: dict[Any, Any]
+) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    """Return both cells' estimates on the stays that both predict."""
     if np.array_equal(a.defined, b.defined):
-        judged = [(a.ensemble, a.resampled), (b.ensemble, b.resampled)]
-    else:
-        both = a.defined & b.defined
-        judged = [_judge(result, both, task, resamples, cache) for result in (a, b)]
-    (point_a, drawn_a), (point_b, drawn_b) = judged
-    return (
-        {name: point_a[name] - point_b[name] for name in METRICS},
-        {name: drawn_a[name] - drawn_b[name] for name in METRICS},
-    )
+        return a.ensemble, b.ensemble
+    both = a.defined & b.defined
+    return _judge(a, both, task, resamples, cache), _judge(b, both, task, resamples, cache)
 
 
 def _judge(
@@ -146,21 +128,17 @@ def _judge(
     where: NDArray[np.bool_],
     task: TaskPredictions,
     resamples: SubjectResamples,
-    cache: dict[Any, Judged],
-) -> Judged:
-    """Compute a cell's headline metrics on some of its test stays.
+    cache: dict[Any, dict[str, Estimate]],
+) -> dict[str, Estimate]:
+    """Estimate a cell's headline metrics on some of its test stays, to take differences of.
 
     Results are cached, as many pairs share the same stays.
     """
     if np.array_equal(where, result.defined):
-        return result.ensemble, result.resampled
+        return result.ensemble
     key = (result.combination, result.strategy, np.packbits(where).tobytes())
     if key not in cache:
         cell = task.cell(result.combination, result.strategy)
-        y, p = np.where(where, cell.y["test"], np.nan), cell.ensemble("test")
-        drawn = bootstrap_areas(y, p, task.stays["test"].subject, resamples)
-        cache[key] = (
-            {name: float(macro(values)) for name, values in zip(METRICS, areas(y, p), strict=True)},
-            {name: macro(values, axis=0) for name, values in zip(METRICS, drawn, strict=True)},
-        )
+        y = np.where(where, cell.y["test"], np.nan)
+        cache[key] = estimated(y, cell.ensemble("test"), task.stays["test"].subject, resamples, others=False)
     return cache[key]

@@ -19,6 +19,7 @@ class Evaluate(Step):
 
     kind: ClassVar[str] = "evaluate"
     stage: ClassVar[str] = "evaluate"
+    version: ClassVar[int] = 2
 
     prepare: Prepare
     tasks: tuple[TaskPart, ...]

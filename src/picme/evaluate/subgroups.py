@@ -1,7 +1,9 @@
-"""Headline AUROC in subgroups of the test stays, singly and crossed, with counts, intervals and the gap to the best.
+"""Headline AUROC in subgroups of the test stays, singly and crossed, with counts, intervals and the gap to the rest.
 
 Groups with fewer stays than `min_group` are suppressed: neither counts nor metrics are written. The gap of a group is
-the AUROC of the best group (by its point estimate) minus its own; its interval resamples both with the same subjects.
+the AUROC of all other stays minus its own, over the labels that both sides can judge, so nothing is chosen by its
+result. The intervals of all gaps of a prediction hold together: they share one critical value, the quantile of the
+greatest standardised error over the groups of all attributes, in the same resamples of subjects.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from picme.errors import ConfigError, near
-from picme.evaluate.bootstrap import bootstrap_areas, interval
-from picme.metrics.classification import areas, macro
+from picme.evaluate.gaps import Gap, gap_to_the_rest, simultaneous
+from picme.evaluate.intervals import estimated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,44 +82,52 @@ def subgroup_rows(
     y, p = cell.y["test"], cell.ensemble("test")
     judged = np.asarray(~np.isnan(y).all(axis=0))
     rows: list[dict[str, Any]] = []
+    gaps: dict[int, Gap] = {}
     for attribute in found:
-        rows += _attribute_rows(cell.key, attribute, y, p, judged, stays, resamples, config)
+        first = len(rows)
+        for index, group in enumerate(attribute.groups):
+            members = judged & (attribute.code == index)
+            if not members.any():
+                continue
+            row: dict[str, Any] = {**cell.key, "attribute": attribute.name, "group": group}
+            row["suppressed"] = int(members.sum()) < config.min_group
+            if not row["suppressed"]:
+                row |= _group_columns(y, p, members, stays, resamples, config.confidence)
+                others = judged & ~members
+                # A reference that small would tell the score of a group that is suppressed.
+                if int(others.sum()) < config.min_group:
+                    gap: Gap | str = f"fewer than {config.min_group} other stays"
+                else:
+                    gap = gap_to_the_rest(y, p, members, others, stays.subject, stays.n_subjects)
+                if isinstance(gap, Gap):
+                    gaps[len(rows)] = gap
+                else:
+                    row["gap_no_interval"] = gap
+            rows.append(row)
+        scored = [row for row in rows[first:] if not np.isnan(row.get("auroc", np.nan))]
+        for row in scored:
+            row["best"] = row is max(scored, key=lambda other: other["auroc"])
+    ends = simultaneous(list(gaps.values()), resamples, config.confidence)
+    for (place, gap), (low, high) in zip(gaps.items(), ends, strict=True):
+        rows[place] |= {"gap": gap.value, "gap_low": low, "gap_high": high}
     return rows
 
 
-def _attribute_rows(
-    key: dict[str, str],
-    attribute: Attribute,
+def _group_columns(
     y: NDArray[np.float64],
     p: NDArray[np.float64],
-    judged: NDArray[np.bool_],
+    members: NDArray[np.bool_],
     stays: SplitStays,
     resamples: SubjectResamples,
-    config: EvaluateConfig,
-) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    drawn: dict[int, NDArray[np.float64]] = {}
-    for index, group in enumerate(attribute.groups):
-        members = judged & (attribute.code == index)
-        if not members.any():
-            continue
-        row: dict[str, Any] = {**key, "attribute": attribute.name, "group": group}
-        row["suppressed"] = int(members.sum()) < config.min_group
-        if not row["suppressed"]:
-            row["n_stays"] = int(members.sum())
-            row["n_subjects"] = len(np.unique(stays.subject[members]))
-            row["positives"] = int((y[:, members] == 1).sum())
-            row["auroc"] = float(macro(areas(y[:, members], p[:, members])[0]))
-            if not np.isnan(row["auroc"]):
-                resampled = bootstrap_areas(y[:, members], p[:, members], stays.subject[members], resamples)[0]
-                drawn[len(rows)] = macro(resampled, axis=0)
-                row["low"], row["high"] = interval(drawn[len(rows)], config.confidence)
-        rows.append(row)
-    if drawn:
-        best = max(drawn, key=lambda place: rows[place]["auroc"])
-        for place, values in drawn.items():
-            rows[place]["gap"] = rows[best]["auroc"] - rows[place]["auroc"]
-            low, high = interval(drawn[best] - values, config.confidence)
-            rows[place]["gap_low"], rows[place]["gap_high"] = low, high
-            rows[place]["best"] = place == best
-    return rows
+    confidence: float,
+) -> dict[str, Any]:
+    """Return the counts of a group, and its AUROC with its interval."""
+    y, p, subject = y[:, members], p[:, members], stays.subject[members]
+    auroc = estimated(y, p, subject, resamples, others=False)["auroc"]
+    return {
+        "n_stays": int(members.sum()),
+        "n_subjects": len(np.unique(subject)),
+        "positives": int((y == 1).sum()),
+        "auroc": auroc.value,
+        **auroc.columns(confidence),
+    }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from picme.evaluate.bootstrap import bootstrap_areas, interval
+from picme.evaluate.intervals import METRICS, estimated
 from picme.evaluate.predictions import SPLITS
 from picme.metrics.classification import areas, macro
 
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from picme.config.evaluate import EvaluateConfig
     from picme.evaluate.bootstrap import SubjectResamples
+    from picme.evaluate.intervals import Estimate
     from picme.evaluate.predictions import CellPredictions, SplitStays
-
-METRICS = ("auroc", "auprc")
 
 
 @dataclass
@@ -34,7 +33,6 @@ class CellResult:
         per_seed: headline metric on test, per seed (seed,).
         ensemble: headline metric of the seed-averaged prediction on test.
         validation: the same on validation.
-        resampled: headline metric of the seed-averaged prediction on test per resample (resample,).
         defined: mask of the defined test labels (label, stay), to tell whether two cells judge the same stays.
     """
 
@@ -44,9 +42,8 @@ class CellResult:
     n_seeds: int
     seed_auroc: NDArray[np.float64]
     per_seed: dict[str, NDArray[np.float64]]
-    ensemble: dict[str, float]
+    ensemble: dict[str, Estimate]
     validation: dict[str, float]
-    resampled: dict[str, NDArray[np.float64]] = field(repr=False)
     defined: NDArray[np.bool_] = field(repr=False)
 
     @property
@@ -65,17 +62,14 @@ def score_cell(
         split_rows, seed_areas[split] = _split_scores(cell, split)
         rows += split_rows
     mean = cell.ensemble("test")
-    test = dict(zip(METRICS, (float(macro(a)) for a in areas(cell.y["test"], mean)), strict=True))
     validation = dict(zip(METRICS, (float(macro(a)) for a in areas(cell.y["val"], cell.ensemble("val"))), strict=True))
-    resampled = bootstrap_areas(cell.y["test"], mean, stays.subject, resamples)
     return rows, CellResult(
         **cell.key,
         n_seeds=len(cell.seeds),
         seed_auroc=seed_areas["test"][0],
         per_seed={name: macro(a) for name, a in zip(METRICS, seed_areas["test"], strict=True)},
-        ensemble=test,
+        ensemble=estimated(cell.y["test"], mean, stays.subject, resamples),
         validation=validation,
-        resampled={name: macro(a, axis=0) for name, a in zip(METRICS, resampled, strict=True)},
         defined=~np.isnan(cell.y["test"]),
     )
 
@@ -135,10 +129,9 @@ def summary_rows(results: list[CellResult], config: EvaluateConfig) -> list[dict
             values = result.per_seed[name]
             row[f"{name}_mean"] = float(values.mean())
             row[f"{name}_std"] = float(values.std(ddof=1)) if len(values) > 1 else None
-        for name in METRICS:
-            low, high = interval(result.resampled[name], config.confidence)
-            row[f"ensemble_{name}"] = result.ensemble[name]
-            row[f"ensemble_{name}_low"], row[f"ensemble_{name}_high"] = low, high
+        for name, estimate in result.ensemble.items():
+            row[f"ensemble_{name}"] = estimate.value
+            row |= estimate.columns(config.confidence, f"ensemble_{name}_")
         row["selected"] = result is best
         row["validation_auroc"], row["validation_auprc"] = result.validation["auroc"], result.validation["auprc"]
         rows.append(row)

@@ -11,7 +11,7 @@ from picme.report.blocks import Column, DataTable
 from picme.report.build import asset, environment
 from picme.report.export import embedded
 from picme.report.numbers import MISSING, count, missing, p_value, percent, say, signed
-from picme.report.results import cell_columns
+from picme.report.results import cell_columns, difference_interval
 from picme.report.theme import DARK, template
 from picme.report.words import combination_text, strategy_text, task_title
 
@@ -62,8 +62,8 @@ def _when(time: str | None) -> str | None:
 
 def _sentences(pairing: Pairing) -> list[Markup]:
     """Say how many cells differ beyond chance, and how the chosen cell changed."""
-    rows = [row for row in pairing.rows if row["metric"] == "auroc" and not missing(row["p_adjusted"])]
-    cells = [row for row in rows if row["family"] != CHOSEN]
+    rows = [row for row in pairing.rows if row["metric"] == "auroc" and not missing(row["difference"])]
+    cells = [row for row in rows if row["family"] != CHOSEN and not missing(row["p_adjusted"])]
     found = []
     if cells:
         clear = [row for row in cells if row["p_adjusted"] < 0.05]
@@ -84,14 +84,13 @@ def _sentences(pairing: Pairing) -> list[Markup]:
     found += [
         say(
             "The cell that {b} chose on validation ({cell_b}) differs from the one that {a} chose ({cell_a}) by"
-            " {difference} points ({low} to {high}).",
+            " {difference} points ({ends}).",
             b=pairing.run_b,
             a=pairing.run_a,
             cell_b=_cell(row, "b"),
             cell_a=_cell(row, "a"),
             difference=signed(row["difference"], "tests.difference"),
-            low=signed(row["low"], "tests.low"),
-            high=signed(row["high"], "tests.high"),
+            ends=difference_interval(row, "tests"),
         )
         for row in rows
         if row["family"] == CHOSEN
@@ -146,7 +145,7 @@ def _tests(comparison: Comparison) -> DataTable | None:
             value("difference"),
             numeric=True,
         ),
-        Column("95 % interval", _ends, value("low"), numeric=True),
+        Column("95 % interval", lambda row: difference_interval(row, "tests"), value("low"), numeric=True),
         Column(
             "p (Holm)", lambda row: p_value(row["p_adjusted"], "tests.p_adjusted"), value("p_adjusted"), numeric=True
         ),
@@ -154,8 +153,8 @@ def _tests(comparison: Comparison) -> DataTable | None:
     ]
     reading = Markup(
         "Seed-averaged predictions on the test stays that both studies have; the other study minus the first."
-        " Intervals and p-values from a paired bootstrap over subjects, corrected within each task, question and"
-        " metric."
+        " Intervals and p-values rest on paired resamples of subjects; p-values are corrected within each task,"
+        " question and metric."
     )
     return DataTable(
         "tests",
@@ -167,12 +166,6 @@ def _tests(comparison: Comparison) -> DataTable | None:
         tall=True,
         search=True,
     )
-
-
-def _ends(row: Row) -> Markup:
-    if missing(row["low"]) or missing(row["high"]):
-        return MISSING
-    return say("{low} to {high}", low=signed(row["low"], "tests.low"), high=signed(row["high"], "tests.high"))
 
 
 def _scores(comparison: Comparison) -> DataTable | None:

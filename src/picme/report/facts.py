@@ -71,7 +71,7 @@ def headline_label(scores: pl.DataFrame, task: str) -> str | None:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of two cells in AUROC; `low` and `high` are None where no test was made."""
+    """The difference of two cells in AUROC; `low` and `high` are None without a test, `obstacle` may say why."""
 
     other: Row
     value: float
@@ -79,6 +79,7 @@ class Difference:
     high: float | None
     p: float | None
     tested: bool
+    obstacle: str | None = None
 
     @property
     def clear(self) -> bool:
@@ -226,6 +227,7 @@ def difference(tables: Tables, a: Row, b: Row) -> Difference | None:
                     None if high is None else sign * high,
                     row["p_adjusted"] if row["p_adjusted"] is not None else row["p_value"],
                     tested=True,
+                    obstacle=row["no_interval"],
                 )
     for key in ("ensemble_auroc", "auroc_mean"):
         if a[key] is not None and b[key] is not None:

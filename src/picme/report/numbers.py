@@ -94,10 +94,15 @@ def seconds(value: Any, source: str) -> Markup:
     return number(value, source, 1, f" {unit}", 1 / scale)
 
 
-def interval(low: Any, high: Any, source: str) -> Markup:
-    """Return the two ends of an interval of fractions, in percent; empty where an end is undefined."""
+def why_missing(reason: str | None) -> Markup:
+    """Return a dash for a number that cannot be had, with the reason where it is known."""
+    return say('<span class="missing">– {why}</span>', why=reason) if reason else MISSING
+
+
+def interval(low: Any, high: Any, source: str, reason: str | None = None) -> Markup:
+    """Return the two ends of an interval of fractions, in percent; where an end is undefined, the reason."""
     if missing(low) or missing(high):
-        return MISSING
+        return why_missing(reason)
     return say(
         "{low}–{high}",
         low=percent(low, f"{source}_low", sign=False),

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from picme.report.blocks import Column, DataTable
 from picme.report.facts import frame, modalities, tasks
-from picme.report.numbers import MISSING, count, interval, missing, number, p_value, percent, say, signed
+from picme.report.numbers import MISSING, count, interval, missing, number, p_value, percent, say, signed, why_missing
 from picme.report.paper import Published, any_of_paper, score_of_paper
 from picme.report.words import combination_text, strategy_text, task_title
 
@@ -59,7 +59,8 @@ def main_table(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     stars = rows.filter(pl.col("selected").fill_null(False)).height
     reading = say(
         "Test scores of {n} cells. Bold: the highest mean of a task. {star}Intervals (95\u00a0%, resampling subjects)"
-        " belong to the prediction averaged over seeds.",
+        " belong to the prediction averaged over seeds; in a small sample its AUPRC is too high and may lie above its"
+        " interval, which allows for that.",
         n=count(rows.height, "derived:summary"),
         star=Markup("★: chosen on validation stays. ") if stars else "",
     )
@@ -100,7 +101,7 @@ def _metric_columns(metric: str, best: dict[tuple[str, str], Any]) -> list[Colum
     def averaged(row: Row) -> Markup:
         if missing(row[whole]):
             return MISSING
-        ends = interval(row[f"{whole}_low"], row[f"{whole}_high"], f"summary.{whole}")
+        ends = interval(row[f"{whole}_low"], row[f"{whole}_high"], f"summary.{whole}", row[f"{whole}_no_interval"])
         return say(
             '{value} <span class="interval">({ends})</span>',
             value=percent(row[whole], f"summary.{whole}", sign=False),
@@ -148,7 +149,7 @@ def comparisons(tables: Tables, config: dict[str, Any]) -> DataTable | None:
             field("difference"),
             True,
         ),
-        Column("95 % interval", _difference_interval, field("low"), numeric=True),
+        Column("95 % interval", lambda row: difference_interval(row, "comparisons"), field("low"), numeric=True),
         Column("p-value", lambda row: p_value(row["p_value"], "comparisons.p_value"), field("p_value"), numeric=True),
         Column(
             "adjusted p-value",
@@ -190,9 +191,8 @@ def _cell_name(row: Row, side: str) -> Markup:
     )
 
 
-def _difference_interval(row: Row) -> Markup:
+def difference_interval(row: Row, source: str) -> Markup:
+    """Return the interval of a row's difference in points, or why there is none; `source` is the table's name."""
     if missing(row["low"]) or missing(row["high"]):
-        return MISSING
-    return say(
-        "{low} to {high}", low=signed(row["low"], "comparisons.low"), high=signed(row["high"], "comparisons.high")
-    )
+        return why_missing(row["no_interval"])
+    return say("{low} to {high}", low=signed(row["low"], f"{source}.low"), high=signed(row["high"], f"{source}.high"))

@@ -142,6 +142,8 @@ def _range(item: Answer) -> Markup:
             low=percent(best["ensemble_auroc_low"], "summary.ensemble_auroc_low"),
             high=percent(best["ensemble_auroc_high"], "summary.ensemble_auroc_high"),
         )
+    if best["ensemble_auroc_no_interval"] is not None:
+        return say(", without an interval ({why})", why=best["ensemble_auroc_no_interval"])
     return Markup("")
 
 
@@ -175,7 +177,8 @@ def difference_sentence(answer: Answer, item: Difference, role: str) -> Markup:
             other=other,
         )
     if item.low is None or item.high is None:
-        return say("{start}; no test of this difference was made.", start=start)
+        why = say(" ({why})", why=item.obstacle) if item.obstacle else ""
+        return say("{start}; no test of this difference was made{why}.", start=start, why=why)
     return say(
         "{start}; the 95\u00a0% interval of the difference runs from {low} to {high} points, {verdict}.",
         start=start,

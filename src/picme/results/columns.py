@@ -33,14 +33,23 @@ TEST_AUPRC = Column(
 )
 
 
-def bounds(low: str, high: str, of: str, unit: str) -> tuple[Column, Column]:
+def bounds(prefix: str, of: str, unit: str, how: str = "") -> tuple[Column, Column]:
     """Declare the two ends of an interval.
 
     Args:
-        low: name of the lower end's column.
-        high: name of the upper end's column.
+        prefix: what the columns' names begin with, before `low` and `high`.
         of: what the interval is about, such as `the AUROC`.
         unit: unit of both ends.
+        how: a further sentence about the interval, with a space before it.
     """
-    how = f"end of the interval of {of}, from a bootstrap over subjects; 95 % unless `evaluate.confidence` differs."
-    return Column(low, NUMBER, f"The lower {how}", unit), Column(high, NUMBER, f"The upper {how}", unit)
+    end = f"end of the interval of {of}; 95 % unless `evaluate.confidence` differs.{how}"
+    return Column(f"{prefix}low", NUMBER, f"The lower {end}", unit), Column(
+        f"{prefix}high", NUMBER, f"The upper {end}", unit
+    )
+
+
+def no_interval(prefix: str, of: str) -> Column:
+    """Declare the column that says why an interval of `bounds` is missing."""
+    return Column(
+        f"{prefix}no_interval", TEXT, f"Why {of} has no interval, such as few positives; null where it has one."
+    )

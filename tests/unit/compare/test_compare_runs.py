@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from run_folders import CELLS, run_folder
+from scipy.stats import norm, t
 from sklearn.metrics import average_precision_score, roc_auc_score
 from typer.testing import CliRunner
 
@@ -17,7 +18,6 @@ from picme.cli import app
 from picme.compare import compare
 from picme.errors import ConfigError
 from picme.evaluate.bootstrap import SubjectResamples
-from picme.evaluate.compare import two_sided_p
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,8 +53,13 @@ def test_differences_are_those_of_the_seed_averages_on_the_common_test_stays(tmp
         drawn = np.array(
             [area(values[1][0], values[1][1], sample_weight=w) - area(*values[0], sample_weight=w) for w in weights.T]
         )
-        assert row["low"] == pytest.approx(np.quantile(drawn, 0.025), abs=1e-9)
-        assert row["p_value"] == pytest.approx(two_sided_p(drawn))
+        # As in one study: a t test with the degrees of freedom of the smaller class, of AUPRC a normal one.
+        smaller = min(len(np.unique(subject[values[0][0] == label])) for label in (0, 1))
+        error, law = drawn.std(ddof=1), norm()
+        if metric == "auroc":
+            error, law = error * np.sqrt(smaller / (smaller - 1)), t(2 * (smaller - 1))
+        assert row["low"] == pytest.approx(max(-1, row["difference"] - law.ppf(0.975) * error), abs=1e-9)
+        assert row["p_value"] == pytest.approx(2 * law.sf(abs(row["difference"]) / error))
         assert row["stays"] == len(common)
         assert row["p_adjusted"] >= row["p_value"]
     assert set(found.tests["family"]) == {"same cell", "chosen on validation"}

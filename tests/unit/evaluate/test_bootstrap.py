@@ -11,7 +11,8 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from picme.errors import DataError
-from picme.evaluate.bootstrap import SubjectResamples, _cumulative, bootstrap_areas, interval
+from picme.evaluate.bootstrap import SubjectResamples, _cumulative, bootstrap_areas
+from picme.evaluate.intervals import estimated
 
 
 def simulate(seed: int, labels: int, stays: int, levels: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -113,15 +114,6 @@ def test_bad_scores_are_said() -> None:
         bootstrap_areas(np.array([[0.0, 1.0]]), np.array([[0.3, np.nan]]), np.arange(2), drawn)
 
 
-def test_interval() -> None:
-    values = np.arange(101.0)
-    assert interval(values) == pytest.approx((2.5, 97.5))
-    assert interval(values, 0.9) == pytest.approx((5, 95))
-    assert interval(np.append(values, [np.nan] * 50)) == pytest.approx((2.5, 97.5))
-    assert np.isnan(interval(np.append(values, [np.nan] * 150))).all()
-    assert np.isnan(interval(np.array([]))).all()
-
-
 def clustered(rng: np.random.Generator, subjects: int, distance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Three stays per subject, who share label and most of the score's noise; the true AUROC is Φ(distance / √2)."""
     label = (rng.random(subjects) < 0.3).astype(float)
@@ -138,11 +130,12 @@ def test_coverage_is_that_of_the_interval() -> None:
     by_subject = by_stay = 0
     for run in range(runs):
         y, p, subject = clustered(rng, subjects, distance)
-        low, high = interval(bootstrap_areas(y, p, subject, SubjectResamples.draw(subjects, 500, run))[0][0])
+        drawn = SubjectResamples.draw(subjects, 500, run)
+        low, high = estimated(y, p, subject, drawn, others=False)["auroc"].interval(0.95)
         by_subject += low <= truth <= high
         if run < 300:
             naive = SubjectResamples.draw(len(subject), 500, run)
-            low, high = interval(bootstrap_areas(y, p, np.arange(len(subject)), naive)[0][0])
+            low, high = estimated(y, p, np.arange(len(subject)), naive, others=False)["auroc"].interval(0.95)
             by_stay += low <= truth <= high
     assert 0.93 <= by_subject / runs <= 0.97
     # Stays of one subject taken for independent ones give intervals that are too narrow.

@@ -7,12 +7,14 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 from picme.config.evaluate import ComparisonsConfig, EvaluateConfig
 from picme.evaluate import evaluate
 from picme.evaluate.bootstrap import SubjectResamples
-from picme.evaluate.compare import holm, two_sided_p
+from picme.evaluate.compare import holm
+from picme.evaluate.intervals import estimated
 from picme.evaluate.predictions import SplitStays
 
 CONFIG = EvaluateConfig(resamples=200, interval_resamples=100)
@@ -47,17 +49,6 @@ def test_holm_leaves_undefined_ones_out() -> None:
     assert holm([]) == []
 
 
-def test_two_sided_p() -> None:
-    # One of 99 resamples on the other side: 2 · (1 + 1) / (99 + 1).
-    assert two_sided_p(np.array([0.1] * 98 + [-0.1])) == pytest.approx(0.04)
-    assert two_sided_p(np.array([-0.1] * 98 + [0.1])) == pytest.approx(0.04)
-    assert two_sided_p(np.full(999, 0.3)) == pytest.approx(2 / 1000)
-    assert two_sided_p(np.zeros(100)) == 1
-    assert two_sided_p(np.array([-1.0, 1.0] * 50)) == 1
-    assert two_sided_p(np.array([0.1] * 98 + [-0.1] + [np.nan] * 20)) == pytest.approx(0.04)
-    assert np.isnan(two_sided_p(np.array([np.nan, np.nan, 1.0])))
-
-
 def test_paired_difference_equals_scikit_learn_on_the_same_resamples(study: Any) -> None:
     cells = [("a", "contrastive", 2, 1.0), ("a", "random", 2, 0.6)]
     cohort, predictions = study("mortality", ["mortality"], 150, cells)
@@ -82,9 +73,29 @@ def test_paired_difference_equals_scikit_learn_on_the_same_resamples(study: Any)
         for w in drawn[stays.subject].T.astype(float)
     ]
     assert row["difference"] == pytest.approx(roc_auc_score(y, p["contrastive"]) - roc_auc_score(y, p["random"]))
-    assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(differences, [0.025, 0.975])))
-    below = min(np.sum(np.array(differences) <= 0), np.sum(np.array(differences) >= 0))
-    assert row["p_value"] == pytest.approx(min(1, 2 * (1 + below) / 201))
+    # A t interval with the standard error of the resamples, and the p-value of the same t test.
+    subjects = [len(np.unique(stays.subject[y == value])) for value in (0, 1)]
+    error = np.std(differences, ddof=1) * np.sqrt(min(subjects) / (min(subjects) - 1))
+    reach = t.isf(0.025, 2 * (min(subjects) - 1)) * error
+    assert (row["low"], row["high"]) == pytest.approx((row["difference"] - reach, row["difference"] + reach))
+    assert row["p_value"] == pytest.approx(2 * t.sf(abs(row["difference"]) / error, 2 * (min(subjects) - 1)))
+
+
+def test_p_values_agree_with_their_intervals(study: Any) -> None:
+    cells = [("a", "contrastive", 1, 1.0), ("a", "random", 1, 0.5), ("a", "supervised", 1, 0.9)]
+    rows = [
+        row
+        for seed in range(8)
+        for row in evaluate(*reversed_pair(study("mortality", ["mortality"], 160, cells, seed)), CONFIG)[
+            "comparisons"
+        ].iter_rows(named=True)
+    ]
+    assert {(row["low"] > 0 or row["high"] < 0) for row in rows} == {True, False}
+    assert all((row["p_value"] < 0.05) == (row["low"] > 0 or row["high"] < 0) for row in rows)
+
+
+def reversed_pair(pair: tuple[pl.DataFrame, pl.DataFrame]) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    return pair[1], {"mortality": pair[0]}
 
 
 def test_families_and_correction(study: Any) -> None:
@@ -148,8 +159,6 @@ def test_no_families_no_comparisons(study: Any) -> None:
 @pytest.mark.slow
 def test_p_values_are_uniform_enough_under_no_difference() -> None:
     # Two scores of the same quality on the same 150 stays: at most about 5 % are below 0.05.
-    from picme.evaluate.bootstrap import bootstrap_areas
-
     rng = np.random.default_rng(5)
     found = []
     for run in range(600):
@@ -157,9 +166,10 @@ def test_p_values_are_uniform_enough_under_no_difference() -> None:
         shared = rng.normal(size=y.shape)
         drawn = SubjectResamples.draw(150, 300, run)
         first, second = (
-            bootstrap_areas(y, y + shared + rng.normal(size=y.shape), np.arange(150), drawn)[0][0] for _ in range(2)
+            estimated(y, y + shared + rng.normal(size=y.shape), np.arange(150), drawn, others=False)["auroc"]
+            for _ in range(2)
         )
-        found.append(two_sided_p(first - second))
+        found.append(first.minus(second).p_value())
     assert 0.02 < np.mean(np.array(found) < 0.05) < 0.08
     assert 0.4 < np.mean(np.array(found) < 0.5) < 0.6
 

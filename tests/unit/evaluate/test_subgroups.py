@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from picme.config.evaluate import EvaluateConfig
 from picme.errors import ConfigError
 from picme.evaluate import evaluate
-from picme.evaluate.bootstrap import SubjectResamples
+from picme.evaluate.gaps import Gap, gap_to_the_rest
 from picme.evaluate.predictions import SplitStays
 
 CONFIG = EvaluateConfig(resamples=300, interval_resamples=300)
@@ -42,30 +42,56 @@ def test_groups_against_scikit_learn(study: Any) -> None:
     assert table.filter(pl.col("attribute") == "gender")["n_stays"].sum() == len(mean)
 
 
-def test_gap_and_its_interval(study: Any) -> None:
-    cohort, predictions = study("mortality", ["mortality"], 300, CELLS)
-    table = evaluate(predictions, {"mortality": cohort}, CONFIG)["subgroups"].filter(pl.col("attribute") == "gender")
-    best = table.sort("auroc")[-1]
-    other = table.sort("auroc")[0]
-    assert best["gap"].item() == 0
-    assert best["best"].item()
-    assert other["gap"].item() == pytest.approx(best["auroc"].item() - other["auroc"].item())
-    # The interval resamples both groups with the same draws of subjects.
+def test_gap_is_to_all_other_stays(study: Any) -> None:
+    cohort, predictions = study("mortality", ["mortality"], 400, CELLS)
+    table = evaluate(predictions, {"mortality": cohort}, CONFIG)["subgroups"]
+    auroc = {(row["attribute"], row["group"]): row["auroc"] for row in table.iter_rows(named=True)}
+    for group, other in (("F", "M"), ("M", "F")):
+        row = table.row(by_predicate=pl.col("group") == group, named=True)
+        assert row["gap"] == pytest.approx(auroc["gender", other] - auroc["gender", group])
+        assert row["gap_low"] < row["gap"] < row["gap_high"]
+        assert row["best"] == (row["auroc"] > auroc["gender", other])
+    # Groups of more than two are compared with all others, not with the best.
     stays = SplitStays.of(cohort, "test")
     mean = predictions.group_by("stay_id").agg(pl.col("probability").mean(), pl.col("target").first())
     frame = stays.frame.join(mean, on="stay_id", maintain_order="left")
-    y, p, gender = (frame[name].to_numpy() for name in ("target", "probability", "gender"))
-    gaps = []
-    for weights in np.concatenate(SubjectResamples.draw(stays.n_subjects, 300, 0).blocks, axis=1).T:
-        w = weights[stays.subject].astype(float)
-        area = {
-            g: roc_auc_score(y[gender == g], p[gender == g], sample_weight=w[gender == g])
-            for g in (best["group"].item(), other["group"].item())
-        }
-        gaps.append(area[best["group"].item()] - area[other["group"].item()])
-    assert (other["gap_low"].item(), other["gap_high"].item()) == pytest.approx(
-        tuple(np.quantile(gaps, [0.025, 0.975]))
+    y, p, other = (
+        frame["target"].to_numpy(),
+        frame["probability"].to_numpy(),
+        (frame["ethnicity"] != "White").to_numpy(),
     )
+    white = table.row(by_predicate=pl.col("group") == "White", named=True)
+    assert white["gap"] == pytest.approx(roc_auc_score(y[other], p[other]) - white["auroc"])
+
+
+def test_labels_of_a_gap_are_those_that_both_sides_can_judge() -> None:
+    rng = np.random.default_rng(4)
+    members = np.arange(200) < 80
+    y = (rng.random((2, 200)) < 0.4).astype(float)
+    p = rng.random((2, 200)) + 0.3 * y
+    # Of the second label, the group has five positives.
+    y[1, members] = 0
+    y[1, :5] = 1
+    gap = gap_to_the_rest(y, p, members, ~members, np.arange(200), 200)
+    assert isinstance(gap, Gap)
+    assert gap.value == pytest.approx(
+        roc_auc_score(y[0, ~members], p[0, ~members]) - roc_auc_score(y[0, members], p[0, members])
+    )
+    reason = gap_to_the_rest(y[1:], p[1:], members, ~members, np.arange(200), 200)
+    assert isinstance(reason, str)
+    assert "6 subjects of each class" in reason
+
+
+def test_all_but_a_suppressed_group_have_no_gap_that_tells_its_score(study: Any) -> None:
+    cohort, predictions = study("mortality", ["mortality"], 400, CELLS)
+    chosen = cohort.filter(pl.col("split") == "test")["stay_id"][:40].to_list()
+    ward = pl.when(pl.col("stay_id").is_in(chosen)).then(pl.lit("rare")).otherwise(pl.lit("common"))
+    for least, told in ((40, True), (41, False)):
+        config = EvaluateConfig(resamples=200, interval_resamples=100, groups=("ward",), min_group=least)
+        table = evaluate(predictions, {"mortality": cohort.with_columns(ward.alias("ward"))}, config)["subgroups"]
+        common = table.row(by_predicate=pl.col("group") == "common", named=True)
+        assert (common["gap"] is not None) is told
+        assert (common["gap_no_interval"] == f"fewer than {least} other stays") is not told
 
 
 @pytest.mark.parametrize(("size", "suppressed"), [(9, True), (10, False)])
@@ -83,7 +109,6 @@ def test_small_groups_are_suppressed_counts_included(study: Any, size: int, supp
     assert all(value is None for value in values) == suppressed
     common = table.row(by_predicate=pl.col("group") == "common", named=True)
     assert common["auroc"] is not None
-    assert common["gap"] is not None
 
 
 def test_a_group_of_one_class_is_null_but_counted(study: Any) -> None:

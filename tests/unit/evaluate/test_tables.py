@@ -187,11 +187,10 @@ def test_degenerate_tasks_are_null(study: Any) -> None:
     cohort, predictions = study("mortality", ["mortality"], 60, cells)
     one_class = evaluate(predictions.with_columns(target=pl.lit(0.0)), {"mortality": cohort}, CONFIG)
     row = one_class["summary"].row(0, named=True)
-    assert [name for name, value in row.items() if value is not None and name not in ("n_seeds", "selected")] == [
-        "task",
-        "combination",
-        "strategy",
-    ]
+    given = ["task", "combination", "strategy", "n_seeds", "selected"]
+    reasons = ["ensemble_auroc_no_interval", "ensemble_auprc_no_interval"]
+    assert [name for name, value in row.items() if value is not None] == [*given, *reasons]
+    assert all("no label has stays of both classes" in row[name] for name in reasons)
     assert not one_class["summary"]["selected"].any()
     for column in ("difference", "low", "high", "p_value", "p_adjusted"):
         assert one_class["comparisons"][column].is_null().all()

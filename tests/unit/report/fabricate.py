@@ -431,6 +431,9 @@ def _subgroups(rng: np.random.Generator, summary: pl.DataFrame) -> pl.DataFrame:
                         "low": None if small or group == "35–44" else centre - 0.11,
                         "high": None if small or group == "35–44" else centre + 0.08,
                         "suppressed": small,
+                        "gap": None if small else 0.06,
+                        "gap_low": None if small else 0.06 - 0.1 * rng.random(),
+                        "gap_high": None if small else 0.13,
                     }
                 )
     return pl.DataFrame(rows, infer_schema_length=None)

@@ -15,6 +15,7 @@ import pytest
 
 from picme.report.build import MOST_BYTES, build, page, plates
 from picme.report.export import embedded
+from picme.report.numbers import text_of
 from picme.results.latex import escape
 from picme.results.tables import TABLES
 
@@ -192,6 +193,22 @@ def test_what_is_suppressed_is_nowhere_on_the_page(tables: dict[str, pl.DataFram
     assert "7777.25" not in text
     assert "777725" not in text
     assert "suppressed" in text
+
+
+def test_gaps_are_told_with_their_intervals_or_the_reason(
+    tables: dict[str, pl.DataFrame], config: dict[str, Any]
+) -> None:
+    (view, *_) = plates(tables, config)["subgroups"].views
+    worse = view.data.filter(pl.col("gap_low") > 0)
+    assert 0 < worse.height < view.data["gap"].count()
+    assert f"{view.data['gap'].count()} gaps to all other stays, {worse.height} above zero" in text_of(view.reading)
+    assert "6.0 points (" in text_of(view.reading)
+    none = tables["subgroups"].with_columns(
+        gap=None, gap_low=None, gap_high=None, gap_no_interval=pl.lit("fewer than 10 other stays")
+    )
+    (view, *_) = plates({**tables, "subgroups": none}, config)["subgroups"].views
+    assert "No gap to all other stays can be judged" in view.reading
+    assert "no gap: fewer than 10 other stays" in str(view.spec)
 
 
 def test_nothing_is_loaded_from_elsewhere_and_the_page_is_small(report: Path, read: pages.Page) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from picme.report import headline, main_table
+from picme.report import headline, main_table, results
 from picme.report.numbers import text_of
 from picme.report.rules import lets_through, rules
 from picme.report.terminal import short_names
@@ -54,6 +54,35 @@ def test_the_verdict_follows_the_interval(low: float, verdict: str) -> None:
     }
     text = headline(study(comparisons=pl.DataFrame([row])), {})
     assert verdict in text
+
+
+def test_a_missing_interval_has_its_reason() -> None:
+    why = "5 subjects are in the smaller class, 6 are needed"
+    tables = study(
+        comparisons=pl.DataFrame(
+            [
+                {
+                    "task": "mortality",
+                    "combination_a": "a+b",
+                    "strategy_a": "contrastive",
+                    "combination_b": "a+b",
+                    "strategy_b": "random",
+                    "metric": "auroc",
+                    "difference": 0.01,
+                    "no_interval": why,
+                }
+            ]
+        )
+    )
+    tables["summary"] = tables["summary"].with_columns(
+        ensemble_auroc_low=None, ensemble_auroc_high=None, ensemble_auroc_no_interval=pl.lit(why)
+    )
+    text = headline(tables, {})
+    assert f", without an interval ({why})" in text
+    assert f"no test of this difference was made ({why})" in text
+    table = results.main_table(tables, {})
+    assert table is not None
+    assert why in str(table.rows())
 
 
 def test_a_worse_result_than_the_control_is_called_worse() -> None:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from picme.report.blocks import Choice, Plate
 from picme.report.facts import by_rank, frame
 from picme.report.figures.dots import dodge, dots, guess_line, labelled_rows, points, strategies_of
-from picme.report.numbers import many, percent, say
+from picme.report.numbers import count, many, percent, say, signed
 from picme.report.theme import MUTED, safe
 from picme.report.words import combination_text, strategy_text, task_title
 
@@ -19,7 +19,20 @@ if TYPE_CHECKING:
 
 # Sign between the names of attributes that are crossed.
 CROSS = " × "
-HIDDEN = ("n_stays", "n_subjects", "positives", "auroc", "low", "high", "gap", "gap_low", "gap_high", "best")
+# What a suppressed group must not tell.
+HIDDEN: tuple[str, ...] = (
+    "n_stays",
+    "n_subjects",
+    "positives",
+    "auroc",
+    "low",
+    "high",
+    "gap",
+    "gap_low",
+    "gap_high",
+    "best",
+)
+HIDDEN += ("no_interval", "gap_no_interval")
 
 
 def subgroup_rows(tables: Tables) -> pl.DataFrame:
@@ -45,9 +58,11 @@ def subgroups(tables: Tables, config: dict[str, Any]) -> Plate | None:
     if not views:
         return None
     note = Markup(
-        "Symbols are the AUROC within a group, lines its 95\u00a0% interval. A group’s AUROC is undefined where its"
-        " stays all have the same outcome. Groups that are too small are suppressed, counts included. Wide intervals"
-        " that overlap do not show that groups are treated alike: there may be too few stays to tell."
+        "Symbols are the AUROC within a group, lines its 95\u00a0% interval; there is none where too few subjects have"
+        " or lack the outcome. A group’s AUROC is undefined where its stays all have the same outcome. Groups that are"
+        " too small are suppressed, counts included. A gap is the AUROC of all other stays minus the group’s, over the"
+        " labels that both can judge; the intervals of all gaps of a strategy hold together. A gap that may be zero"
+        " does not show that groups are treated alike: there may be too few stays to tell."
     )
     return Plate("subgroups", "Scores in subgroups", views, ("Task", "Combination", "Groups"), note)
 
@@ -75,7 +90,7 @@ def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> Choice:
                 lambda row, s=shift[name]: places[row["attribute"], row["group"]] + 0.16 + s,  # type: ignore[misc]
                 lambda row: (
                     f"{safe(_plain(row['group']))}, {safe(strategy_text(row['strategy']))}<br>"
-                    f"{points(row['auroc'])} ({points(row['low'])} to {points(row['high'])})"
+                    f"{points(row['auroc'])} ({_ends(row)})<br>{_gap(row)}"
                 ),
                 lambda row: (
                     None if row["low"] is None or row["high"] is None else (row["low"] * 100, row["high"] * 100)
@@ -102,6 +117,19 @@ def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> Choice:
     return Choice(choice, {"data": traces, "layout": layout}, rows, _reading(cells))
 
 
+def _ends(row: Row) -> str:
+    if row["low"] is None or row["high"] is None:
+        return f"no interval: {safe(row['no_interval'] or 'undefined')}"
+    return f"{points(row['low'])} to {points(row['high'])}"
+
+
+def _gap(row: Row) -> str:
+    if row["gap"] is None:
+        return f"no gap: {safe(row['gap_no_interval'])}" if row["gap_no_interval"] else ""
+    ends = "" if row["gap_low"] is None else f" ({row['gap_low'] * 100:+.1f} to {row['gap_high'] * 100:+.1f})"
+    return f"all others: {row['gap'] * 100:+.1f} points{ends}"
+
+
 def _plain(text: str | None) -> str:
     return (text or "not recorded").replace("_", " ")
 
@@ -123,12 +151,39 @@ def _reading(cells: list[Row]) -> Markup:
         return say("No group has a defined score.{tail}", tail=tail)
     low, high = min(known, key=lambda row: row["auroc"]), max(known, key=lambda row: row["auroc"])
     return say(
-        "Lowest is {low} ({group}, {strategy}), highest {high} ({other}, {second}).{tail}",
+        "Lowest is {low} ({group}, {strategy}), highest {high} ({other}, {second}). {gaps}{tail}",
         low=percent(low["auroc"], "subgroups.auroc"),
         group=f"{_plain(low['attribute'])}: {_plain(low['group'])}",
         strategy=strategy_text(low["strategy"]),
         high=percent(high["auroc"], "subgroups.auroc"),
         other=f"{_plain(high['attribute'])}: {_plain(high['group'])}",
         second=strategy_text(high["strategy"]),
+        gaps=_gaps(cells),
         tail=tail,
+    )
+
+
+def _gaps(cells: list[Row]) -> Markup:
+    """Say how many gaps are not zero, and name the largest of those above."""
+    judged = [row for row in cells if row["gap_low"] is not None]
+    if not judged:
+        return Markup("No gap to all other stays can be judged: too few subjects have or lack the outcome.")
+    worse = [row for row in judged if row["gap_low"] > 0]
+    start = say(
+        "Of {n}, {k} above zero beyond chance, {m} below",
+        n=many(len(judged), "derived:subgroups", "gap to all other stays", "gaps to all other stays"),
+        k=count(len(worse), "derived:subgroups"),
+        m=count(sum(row["gap_high"] < 0 for row in judged), "derived:subgroups"),
+    )
+    if not worse:
+        return say("{start}.", start=start)
+    row = max(worse, key=lambda row: row["gap"])
+    return say(
+        "{start}; the largest is that of {group} ({strategy}): {gap} points ({low} to {high}).",
+        start=start,
+        group=f"{_plain(row['attribute'])}: {_plain(row['group'])}",
+        strategy=strategy_text(row["strategy"]),
+        gap=signed(row["gap"], "subgroups.gap"),
+        low=signed(row["gap_low"], "subgroups.gap_low"),
+        high=signed(row["gap_high"], "subgroups.gap_high"),
     )

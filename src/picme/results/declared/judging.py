@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from picme.results.columns import CELL, FLAG, LABEL, MODALITY, NUMBER, TEXT, WHOLE, bounds
+from picme.results.columns import CELL, FLAG, LABEL, MODALITY, NUMBER, TEXT, WHOLE, bounds, no_interval
 from picme.results.table import Column, Table
 
 ATTRIBUTE = Column(
@@ -20,11 +20,21 @@ SUBGROUPS = Table(
         Column("n_subjects", WHOLE, "The number of subjects of the group.", "subjects"),
         Column("positives", WHOLE, "The number of the group's stays and labels that are positive."),
         Column("auroc", NUMBER, "The AUROC within the group, the mean over the labels.", "fraction"),
-        *bounds("low", "high", "the AUROC", "fraction"),
+        *bounds("", "the AUROC", "fraction"),
         Column("suppressed", FLAG, "True where the group is too small to show; all its numbers are null then."),
-        Column("gap", NUMBER, "The AUROC of the attribute's best group minus that of this one.", "fraction"),
-        *bounds("gap_low", "gap_high", "the gap", "fraction"),
-        Column("best", FLAG, "True for the group of the attribute with the highest AUROC."),
+        Column(
+            "gap",
+            NUMBER,
+            "The AUROC of all other stays minus that of the group, over the labels that both can judge; above 0 the "
+            "group is served worse.",
+            "fraction",
+        ),
+        *bounds(
+            "gap_", "the gap", "fraction", " The intervals of all gaps of a combination and strategy hold together."
+        ),
+        Column("best", FLAG, "True for the group of the attribute with the highest AUROC, which is not tested."),
+        no_interval("", "the AUROC"),
+        no_interval("gap_", "the gap"),
     ),
 )
 FAIRNESS = Table(

@@ -15,6 +15,7 @@ from picme.results.columns import (
     TEXT,
     WHOLE,
     bounds,
+    no_interval,
 )
 from picme.results.table import Column, Table
 
@@ -33,7 +34,7 @@ def _ensemble(metric: str) -> tuple[Column, ...]:
     name = f"ensemble_{metric.lower()}"
     return (
         Column(name, NUMBER, f"The {metric} on test stays of the prediction averaged over the seeds.", "fraction"),
-        *bounds(f"{name}_low", f"{name}_high", f"`{name}`", "fraction"),
+        *bounds(f"{name}_", f"`{name}`", "fraction"),
     )
 
 
@@ -78,6 +79,8 @@ SUMMARY = Table(
         Column("selected", FLAG, "True for the cell that is best on validation stays among those that may be chosen."),
         Column("validation_auroc", NUMBER, "The AUROC on validation stays, on which the selection rests.", "fraction"),
         Column("validation_auprc", NUMBER, "The AUPRC on validation stays.", "fraction"),
+        no_interval("ensemble_auroc_", "`ensemble_auroc`"),
+        no_interval("ensemble_auprc_", "`ensemble_auprc`"),
     ),
 )
 COMPARISONS = Table(
@@ -91,10 +94,15 @@ COMPARISONS = Table(
         Column("strategy_b", TEXT, "The strategy of the second cell."),
         Column("metric", TEXT, "The metric: `auroc` or `auprc`."),
         Column("difference", NUMBER, "The first cell's metric minus the second's, of the seed averages.", "fraction"),
-        *bounds("low", "high", "the difference", "fraction"),
-        Column("p_value", NUMBER, "The two-sided p-value of the paired bootstrap."),
+        *bounds("", "the difference", "fraction"),
+        Column(
+            "p_value",
+            NUMBER,
+            "The two-sided p-value of the test of the interval: a t test, of AUPRC a normal one.",
+        ),
         Column("p_adjusted", NUMBER, "The p-value after Holm's correction within family, task and metric."),
         Column("family", TEXT, "The question that the test belongs to, such as `contrastive vs random`."),
+        no_interval("", "the difference"),
     ),
 )
 PHENOTYPE_TYPES = Table(

@@ -1,0 +1,208 @@
+"""Intervals and p-values of metrics and their differences, from one prediction's resamples of subjects.
+
+An interval is a t interval around the estimate with the standard error of the resamples; that of a metric is on the
+logit scale, which keeps it within 0 and 1. The methods were chosen by simulation, see docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import expit, logit, ndtr, ndtri, stdtr, stdtrit
+
+from picme.errors import DataError
+from picme.evaluate.bootstrap import SubjectResamples, auprc_among_others, bootstrap_all
+from picme.metrics.classification import areas, macro
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+METRICS = ("auroc", "auprc")
+# Subjects that the smaller class must have for an interval: below, no method comes near the coverage it claims.
+FEWEST = {"auroc": 6, "auprc": 10}
+# Resamples and their seed, those of a study by default.
+_RESAMPLES, _SEED = 10_000, 0
+# Resamples for the standard error of the AUPRC among others, which takes longer than the rest: to about 2 %.
+_ENOUGH = 1000
+
+
+def class_sizes(y: NDArray[np.floating], subject: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Count per label the subjects with a positive stay and those with a negative one; return the smaller (label,)."""
+    found = [[len(np.unique(subject[row == value])) for value in (0, 1)] for row in y]
+    return np.array(found, dtype=np.int64).reshape(-1, 2).min(axis=1)
+
+
+def effective_size(sizes: NDArray[np.integer]) -> float:
+    """Return the harmonic mean of the labels' sizes (label,); 0 if a label's smaller class is a single subject.
+
+    Labels of one class (size 0) have no metric and are left out.
+    """
+    sizes = sizes[sizes > 0]
+    if len(sizes) == 0 or sizes.min() < 2:
+        return 0.0
+    return float(len(sizes) / (1 / sizes).sum())
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric, or a difference of two, with what its interval follows from.
+
+    Attributes:
+        metric: `auroc` or `auprc`.
+        value: the metric on test as it is reported, or the difference.
+        drawn: the same in each resample (resample,).
+        size: number of subjects in the smaller class, from `effective_size`.
+        centre: centre of the interval, if it is not the value: the AUPRC among others.
+        among_others: AUPRC among others in each resample, for the interval of an AUPRC.
+        difference: whether it is a difference of two metrics.
+    """
+
+    metric: str
+    value: float
+    drawn: NDArray[np.float64] = field(repr=False)
+    size: float
+    centre: float | None = None
+    among_others: NDArray[np.float64] | None = field(default=None, repr=False)
+    difference: bool = False
+
+    def minus(self, other: Estimate) -> Estimate:
+        """Return the difference to another prediction's metric on the same stays, in the same resamples."""
+        value, drawn = self.value - other.value, self.drawn - other.drawn
+        return Estimate(self.metric, value, drawn, min(self.size, other.size), difference=True)
+
+    @property
+    def freedom(self) -> float:
+        """Return the degrees of freedom of the t distribution; infinite for that of a difference in AUPRC.
+
+        There the bias of both mostly cancels, and what is left makes up for the small sample.
+        """
+        return float("inf") if self.difference and self.metric == "auprc" else 2 * (self.size - 1)
+
+    @cached_property
+    def error(self) -> float:
+        """Return the standard error; a resample of m subjects varies by (m − 1)/m too little, so it is scaled up."""
+        error = float(np.nanstd(self.drawn, ddof=1))
+        if np.isinf(self.freedom):
+            return error
+        if self.among_others is not None:
+            error = max(error, float(np.nanstd(self.among_others, ddof=1)))
+        return error * float(np.sqrt(self.size / (self.size - 1)))
+
+    @cached_property
+    def obstacle(self) -> str | None:
+        """Return why there is no interval, in words; None where there is one."""
+        fewest = FEWEST["auroc" if self.difference else self.metric]
+        if np.isnan(self.value):
+            return "undefined: no label has stays of both classes"
+        if self.size < fewest:
+            many = f"{self.size:.3g} subjects are" if self.size else "of a label a single subject is"
+            return f"{many} in the smaller class, {fewest} are needed"
+        if not self.difference and not 0 < self._centre < 1:
+            return f"a value of {self._centre:g} does not tell how far it may be off"
+        if self.error == 0 and self.value != 0:
+            return "the difference is the same in every resample"
+        return None
+
+    @property
+    def _centre(self) -> float:
+        return self.value if self.centre is None else self.centre
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Return the ends of the interval, NaN where `obstacle` says why."""
+        if self.obstacle:
+            return float("nan"), float("nan")
+        share, centre = (1 + confidence) / 2, self._centre
+        reach = float(ndtri(share) if np.isinf(self.freedom) else stdtrit(self.freedom, share)) * self.error
+        if self.difference:
+            return max(-1.0, centre - reach), min(1.0, centre + reach)
+        reach /= centre * (1 - centre)
+        return float(expit(logit(centre) - reach)), float(expit(logit(centre) + reach))
+
+    def p_value(self) -> float:
+        """Return the two-sided p-value that a difference is not 0, by the test of its interval; NaN without one."""
+        if self.obstacle:
+            return float("nan")
+        if self.error == 0:
+            return 1.0
+        ratio = -abs(self.value) / self.error
+        return float(2 * (ndtr(ratio) if np.isinf(self.freedom) else stdtr(self.freedom, ratio)))
+
+    def columns(self, confidence: float, prefix: str = "") -> dict[str, float | str | None]:
+        """Return a table's columns of the interval, as `results.columns.bounds` declares them."""
+        low, high = self.interval(confidence)
+        return {f"{prefix}low": low, f"{prefix}high": high, f"{prefix}no_interval": self.obstacle}
+
+
+def estimated(
+    y: NDArray[np.floating],
+    p: NDArray[np.floating],
+    subject: NDArray[np.integer],
+    resamples: SubjectResamples,
+    others: bool = True,
+) -> dict[str, Estimate]:
+    """Estimate a prediction's metrics, of several labels their mean.
+
+    Args:
+        y: labels (label, stay), NaN where undefined.
+        p: scores (label, stay).
+        subject: index of each stay's subject (stay,).
+        resamples: the draws; only predictions with the same can be compared.
+        others: whether to estimate the AUPRC among others, without which only differences in AUPRC have an interval.
+
+    Returns:
+        The estimate of each metric by name.
+    """
+    roc, prc, among = bootstrap_all(y, p, subject, resamples, _ENOUGH if others else 0)
+    size = effective_size(class_sizes(y, subject))
+    points = (float(macro(values)) for values in areas(y, p))
+    found = {
+        name: Estimate(name, point, macro(drawn, axis=0), size)
+        for name, point, drawn in zip(METRICS, points, (roc, prc), strict=True)
+    }
+    if others:
+        centre = float(macro(auprc_among_others(y, p, subject)))
+        found["auprc"] = replace(found["auprc"], centre=centre, among_others=macro(among, axis=0))
+    return found
+
+
+def interval(
+    y: ArrayLike,
+    p: ArrayLike,
+    subject: ArrayLike | None = None,
+    metric: str = "auroc",
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Compute the interval of AUROC or AUPRC, or of its mean over several labels.
+
+    Args:
+        y: labels (stay,) or (stay, label), 0 or 1, NaN where undefined.
+        p: scores or probabilities of the same shape.
+        subject: whose each stay is (stay,); without it, every stay is of another subject.
+        metric: `auroc` or `auprc`.
+        confidence: coverage.
+
+    Returns:
+        (low, high); (NaN, NaN) with too few subjects of one class for any interval to be right. The interval of AUPRC
+        may lie below the average precision, which is too high in a small sample.
+
+    Raises:
+        DataError: for another metric, shapes that do not match, labels other than 0, 1 and NaN, or NaN scores.
+    """
+    if metric not in METRICS:
+        raise DataError(f"an interval is of 'auroc' or 'auprc', not of {metric!r}")
+    labels, scores = (np.asarray(values, dtype=np.float64) for values in (y, p))
+    if labels.ndim not in (1, 2) or labels.shape != scores.shape:
+        raise DataError(
+            f"labels {labels.shape} and scores {scores.shape} must both be of shape (stay,) or (stay, label)"
+        )
+    labels, scores = (values.reshape(len(values), -1).T for values in (labels, scores))
+    whose = np.arange(labels.shape[1]) if subject is None else np.unique(np.asarray(subject), return_inverse=True)[1]
+    if whose.shape != labels.shape[1:]:
+        raise DataError(
+            f"there are {labels.shape[1]} stays but {whose.size} subjects: one subject per stay is expected"
+        )
+    drawn = SubjectResamples.draw(int(whose.max(initial=-1)) + 1, _RESAMPLES, _SEED)
+    return estimated(labels, scores, whose, drawn, others=metric == "auprc")[metric].interval(confidence)
