@@ -189,8 +189,8 @@ def interval(
         may lie below the average precision, which is too high in a small sample.
 
     Raises:
-        DataError: for another metric, a confidence outside 0 and 1, shapes that do not match, labels other than 0, 1 and
-            NaN, or NaN scores.
+        DataError: for another metric, a confidence outside 0 and 1, shapes that do not match, labels other than 0, 1
+            and NaN, or NaN scores.
     """
     if metric not in METRICS:
         raise DataError(f"an interval is of 'auroc' or 'auprc', not of {metric!r}")
