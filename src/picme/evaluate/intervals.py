@@ -189,10 +189,13 @@ def interval(
         may lie below the average precision, which is too high in a small sample.
 
     Raises:
-        DataError: for another metric, shapes that do not match, labels other than 0, 1 and NaN, or NaN scores.
+        DataError: for another metric, a confidence outside 0 and 1, shapes that do not match, labels other than 0, 1
+            and NaN, or NaN scores.
     """
     if metric not in METRICS:
         raise DataError(f"an interval is of 'auroc' or 'auprc', not of {metric!r}")
+    if not 0 < confidence < 1:
+        raise DataError(f"the confidence of an interval is between 0 and 1, not {confidence}")
     labels, scores = (np.asarray(values, dtype=np.float64) for values in (y, p))
     if labels.ndim not in (1, 2) or labels.shape != scores.shape:
         raise DataError(

@@ -148,6 +148,8 @@ def test_interval_of_arrays() -> None:
     assert shared[1] - shared[0] > 1.2 * (apart[1] - apart[0])
     with pytest.raises(DataError, match="brier"):
         interval(y, p, metric="brier")
+    with pytest.raises(DataError, match="between 0 and 1, not 95"):
+        interval(y, p, confidence=95)
     with pytest.raises(DataError, match="shape"):
         interval(y, p[:, 0])
     with pytest.raises(DataError, match="one subject per stay"):
