@@ -198,17 +198,19 @@ def _model(study: Run, step: Finetune, view: ViewData) -> Classifier:
     """Return the trained model of one seed on the new stays."""
     from picme.finetune.embed import all_rows
     from picme.finetune.restore import restore
+    from picme.finetune.step import EmbedUntrained
     from picme.fitting.device import resolve_device
     from picme.pretrain.model import ModalityEncoders
     from picme.pretrain.train import load_encoders
 
     cell, device = step.cell, resolve_device(study.config.execution.device)
     embedded = None
+    drawn = [one.seed for one in step.embedded if isinstance(one, EmbedUntrained)]
     if cell.frozen:
         encoders = (
             load_encoders(study.store.path(cell.pretrain), cell.encodings, view)
             if cell.pretrain is not None
-            else ModalityEncoders(cell.encodings, view, step.seed)
+            else ModalityEncoders(cell.encodings, view, drawn[0])
         )
         embedded = all_rows(encoders.to(device).eval(), view, device)
     return restore(step, view, device, study.store, embedded)

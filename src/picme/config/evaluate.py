@@ -72,7 +72,7 @@ class ComparisonsConfig(Section):
 class EvaluateConfig(Section):
     """Settings of metrics, intervals, comparisons and subgroups, and of what is attributed to modalities."""
 
-    resamples: int = Field(default=10000, ge=100, le=1_000_000)
+    resamples: int = Field(default=2000, ge=100, le=1_000_000)
     """Bootstrap resamples over subjects for comparisons, and for the intervals of `summary`, which share them."""
     interval_resamples: int = Field(default=1000, ge=100, le=1_000_000)
     """Resamples for the intervals of subgroups (and of `summary` if nothing is compared)."""

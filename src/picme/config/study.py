@@ -155,8 +155,9 @@ class PretrainConfig(Section):
     weight_decay: float = Field(1e-4, ge=0)
     """AdamW's decoupled weight decay."""
     seeds: int = Field(1, ge=1)
-    """Number of pretrainings of each combination. Fine-tuning uses the encoders of the first; the table
-    `pretraining_seeds` has all."""
+    """Number of draws of encoders: pretrainings of each combination, and as many untrained encoders for the control
+    `random`, so that neither gains more from averaging. Fine-tuning with seed s takes draw s modulo this number, so as
+    many as `study.seeds` give each seed its own. Alignment is measured on the first."""
     search: Search = "off"
     """Search of learning rate and batch size before the pretrainings, on validation recall@5 or, where the objective
     has a score of its own, on that. `off` takes the values above."""

@@ -217,11 +217,16 @@ class Design:
         fusion = self.config.finetune.fusions.get(name)
         return strategy(name) if fusion is None else of_fusion(name, fusion.name)
 
-    def cell(self, task: str, combination: Combination, name: str, order: Combination = ()) -> Cell:
-        """Return a cell; `order` is that of the gate's steps, where it is not the configuration's."""
-        return self._once(("cell", task, combination, name, order), lambda: self._cell(task, combination, name, order))
+    def _draw(self, seed: int) -> int:
+        """Return which draw of encoders a fine-tuning's seed uses: pretrained and untrained ones are as many."""
+        return seed % self.config.pretrain.seeds
 
-    def _cell(self, task: str, combination: Combination, name: str, order: Combination) -> Cell:
+    def cell(self, task: str, combination: Combination, name: str, order: Combination = (), seed: int = 0) -> Cell:
+        """Return a cell as a seed trains it; `order` is that of the gate's steps, if not the configuration's."""
+        place = (task, combination, name, order, self._draw(seed))
+        return self._once(("cell", *place), lambda: self._cell(*place))
+
+    def _cell(self, task: str, combination: Combination, name: str, order: Combination, draw: int) -> Cell:
         section = self.config.finetune
         chosen = self.strategy(name)
         common: dict[str, Any] = {"prepare": self.prepare, "task": self.task(task), "strategy": name}
@@ -238,7 +243,7 @@ class Design:
             head=head,
             head_code=self._code("fusions", head.name),
             weights=self._weights(combination) if gated else None,
-            pretrain=self.pretrain(combination) if chosen.starts_from_pretraining or reads_weights else None,
+            pretrain=self.pretrain(combination, draw) if chosen.starts_from_pretraining or reads_weights else None,
             course=self._course(section),
             loss=section.loss,
             class_weight=section.class_weight,
@@ -276,25 +281,26 @@ class Design:
         order: Combination = (),
     ) -> Finetune:
         """Return one fine-tuning."""
-        cell, space = self.cell(task, combination, name, order), self.config.finetune.search
+        cell, space = self.cell(task, combination, name, order, seed), self.config.finetune.search
         searched = space != "off" and cell.course is not None
 
         def make() -> Finetune:
-            search = FinetuneSearch(cell=cell, embedded=self._embedded(cell, 0), space=space) if searched else None
-            embedded = self._embedded(cell, seed)
+            first = self.cell(task, combination, name, order)
+            search = FinetuneSearch(cell=first, embedded=self._embedded(first, 0), space=space) if searched else None
+            embedded = self._embedded(cell, self._draw(seed))
             return Finetune(cell=cell, seed=seed, embedded=embedded, search=search, share=share, order=order)
 
         return self._once(("finetune", task, combination, name, seed, share, order), make)
 
-    def _embedded(self, cell: Cell, seed: int) -> tuple[Step, ...]:
-        """Return the steps that make the embeddings of a cell's frozen encoders."""
+    def _embedded(self, cell: Cell, draw: int) -> tuple[Step, ...]:
+        """Return the steps that make the embeddings of a cell's frozen encoders, of one draw of them."""
         if cell.encoders == "pretrained" and cell.pretrain is not None:
             pretrain = cell.pretrain
-            key = ("embed", cell.task.name, pretrain.combination)
+            key = ("embed", cell.task.name, pretrain.combination, draw)
             return (self._once(key, lambda: EmbedPretrained(pretrain=pretrain, task=cell.task.name)),)
         if cell.encoders != "untrained":
             return ()
-        return tuple(self._untrained(cell.task.name, one, seed) for one in cell.encodings)
+        return tuple(self._untrained(cell.task.name, one, draw) for one in cell.encodings)
 
     def _untrained(self, task: str, encoding: Encoding, seed: int) -> EmbedUntrained:
         return self._once(

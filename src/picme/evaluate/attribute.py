@@ -65,10 +65,10 @@ def attribute(step: Attribute, folder: Path, context: Context) -> dict[str, Any]
         gate = getattr(model.head, "weights", None)
         if callable(gate) and not step.control:
             weights.append(dict(zip(combination, gate().detach().cpu().double().tolist(), strict=True)))
-    if not weights and cell.pretrain is not None:
-        values = store.manifest(cell.pretrain)["weights"]
-        if values is not None and len(combination) > 2:
-            weights = [dict(zip(combination, values, strict=True))]
+    if not weights and len(combination) > 2:
+        pretrained = dict.fromkeys(one.cell.pretrain for one in step.finetuned if one.cell.pretrain is not None)
+        given = (store.manifest(one)["weights"] for one in pretrained)
+        weights = [dict(zip(combination, values, strict=True)) for values in given if values is not None]
     if all(seed == weights[0] for seed in weights):
         weights = weights[:1]  # given once for all seeds, so it has no spread over them
     attributed: list[dict[str, Any]] = []

@@ -12,13 +12,14 @@ import numpy as np
 import polars as pl
 
 from picme.evaluate.bootstrap import SubjectResamples
-from picme.evaluate.compare import correct
-from picme.evaluate.intervals import METRICS, estimated
+from picme.evaluate.compare import PREFIXES, correct, judge, tested
+from picme.evaluate.intervals import METRICS
+from picme.evaluate.summary import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from picme.evaluate.intervals import Estimate
+    from picme.evaluate.compare import Judged
     from picme.evaluate.predictions import TaskPredictions
 
 # Corrections between releases of the data change a few labels; beyond this share the studies ask different questions.
@@ -34,9 +35,12 @@ SCHEMA: dict[str, Any] = {
     "combination_b": pl.String,
     "strategy_b": pl.String,
     "metric": pl.String,
-    **dict.fromkeys(("value_a", "value_b", "difference", "low", "high"), pl.Float64),
-    "no_interval": pl.String,
-    **dict.fromkeys(("p_value", "p_adjusted"), pl.Float64),
+    **dict.fromkeys(("value_a", "value_b"), pl.Float64),
+    **{
+        f"{prefix}{name}": pl.String if name == "no_interval" else pl.Float64
+        for prefix in PREFIXES
+        for name in ("difference", "low", "high", "no_interval", "p_value", "p_adjusted")
+    },
     "stays": pl.Int64,
     "family": pl.String,
 }
@@ -122,8 +126,9 @@ def between(
             return pairing
         pairing.conflicts = max(pairing.conflicts, int(clash.sum()))
         y = np.where(both & ~clash, y_a, np.nan)
-        values = one.ensemble("test")[:, here], other.ensemble("test")[order][:, there]
-        judged = [estimated(y, p, subject, draws, others=False) for p in values]
+        values = one.p["test"][:, :, here], other.p["test"][:, order][:, :, there]
+        strategies = first[1], second[1]
+        judged = [judge(y, p, subject, draws, seeded(name)) for p, name in zip(values, strategies, strict=True)]
         pairing.rows += _rows(pairing, family, first, second, judged, confidence)
     correct(pairing.rows)
     return pairing
@@ -154,29 +159,24 @@ def _pairs(
 
 
 def _rows(
-    pairing: Pairing, family: str, first: Key, second: Key, judged: list[dict[str, Estimate]], confidence: float
+    pairing: Pairing, family: str, first: Key, second: Key, judged: list[Judged], confidence: float
 ) -> list[dict[str, Any]]:
-    rows = []
-    for metric in METRICS:
-        a, b = (each[metric] for each in judged)
-        difference = b.minus(a)
-        rows.append(
-            {
-                "task": pairing.task,
-                "run_a": pairing.run_a,
-                "combination_a": first[0],
-                "strategy_a": first[1],
-                "run_b": pairing.run_b,
-                "combination_b": second[0],
-                "strategy_b": second[1],
-                "metric": metric,
-                "value_a": a.value,
-                "value_b": b.value,
-                "difference": difference.value,
-                **difference.columns(confidence),
-                "p_value": difference.p_value(),
-                "stays": pairing.common,
-                "family": family,
-            }
-        )
-    return rows
+    a, b = judged
+    return [
+        {
+            "task": pairing.task,
+            "run_a": pairing.run_a,
+            "combination_a": first[0],
+            "strategy_a": first[1],
+            "run_b": pairing.run_b,
+            "combination_b": second[0],
+            "strategy_b": second[1],
+            "metric": metric,
+            "value_a": a[0][metric].value,
+            "value_b": b[0][metric].value,
+            **tested(b, a, metric, confidence),
+            "stays": pairing.common,
+            "family": family,
+        }
+        for metric in METRICS
+    ]

@@ -1,5 +1,10 @@
 """Differences between cells on the same stays: paired bootstrap, two-sided p-values, Holm's correction.
 
+A difference is tested in two ways. That of **single models** is of the mean over seeds, and its error holds what other
+subjects and what other seeds would give. That of **ensembles** is of the prediction averaged over seeds. Averaging
+gains the more, the more models differ from seed to seed, so an ensemble can win by differing alone: whether a strategy
+helps is a question about single models.
+
 The same resamples of subjects serve every cell, so a difference is taken resample by resample. Its p-value is that of
 the test whose interval is shown: below 1 − confidence exactly where the interval leaves 0 out. Correction is
 Holm's (1979) over the members of one family for one task and metric; a family is one question, such as
@@ -12,18 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from picme.evaluate.intervals import METRICS, estimated
-from picme.evaluate.summary import CellResult, select
+from picme.evaluate.intervals import METRICS, Estimate, estimated, over_seeds
+from picme.evaluate.summary import CellResult, seeded, select
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from picme.config.evaluate import EvaluateConfig
     from picme.evaluate.bootstrap import SubjectResamples
-    from picme.evaluate.intervals import Estimate
     from picme.evaluate.predictions import TaskPredictions
 
 Pair = tuple[str, CellResult, CellResult]
+# Estimates by metric, as single models and as an ensemble.
+Judged = tuple[dict[str, Estimate], dict[str, Estimate]]
+# Prefixes of the columns of each.
+PREFIXES = ("", "ensemble_")
+CELL = ("combination", "strategy")
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -77,48 +86,45 @@ def pairs(results: list[CellResult], config: EvaluateConfig) -> list[Pair]:
 def comparison_rows(
     results: list[CellResult], task: TaskPredictions, resamples: SubjectResamples, config: EvaluateConfig
 ) -> list[dict[str, Any]]:
-    """Return rows of `comparisons` for one task.
-
-    `difference` is the metric of a's seed-averaged prediction on test minus that of b's.
-    """
+    """Return rows of `comparisons` for one task, each with its test of single models and of ensembles."""
     rows: list[dict[str, Any]] = []
-    cache: dict[Any, dict[str, Estimate]] = {}
+    cache: dict[Any, Judged] = {}
     for family, a, b in pairs(results, config):
-        first, second = _on_common_stays(a, b, task, resamples, cache)
-        for metric in METRICS:
-            difference = first[metric].minus(second[metric])
-            rows.append(
-                {
-                    "task": a.task,
-                    "combination_a": a.combination,
-                    "strategy_a": a.strategy,
-                    "combination_b": b.combination,
-                    "strategy_b": b.strategy,
-                    "metric": metric,
-                    "difference": difference.value,
-                    **difference.columns(config.confidence),
-                    "p_value": difference.p_value(),
-                    "family": family,
-                }
-            )
+        judged = _on_common_stays(a, b, task, resamples, cache)
+        cells = {f"{name}_{side}": cell.key[name] for side, cell in zip("ab", (a, b), strict=True) for name in CELL}
+        rows += [
+            {"task": a.task, **cells, "metric": metric, **tested(*judged, metric, config.confidence), "family": family}
+            for metric in METRICS
+        ]
     correct(rows)
     return rows
 
 
+def tested(a: Judged, b: Judged, metric: str, confidence: float) -> dict[str, Any]:
+    """Return the columns of a test of a minus b: of single models, and with the prefix `ensemble_` of ensembles."""
+    found: dict[str, Any] = {}
+    for prefix, first, second in zip(PREFIXES, a, b, strict=True):
+        difference = first[metric].minus(second[metric])
+        found |= {f"{prefix}difference": difference.value, **difference.columns(confidence, prefix)}
+        found[f"{prefix}p_value"] = difference.p_value()
+    return found
+
+
 def correct(rows: list[dict[str, Any]]) -> None:
     """Add Holm's `p_adjusted` to rows with `family`, `metric` and `p_value`, within each family and metric."""
-    for group in {(row["family"], row["metric"]) for row in rows}:
-        members = [row for row in rows if (row["family"], row["metric"]) == group]
-        for row, adjusted in zip(members, holm([row["p_value"] for row in members]), strict=True):
-            row["p_adjusted"] = adjusted
+    for prefix in PREFIXES:
+        for group in {(row["family"], row["metric"]) for row in rows}:
+            members = [row for row in rows if (row["family"], row["metric"]) == group]
+            for row, adjusted in zip(members, holm([row[f"{prefix}p_value"] for row in members]), strict=True):
+                row[f"{prefix}p_adjusted"] = adjusted
 
 
 def _on_common_stays(
-    a: CellResult, b: CellResult, task: TaskPredictions, resamples: SubjectResamples, cache: dict[Any, Any]
-) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    a: CellResult, b: CellResult, task: TaskPredictions, resamples: SubjectResamples, cache: dict[Any, Judged]
+) -> tuple[Judged, Judged]:
     """Return both cells' estimates on the stays that both predict."""
     if np.array_equal(a.defined, b.defined):
-        return a.ensemble, b.ensemble
+        return (a.single, a.ensemble), (b.single, b.ensemble)
     both = a.defined & b.defined
     return _judge(a, both, task, resamples, cache), _judge(b, both, task, resamples, cache)
 
@@ -128,17 +134,29 @@ def _judge(
     where: NDArray[np.bool_],
     task: TaskPredictions,
     resamples: SubjectResamples,
-    cache: dict[Any, dict[str, Estimate]],
-) -> dict[str, Estimate]:
+    cache: dict[Any, Judged],
+) -> Judged:
     """Estimate a cell's headline metrics on some of its test stays, to take differences of.
 
     Results are cached, as many pairs share the same stays.
     """
     if np.array_equal(where, result.defined):
-        return result.ensemble
+        return result.single, result.ensemble
     key = (result.combination, result.strategy, np.packbits(where).tobytes())
     if key not in cache:
         cell = task.cell(result.combination, result.strategy)
         y = np.where(where, cell.y["test"], np.nan)
-        cache[key] = estimated(y, cell.ensemble("test"), task.stays["test"].subject, resamples, others=False)
+        cache[key] = judge(y, cell.p["test"], task.stays["test"].subject, resamples, seeded(result.strategy))
     return cache[key]
+
+
+def judge(
+    y: NDArray[np.float64],
+    p: NDArray[np.floating],
+    subject: NDArray[np.integer],
+    resamples: SubjectResamples,
+    depends_on_seed: bool,
+) -> Judged:
+    """Estimate the metrics of predictions (seed, label, stay) as single models and as an ensemble."""
+    ensemble = estimated(y, p.mean(axis=0, dtype=np.float64), subject, resamples, others=False)
+    return over_seeds(y, p, subject, resamples, depends_on_seed), ensemble

@@ -24,7 +24,7 @@ METRICS = ("auroc", "auprc")
 # Subjects that the smaller class must have for an interval: below, no method comes near the coverage it claims.
 FEWEST = {"auroc": 6, "auprc": 10}
 # Resamples and their seed, those of a study by default.
-_RESAMPLES, _SEED = 10_000, 0
+_RESAMPLES, _SEED = 2_000, 0
 # Resamples for the standard error of the AUPRC among others, which takes longer than the rest: to about 2 %.
 _ENOUGH = 1000
 
@@ -58,6 +58,8 @@ class Estimate:
         centre: centre of the interval, if it is not the value: the AUPRC among others.
         among_others: AUPRC among others in each resample, for the interval of an AUPRC.
         difference: whether it is a difference of two metrics.
+        seeds: for each mean over seeds in it, the variance that seeds add to that of the resamples, and its degrees of
+            freedom.
     """
 
     metric: str
@@ -67,29 +69,39 @@ class Estimate:
     centre: float | None = None
     among_others: NDArray[np.float64] | None = field(default=None, repr=False)
     difference: bool = False
+    seeds: tuple[tuple[float, float], ...] = ()
 
     def minus(self, other: Estimate) -> Estimate:
         """Return the difference to another prediction's metric on the same stays, in the same resamples."""
         value, drawn = self.value - other.value, self.drawn - other.drawn
-        return Estimate(self.metric, value, drawn, min(self.size, other.size), difference=True)
+        size, seeds = min(self.size, other.size), self.seeds + other.seeds
+        return Estimate(self.metric, value, drawn, size, difference=True, seeds=seeds)
+
+    @cached_property
+    def parts(self) -> list[tuple[float, float]]:
+        """Return the parts of the variance with their degrees of freedom: from subjects first, then from seeds.
+
+        Subjects: a resample of m of them varies by (m − 1)/m too little, so it is scaled up, with 2(m − 1) degrees of
+        freedom. Not so for a difference in AUPRC, where the bias of both mostly cancels and what is left makes up for
+        the small sample.
+        """
+        error = float(np.nanstd(self.drawn, ddof=1))
+        if self.difference and self.metric == "auprc":
+            return [(error**2, float("inf")), *self.seeds]
+        if self.among_others is not None:
+            error = max(error, float(np.nanstd(self.among_others, ddof=1)))
+        return [(error**2 * self.size / (self.size - 1), 2 * (self.size - 1)), *self.seeds]
 
     @property
     def freedom(self) -> float:
-        """Return the degrees of freedom of the t distribution; infinite for that of a difference in AUPRC.
-
-        There the bias of both mostly cancels, and what is left makes up for the small sample.
-        """
-        return float("inf") if self.difference and self.metric == "auprc" else 2 * (self.size - 1)
+        """Return the degrees of freedom of the t distribution, those of the sum of all parts (Satterthwaite, 1946)."""
+        spread = sum(variance**2 / freedom for variance, freedom in self.parts if variance)
+        return sum(variance for variance, _ in self.parts) ** 2 / spread if spread else float("inf")
 
     @cached_property
     def error(self) -> float:
-        """Return the standard error; a resample of m subjects varies by (m − 1)/m too little, so it is scaled up."""
-        error = float(np.nanstd(self.drawn, ddof=1))
-        if np.isinf(self.freedom):
-            return error
-        if self.among_others is not None:
-            error = max(error, float(np.nanstd(self.among_others, ddof=1)))
-        return error * float(np.sqrt(self.size / (self.size - 1)))
+        """Return the standard error."""
+        return float(np.sqrt(sum(variance for variance, _ in self.parts)))
 
     @cached_property
     def obstacle(self) -> str | None:
@@ -100,6 +112,8 @@ class Estimate:
         if self.size < fewest:
             many = f"{self.size:.3g} subjects are" if self.size else "of a label a single subject is"
             return f"{many} in the smaller class, {fewest} are needed"
+        if any(freedom == 0 for _, freedom in self.seeds):
+            return "of a single seed it is not known how much models differ from seed to seed"
         if not self.difference and not 0 < self._centre < 1:
             return f"a value of {self._centre:g} does not tell how far it may be off"
         if self.error == 0 and self.value != 0:
@@ -166,6 +180,50 @@ def estimated(
         centre = float(macro(auprc_among_others(y, p, subject)))
         found["auprc"] = replace(found["auprc"], centre=centre, among_others=macro(among, axis=0))
     return found
+
+
+def over_seeds(
+    y: NDArray[np.floating],
+    p: NDArray[np.floating],
+    subject: NDArray[np.integer],
+    resamples: SubjectResamples,
+    seeded: bool = True,
+) -> dict[str, Estimate]:
+    """Estimate the mean metric of single models, one for each seed, to take differences of.
+
+    Both what other subjects and what other seeds would give is in the error. The resamples are of the mean over the
+    seeds at hand. What seeds differ by in ranking the subjects at hand is in it already (`own`); added is by how much
+    more they differ.
+
+    Args:
+        y: labels (label, stay), NaN where undefined.
+        p: scores (seed, label, stay).
+        subject: index of each stay's subject (stay,).
+        resamples: the draws; the first 1,000 are used.
+        seeded: whether another seed gives another model.
+
+    Returns:
+        The estimate of each metric by name.
+    """
+    few = resamples.first(_ENOUGH)
+    models = [estimated(y, one, subject, few, others=False) for one in p]
+    found = {}
+    for name in METRICS:
+        values, drawn = (np.array([getattr(model[name], part) for model in models]) for part in ("value", "drawn"))
+        part = _between_seeds(values, drawn) if len(values) > 1 else (0.0, 0.0)
+        size, seeds = models[0][name].size, (part,) if seeded else ()
+        found[name] = Estimate(name, float(values.mean()), drawn.mean(axis=0), size, seeds=seeds)
+    return found
+
+
+def _between_seeds(values: NDArray[np.float64], drawn: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the variance that a mean over seeds has beyond its resamples (seed, resample), and its freedom."""
+    seeds = len(values)
+    whole = float(values.var(ddof=1))
+    known = drawn[:, np.isfinite(drawn).all(axis=0)]
+    own = float((known - known.mean(axis=1, keepdims=True)).var(axis=0, ddof=1).mean()) if known.size else 0.0
+    more = max(0.0, whole - own)
+    return more / seeds, (seeds - 1) * (more / whole) ** 2 if more else float(seeds - 1)
 
 
 def interval(

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from picme.evaluate.intervals import METRICS, estimated
+from picme.evaluate.intervals import METRICS, estimated, over_seeds
 from picme.evaluate.predictions import SPLITS
 from picme.metrics.classification import areas, macro
+from picme.strategies import strategies
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +32,7 @@ class CellResult:
         n_seeds: number of seeds.
         seed_auroc: on test, per seed and label (seed, label).
         per_seed: headline metric on test, per seed (seed,).
+        single: the mean of that over the seeds, to take differences of.
         ensemble: headline metric of the seed-averaged prediction on test.
         validation: the same on validation.
         defined: mask of the defined test labels (label, stay), to tell whether two cells judge the same stays.
@@ -42,6 +44,7 @@ class CellResult:
     n_seeds: int
     seed_auroc: NDArray[np.float64]
     per_seed: dict[str, NDArray[np.float64]]
+    single: dict[str, Estimate]
     ensemble: dict[str, Estimate]
     validation: dict[str, float]
     defined: NDArray[np.bool_] = field(repr=False)
@@ -68,10 +71,17 @@ def score_cell(
         n_seeds=len(cell.seeds),
         seed_auroc=seed_areas["test"][0],
         per_seed={name: macro(a) for name, a in zip(METRICS, seed_areas["test"], strict=True)},
+        single=over_seeds(cell.y["test"], cell.p["test"], stays.subject, resamples, seeded(cell.strategy)),
         ensemble=estimated(cell.y["test"], mean, stays.subject, resamples),
         validation=validation,
         defined=~np.isnan(cell.y["test"]),
     )
+
+
+def seeded(name: str) -> bool:
+    """Return whether a strategy's result depends on the seed; one that is not declared here may."""
+    declared = strategies().get(name)
+    return declared is None or declared.seeded
 
 
 def _split_scores(

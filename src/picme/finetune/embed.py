@@ -1,4 +1,4 @@
-"""Embeddings of a task's stays by frozen encoders, computed once and shared by all seeds."""
+"""Embeddings of a task's stays by frozen encoders, computed once for all seeds that take the same draw of encoders."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class EmbedPretrained(Step):
-    """The embeddings of a task's stays by the pretrained encoders of a combination, shared by all seeds."""
+    """The embeddings of a task's stays by the pretrained encoders of a combination, for all seeds of one draw."""
 
     kind: ClassVar[str] = "embed"
     stage: ClassVar[str] = "finetune"

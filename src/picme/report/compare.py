@@ -152,9 +152,9 @@ def _tests(comparison: Comparison) -> DataTable | None:
         Column("Stays", lambda row: count(row["stays"], "tests.stays"), value("stays"), numeric=True),
     ]
     reading = Markup(
-        "Seed-averaged predictions on the test stays that both studies have; the other study minus the first."
-        " Intervals and p-values rest on paired resamples of subjects; p-values are corrected within each task,"
-        " question and metric."
+        "Means over seeds of single models on the test stays that both studies have; the other study minus the first."
+        " Intervals and p-values rest on paired resamples of subjects and on how much seeds differ; p-values are"
+        " corrected within each task, question and metric."
     )
     return DataTable(
         "tests",

@@ -71,7 +71,11 @@ def headline_label(scores: pl.DataFrame, task: str) -> str | None:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of two cells in AUROC; `low` and `high` are None without a test, `obstacle` may say why."""
+    """The difference of two cells in AUROC, of single models; `low` and `high` are None without a test.
+
+    `obstacle` may say why there is none. `ensembles` is the difference of the predictions averaged over seeds, with
+    the ends of its interval, where that is tested.
+    """
 
     other: Row
     value: float
@@ -80,6 +84,7 @@ class Difference:
     p: float | None
     tested: bool
     obstacle: str | None = None
+    ensembles: tuple[float, float, float] | None = None
 
     @property
     def clear(self) -> bool:
@@ -219,20 +224,28 @@ def difference(tables: Tables, a: Row, b: Row) -> Difference | None:
             names = (row["combination_a"], row["strategy_a"], row["combination_b"], row["strategy_b"])
             wanted = (first["combination"], first["strategy"], second["combination"], second["strategy"])
             if names == wanted and row["difference"] is not None:
-                low, high = (row["low"], row["high"]) if sign > 0 else (row["high"], row["low"])
+                low, high = _turned(row, "", sign)
+                ends = _turned(row, "ensemble_", sign)
                 return Difference(
                     b,
                     sign * row["difference"],
-                    None if low is None else sign * low,
-                    None if high is None else sign * high,
+                    low,
+                    high,
                     row["p_adjusted"] if row["p_adjusted"] is not None else row["p_value"],
                     tested=True,
                     obstacle=row["no_interval"],
+                    ensembles=None if None in ends else (sign * row["ensemble_difference"], *ends),
                 )
-    for key in ("ensemble_auroc", "auroc_mean"):
+    for key in ("auroc_mean", "ensemble_auroc"):
         if a[key] is not None and b[key] is not None:
             return Difference(b, a[key] - b[key], None, None, None, tested=False)
     return None
+
+
+def _turned(row: Row, prefix: str, sign: int) -> tuple[Any, Any]:
+    """Return the ends of a difference's interval, lower first, if the difference is taken the other way round."""
+    ends = [row[f"{prefix}low"], row[f"{prefix}high"]][::sign]
+    return tuple(None if end is None else sign * end for end in ends)  # type: ignore[return-value]
 
 
 def interleaved(groups: list[list[Any]]) -> list[Any]:

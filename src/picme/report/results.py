@@ -157,12 +157,25 @@ def comparisons(tables: Tables, config: dict[str, Any]) -> DataTable | None:
             field("p_adjusted"),
             numeric=True,
         ),
+        Column(
+            "As ensembles, points",
+            lambda row: signed(row["ensemble_difference"], "comparisons.ensemble_difference"),
+            field("ensemble_difference"),
+            True,
+        ),
+        Column(
+            "95 % interval",
+            lambda row: difference_interval(row, "comparisons", "ensemble_"),
+            field("ensemble_low"),
+            numeric=True,
+        ),
         Column("Family", lambda row: (row["family"] or "").replace("_", " "), choose=True),
         Column("Metric", lambda row: (row["metric"] or "").upper(), choose=True, first=True),
     ]
     reading = say(
-        "Of {n} paired differences on the same test stays, {k} have an interval that leaves out zero; adjusted"
-        " p-values allow for the number of tests in a family.",
+        "Of {n} paired differences of single models on the same test stays, {k} have an interval that leaves out zero;"
+        " adjusted p-values allow for the number of tests in a family. Ensembles average the predictions of all seeds,"
+        " which gains more where models differ more from seed to seed.",
         n=count(rows.height, "derived:comparisons"),
         k=count(clear, "derived:comparisons"),
     )
@@ -191,8 +204,15 @@ def _cell_name(row: Row, side: str) -> Markup:
     )
 
 
-def difference_interval(row: Row, source: str) -> Markup:
-    """Return the interval of a row's difference in points, or why there is none; `source` is the table's name."""
-    if missing(row["low"]) or missing(row["high"]):
-        return why_missing(row["no_interval"])
-    return say("{low} to {high}", low=signed(row["low"], f"{source}.low"), high=signed(row["high"], f"{source}.high"))
+def difference_interval(row: Row, source: str, prefix: str = "") -> Markup:
+    """Return the interval of a row's difference in points, or why there is none.
+
+    Args:
+        row: a row with the columns of a test.
+        source: the table's name.
+        prefix: `ensemble_` for the test of ensembles; by default that of single models.
+    """
+    low, high = f"{prefix}low", f"{prefix}high"
+    if missing(row[low]) or missing(row[high]):
+        return why_missing(row[f"{prefix}no_interval"])
+    return say("{low} to {high}", low=signed(row[low], f"{source}.{low}"), high=signed(row[high], f"{source}.{high}"))

@@ -166,21 +166,31 @@ def difference_sentence(answer: Answer, item: Difference, role: str) -> Markup:
     """Say how large a difference is, and how sure."""
     other = say("{role} ({what})", role=role, what=against(answer.best, item.other))
     if abs(item.value) < 0.0005:
-        start = say("That is the same as {other}, to the first decimal", other=other)
+        start = say("A single model, averaged over seeds, has the same as {other}, to the first decimal", other=other)
         if item.low is not None and item.low == item.high:
             return say("{start}.", start=start)
     else:
         start = say(
-            "That is {by} points {side} than {other}",
+            "A single model, averaged over seeds, has {by} points {side} than {other}",
             by=points(item.value, item.source),
             side="more" if item.value > 0 else "less",
             other=other,
         )
+    ensembles = Markup("")
+    if item.ensembles is not None:
+        ensembles = say(
+            " As ensembles, that is with the predictions averaged over the seeds, the difference is {value} points"
+            " ({low} to {high}).",
+            value=signed(item.ensembles[0], "comparisons.ensemble_difference"),
+            low=signed(item.ensembles[1], "comparisons.ensemble_low|comparisons.ensemble_high"),
+            high=signed(item.ensembles[2], "comparisons.ensemble_low|comparisons.ensemble_high"),
+        )
     if item.low is None or item.high is None:
         why = say(" ({why})", why=item.obstacle) if item.obstacle else ""
-        return say("{start}; no test of this difference was made{why}.", start=start, why=why)
+        return say("{start}; no test of single models was made{why}.{more}", start=start, why=why, more=ensembles)
     return say(
-        "{start}; the 95\u00a0% interval of the difference runs from {low} to {high} points, {verdict}.",
+        "{start}; the 95\u00a0% interval of the difference runs from {low} to {high} points, {verdict}.{more}",
+        more=ensembles,
         start=start,
         low=signed(item.low, ENDS),
         high=signed(item.high, ENDS),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ATTACK = "<script>alert('{{7*7}}')</script>"
 
 
-def test_differences_are_those_of_the_seed_averages_on_the_common_test_stays(tmp_path: Path) -> None:
+def test_ensembles_differ_by_their_seed_averages_on_the_common_test_stays(tmp_path: Path) -> None:
     weak = run_folder(tmp_path / "weak", 0.2)
     strong = run_folder(tmp_path / "strong", 2.5, seed=1, stays=range(1040, 1160))
     found = compare([weak, strong], resamples=300)
@@ -45,7 +45,7 @@ def test_differences_are_those_of_the_seed_averages_on_the_common_test_stays(tmp
             pl.col("metric") == metric, pl.col("strategy_a") == "supervised", pl.col("family") == "same cell"
         ).row(0, named=True)
         first, second = (area(y, p) for y, p in values)
-        assert row["difference"] == pytest.approx(second - first, abs=1e-9)
+        assert row["ensemble_difference"] == pytest.approx(second - first, abs=1e-9)
         # Subjects have two stays each, and are drawn as one.
         subject = np.unique([stay // 2 for stay in common], return_inverse=True)[1]
         draws = SubjectResamples.draw(subject.max() + 1, 300, 0)
@@ -58,10 +58,10 @@ def test_differences_are_those_of_the_seed_averages_on_the_common_test_stays(tmp
         error, law = drawn.std(ddof=1), norm()
         if metric == "auroc":
             error, law = error * np.sqrt(smaller / (smaller - 1)), t(2 * (smaller - 1))
-        assert row["low"] == pytest.approx(max(-1, row["difference"] - law.ppf(0.975) * error), abs=1e-9)
-        assert row["p_value"] == pytest.approx(2 * law.sf(abs(row["difference"]) / error))
+        assert row["ensemble_low"] == pytest.approx(max(-1, second - first - law.ppf(0.975) * error), abs=1e-9)
+        assert row["ensemble_p_value"] == pytest.approx(2 * law.sf(abs(second - first) / error))
         assert row["stays"] == len(common)
-        assert row["p_adjusted"] >= row["p_value"]
+        assert row["ensemble_p_adjusted"] >= row["ensemble_p_value"]
     assert set(found.tests["family"]) == {"same cell", "chosen on validation"}
 
 

@@ -173,3 +173,15 @@ def test_upstream_steps_are_the_ones_that_are_read(tmp_path: Path) -> None:
         pretrained = strategy in ("contrastive", "finetuned", "gated")
         expected = {"prepare", *(["embed"] if frozen else []), *(["pretrain"] if pretrained else [])}
         assert kinds(step) - {"features"} == expected
+
+
+def test_each_seed_may_have_encoders_of_its_own(tmp_path: Path) -> None:
+    once = steps(tmp_path, **{"study.seeds": 2})
+    each = steps(tmp_path, **{"study.seeds": 2, "pretrain.seeds": 2})
+    differ = {step for step in once.keys() & each.keys() if once[step] != each[step]}
+    assert {kind_of(step) for step in differ} == with_readers({"contrastive", "finetuned", "gated", "random"})
+    assert all(name.endswith("seed 1") for kind, name in differ if kind == "finetune")
+    # The control draws untrained encoders as often as there are pretrainings.
+    drawn = {name for kind, name in each if kind == "embed"} - {name for kind, name in once if kind == "embed"}
+    untrained = {name for name in drawn if "untrained" in name}
+    assert (len(untrained), len(drawn - untrained)) == (2 * 5, 2 * 2), "two tasks, five modalities, two combinations"

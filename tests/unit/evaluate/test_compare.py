@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from picme.config.evaluate import ComparisonsConfig, EvaluateConfig
 from picme.evaluate import evaluate
 from picme.evaluate.bootstrap import SubjectResamples
-from picme.evaluate.compare import holm
+from picme.evaluate.compare import holm, judge
 from picme.evaluate.intervals import estimated
 from picme.evaluate.predictions import SplitStays
 
@@ -72,13 +72,74 @@ def test_paired_difference_equals_scikit_learn_on_the_same_resamples(study: Any)
         roc_auc_score(y, p["contrastive"], sample_weight=w) - roc_auc_score(y, p["random"], sample_weight=w)
         for w in drawn[stays.subject].T.astype(float)
     ]
-    assert row["difference"] == pytest.approx(roc_auc_score(y, p["contrastive"]) - roc_auc_score(y, p["random"]))
+    difference = roc_auc_score(y, p["contrastive"]) - roc_auc_score(y, p["random"])
+    assert row["ensemble_difference"] == pytest.approx(difference)
     # A t interval with the standard error of the resamples, and the p-value of the same t test.
     subjects = [len(np.unique(stays.subject[y == value])) for value in (0, 1)]
     error = np.std(differences, ddof=1) * np.sqrt(min(subjects) / (min(subjects) - 1))
     reach = t.isf(0.025, 2 * (min(subjects) - 1)) * error
-    assert (row["low"], row["high"]) == pytest.approx((row["difference"] - reach, row["difference"] + reach))
-    assert row["p_value"] == pytest.approx(2 * t.sf(abs(row["difference"]) / error, 2 * (min(subjects) - 1)))
+    ends = difference - reach, difference + reach
+    assert (row["ensemble_low"], row["ensemble_high"]) == pytest.approx(ends)
+    assert row["ensemble_p_value"] == pytest.approx(2 * t.sf(abs(difference) / error, 2 * (min(subjects) - 1)))
+
+
+def test_single_models_are_compared_by_their_mean_over_seeds(study: Any) -> None:
+    cells = [("a", "contrastive", 3, 1.0), ("a", "random", 3, 0.6)]
+    cohort, predictions = study("mortality", ["mortality"], 150, cells)
+    tables = evaluate(predictions, {"mortality": cohort}, CONFIG)
+    row = tables["comparisons"].row(
+        by_predicate=(pl.col("family") == "contrastive vs random") & (pl.col("metric") == "auroc"), named=True
+    )
+    stays = SplitStays.of(cohort, "test")
+    y = stays.frame["mortality"].to_numpy()
+    drawn = np.concatenate(SubjectResamples.draw(stays.n_subjects, 200, 0).blocks, axis=1)[stays.subject].T
+    value, resampled, parts = {}, {}, []
+    for name in ("contrastive", "random"):
+        here = predictions.filter((pl.col("split") == "test") & (pl.col("strategy") == name))
+        p = [
+            stays.frame.join(of_seed, on="stay_id", how="left", maintain_order="left")["probability"].to_numpy()
+            for of_seed in here.partition_by("seed")
+        ]
+        areas = [roc_auc_score(y, one) for one in p]
+        each = np.array([[roc_auc_score(y, one, sample_weight=w.astype(float)) for w in drawn] for one in p])
+        value[name], resampled[name] = np.mean(areas), each.mean(axis=0)
+        whole = np.var(areas, ddof=1)
+        more = whole - np.mean(np.var(each - each.mean(axis=1, keepdims=True), axis=0, ddof=1))
+        parts += [(more / 3, 2 * (more / whole) ** 2)] if more > 0 else []
+    difference = value["contrastive"] - value["random"]
+    assert row["difference"] == pytest.approx(difference)
+    m = min(len(np.unique(stays.subject[y == value])) for value in (0, 1))
+    of_subjects = np.var(resampled["contrastive"] - resampled["random"], ddof=1) * m / (m - 1)
+    parts.append((of_subjects, 2 * (m - 1)))
+    variance = sum(part for part, _ in parts)
+    freedom = variance**2 / sum(part**2 / free for part, free in parts)
+    assert row["high"] - row["low"] == pytest.approx(2 * t.isf(0.025, freedom) * np.sqrt(variance))
+    assert row["p_value"] == pytest.approx(2 * t.sf(abs(difference) / np.sqrt(variance), freedom))
+
+
+def test_one_seed_tells_nothing_of_other_seeds(study: Any) -> None:
+    cells = [("a", "supervised", 1, 1.0), ("a", "logistic_regression", 1, 0.6), ("a", "random", 1, 0.6)]
+    cohort, predictions = study("mortality", ["mortality"], 150, cells)
+    rows = evaluate(predictions, {"mortality": cohort}, CONFIG)["comparisons"]
+    assert rows["p_value"].null_count() == len(rows)
+    assert rows["no_interval"].str.contains("single seed").all()
+    assert rows["ensemble_p_value"].null_count() == 0
+
+
+def test_single_models_are_not_said_to_differ_because_averages_do() -> None:
+    # Both have the same mean AUROC, but the second's models differ more, so that its average gains more.
+    rng = np.random.default_rng(4)
+    found: dict[str, list[bool]] = {"single": [], "ensemble": []}
+    for run in range(60):
+        y = (rng.random((1, 300)) < 0.3).astype(float)
+        shared = rng.normal(size=y.shape)
+        drawn = SubjectResamples.draw(300, 200, run)
+        scores = (y + np.sqrt(1 - own) * shared + np.sqrt(own) * rng.normal(size=(8, 1, 300)) for own in (0.02, 0.4))
+        a, b = (judge(y, p, np.arange(300), drawn, depends_on_seed=True) for p in scores)
+        for name, first, second in zip(found, a, b, strict=True):
+            found[name].append(first["auroc"].minus(second["auroc"]).p_value() < 0.05)
+    assert np.mean(found["single"]) < 0.12
+    assert np.mean(found["ensemble"]) > 0.6
 
 
 def test_p_values_agree_with_their_intervals(study: Any) -> None:
@@ -90,8 +151,10 @@ def test_p_values_agree_with_their_intervals(study: Any) -> None:
             "comparisons"
         ].iter_rows(named=True)
     ]
-    assert {(row["low"] > 0 or row["high"] < 0) for row in rows} == {True, False}
-    assert all((row["p_value"] < 0.05) == (row["low"] > 0 or row["high"] < 0) for row in rows)
+    assert {(row["ensemble_low"] > 0 or row["ensemble_high"] < 0) for row in rows} == {True, False}
+    assert all(
+        (row["ensemble_p_value"] < 0.05) == (row["ensemble_low"] > 0 or row["ensemble_high"] < 0) for row in rows
+    )
 
 
 def reversed_pair(pair: tuple[pl.DataFrame, pl.DataFrame]) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
@@ -120,7 +183,8 @@ def test_families_and_correction(study: Any) -> None:
         "best vs gradient_boosting",
     }
     for (_, _), part in found.group_by("family", "metric"):
-        assert part["p_adjusted"].to_list() == pytest.approx(holm_by_definition(part["p_value"].to_list()))
+        adjusted = part["ensemble_p_adjusted"].to_list()
+        assert adjusted == pytest.approx(holm_by_definition(part["ensemble_p_value"].to_list()))
     # The reference of a family of combinations is the best on validation, not on test.
     summary = tables["summary"].filter(pl.col("strategy") == "gated").sort("validation_auroc")
     of_gated = found.filter(pl.col("family") == "combinations: gated")
@@ -134,7 +198,8 @@ def test_equal_predictions_differ_by_nothing(study: Any) -> None:
     cohort, predictions = study("mortality", ["mortality"], 100, [("a", "contrastive", 1, 1.0)])
     twice = pl.concat([predictions, predictions.with_columns(strategy=pl.lit("random"))])
     rows = evaluate(twice, {"mortality": cohort}, CONFIG)["comparisons"]
-    assert rows.select("difference", "low", "high", "p_value").unique().rows() == [(0.0, 0.0, 0.0, 1.0)]
+    columns = ("difference", "ensemble_low", "ensemble_high", "ensemble_p_value")
+    assert rows.select(columns).unique().rows() == [(0.0, 0.0, 0.0, 1.0)]
 
 
 def test_only_stays_that_both_predict_are_compared(study: Any) -> None:
@@ -147,7 +212,7 @@ def test_only_stays_that_both_predict_are_compared(study: Any) -> None:
     area = {c[0]: roc_auc_score(g["target"], g["probability"]) for c, g in both.group_by("combination")}
     sign = 1 if row["combination_a"].item() == "a" else -1
     assert row["difference"].item() == pytest.approx(sign * (area["a"] - area["b"]), abs=1e-12)
-    assert row["low"].item() < row["difference"].item() < row["high"].item()
+    assert row["ensemble_low"].item() < row["difference"].item() < row["ensemble_high"].item()
 
 
 def test_no_families_no_comparisons(study: Any) -> None:

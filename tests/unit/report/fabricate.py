@@ -227,6 +227,11 @@ def _difference(
         "high": difference + 0.019,
         "p_value": p,
         "p_adjusted": min(1.0, 3 * p),
+        "ensemble_difference": difference + 0.002,
+        "ensemble_low": difference - 0.016,
+        "ensemble_high": difference + 0.018,
+        "ensemble_p_value": p,
+        "ensemble_p_adjusted": min(1.0, 3 * p),
         "family": family,
     }
 

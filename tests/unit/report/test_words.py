@@ -27,7 +27,7 @@ def study(**more: Any) -> dict[str, pl.DataFrame]:
         "ensemble_auroc_high": 0.8534,
         "selected": True,
     }
-    control = row | {"strategy": "random", "selected": False, "ensemble_auroc": 0.8023}
+    control = row | {"strategy": "random", "selected": False, "auroc_mean": 0.79}
     return {"summary": pl.DataFrame([row, control]), **more}
 
 
@@ -35,7 +35,7 @@ def test_the_headline_names_the_choice_its_score_and_how_sure_it_is() -> None:
     text = headline(study(), {"modalities": {"a": {}, "b": {}}})
     for part in ("2 kinds of data (a, b)", "death in hospital", "a + b", "contrastive", "81.2 %", "77.1", "85.3"):
         assert part in text
-    assert "1.0 points more than its control (same combination, random); no test" in text
+    assert "1.0 points more than its control (same combination, random); no test of single models" in text
     assert "<" not in text
 
 
@@ -79,7 +79,7 @@ def test_a_missing_interval_has_its_reason() -> None:
     )
     text = headline(tables, {})
     assert f", without an interval ({why})" in text
-    assert f"no test of this difference was made ({why})" in text
+    assert f"no test of single models was made ({why})" in text
     table = results.main_table(tables, {})
     assert table is not None
     assert why in str(table.rows())
@@ -88,9 +88,9 @@ def test_a_missing_interval_has_its_reason() -> None:
 def test_a_worse_result_than_the_control_is_called_worse() -> None:
     tables = study()
     tables["summary"] = tables["summary"].with_columns(
-        ensemble_auroc=pl.when(pl.col("strategy") == "random").then(0.85).otherwise(pl.col("ensemble_auroc"))
+        auroc_mean=pl.when(pl.col("strategy") == "random").then(0.85).otherwise(pl.col("auroc_mean"))
     )
-    assert "3.8 points less than its control" in headline(tables, {})
+    assert "5.0 points less than its control" in headline(tables, {})
 
 
 def test_the_ceiling_is_told() -> None:

@@ -66,6 +66,18 @@ SCORES = Table(
         Column("positives", WHOLE, "The number of those for which the label is true."),
     ),
 )
+
+
+def _tested(prefix: str, what: str) -> tuple[Column, ...]:
+    """Declare the columns of a test of two cells' difference."""
+    return (
+        Column(f"{prefix}difference", NUMBER, f"The first cell's metric minus the second's, {what}.", "fraction"),
+        *bounds(prefix, "that difference", "fraction"),
+        Column(f"{prefix}p_value", NUMBER, "The two-sided p-value of the t test of the interval."),
+        Column(f"{prefix}p_adjusted", NUMBER, "The p-value after Holm's correction within family, task and metric."),
+    )
+
+
 SUMMARY = Table(
     "summary",
     "One row is the result of a combination and strategy on a task, over all seeds.",
@@ -93,16 +105,11 @@ COMPARISONS = Table(
         Column("combination_b", TEXT, "The combination of the second cell."),
         Column("strategy_b", TEXT, "The strategy of the second cell."),
         Column("metric", TEXT, "The metric: `auroc` or `auprc`."),
-        Column("difference", NUMBER, "The first cell's metric minus the second's, of the seed averages.", "fraction"),
-        *bounds("", "the difference", "fraction"),
-        Column(
-            "p_value",
-            NUMBER,
-            "The two-sided p-value of the test of the interval: a t test, of AUPRC a normal one.",
-        ),
-        Column("p_adjusted", NUMBER, "The p-value after Holm's correction within family, task and metric."),
+        *_tested("", "of single models: of the means over seeds"),
         Column("family", TEXT, "The question that the test belongs to, such as `contrastive vs random`."),
         no_interval("", "the difference"),
+        *_tested("ensemble_", "of ensembles: of the predictions averaged over seeds"),
+        no_interval("ensemble_", "that difference"),
     ),
 )
 PHENOTYPE_TYPES = Table(
