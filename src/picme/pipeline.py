@@ -24,6 +24,7 @@ from picme.engine.step import Context
 from picme.engine.store import Store, write_json
 from picme.errors import ConfigError, PicmeError, near
 from picme.fitting.epoch_log import check_loggers
+from picme.results.record import put_away, read_record, study_hash, unfinished
 
 if TYPE_CHECKING:
     from picme.config.study import Config
@@ -67,16 +68,14 @@ class Run:
         return study_graph(self.design, self.store).grown(self.store)
 
     @property
+    def report(self) -> Path:
+        """The report's file."""
+        return self.folder / "report.html"
+
+    @property
     def prepared(self) -> Path:
         """The folder of the prepared cohort."""
         return self.store.path(self.design.prepare)
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return what `run.json` holds; empty where there is none."""
-    file = folder / "run.json"
-    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return record
 
 
 def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -> Run:
@@ -98,27 +97,39 @@ def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -
     study.design.raw  # noqa: B018 (raw files that are missing are reported before anything is written)
     check_loggers(config.pretrain.loggers)
     stages = STAGES[: ORDER.index(until) + 1]
+    graph = study_graph(study.design, study.store)
     with study.store.lock():
-        write_yaml(study)
-        graph = study_graph(study.design, study.store)
+        begin(study)
         with Progress(quiet, workers(config)) as progress, local_executor(study) as executor:
             failures = Schedule(graph, study.store, executor, progress, stages).run()
         graph = study.graph  # in the order of the configuration, however it has grown
         timings = {stage: round(seconds, 3) for stage, seconds in progress.seconds.items()}
-        write_record(study, graph, timings, failures)
         start = time.perf_counter()
+        (study.folder / "run.json").unlink(missing_ok=True)  # until it is there again the results are not whole
         tables = write_tables(study, graph)
+        write_record(study, graph, timings, failures)
         if until == "report":
-            _build(study.folder, tables, study.tree)
+            study.report.unlink(missing_ok=True)
+            if tables:
+                _build(study.folder, tables, study.tree)
             timings["report"] = round(time.perf_counter() - start, 3)
             write_record(study, graph, timings, failures)
     if failures:
         first = failures[0]
+        which, one = ("", "it") if len(failures) == 1 else (f"{len(failures)} steps failed, the first: ", "them")
         raise PicmeError(
-            f"{len(failures)} step{'s' * (len(failures) > 1)} failed, first {first.step.kind} of {first.step.name}: "
-            f"{first.reason}; everything else is finished in {out}"
+            f"{which}{first.step.title} failed, all that does not need {one} is finished in {out}: {first.reason}"
         )
     return study
+
+
+def begin(study: Run) -> None:
+    """Write the configuration of a run; results of another one, or of other raw data, are put away first."""
+    record = read_record(study.folder)
+    same = (record.get("config"), record.get("raw")) == (study_hash(study.tree), study.design.raw)
+    if not same and any((study.folder / name).exists() for name in ("results", "report.html", "run.json")):
+        put_away(study.folder)
+    write_yaml(study)
 
 
 def local_executor(study: Run) -> LocalExecutor:
@@ -190,10 +201,12 @@ def report_again(folder: Path) -> Path:
     """Write `report.html` of a run folder from its finished tables alone, and return its path.
 
     Raises:
-        ConfigError: if the folder has no result tables.
+        ConfigError: if the folder has no result tables, or they are not those of its configuration.
     """
     import polars as pl
 
+    if said := unfinished(folder):
+        raise ConfigError(said)
     files = sorted((folder / "results").glob("*.parquet"))
     if not files:
         raise ConfigError(f"{folder} has no result tables to make a report of")
@@ -231,6 +244,7 @@ def write_record(study: Run, graph: Graph, timings: dict[str, float], failures: 
                 "threads": study.config.execution.threads,
             },
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "config": study_hash(study.tree),
             "raw": study.design.raw,
             "code": study.design.code,
             "stages": stages,

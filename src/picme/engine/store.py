@@ -84,7 +84,7 @@ class Store:
         """
         file = self.path(step) / "manifest.json"
         if not file.is_file():
-            raise DataError(f"{step.kind} of {step.name} is not finished in {self.run}; run its stage first")
+            raise DataError(f"{step.title} is not finished in {self.run}; run its stage first")
         manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return manifest
 
