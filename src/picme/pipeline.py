@@ -114,6 +114,8 @@ def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -
                 _build(study.folder, tables, study.tree)
             timings["report"] = round(time.perf_counter() - start, 3)
             write_record(study, graph, timings, failures)
+            if not failures:
+                study.store.clean()
     if failures:
         first = failures[0]
         which, one = ("", "it") if len(failures) == 1 else (f"{len(failures)} steps failed, the first: ", "them")

@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from picme.config.base import Section
 from picme.config.notes import DemographicsConfig, ImagesConfig, NotesConfig
 
+GROUPS = ("gender", "ethnicity", "age_group")
+
 
 class MimicSource(Section):
     """Folders of the MIMIC releases; only those that the configured modalities need must exist."""
@@ -21,6 +23,11 @@ class MimicSource(Section):
     """MIMIC-IV-Note: the folder with `note/discharge.csv.gz` and `note/radiology.csv.gz`."""
     cxr: Path | None = None
     """MIMIC-CXR-JPG: the folder with `mimic-cxr-2.0.0-metadata.csv.gz` and `files/`."""
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """The columns of the stays that define subgroups."""
+        return GROUPS
 
 
 class CohortConfig(Section):

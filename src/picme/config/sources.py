@@ -22,6 +22,11 @@ class Physionet2012Source(Section):
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """Largest share of unreadable lines (no time, no number) before the data are refused; fewer are counted."""
 
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """The columns of the stays that define subgroups."""
+        return ("gender", "age_group", "icu_type", "set")
+
 
 class TableSource(Section):
     """The user's own data: one Parquet or CSV file with one row per sample, or one file per modality.
@@ -45,3 +50,8 @@ class TableSource(Section):
     """New samples for `picme predict`: label columns may be missing, and nothing is divided into splits."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """Largest share of unreadable rows of a long time-series file before the data are refused; fewer are counted."""
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """The columns of the stays that define subgroups."""
+        return self.groups

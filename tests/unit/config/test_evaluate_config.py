@@ -5,7 +5,9 @@ from pydantic import ValidationError
 
 from picme.config.evaluate import EvaluateConfig, ThresholdRule
 from picme.config.loading import load
+from picme.config.sources import Physionet2012Source, TableSource
 from picme.errors import ConfigError
+from picme.sources.physionet2012 import GROUPS
 
 
 def test_a_dump_reads_back_the_same() -> None:
@@ -48,6 +50,24 @@ def test_what_is_compared_follows_from_the_declarations() -> None:
 def test_an_unknown_strategy_is_named_with_the_nearest(key: str, value: list) -> None:
     with pytest.raises(ConfigError, match=rf"evaluate\.{key}: unknown strategy 'randm'; did you mean 'random'"):
         load("demo", {f"evaluate.{key}": value})
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("attributes", ["age_group", "gendr"]), ("groups", ["gendr"]), ("crossed", [["age_group", "gendr"]]),
+])  # fmt: skip
+def test_an_unknown_subgroup_is_refused_before_anything_is_made(key: str, value: list) -> None:
+    with pytest.raises(ConfigError, match=rf"^evaluate\.{key} names 'gendr', which .* did you mean 'gender'\?$"):
+        load("demo", {f"evaluate.{key}": value})
+
+
+def test_subgroups_that_the_source_will_have_are_taken() -> None:
+    assert load("demo", {"evaluate.groups": ["gender"]})
+    assert load("demo", {"evaluate.groups": ["anchor_year_group"], "splits.kind": "time"})
+    assert load("physionet2012", {"source.path": "/data", "evaluate.groups": ["icu_type", "set"]})
+    with pytest.raises(ConfigError, match="known: age_group, gender, icu_type, set"):
+        load("physionet2012", {"source.path": "/data", "evaluate.groups": ["ward"]})
+    assert Physionet2012Source(path="/data").group_columns == (*GROUPS, "set")
+    assert TableSource(groups=("ward",)).group_columns == ("ward",)
 
 
 def test_a_fusion_of_the_configuration_can_be_compared() -> None:

@@ -126,7 +126,7 @@ def test_a_failed_step_is_tried_again_by_the_next_passage(store: Store, pass_thr
     good, bad = Toy(label="good"), Toy(label="bad", fails="no")
     for _ in range(2):
         assert [failure.step for failure in pass_through(good, bad)] == [bad]
-    assert store.started(bad)
+    assert bad.key in store.attempted(bad.kind)
 
 
 # ---- growth
@@ -235,7 +235,7 @@ def test_a_dead_worker_is_one_sentence(store: Store, pass_through: PassThrough) 
 
     with pytest.raises(PicmeError, match=r"a worker process died during killed of victim.*smaller execution\.workers"):
         pass_through(Killed(label="victim"), workers=2)
-    assert store.started(Killed(label="victim"))
+    assert Killed(label="victim").key in store.attempted(Killed(label="victim").kind)
 
 
 def test_a_schedule_without_steps_has_no_failures(store: Store) -> None:
