@@ -194,7 +194,7 @@ def write_tables(study: Run, graph: Graph) -> dict[str, Any]:
     from picme.results.collect import collect
     from picme.results.write import write_results
 
-    tables = collect(graph, study.store, STAGES)
+    tables = collect(graph, study.store, STAGES, list(study.config.tasks))
     write_results(tables, study.folder / "results")
     return tables
 

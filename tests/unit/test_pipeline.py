@@ -145,6 +145,15 @@ def test_tables_that_a_study_no_longer_makes_are_removed(tree: dict[str, Any], t
     assert "summary" not in load_study(out).tables
 
 
+def test_tasks_in_another_order_are_other_rows_of_the_same_artifacts(tree: dict[str, Any], tmp_path: Path) -> None:
+    out, labels = tmp_path / "run", {"labels": ["death"]}
+    for order in (("alive", "death"), ("death", "alive")):
+        run(validate(tree | {"tasks": dict.fromkeys(order, labels)}), out, quiet=True)
+        for name in ("summary", "cohort_flow", "scores"):
+            assert load_study(out).table(name)["task"].unique(maintain_order=True).to_list()[:2] == list(order)
+        assert len(names(out / "store" / "evaluate")) == len(names(out / "store" / "prepare")) == 1
+
+
 @pytest.mark.parametrize("name", sorted(presets()))
 def test_a_configuration_has_the_same_hash_once_it_is_written(name: str, tmp_path: Path) -> None:
     key = {"mimic": "source.ehr", "physionet2012": "source.path"}.get(read_yaml(name)["source"]["kind"])
