@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from picme.config.loading import dump, read_yaml
 from picme.design.graph import STAGES, study_graph
+from picme.design.stale import why_stale
 from picme.design.study import Design
 from picme.engine.graph import by_stage
 from picme.engine.local import LocalExecutor
@@ -29,7 +29,6 @@ from picme.results.record import put_away, read_record, study_hash, unfinished
 if TYPE_CHECKING:
     from picme.config.study import Config
     from picme.engine.graph import Graph
-    from picme.engine.step import Step
 
 ORDER = (*STAGES, "report")
 PACKAGES = ("torch", "lightning", "polars", "numpy", "scikit-learn", "transformers", "timm", "pydantic")
@@ -286,42 +285,6 @@ def plan(config: Config, out: Path) -> list[dict[str, Any]]:
     for stage in dict.fromkeys(stage for growth in graph.growths for stage in growth.stages):
         rows = [*(row for row in rows if row["stage"] != stage), {"stage": stage, **unknown}]
     return sorted(rows, key=lambda row: STAGES.index(row["stage"]))
-
-
-def why_stale(steps: list[Step], store: Store) -> str | None:
-    """Return what differs between the first step that an earlier configuration had finished and what it was then."""
-    if not steps:
-        return None
-    manifests = list(store.manifests(steps[0].kind))
-    for step in steps:
-        earlier = [manifest for manifest in manifests if manifest.get("name") == step.name and "fields" in manifest]
-        if earlier:
-            changes = [changed(manifest, step) for manifest in earlier]
-            return ", ".join(min(changes, key=len)[:3])
-    return None
-
-
-def changed(manifest: dict[str, Any], step: Step) -> list[str]:
-    """Return the fields in which a step differs from a finished one of its name."""
-    if manifest["version"] != step.version:
-        return [f"version {manifest['version']} of this step is now {step.version}"]
-    before, now = dict(_leaves(manifest["fields"])), dict(_leaves(json.loads(json.dumps(step.fields, default=str))))
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    upstream = {one.key: one for one in step.inputs}
-
-    def said(name: str) -> str:
-        there, here = before.get(name, "nothing"), now.get(name, "nothing")
-        return f"{upstream[here].kind} is made again" if here in upstream else f"{name}: {there} → {here}"
-
-    return list(dict.fromkeys(map(said, names)))
-
-
-def _leaves(value: Any, place: str = "") -> list[tuple[str, Any]]:
-    """Return the leaves of nested plain values with their dotted names."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if items is None:
-        return [(place, value)]
-    return [leaf for name, item in items for leaf in _leaves(item, f"{place}.{name}" if place else str(name))]
 
 
 def _version(package: str) -> str | None:
