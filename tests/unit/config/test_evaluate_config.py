@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from picme.config.evaluate import EvaluateConfig, ThresholdRule
+from picme.config.evaluate import ComparisonsConfig, EvaluateConfig, ThresholdRule
 from picme.config.loading import load
 from picme.config.sources import Physionet2012Source, TableSource
+from picme.design.strategies import Strategy
 from picme.errors import ConfigError
 from picme.sources.physionet2012 import GROUPS
 
@@ -27,15 +28,30 @@ def test_controls_and_baselines_cannot_be_selected() -> None:
 
 def test_what_is_compared_follows_from_the_declarations() -> None:
     config = EvaluateConfig()
-    assert {f"{a}-{b}" for a, b in config.comparisons.controls} == {
+    assert [f"{a}-{b}" for a, b in config.comparisons.controls] == [
         "contrastive-random", "finetuned-supervised", "gated-gated_uniform", "gated-supervised_lstm",
-    }  # fmt: skip
+    ]  # fmt: skip
     assert [f"{a}-{b}" for a, b in config.comparisons.strategies] == [
         "contrastive-supervised", "gated-supervised", "gated-contrastive", "finetuned-contrastive",
         "supervised_attention-supervised", "supervised_sum-supervised", "supervised-random",
     ]  # fmt: skip
     assert config.comparisons.baselines == ("gradient_boosting", "logistic_regression")
     assert config.controls == ("random", "gated_uniform", "supervised_lstm")
+
+
+def test_declared_comparisons_are_added_only_where_the_configuration_lists_none() -> None:
+    others = [
+        Strategy(name, "", "", "from_scratch", controls=("random",), alternatives=("supervised",))
+        for name in ("mine", "yours")
+    ]
+    usual = EvaluateConfig()
+    found = usual.with_strategies(others).comparisons
+    assert found.controls == (*usual.comparisons.controls, ("mine", "random"), ("yours", "random"))
+    assert found.strategies == (*usual.comparisons.strategies, ("mine", "supervised"), ("yours", "supervised"))
+    own = (("mine", "random"),)
+    found = EvaluateConfig(comparisons=ComparisonsConfig(controls=own)).with_strategies(others).comparisons
+    assert found.controls == own
+    assert found.strategies[-1] == ("yours", "supervised")
 
 
 @pytest.mark.parametrize(
