@@ -32,7 +32,6 @@ WORDS = (
     (r"^(pretrain|finetune)/(?:pretraining|cell)\.(?:course\.|head\.)?", r"\1."),
     (r"^evaluate/(?:settings\.)?", "evaluate."),
     (r"^evaluate\.control$", "evaluate.controls"),
-    (r"^prepare/order$", "order of modalities"),
     (r"^prepare/", ""),
     (r"/", "."),
 )
@@ -61,6 +60,8 @@ def _changes(manifest: dict[str, Any], step: Step, store: Store) -> list[str]:
     """Return sentences about the differences between a step and a finished one of its name."""
     if manifest["version"] != step.version:
         return [f"version {manifest['version']} of this step is now {step.version}"]
+    if manifest["fields"].keys() != step.fields.keys():
+        return ["this version of picme describes the step by other fields"]
     now_fields = json.loads(json.dumps(step.fields, default=str))
     before, now = dict(_leaves(manifest["fields"])), dict(_leaves(now_fields))
     upstream = {one.key: one for one in step.inputs}

@@ -76,7 +76,6 @@ class Design:
                 name: {key: value for key, value in dict(section).items() if key != "encoder"}
                 for name, section in config.modalities.items()
             },
-            order=tuple(config.modalities),
             tasks=config.tasks,
             splits=config.splits,
             pretrain=Window(window=config.pretrain.window),

@@ -185,6 +185,16 @@ def test_the_order_of_tasks_makes_nothing_again(tmp_path: Path) -> None:
     assert keys[0] == keys[1]
 
 
+def test_the_order_of_modalities_prepares_nothing_again(tmp_path: Path) -> None:
+    config = load("demo", BASE)
+    turned = config.model_copy(update={"modalities": dict(reversed(config.modalities.items()))})
+    before, after = Design(config), Design(turned)
+    assert before.prepare.key == after.prepare.key
+    assert [before.features(name).key for name in before.locked] == [after.features(name).key for name in before.locked]
+    order = ("discharge", "radiology")
+    assert before.pretrain(order).key != after.pretrain(order[::-1]).key, "the order of embeddings counts"
+
+
 def test_the_natural_order_of_the_gates_steps_is_no_other_one(tmp_path: Path) -> None:
     names = ["discharge", "radiology", "image"]
     for same in (names, names[:1], ["timeseries", "discharge"]):

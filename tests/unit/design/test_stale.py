@@ -96,6 +96,16 @@ def test_what_another_configuration_has_made_is_not_said_to_be_made_again(store:
     assert said(second, own) == {"evaluate": "12 finetune steps are of another configuration"}
 
 
+def test_a_step_of_another_version_of_picme_is_not_explained_by_the_configuration(tmp_path: Path) -> None:
+    own = Store(tmp_path)
+    step = Design(load("demo", BASE)).prepare
+    with own.attempt(step):
+        pass
+    file = own.path(step) / "manifest.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"require":', '"requires":'), encoding="utf-8")
+    assert why_stale([step], own) == "this version of picme describes the step by other fields"
+
+
 def test_a_changed_file_is_named(tmp_path: Path) -> None:
     tree: dict[str, Any] = {
         "source": {"kind": "table", "path": str(tmp_path / "rows.csv")},
