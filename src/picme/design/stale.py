@@ -35,7 +35,8 @@ WORDS = (
     (r"^prepare/", ""),
     (r"/", "."),
 )
-Leaves = dict[str, Any]
+# A reason that is told as it is, or what has become of a step that is read: its kind, what, and its title.
+Reason = str | tuple[str, str, str]
 
 
 def why_stale(steps: list[Step], store: Store) -> str | None:
@@ -48,16 +49,23 @@ def why_stale(steps: list[Step], store: Store) -> str | None:
     earlier: dict[str, list[dict[str, Any]]] = {}
     for manifest in store.manifests(steps[0].kind) if steps else ():
         earlier.setdefault(manifest.get("name", ""), []).append(manifest)
-    reasons: dict[str, None] = {}
+    reasons: dict[Reason, None] = {}
     for step in steps:
         found = [_changes(one, step, store) for one in earlier.get(step.name, ()) if "fields" in one]
         reasons |= dict.fromkeys(min(found, key=len) if found else ())
-    told = list(reasons)
+    read: dict[tuple[str, str], list[str]] = {}
+    for one in reasons:
+        if not isinstance(one, str):
+            read.setdefault(one[:2], []).append(one[2])
+    told = [one for one in reasons if isinstance(one, str)] + [
+        f"{titles[0]} is {what}" if len(titles) == 1 else f"{len(titles)} {kind} steps are {what}"
+        for (kind, what), titles in read.items()
+    ]
     return "; ".join(told[:MOST] + [f"and {len(told) - MOST} more"] * (len(told) > MOST)) or None
 
 
-def _changes(manifest: dict[str, Any], step: Step, store: Store) -> list[str]:
-    """Return sentences about the differences between a step and a finished one of its name."""
+def _changes(manifest: dict[str, Any], step: Step, store: Store) -> list[Reason]:
+    """Return the differences between a step and a finished one of its name."""
     if manifest["version"] != step.version:
         return [f"version {manifest['version']} of this step is now {step.version}"]
     if manifest["fields"].keys() != step.fields.keys():
@@ -80,8 +88,8 @@ def _changes(manifest: dict[str, Any], step: Step, store: Store) -> list[str]:
             new |= dict.fromkeys(_listed(here))
         else:
             told.append(_told(place, there, here, step, now_fields))
-    told += _read(list(old), [upstream[key] for key in new if key in upstream], store)
-    return _of_files(files) + list(dict.fromkeys(told))
+    read = _read(list(old), [upstream[key] for key in new if key in upstream], store)
+    return [*_of_files(files), *told, *read]
 
 
 def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -159,26 +167,21 @@ def _value(value: Any, none: str) -> str:
     return text if len(text) <= 120 else f"{text[:119]}…"
 
 
-def _read(old: list[str], new: list[Step], store: Store) -> list[str]:
-    """Return sentences about the artifacts that a step reads, before and now."""
+def _read(old: list[str], new: list[Step], store: Store) -> list[Reason]:
+    """Return what differs between the artifacts that a step read and those that it reads now."""
     before = {key: _finished(key, store) for key in old}
     names = {(one["kind"], one["name"]) for one in before.values() if one is not None}
-    counts: dict[tuple[str, str], list[str]] = {}
+    found: list[Reason] = []
     for one in new:
         if one.key not in before:
             known = (one.kind, one.name) in names
             what = "made again" if known and not store.done(one) else "of another configuration" if known else "new"
-            counts.setdefault((one.kind, what), []).append(one.title)
+            found.append((one.kind, what, one.title))
     here = {(one.kind, one.name) for one in new}
-    for found in before.values():
-        if found is not None and (found["kind"], found["name"]) not in here:
-            counts.setdefault((found["kind"], "left out"), []).append(f"{found['kind']} of {found['name']}")
-    if not counts and all(one.key in before for one in new):
-        return [f"{kind} steps in another order" for kind in dict.fromkeys(one.kind for one in new)]
-    return [
-        f"{many[0]} is {what}" if len(many) == 1 else f"{len(many)} {kind} steps are {what}"
-        for (kind, what), many in counts.items()
-    ]
+    gone = [(one["kind"], one["name"]) for one in before.values() if one is not None]
+    found += [(kind, "left out", f"{kind} of {name}") for kind, name in gone if (kind, name) not in here]
+    what = "in another order" if set(before) == {one.key for one in new} else "fewer"
+    return found or [f"{kind} steps {what}" for kind in dict.fromkeys(one.kind for one in new)]
 
 
 def _of_files(files: dict[str, list[Any]]) -> list[str]:
