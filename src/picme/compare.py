@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import yaml
 
+from picme.config.loading import read_yaml
 from picme.errors import ConfigError, DataError
 from picme.evaluate.between import Pairing, between, same, to_table
 from picme.evaluate.predictions import Predictions
+from picme.results.record import read_record, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,19 +148,18 @@ def _names(folders: list[Path]) -> list[str]:
 def _open(folder: Path, name: str) -> Opened:
     if not (folder / "config.yaml").is_file():
         raise ConfigError(f"{folder} is not a run folder: it has no config.yaml")
+    if said := unfinished(folder):
+        raise ConfigError(said)
     if not (folder / "results" / "summary.parquet").is_file():
         raise ConfigError(
             f"{folder} has no table summary; finish it first: picme run {folder}/config.yaml --out {folder}"
         )
-    tree = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    record = folder / "run.json"
-    info = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     tables = {
         file.stem: pl.read_parquet(file)
         for file in sorted((folder / "results").glob("*.parquet"))
         if file.stem in ("summary", "alignment")
     }
-    return Opened(name, folder, tree if isinstance(tree, dict) else {}, info, tables)
+    return Opened(name, folder, read_yaml(folder / "config.yaml"), read_record(folder), tables)
 
 
 def _tasks(run: Opened) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from picme.config.loading import dump, read_yaml
 from picme.design.graph import STAGES, study_graph
+from picme.design.stale import why_stale
 from picme.design.study import Design
 from picme.engine.graph import by_stage
 from picme.engine.local import LocalExecutor
@@ -24,11 +24,11 @@ from picme.engine.step import Context
 from picme.engine.store import Store, write_json
 from picme.errors import ConfigError, PicmeError, near
 from picme.fitting.epoch_log import check_loggers
+from picme.results.record import put_away, read_record, study_hash, unfinished
 
 if TYPE_CHECKING:
     from picme.config.study import Config
     from picme.engine.graph import Graph
-    from picme.engine.step import Step
 
 ORDER = (*STAGES, "report")
 PACKAGES = ("torch", "lightning", "polars", "numpy", "scikit-learn", "transformers", "timm", "pydantic")
@@ -67,16 +67,14 @@ class Run:
         return study_graph(self.design, self.store).grown(self.store)
 
     @property
+    def report(self) -> Path:
+        """The report's file."""
+        return self.folder / "report.html"
+
+    @property
     def prepared(self) -> Path:
         """The folder of the prepared cohort."""
         return self.store.path(self.design.prepare)
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return what `run.json` holds; empty where there is none."""
-    file = folder / "run.json"
-    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return record
 
 
 def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -> Run:
@@ -98,27 +96,41 @@ def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -
     study.design.raw  # noqa: B018 (raw files that are missing are reported before anything is written)
     check_loggers(config.pretrain.loggers)
     stages = STAGES[: ORDER.index(until) + 1]
+    graph = study_graph(study.design, study.store)
     with study.store.lock():
-        write_yaml(study)
-        graph = study_graph(study.design, study.store)
+        begin(study)
         with Progress(quiet, workers(config)) as progress, local_executor(study) as executor:
             failures = Schedule(graph, study.store, executor, progress, stages).run()
         graph = study.graph  # in the order of the configuration, however it has grown
         timings = {stage: round(seconds, 3) for stage, seconds in progress.seconds.items()}
-        write_record(study, graph, timings, failures)
         start = time.perf_counter()
+        (study.folder / "run.json").unlink(missing_ok=True)  # until it is there again the results are not whole
         tables = write_tables(study, graph)
+        write_record(study, graph, timings, failures)
         if until == "report":
-            _build(study.folder, tables, study.tree)
+            study.report.unlink(missing_ok=True)
+            if tables:
+                _build(study.folder, tables, study.tree)
             timings["report"] = round(time.perf_counter() - start, 3)
             write_record(study, graph, timings, failures)
+            if not failures:
+                study.store.clean()
     if failures:
         first = failures[0]
+        which, one = ("", "it") if len(failures) == 1 else (f"{len(failures)} steps failed, the first: ", "them")
         raise PicmeError(
-            f"{len(failures)} step{'s' * (len(failures) > 1)} failed, first {first.step.kind} of {first.step.name}: "
-            f"{first.reason}; everything else is finished in {out}"
+            f"{which}{first.step.title} failed, all that does not need {one} is finished in {out}: {first.reason}"
         )
     return study
+
+
+def begin(study: Run) -> None:
+    """Write the configuration of a run; results of another one, or of other raw data, are put away first."""
+    record = read_record(study.folder)
+    same = (record.get("config"), record.get("raw")) == (study_hash(study.tree), study.design.raw)
+    if not same and any((study.folder / name).exists() for name in ("results", "report.html", "run.json")):
+        put_away(study.folder)
+    write_yaml(study)
 
 
 def local_executor(study: Run) -> LocalExecutor:
@@ -181,7 +193,7 @@ def write_tables(study: Run, graph: Graph) -> dict[str, Any]:
     from picme.results.collect import collect
     from picme.results.write import write_results
 
-    tables = collect(graph, study.store, STAGES)
+    tables = collect(graph, study.store, STAGES, list(study.config.tasks))
     write_results(tables, study.folder / "results")
     return tables
 
@@ -190,10 +202,12 @@ def report_again(folder: Path) -> Path:
     """Write `report.html` of a run folder from its finished tables alone, and return its path.
 
     Raises:
-        ConfigError: if the folder has no result tables.
+        ConfigError: if the folder has no result tables, or they are not those of its configuration.
     """
     import polars as pl
 
+    if said := unfinished(folder):
+        raise ConfigError(said)
     files = sorted((folder / "results").glob("*.parquet"))
     if not files:
         raise ConfigError(f"{folder} has no result tables to make a report of")
@@ -231,6 +245,7 @@ def write_record(study: Run, graph: Graph, timings: dict[str, float], failures: 
                 "threads": study.config.execution.threads,
             },
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "config": study_hash(study.tree),
             "raw": study.design.raw,
             "code": study.design.code,
             "stages": stages,
@@ -270,42 +285,6 @@ def plan(config: Config, out: Path) -> list[dict[str, Any]]:
     for stage in dict.fromkeys(stage for growth in graph.growths for stage in growth.stages):
         rows = [*(row for row in rows if row["stage"] != stage), {"stage": stage, **unknown}]
     return sorted(rows, key=lambda row: STAGES.index(row["stage"]))
-
-
-def why_stale(steps: list[Step], store: Store) -> str | None:
-    """Return what differs between the first step that an earlier configuration had finished and what it was then."""
-    if not steps:
-        return None
-    manifests = list(store.manifests(steps[0].kind))
-    for step in steps:
-        earlier = [manifest for manifest in manifests if manifest.get("name") == step.name and "fields" in manifest]
-        if earlier:
-            changes = [changed(manifest, step) for manifest in earlier]
-            return ", ".join(min(changes, key=len)[:3])
-    return None
-
-
-def changed(manifest: dict[str, Any], step: Step) -> list[str]:
-    """Return the fields in which a step differs from a finished one of its name."""
-    if manifest["version"] != step.version:
-        return [f"version {manifest['version']} of this step is now {step.version}"]
-    before, now = dict(_leaves(manifest["fields"])), dict(_leaves(json.loads(json.dumps(step.fields, default=str))))
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    upstream = {one.key: one for one in step.inputs}
-
-    def said(name: str) -> str:
-        there, here = before.get(name, "nothing"), now.get(name, "nothing")
-        return f"{upstream[here].kind} is made again" if here in upstream else f"{name}: {there} → {here}"
-
-    return list(dict.fromkeys(map(said, names)))
-
-
-def _leaves(value: Any, place: str = "") -> list[tuple[str, Any]]:
-    """Return the leaves of nested plain values with their dotted names."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if items is None:
-        return [(place, value)]
-    return [leaf for name, item in items for leaf in _leaves(item, f"{place}.{name}" if place else str(name))]
 
 
 def _version(package: str) -> str | None:

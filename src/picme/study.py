@@ -16,6 +16,7 @@ from picme.config.loading import load as load_config
 from picme.config.loading import read_yaml, validate
 from picme.errors import ConfigError, DataError, near
 from picme.pipeline import Run
+from picme.results.record import unfinished
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
@@ -78,15 +79,19 @@ class Study:
 
     @property
     def tables(self) -> list[str]:
-        """Names of the result tables that are there."""
-        return sorted(file.stem for file in (self.folder / "results").glob("*.parquet"))
+        """Names of the result tables that are there; none of a study that is not finished."""
+        return (
+            [] if unfinished(self.folder) else sorted(file.stem for file in (self.folder / "results").glob("*.parquet"))
+        )
 
     def table(self, name: str) -> pl.DataFrame:
         """A result table. `.to_pandas()` makes a pandas frame of it; that needs pandas (`pip install picme[pandas]`).
 
         Raises:
-            DataError: if it is not there.
+            DataError: if it is not there, or the study is not finished.
         """
+        if said := unfinished(self.folder):
+            raise DataError(said)
         file = self.folder / "results" / f"{name}.parquet"
         if not file.is_file():
             raise DataError(f"{self.folder} has no table {name!r}{near(name, self.tables)}")
@@ -142,7 +147,7 @@ class Study:
     def _plate(self, name: str) -> Plate:
         found = self._plates()
         if name not in found:
-            raise DataError(f"{self.folder} has no figure {name!r}{near(name, found)}")
+            raise DataError(unfinished(self.folder) or f"{self.folder} has no figure {name!r}{near(name, found)}")
         return found[name]
 
     def _repr_html_(self) -> str:

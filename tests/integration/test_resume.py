@@ -219,7 +219,7 @@ def test_an_encoder_that_overflows_stops_and_leaves_the_last_good_epoch(
         patch.setattr(TabularEncoder, "forward", overflowing)
         first = failure(study, step)
         assert "epoch 2: the embedding of modality 'demographics' is not finite" in first
-        assert study.store.started(step)
+        assert step.key in study.store.attempted(step.kind)
         assert not study.store.done(step)
         state = study.store.root / "pretrain" / f".{step.key}.partial" / "state.pt"
         assert f"the weights of epoch 1 are kept in {state.relative_to(study.folder)}" in first

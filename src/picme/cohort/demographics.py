@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from picme.config.notes import DemographicsConfig
 
 UNKNOWN = "unknown"
-GROUPS = ("gender", "ethnicity", "age_group")
 # Words by which the releases and their users write that nothing is known.
 _UNKNOWN = (
     "",

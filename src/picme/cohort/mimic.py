@@ -9,13 +9,14 @@ import polars as pl
 
 from picme.cohort import channel_sets
 from picme.cohort.audit import kept_by
-from picme.cohort.demographics import GROUPS, group_columns, table_rows
+from picme.cohort.demographics import group_columns, table_rows
 from picme.cohort.images import ImageResult, ImageTable
 from picme.cohort.notes import MODES, NoteResult, NoteTable
 from picme.cohort.notices import Notices
 from picme.cohort.plans import HOUR, Plan, make_labels, make_plans
 from picme.cohort.stays import DIVIDERS, death, read_stays
 from picme.cohort.timeseries import Observation, ViewSeries, build_series
+from picme.config.cohort import GROUPS
 from picme.errors import ConfigError, DataError, near
 from picme.schema import Extraction, Rows, SeriesRows, View
 from picme.sources.mimic_ehr import Release

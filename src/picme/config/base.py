@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import textwrap
 from functools import reduce
 from itertools import pairwise
 from operator import or_
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,6 +26,9 @@ from pydantic_core import PydanticKnownError
 
 from picme.errors import ConfigError, near
 from picme.registry import Registry
+
+File = Annotated[Path, AfterValidator(lambda path: Path(os.path.abspath(path)))]  # noqa: PTH100 (links stay links)
+"""A path of raw data, absolute once it is checked: it says the same from another folder, and in a key."""
 
 
 class Section(BaseModel):

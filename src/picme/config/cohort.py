@@ -7,20 +7,27 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from picme.config.base import Section
+from picme.config.base import File, Section
 from picme.config.notes import DemographicsConfig, ImagesConfig, NotesConfig
+
+GROUPS = ("gender", "ethnicity", "age_group")
 
 
 class MimicSource(Section):
     """Folders of the MIMIC releases; only those that the configured modalities need must exist."""
 
     kind: Literal["mimic"] = "mimic"
-    ehr: Path
+    ehr: File
     """MIMIC-IV 1.0, 2.x or 3.x: the folder with `hosp/` and `icu/` (and `core/` in 1.0)."""
-    notes: Path | None = None
+    notes: File | None = None
     """MIMIC-IV-Note: the folder with `note/discharge.csv.gz` and `note/radiology.csv.gz`."""
-    cxr: Path | None = None
+    cxr: File | None = None
     """MIMIC-CXR-JPG: the folder with `mimic-cxr-2.0.0-metadata.csv.gz` and `files/`."""
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """The columns of the stays that define subgroups."""
+        return GROUPS
 
 
 class CohortConfig(Section):
@@ -43,7 +50,7 @@ class CohortConfig(Section):
     phenotypes: str | Path = "ccs"
     """`ccs`: AHRQ's Clinical Classifications Software for ICD-9 and ICD-10. Or the path of a definitions file in the
     published benchmark's YAML format."""
-    definitions: Path | None = None
+    definitions: File | None = None
     """A definitions file to compare the labels with, for the table `label_agreement`."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """Largest share of unreadable rows of a table before the data are refused; fewer are counted."""

@@ -54,10 +54,15 @@ class ComparisonsConfig(Section):
     compares the cell best on validation with the best single modality; `baselines` compares the strategy best on
     validation with each baseline, within every combination."""
     controls: tuple[tuple[str, str], ...] = Field(
-        default_factory=lambda: tuple((one.name, other) for one in BUILT_IN.values() for other in one.controls)
+        default_factory=lambda: tuple(
+            (one.name, other)
+            for one in sorted(BUILT_IN.values(), key=lambda one: not one.starts_from_pretraining)
+            for other in one.controls
+        )
     )
-    """Pairs of a strategy and its control, which show what pretraining or the gate adds. By default, the controls that
-    each strategy declares; a strategy of another package brings its own where a study names it."""
+    """Pairs of a strategy and its control, which show first what pretraining adds and then what the gate does. By
+    default, the controls that each strategy declares; a strategy of another package brings its own where a study names
+    it and lists no pairs."""
     strategies: tuple[tuple[str, str], ...] = Field(
         default_factory=lambda: tuple((one.name, other) for one in BUILT_IN.values() for other in one.alternatives)
     )
@@ -120,18 +125,18 @@ class EvaluateConfig(Section):
 
     def with_strategies(self, others: Iterable[Strategy]) -> EvaluateConfig:
         """Return the settings with the comparisons that strategies of other packages declare."""
-        found, tests = self, self.comparisons
-        for one in others:
-            tests = tests.model_copy(
-                update={
-                    "controls": _with(tests.controls, *((one.name, other) for other in one.controls)),
-                    "strategies": _with(tests.strategies, *((one.name, other) for other in one.alternatives)),
-                    "baselines": _with(tests.baselines, *[one.name] * one.baseline),
-                }
-            )
-            controls = _with(found.controls, *[one.name] * (not one.selectable and not one.baseline))
-            found = found.model_copy(update={"comparisons": tests, "controls": controls})
-        return found
+        added = list(others)
+        tests = self.comparisons
+        declared: dict[str, list[Any]] = {
+            "controls": [(one.name, other) for one in added for other in one.controls],
+            "strategies": [(one.name, other) for one in added for other in one.alternatives],
+            "baselines": [one.name for one in added if one.baseline],
+        }
+        # What the configuration lists itself is not added to.
+        open_ = {name: more for name, more in declared.items() if name not in tests.model_fields_set}
+        tests = tests.model_copy(update={name: _with(getattr(tests, name), *more) for name, more in open_.items()})
+        controls = [one.name for one in added if not one.selectable and not one.baseline]
+        return self.model_copy(update={"comparisons": tests, "controls": _with(self.controls, *controls)})
 
     def selectable(self, strategy: str) -> bool:
         """Return whether a strategy can be reported as the best one."""

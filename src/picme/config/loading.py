@@ -61,7 +61,14 @@ def load(config: str | Path, overrides: dict[str, Any] | None = None) -> Config:
     tree = read_yaml(config)
     for key, value in (overrides or {}).items():
         _assign(tree, key, value)
-    return validate(tree)
+    try:
+        return validate(tree)
+    except ConfigError as error:
+        if not (Path(config).parent / "store").is_dir():
+            raise
+        # In a run folder every name was known once, so the nearest of those that are installed is no help.
+        missing = r"(unknown (?:name|strategy|kind) .*?); (?:did you mean|known:).*"
+        raise ConfigError(re.sub(missing, r"\1; is the package that supplied it installed?", str(error))) from None
 
 
 def validate(tree: dict[str, Any]) -> Config:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from picme.config.base import Section, choice
+from picme.config.base import File, Section, choice
 from picme.config.encoders import CONFIGS
 from picme.errors import ConfigError, near
 from picme.registry import Registry
@@ -34,7 +34,7 @@ class ModalityConfig(Section):
     """MIMIC: table that the modality is made from."""
     channels: str | None = None
     """MIMIC, time series: its own channel set, by name or path; the cohort's if not given."""
-    path: Path | None = None
+    path: File | None = None
     """Own data: the modality's own file; the source's file if not given."""
     columns: tuple[str, ...] | None = None
     """Own data: columns of a tabular modality, or variables of a time series; by default all without another role."""

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from picme.config.base import Section
+from picme.config.base import File, Section
 
 
 class Physionet2012Source(Section):
     """The PhysioNet/Computing in Cardiology Challenge 2012: 48 hours of 4,000 ICU stays in each of its sets."""
 
     kind: Literal["physionet2012"] = "physionet2012"
-    path: Path
+    path: File
     """Folder with `set-a`, `set-b`, `set-c` (`.zip`, `.tar.gz` or folder) and their `Outcomes-a.txt`, …; any subset."""
     time_since: bool = False
     """Also give each series the days since every variable's last measurement; an encoder with `time_since` computes
     them from the masks itself."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """Largest share of unreadable lines (no time, no number) before the data are refused; fewer are counted."""
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """The columns of the stays that define subgroups."""
+        return ("gender", "age_group", "icu_type", "set")
 
 
 class TableSource(Section):
@@ -31,7 +35,7 @@ class TableSource(Section):
     """
 
     kind: Literal["table"] = "table"
-    path: Path | None = None
+    path: File | None = None
     """File with one row per sample. Without it every modality has its own `path`, and `id` is needed."""
     id: str | None = None
     """Column of the sample id, one row each. Without it the row number (1, 2, …) is the id."""
@@ -45,3 +49,8 @@ class TableSource(Section):
     """New samples for `picme predict`: label columns may be missing, and nothing is divided into splits."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """Largest share of unreadable rows of a long time-series file before the data are refused; fewer are counted."""
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """The columns of the stays that define subgroups."""
+        return self.groups

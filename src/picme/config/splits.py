@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from picme.config.base import Section
+from picme.config.base import File, Section
 
 
 class SplitsConfig(Section):
@@ -25,9 +24,9 @@ class SplitsConfig(Section):
     test."""
     seed: int = 0
     """Seed of the hash, and of the drawing of groups; another seed gives other splits."""
-    test_list: Path | None = None
+    test_list: File | None = None
     """`paper`: the benchmark's test subjects, a CSV of subject id and 0 or 1 without header."""
-    val_list: Path | None = None
+    val_list: File | None = None
     """`paper`: the benchmark's validation subjects, in the same format."""
     train_sets: tuple[str, ...] = ()
     """`sets`: names of the source's sets to train on."""

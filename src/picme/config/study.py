@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from picme.config.base import Section, choice
-from picme.config.cohort import CohortConfig, MimicSource
+from picme.config.cohort import GROUPS, CohortConfig, MimicSource
 from picme.config.evaluate import EvaluateConfig
 from picme.config.fusions import CONFIGS as FUSIONS
 from picme.config.modalities import ModalityConfig
@@ -56,6 +56,11 @@ class SyntheticSource(SyntheticConfig):
     """A synthetic hospital, written in the releases' own formats and then read like one."""
 
     kind: Literal["synthetic"] = "synthetic"
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """The columns of the stays that define subgroups."""
+        return GROUPS
 
 
 SOURCES = {
@@ -352,7 +357,10 @@ class Config(Section):
                         )
         for name in self.finetune.order:
             if name not in self.modalities:
-                raise ValueError(f"finetune.order names modality {name!r}, which the configuration does not have")
+                raise ValueError(
+                    f"finetune.order names modality {name!r}, which the configuration does not have"
+                    f"{near(name, self.modalities)}"
+                )
         gate = self.finetune.gate
         if isinstance(gate, tuple):
             if len(gate) != len(self.modalities):
@@ -370,6 +378,7 @@ class Config(Section):
         ):
             for name in names:
                 _known(name, self.finetune.fusions, f"evaluate.{key}: ")
+        self._check_subgroups()
         if min(self.study.combination_sizes) > len(self.modalities):
             raise ValueError(
                 f"study.combination_sizes: {min(self.study.combination_sizes)} modalities are more than the "
@@ -378,3 +387,24 @@ class Config(Section):
         if not self.tasks:
             raise ValueError("at least one task is needed")
         return self
+
+    def _check_subgroups(self) -> None:
+        """Check that the stays will have the columns that define subgroups, where the source says which they have.
+
+        The usual columns are for cohorts that have them.
+
+        Raises:
+            ValueError: if they lack one.
+        """
+        columns = getattr(self.source, "group_columns", None)
+        if columns is None:
+            return
+        known = [*columns, *filter(None, [self.splits.column]), *["anchor_year_group"] * (self.splits.kind == "time")]
+        asked = self.evaluate
+        for key, names in (
+            ("attributes", set(asked.attributes) - set(EvaluateConfig().attributes)),
+            ("groups", asked.groups),
+            ("crossed", chain.from_iterable(set(asked.crossed) - set(EvaluateConfig().crossed))),
+        ):
+            for name in sorted(set(names) - set(known)):
+                raise ValueError(f"evaluate.{key} names {name!r}, which the cohort will not have{near(name, known)}")

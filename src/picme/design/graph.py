@@ -32,7 +32,7 @@ def study_graph(design: Design, store: Store) -> Graph:
     graph.add(*(design.pretrain(combination, seed) for combination in design.pretrained_combinations for seed in seeds))
     graph.add(*map(design.align, design.pretrained_combinations))
     if design.hospital is not None:
-        tasks = tuple(map(design.task, config.tasks))
+        tasks = tuple(map(design.task, design.tasks))
         graph.add(Ceiling(hospital=design.hospital, prepare=design.prepare, tasks=tasks))
     if design.named is not None:
         _add_finetuning(design, graph, design.named)
@@ -89,7 +89,7 @@ def _adds_evaluation(
             graph.add(
                 Evaluate(
                     prepare=design.prepare,
-                    tasks=tuple(map(design.task, config.tasks)),
+                    tasks=tuple(map(design.task, design.tasks)),
                     finetuned=done,
                     variants=tuple(filter(finished, variants)),
                     settings=settings,

@@ -77,7 +77,6 @@ class Design:
                 name: {key: value for key, value in dict(section).items() if key != "encoder"}
                 for name, section in config.modalities.items()
             },
-            order=tuple(config.modalities),
             tasks=config.tasks,
             splits=config.splits,
             pretrain=PretrainWindow(window=config.pretrain.window),
@@ -85,6 +84,11 @@ class Design:
             code={name: value for name, value in code.items() if value is not None},
             hospital=self.hospital,
         )
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks by name: each is judged by itself, so their order in the configuration is only that of rows."""
+        return sorted(self.config.tasks)
 
     def task(self, name: str) -> TaskPart:
         """Return a task as steps need to know it."""
@@ -235,7 +239,7 @@ class Design:
             return Cell(**common, encoders="none", encodings=encodings, head=chosen.head)
         gated = chosen.gate == "configured"
         reads_weights = gated and section.gate == "pretraining"
-        head = section.fusions.get(name) or self._head(chosen, combination, order or section.order)
+        head = section.fusions.get(name) or self._head(chosen, combination, order)
         return Cell(
             **common,
             encoders=chosen.encoders,
@@ -253,13 +257,17 @@ class Design:
         """Return the section of a strategy's fusion head, set as the configuration says."""
         section = self.config.finetune
         kind = FUSIONS.get(chosen.head) or _outside("fusions").load(chosen.head).Config
-        places = tuple(combination.index(name) for name in order if name in combination)
-        # Modalities that the configured order leaves out come after it.
-        places += tuple(place for place in range(len(combination)) if places and place not in places)
+        places = tuple(map(combination.index, order or self._order(combination)))
         gate = {"configured": "learned" if section.gate == "learned" else "given", "uniform": "uniform", None: None}
-        wanted: dict[str, Any] = {"hidden": section.hidden, "dropout": section.dropout, "order": places or None}
+        wanted: dict[str, Any] = {"hidden": section.hidden, "dropout": section.dropout}
+        wanted |= {"order": places if places != tuple(range(len(combination))) else None}
         wanted |= {} if chosen.gate is None else {"gate": gate[chosen.gate]}
         return kind(**{name: value for name, value in wanted.items() if name in kind.model_fields})
+
+    def _order(self, combination: Combination) -> Combination:
+        """Return the configured order of the gate's steps; modalities that it leaves out come after it."""
+        first = tuple(name for name in self.config.finetune.order if name in combination)
+        return first + tuple(name for name in combination if name not in first)
 
     def _weights(self, combination: Combination) -> tuple[float, ...] | None:
         """Return λ as the configuration gives it for a combination, where it does."""
@@ -314,7 +322,7 @@ class Design:
         found: list[Finetune] = []
         fusions = {name: fusion.name for name, fusion in section.fusions.items()}
         singles: list[Combination] = combinations(list(self.config.modalities), [1]) if section.singles else []
-        for task in self.config.tasks:
+        for task in self.tasks:
             for combination in [*singles, *chosen]:
                 for one in resolve(section.strategies, fusions, len(combination)):
                     seeds = range(self.config.study.seeds if one.seeded else 1)
@@ -333,7 +341,8 @@ class Design:
         for place in places:
             gated = self.strategy(place[2]).gate == "configured"
             if gated and place[3] == 0 and len(place[1]) == largest:
-                found += [self.finetune(*place, order=order) for order in orders(place[1], section.orders)]
+                others = orders(place[1], section.orders, self._order(place[1]))
+                found += [self.finetune(*place, order=order) for order in others]
         return found
 
     def _with_fewer_labels(self, wanted: Any, cells: list[Finetune], largest: int) -> set[Combination]:
@@ -380,7 +389,7 @@ def _outside(group: str) -> Registry:
     return Registry(group, {})
 
 
-def orders(combination: Combination, number: int) -> list[Combination]:
-    """Return other orders of a combination's modalities, drawn without repetition; at most all of them."""
-    others = list(permutations(combination))[1:] if number else []
+def orders(combination: Combination, number: int, trained: Combination) -> list[Combination]:
+    """Return other orders of a combination's modalities than the one trained anyway, drawn without repetition."""
+    others = [order for order in permutations(combination) if order != trained] if number else []
     return random.Random(0).sample(others, min(number, len(others)))

@@ -95,6 +95,8 @@ class Progress:
         left = sum(weight * measured.get(kind, 0.0) for kind, weight in self._left.items()) / self.workers
         unknown = any(weight > 1e-9 and kind not in measured for kind, weight in self._left.items())
         # Nothing is known of the kinds of which none has ended, nor of what a result has yet to decide.
+        if unknown and round(left) == 0:
+            return f"{ended}/{known}"
         return f"{ended}/{known}, {'more than' if unknown else 'about'} {duration(left)} left"
 
     def _show(self) -> None:

@@ -60,7 +60,7 @@ class Schedule:
             The failures.
 
         Raises:
-            PicmeError: if no step of a stage is left that could succeed, or a worker process died.
+            PicmeError: if a worker process died.
         """
         self._take_up()
         while self._ready or self._running:
@@ -98,16 +98,13 @@ class Schedule:
         self.progress.end(step, None)
         if isinstance(error, BrokenProcessPool):
             raise PicmeError(
-                f"a worker process died during {step.kind} of {step.name}, most often for lack of memory; "
+                f"a worker process died during {step.title}, most often for lack of memory; "
                 "run the same command again to resume, with a smaller execution.workers"
             ) from error
         failure = Failure(step, explain(error))
         self.failures.append(failure)
-        self.progress.say(f"{step.kind} of {step.name} failed: {failure.reason}")
+        self.progress.say(f"{step.title} failed: {failure.reason}")
         self._lose(step.key)
-        alike = [other for other in self.graph.of(step.kind) if other.key not in self._lost]
-        if not alike:
-            raise PicmeError(failure.reason) from error
 
     def _finish(self, step: Step) -> None:
         self._done.add(step.key)

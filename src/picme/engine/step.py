@@ -104,6 +104,11 @@ class Step(Part):
         return self.kind
 
     @property
+    def title(self) -> str:
+        """The step's kind and name, for a sentence."""
+        return self.kind if self.name == self.kind else f"{self.kind} of {self.name}"
+
+    @property
     def weight(self) -> float:
         """The expected cost relative to other steps of the kind; heavy ones start first."""
         return 1.0

@@ -3,7 +3,8 @@
 An artifact is written in a folder of its attempt and renamed when it is complete, so nothing half-written is ever read.
 An attempt's folder belongs to one process at a time: a second attempt at the same step, while the first is alive, gets
 a folder of its own, and whichever ends first leaves the artifact. What an interrupted attempt left is taken over by
-renaming it, which only one can do.
+renaming it, which only one can do. Whether a process of another host is alive cannot be seen; the lock of the run
+shows that none works here.
 """
 
 from __future__ import annotations
@@ -68,10 +69,6 @@ class Store:
         """Return whether an artifact is complete."""
         return (self.path(step) / "manifest.json").is_file()
 
-    def started(self, step: Step) -> bool:
-        """Return whether an attempt left something to resume from, or is under way."""
-        return step.key in self.attempted(step.kind)
-
     def attempted(self, kind: str) -> set[str]:
         """Return the keys of a kind's artifacts of which there is an attempt that is not complete."""
         return {file.name.split(".")[1] for file in _partial(self.root / kind)}
@@ -84,7 +81,7 @@ class Store:
         """
         file = self.path(step) / "manifest.json"
         if not file.is_file():
-            raise DataError(f"{step.kind} of {step.name} is not finished in {self.run}; run its stage first")
+            raise DataError(f"{step.title} is not finished in {self.run}; run its stage first")
         manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return manifest
 
@@ -107,11 +104,7 @@ class Store:
         try:
             yield folder, about
         except BaseException:
-            # The attempt is over and its folder nobody's, so that the next attempt goes on from it.
-            try:
-                folder.rename(left_by(folder))
-            except OSError:  # another attempt has left there what one can go on from
-                shutil.rmtree(folder, ignore_errors=True)
+            _leave(folder)
             raise
         seconds = time.perf_counter() - start + float(about.pop("earlier_seconds", 0.0))
         described = {"kind": step.kind, "key": step.key, "name": step.name, "version": step.version}
@@ -152,18 +145,34 @@ class Store:
     def lock(self) -> Iterator[None]:
         """Keep two processes from writing one run folder.
 
+        What other hosts left in it is nobody's once the lock is held.
+
         Raises:
-            DataError: if another process holds it.
+            DataError: if another process holds it, or the file system has no locks.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.run / ".lock").open("w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise DataError(
                     f"another picme process is working in {self.run}; wait for it or choose another --out"
                 ) from None
+            except OSError as error:
+                raise DataError(
+                    f"the file system of {self.run} has no file locks ({error.strerror}), which keep two runs apart; "
+                    "choose an --out elsewhere, or mount it with locks"
+                ) from None
+            for left in self.root.glob("*/.*.partial"):
+                if _owner_of(left)[:1] not in ([], [_host()]):
+                    _leave(left)
             yield
+
+    def clean(self) -> None:
+        """Remove what attempts left that are over; a study that is finished resumes none of them."""
+        for left in self.root.glob("*/.*.partial"):
+            if not _alive(left):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _partial(folder: Path) -> list[Path]:
@@ -179,9 +188,22 @@ def left_by(folder: Path) -> Path:
     return folder.with_name(f".{parts[1]}.partial") if parts[0] == "" and parts[-1] == "partial" else folder
 
 
+def _leave(folder: Path) -> None:
+    """Make the folder of an attempt that is over nobody's, so that the next attempt goes on from it."""
+    try:
+        folder.rename(left_by(folder))
+    except OSError:  # another attempt has left there what one can go on from
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _owner() -> str:
     """Return the name of this attempt: host, process, when the process started, and a number."""
     return f"{_host()}-{os.getpid()}-{_started(os.getpid())}-{next(_ATTEMPTS)}"
+
+
+def _owner_of(folder: Path) -> list[str]:
+    """Return the parts of the name of the attempt that a folder belongs to; empty where it is nobody's."""
+    return [part for name in folder.name.removesuffix(".partial").split(".")[2:] for part in name.split("-")]
 
 
 def _host() -> str:
@@ -190,10 +212,10 @@ def _host() -> str:
 
 def _alive(folder: Path) -> bool:
     """Return whether the attempt that a folder belongs to is still running; on another host it is taken to be."""
-    owner = folder.name.removesuffix(".partial").split(".")[2:]
+    owner = _owner_of(folder)
     if not owner:
         return False
-    host, process, started, _ = owner[0].split("-")
+    host, process, started, _ = owner
     return host != _host() or _started(int(process)) == started
 
 

@@ -45,7 +45,10 @@ def attributes(cohort: pl.DataFrame, stays: SplitStays, config: EvaluateConfig) 
         ConfigError: if the cohort lacks a column that the configuration names explicitly.
     """
     wanted: list[tuple[str, ...]] = []
-    usual = type(config).model_fields["crossed"].default
+    fields = type(config).model_fields
+    # The usual columns are for cohorts that have them. They are recognised by their value, because a resolved
+    # configuration spells its defaults out.
+    usual = [*((name,) for name in fields["attributes"].default), *fields["crossed"].default]
     for key, entries in (
         ("attributes", [(name,) for name in config.attributes]),
         ("groups", [(name,) for name in config.groups]),
@@ -53,9 +56,7 @@ def attributes(cohort: pl.DataFrame, stays: SplitStays, config: EvaluateConfig) 
     ):
         for columns in entries:
             missing = [column for column in columns if column not in cohort.columns]
-            # The usual crossings are for cohorts that have their columns. They are recognised by their value, because a
-            # resolved configuration spells its defaults out.
-            asked_for = key == "groups" or (key == "crossed" and columns not in usual)
+            asked_for = key == "groups" or columns not in usual
             if missing and asked_for:
                 hint = near(missing[0], cohort.columns)
                 raise ConfigError(f"evaluate.{key} names {missing[0]!r}, which the cohort does not have{hint}")

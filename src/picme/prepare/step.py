@@ -53,9 +53,7 @@ class Prepare(Step):
     cohort: Any
     require: str
     modalities: dict[str, dict[str, Any]]
-    """The sections of the modalities without their encoders."""
-    order: tuple[str, ...]
-    """The modalities' names in the order of arrays."""
+    """The sections of the modalities without their encoders; each is written by itself, in whatever order."""
     tasks: dict[str, Any]
     splits: Any
     pretrain: PretrainWindow

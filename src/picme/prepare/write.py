@@ -157,7 +157,7 @@ def _step(task: str, step: str, stays: pl.DataFrame) -> dict[str, Any]:
 def _write(step: Prepare, extraction: Extraction, folder: Path) -> list[pl.DataFrame]:
     """Write each modality of all views at once, so that what views share (texts, images) is kept once."""
     left_out = []
-    for modality in step.order:
+    for modality in step.modalities:
         kind, options = step.kind_of(modality)
         rows = {name: view.modalities[modality] for name, view in extraction.views.items()}
         folders = {name: folder / "views" / name / modality for name in rows}
@@ -173,7 +173,7 @@ def _drop_damaged(step: Prepare, extraction: Extraction, folder: Path) -> list[p
     for name, view in extraction.views.items():
         opened = [
             open_modality(step.kind_of(modality)[0], folder / "views" / name / modality, folder / "pool" / modality)
-            for modality in step.order
+            for modality in step.modalities
         ]
         count = np.sum([np.asarray(one.present, dtype=int) for one in opened], axis=0)
         fits = count >= _needed(step.require, len(opened))
@@ -236,7 +236,7 @@ def _statistics(step: Prepare, folder: Path, split: str | None) -> None:
     chosen = cohort.get_column("split").is_not_null() if split is None else cohort.get_column("split") == split
     train = np.flatnonzero(chosen.fill_null(False).to_numpy())
     statistics = {}
-    for modality in step.order:
+    for modality in step.modalities:
         opened = open_modality(
             step.kind_of(modality)[0], folder / "views" / "pretrain" / modality, folder / "pool" / modality
         )

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from picme.engine.store import Store
 
 
-def collect(graph: Graph, store: Store, stages: Sequence[str]) -> dict[str, pl.DataFrame]:
+def collect(graph: Graph, store: Store, stages: Sequence[str], tasks: Sequence[str]) -> dict[str, pl.DataFrame]:
     """Return every result table that can be made of what is finished, each with exactly its declared columns.
 
     Args:
         graph: the study's steps; each says what it contributes to which table.
         store: where the artifacts are.
         stages: the stages in their order, which is that of the rows about costs.
+        tasks: the tasks in their order, which is that of rows about tasks; others (such as pretraining) come after.
     """
     parts: dict[str, list[pl.DataFrame]] = {}
     costs = []
@@ -36,7 +37,13 @@ def collect(graph: Graph, store: Store, stages: Sequence[str]) -> dict[str, pl.D
             seconds = manifest.get("train_seconds", manifest["seconds"])
             measured = {name: manifest.get(name) for name in ("epochs", "peak_memory_mb")}
             costs.append({"stage": step.kind, "seconds": seconds, **measured, **step.labels})
-    found = {name: pl.concat(tables) for name, tables in parts.items()}
+    places = {name: place for place, name in enumerate(tasks)}
+    found = {}
+    for name, made in parts.items():
+        found[name] = pl.concat(made)
+        if "task" in found[name].columns:
+            place = found[name]["task"].replace_strict(places, default=len(places), return_dtype=pl.Int64)
+            found[name] = found[name] if place.is_sorted() else found[name].sort(place, maintain_order=True)
     if costs:
         names, measures = ["stage", "combination", "task", "strategy"], ["seconds", "epochs", "peak_memory_mb"]
         rows = table("runtimes").frame(costs).group_by(names, maintain_order=True)

@@ -22,7 +22,7 @@ def write_results(tables: Mapping[str, pl.DataFrame], folder: Path) -> None:
     """Write every table as Parquet and CSV, and `summary` and `alignment` as LaTeX beside them.
 
     Each file is written under another name and renamed, so none is ever half-written. A table with one row per stay,
-    such as the predictions, is written as Parquet only.
+    such as the predictions, is written as Parquet only. Tables in the folder that are not among those given go.
 
     Args:
         tables: result tables by name.
@@ -41,6 +41,10 @@ def write_results(tables: Mapping[str, pl.DataFrame], folder: Path) -> None:
             _write(folder / f"{name}.csv", csv_text(table))
         if name in LATEX:
             _write(folder / f"{name}.tex", LATEX[name](table))
+    for file in folder.iterdir():
+        made = file.stem in tables and (file.suffix != ".csv" or not declared(file.stem).per_stay)
+        if file.suffix == ".part" or (file.suffix in (".parquet", ".csv", ".tex") and not made):
+            file.unlink()
 
 
 def _write(path: Path, text: str) -> None:

@@ -144,3 +144,13 @@ def test_impossible_combinations_of_values() -> None:
     tree["splits"] = {"kind": "sets", "train_sets": ["a"], "test_sets": ["a"]}
     with pytest.raises(ConfigError, match="train_sets and in test_sets"):
         validate(tree)
+
+
+def test_a_name_that_a_run_folder_had_known_is_of_a_package_that_is_not_installed(tmp_path: Path) -> None:
+    text = dump(load("demo")).replace("name: lstm", "name: gru")
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"^unknown name 'gru' in .*did you mean 'grud'\?$"):
+        load(tmp_path / "config.yaml")
+    (tmp_path / "store").mkdir()
+    with pytest.raises(ConfigError, match=r"encoder'; is the package that supplied it installed\?$"):
+        load(tmp_path / "config.yaml")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from picme.config.evaluate import EvaluateConfig
-from picme.config.loading import load
+from picme.config.loading import load, validate
 from picme.config.study import FinetuneConfig, PretrainConfig
 from picme.design.graph import study_graph
 from picme.design.study import Design
@@ -185,3 +186,55 @@ def test_each_seed_may_have_encoders_of_its_own(tmp_path: Path) -> None:
     drawn = {name for kind, name in each if kind == "embed"} - {name for kind, name in once if kind == "embed"}
     untrained = {name for name in drawn if "untrained" in name}
     assert (len(untrained), len(drawn - untrained)) == (2 * 5, 2 * 2), "two tasks, five modalities, two combinations"
+
+
+def test_the_order_of_tasks_makes_nothing_again(tmp_path: Path) -> None:
+    config = load("demo", BASE)
+    turned = config.model_copy(update={"tasks": dict(reversed(config.tasks.items()))})
+    assert list(turned.tasks) != list(config.tasks)
+    store = Store(tmp_path)
+    keys = [set(study_graph(Design(one), store).planned(store).steps) for one in (config, turned)]
+    assert keys[0] == keys[1]
+
+
+def test_the_order_of_modalities_prepares_nothing_again(tmp_path: Path) -> None:
+    config = load("demo", BASE)
+    turned = config.model_copy(update={"modalities": dict(reversed(config.modalities.items()))})
+    before, after = Design(config), Design(turned)
+    assert before.prepare.key == after.prepare.key
+    assert [before.features(name).key for name in before.locked] == [after.features(name).key for name in before.locked]
+    order = ("discharge", "radiology")
+    assert before.pretrain(order).key != after.pretrain(order[::-1]).key, "the order of embeddings counts"
+
+
+def test_the_natural_order_of_the_gates_steps_is_no_other_one(tmp_path: Path) -> None:
+    names = ["discharge", "radiology", "image"]
+    for same in (names, names[:1], ["timeseries", "discharge"]):
+        assert changed(tmp_path, **{"finetune.order": same}) == set()
+    assert steps(tmp_path, **{"finetune.order": names[::-1]}) == steps(
+        tmp_path, **{"finetune.order": ["image", "radiology"]}
+    )
+
+
+@pytest.mark.parametrize("order", [[], ["image", "radiology"]])
+def test_other_orders_are_all_but_the_one_that_is_trained_anyway(tmp_path: Path, order: list[str]) -> None:
+    design = Design(load("demo", {**BASE, "finetune.order": order, "finetune.orders": 99}))
+    assert design.named is not None
+    cells = design.finetunings(design.named)
+    trained = tuple(order) + tuple(name for name in ("discharge", "radiology", "image") if name not in order)
+    for task in design.config.tasks:
+        found = [one for one in design.variants(cells) if one.cell.task.name == task]
+        assert {one.order for one in found} == set(permutations(trained)) - {trained}
+        assert {one.key for one in found}.isdisjoint(one.key for one in cells)
+
+
+def test_a_relative_path_of_raw_data_is_the_absolute_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rows.csv").write_text("a,b,label\n1,2,0\n", encoding="utf-8")
+    tree: dict[str, Any] = {
+        "modalities": {name: {"kind": "tabular", "columns": [name]} for name in "ab"},
+        "tasks": {"label": {"labels": ["label"]}},
+    }
+    monkeypatch.chdir(tmp_path)
+    paths = ("rows.csv", tmp_path / "rows.csv", f"../{tmp_path.name}/./rows.csv")
+    keys = {Design(validate(tree | {"source": {"kind": "table", "path": str(path)}})).prepare.key for path in paths}
+    assert len(keys) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import threading
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from toy_steps import Toy
 
+import picme.engine.store as module
 from picme.engine.local import perform
 from picme.engine.step import Context
 from picme.engine.store import Store
@@ -131,7 +134,7 @@ def test_a_dead_attempts_folder_is_taken_over(store: Store) -> None:
     assert attempts(store) == [name]
     assert name.startswith(f".{STEP.key}.")
     assert name.endswith(".partial")
-    assert store.started(STEP)
+    assert STEP.key in store.attempted(STEP.kind)
     assert not store.done(STEP)
     with store.attempt(STEP) as (folder, _):
         assert (folder / "begun").read_text(encoding="utf-8") == "a"
@@ -168,13 +171,13 @@ def test_an_exception_leaves_a_folder_from_which_the_next_attempt_goes_on(
         (folder / "half").write_text("x", encoding="utf-8")
         raise error
     assert not store.done(STEP)
-    assert store.started(STEP)
+    assert STEP.key in store.attempted(STEP.kind)
     assert attempts(store) == [f".{STEP.key}.partial"]
     with store.attempt(STEP) as (folder, about):
         assert (folder / "half").is_file(), "what was begun is there to resume from"
         about["n"] = 1
     assert store.manifest(STEP)["n"] == 1
-    assert not store.started(STEP)
+    assert STEP.key not in store.attempted(STEP.kind)
     assert attempts(store) == []
 
 
@@ -218,3 +221,37 @@ def test_the_lock_keeps_a_second_process_out(store: Store) -> None:
         raise AssertionError
     with store.lock():
         assert os.access(store.run / ".lock", os.W_OK)
+
+
+def test_a_file_system_without_locks_is_not_another_process(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with pytest.raises(DataError, match=r"has no file locks \(No locks available\)"), store.lock():
+        raise AssertionError
+
+
+def test_what_another_host_left_is_taken_over_by_the_holder_of_the_lock_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_host", lambda: "other")
+        left = store._claim(STEP)
+        (left / "half").touch()
+    with store.attempt(STEP) as (folder, _):
+        assert not (folder / "half").exists(), "without the lock its process may be alive"
+        mine = folder.name
+        with store.lock():
+            assert attempts(store) == sorted([mine, f".{STEP.key}.partial"]), "this host's own is seen to be alive"
+        with store.attempt(STEP) as (second, _):
+            assert (second / "half").exists()
+
+
+def test_what_no_attempt_will_go_on_from_is_removed(store: Store) -> None:
+    with pytest.raises(RuntimeError), store.attempt(STEP):
+        raise RuntimeError
+    killed(store.run, "a", "b")
+    with store.attempt(Toy(label="under way")) as (folder, _):
+        store.clean()
+        assert attempts(store) == [folder.name]

@@ -144,6 +144,8 @@ def test_columns_named_must_exist(study: Any) -> None:
         evaluate(predictions, {"mortality": cohort}, EvaluateConfig(groups=("gendr",)))
     with pytest.raises(ConfigError, match=r"evaluate.crossed names 'ward'"):
         evaluate(predictions, {"mortality": cohort}, EvaluateConfig(crossed=(("gender", "ward"),)))
+    with pytest.raises(ConfigError, match=r"evaluate.attributes names 'ward'"):
+        evaluate(predictions, {"mortality": cohort}, EvaluateConfig(attributes=("gender", "ward")))
     # The usual columns are used where they exist.
     spelled_out = EvaluateConfig.model_validate(CONFIG.model_dump(mode="json"))
     for config in (CONFIG, spelled_out):
