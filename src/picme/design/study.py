@@ -8,7 +8,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from picme.align.step import Align
-from picme.config.encoders import has_locked_trunk, trunk_identity
+from picme.config.encoders import EncoderConfig, has_locked_trunk, trunk_identity
 from picme.config.fusions import CONFIGS as FUSIONS
 from picme.config.study import PAPER_COMBINATIONS
 from picme.design.combinations import Combination, combinations, label, parse
@@ -17,7 +17,7 @@ from picme.engine.store import fingerprint
 from picme.errors import ConfigError
 from picme.finetune.step import Cell, EmbedPretrained, EmbedUntrained, Finetune, FinetuneSearch
 from picme.prepare.raw import raw_files
-from picme.prepare.step import Hospital, Prepare, TaskPart, Window
+from picme.prepare.step import Availability, Hospital, Prepare, TaskPart, Window
 from picme.pretrain.features import Encoding, Features
 from picme.pretrain.step import Course, Pretrain, Pretraining, PretrainSearch
 from picme.registry import Registry
@@ -84,6 +84,14 @@ class Design:
             code={name: value for name, value in code.items() if value is not None},
             hospital=self.hospital,
         )
+
+    @cached_property
+    def availability(self) -> Availability:
+        """What the stays have, and what the encoders read of it."""
+        encoders = {name: section.encoder for name, section in self.config.modalities.items()}
+        reads = {name: one.reading_settings() for name, one in encoders.items() if isinstance(one, EncoderConfig)}
+        reads = {name: settings for name, settings in reads.items() if settings}
+        return Availability(prepare=self.prepare, encoders={name: encoders[name] for name in reads}, reads=reads)
 
     def task(self, name: str) -> TaskPart:
         """Return a task as steps need to know it."""

@@ -92,7 +92,7 @@ FINETUNE: dict[str, tuple[Any, set[str]]] = {
 }
 PRETRAINING = {"pretrain", "align", "embed"} | with_readers({"contrastive", "finetuned", "gated"})
 EVERYTHING = PRETRAINING | with_readers(NETWORKS | {"gradient_boosting", "logistic_regression"}) | {
-    "prepare", "features", "ceiling",
+    "prepare", "availability", "features", "ceiling",
 }  # fmt: skip
 PRETRAIN: dict[str, tuple[Any, set[str]]] = {
     "window": (24, EVERYTHING),
