@@ -15,7 +15,7 @@ from picme.design.combinations import Combination, combinations, label, parse
 from picme.design.strategies import of_fusion, resolve, strategy
 from picme.engine.store import fingerprint
 from picme.errors import ConfigError
-from picme.finetune.step import Cell, EmbedPretrained, EmbedUntrained, Finetune, FinetuneSearch
+from picme.finetune.step import FROZEN, Cell, EmbedPretrained, EmbedUntrained, Finetune, FinetuneSearch
 from picme.prepare.raw import raw_files
 from picme.prepare.step import Availability, Hospital, Prepare, TaskPart, Window
 from picme.pretrain.features import Encoding, Features
@@ -175,6 +175,7 @@ class Design:
                 objective=objective,
                 code=self._code("objectives", objective.name),
                 course=self._course(section),
+                validation=section.validation,
             ),
         )
 
@@ -249,6 +250,7 @@ class Design:
             course=self._course(section),
             loss=section.loss,
             class_weight=section.class_weight,
+            standardise=section.standardise if chosen.encoders in FROZEN else None,
         )
 
     def _head(self, chosen: Strategy, combination: Combination, order: Combination) -> Any:

@@ -81,6 +81,7 @@ FINETUNE: dict[str, tuple[Any, set[str]]] = {
     "learning_rate": (0.5, with_readers(NETWORKS)),
     "weight_decay": (0.5, with_readers(NETWORKS)),
     "loss": ("paper", with_readers(NETWORKS)),
+    "standardise": (False, with_readers({"contrastive", "random"})),
     "class_weight": ("none", with_readers(NETWORKS)),
     "search": (SEARCH, with_readers(NETWORKS)),
     "hidden": (7, with_readers(HEADS)),
@@ -106,6 +107,7 @@ PRETRAIN: dict[str, tuple[Any, set[str]]] = {
     "seeds": (2, set()),
     "search": (SEARCH, PRETRAINING),
     "search_combinations": ("all", set()),
+    "validation": ("batches", PRETRAINING),
     "loggers": (["csv"], set()),
 }
 ATTRIBUTED = {f"attribute {name}" for name in NETWORKS}
