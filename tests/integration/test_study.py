@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COLUMNS = {
     "cohort_flow": "task step stays subjects",
-    "availability": "task modality split stays_present stays_total",
+    "availability": "task modality split stays_present stays_total cut_share tokens_total tokens_read",
     "leakage": "check modality split count detail violation preset label auroc",
     "alignment": "combination n_modalities metric source target k split candidates chance value",
     "lambdas": "combination epoch modality weight selected",

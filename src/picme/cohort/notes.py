@@ -186,7 +186,7 @@ def _discharge_audit(config: NotesConfig, seen: Counter[str], used: int) -> list
 def _radiology(
     notes: pl.DataFrame, stays: pl.DataFrame, config: NotesConfig, counts: Counter[str]
 ) -> tuple[list[str | None], list[object], list[tuple[str, int, str, bool]]]:
-    """Join the reports of the admission, the latest last: all of them, or those stored by the cut-off."""
+    """Join the reports of the admission, or those stored by the cut-off; the newest comes first, so a cut spares it."""
     undated = notes["known"].is_null()
     if undated.any():
         counts["neither storetime nor charttime"] += int(undated.sum())
@@ -207,7 +207,7 @@ def _radiology(
         report = _report(text, config)
         if report:
             earlier = texts[row]
-            texts[row] = report if earlier is None else f"{earlier}\n\n{report}"
+            texts[row] = report if earlier is None else f"{report}\n\n{earlier}"
             latest[row] = known  # notes come sorted by the time they became known
     declared = None if config.mode == "prospective" else "the preset declares the whole admission"
     return texts, latest, [latest_time(pl.Series(latest, dtype=TIME), stays["cutoff"], declared)]

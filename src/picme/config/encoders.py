@@ -62,6 +62,10 @@ class EncoderConfig(Component):
         """Return all that determines the trunk's output, as plain values."""
         return {"name": self.name}
 
+    def reading_settings(self) -> dict[str, Any]:
+        """Return all that determines which part of a text is read, as plain values; empty where nothing is cut."""
+        return {}
+
 
 class TransformerEncoder(EncoderConfig):
     """A transformer for text: BERT, DistilBERT, RoBERTa or ModernBERT, and others with a list of layers."""
@@ -114,15 +118,12 @@ class TransformerEncoder(EncoderConfig):
     def locked_trunk(self) -> bool:  # noqa: D102
         return self.mode == "locked" or (self.mode == "lora" and self.lora_from_layer > 0 and self.windows == "off")
 
+    def reading_settings(self) -> dict[str, Any]:  # noqa: D102
+        settings = self.model_dump(mode="json", include={"model", "revision", "max_length", "windows"})
+        return {**settings, "files": checkpoint_files(self.model)}
+
     def trunk_settings(self) -> dict[str, Any]:  # noqa: D102
-        settings: dict[str, Any] = {
-            "name": self.name,
-            "model": self.model,
-            "revision": self.revision,
-            "max_length": self.max_length,
-            "windows": self.windows,
-            "files": checkpoint_files(self.model),
-        }
+        settings: dict[str, Any] = {"name": self.name, **self.reading_settings()}
         # Pooling belongs to the locked part only where all of the transformer does.
         if self.mode == "locked":
             settings["pooling"] = self.pooling

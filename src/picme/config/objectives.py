@@ -37,8 +37,8 @@ class WeightedConfig(ObjectiveConfig):
     kl: float = Field(1.0, ge=0)
     """β of the penalty β·KL(weights‖uniform). Weights settle near softmax(−term / β): at 0 they end on the easiest
     term alone, at 1 a term that is lower by 1 weighs e times as much."""
-    weight_learning_rate: float = Field(1e-2, gt=0)
-    """Learning rate of the weights, which would hardly move with that of the encoders."""
+    weight_learning_rate: float | None = Field(1e-2, gt=0)
+    """Learning rate of the weights, which would hardly move with that of the encoders; null takes that."""
 
 
 class InfoNCEConfig(ObjectiveConfig):

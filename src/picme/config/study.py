@@ -169,6 +169,9 @@ class PretrainConfig(Section):
     search_combinations: Literal["size", "all"] = "size"
     """Combinations that are searched on: `size` takes one of each size, made of the first modalities in the
     configuration's order, and every combination of that size gets its result; `all` searches for each by itself."""
+    validation: Literal["split", "batches"] = "split"
+    """Candidates of the validation recall@5 by which pretraining is searched, stopped and chosen: the whole split, or
+    as published, batches of 32 stays in their order, where chance is 5/32."""
     loggers: tuple[Literal["csv", "tensorboard", "mlflow", "wandb"], ...] = ()
     """Loggers that get each epoch's loss, recall, temperature and λ, in addition to the table `pretraining`; they write
     under `logs` in the run folder. They change no number, so they are in no key."""
@@ -234,6 +237,9 @@ class FinetuneConfig(Section):
     """`bce`: binary cross-entropy per label, weighted for a binary task only. `paper`: the same, but the labels of a
     multilabel task weighted as well, by the frequency of the most frequent label over theirs. `released`: as the
     published code, these weights in a softmax over all labels, as if a stay had one of them."""
+    standardise: bool = True
+    """Standardise the embeddings of frozen encoders with the training stays' mean and deviation; false takes them as
+    they are."""
     class_weight: Literal["balanced", "none"] = "balanced"
     """`balanced` weighs the positives of a binary task by negatives / positives in training, and those of a multilabel
     task where `loss` says so; `none` weighs nothing."""

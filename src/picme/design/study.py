@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from picme.align.step import Align
 from picme.config.combinations import Combination, combinations, label, parse
-from picme.config.encoders import has_locked_trunk, trunk_identity
+from picme.config.encoders import EncoderConfig, has_locked_trunk, trunk_identity
 from picme.config.fusions import CONFIGS as FUSIONS
 from picme.config.study import PAPER_COMBINATIONS
 from picme.engine.code import code_of
 from picme.engine.store import fingerprint
 from picme.errors import ConfigError
-from picme.finetune.step import Cell, EmbedPretrained, EmbedUntrained, Finetune, FinetuneSearch
+from picme.finetune.step import FROZEN, Cell, EmbedPretrained, EmbedUntrained, Finetune, FinetuneSearch
 from picme.prepare.raw import raw_files
-from picme.prepare.step import Hospital, Prepare, PretrainWindow, TaskPart
+from picme.prepare.step import Availability, Hospital, Prepare, PretrainWindow, TaskPart
 from picme.pretrain.features import Encoding, Features
 from picme.pretrain.step import CourseSettings, Pretrain, Pretraining, PretrainSearch
 from picme.registry import Registry
@@ -89,6 +89,14 @@ class Design:
     def tasks(self) -> list[str]:
         """The tasks by name: each is judged by itself, so their order in the configuration is only that of rows."""
         return sorted(self.config.tasks)
+
+    @cached_property
+    def availability(self) -> Availability:
+        """What the stays have, and what the encoders read of it."""
+        encoders = {name: section.encoder for name, section in self.config.modalities.items()}
+        reads = {name: one.reading_settings() for name, one in encoders.items() if isinstance(one, EncoderConfig)}
+        reads = {name: settings for name, settings in reads.items() if settings}
+        return Availability(prepare=self.prepare, encoders={name: encoders[name] for name in reads}, reads=reads)
 
     def task(self, name: str) -> TaskPart:
         """Return a task as steps need to know it."""
@@ -172,6 +180,7 @@ class Design:
                 objective=objective,
                 code=self._code("objectives", objective.name),
                 course=self._course(section),
+                validation=section.validation,
             ),
         )
 
@@ -251,6 +260,7 @@ class Design:
             course=self._course(section),
             loss=section.loss,
             class_weight=section.class_weight,
+            standardise=section.standardise if chosen.encoders in FROZEN else None,
         )
 
     def _head(self, chosen: Strategy, combination: Combination, order: Combination) -> Any:

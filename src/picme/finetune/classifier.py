@@ -71,15 +71,21 @@ class Classifier(nn.Module):
 class FrozenClassifier(Classifier):
     """A head on embeddings that were computed once; no encoder is touched.
 
-    Each dimension is standardised with the training stays' mean and deviation: how far pretraining spreads the
-    embeddings depends on its temperature, and the head's learning rate should not.
+    Unless they are wanted as they are, each dimension is standardised with the training stays' mean and deviation: how
+    far pretraining spreads the embeddings depends on its temperature, and the head's learning rate should not.
     """
 
     mean: Tensor
     deviation: Tensor
 
     def __init__(
-        self, combination: Sequence[str], view: ViewData, device: torch.device, embedded: np.ndarray, train: np.ndarray
+        self,
+        combination: Sequence[str],
+        view: ViewData,
+        device: torch.device,
+        embedded: np.ndarray,
+        train: np.ndarray,
+        standardise: bool = True,
     ) -> None:
         super().__init__(combination, view, device)
         values = torch.from_numpy(np.ascontiguousarray(embedded.transpose(1, 0, 2)))
@@ -88,6 +94,8 @@ class FrozenClassifier(Classifier):
         count = counted.sum(0).clamp_min(1)
         mean = (seen * counted).sum(0) / count
         deviation = (((seen - mean) * counted).square().sum(0) / count).sqrt().clamp_min(1e-6)
+        if not standardise:
+            mean, deviation = torch.zeros_like(mean), torch.ones_like(deviation)
         # Kept with the weights: new stays are standardised as the training stays were.
         self.register_buffer("mean", mean.to(device))
         self.register_buffer("deviation", deviation.to(device))
@@ -149,7 +157,8 @@ def assemble(
     """Build the untrained classifier of a cell on given embeddings (modality, stay, dim) of frozen encoders."""
     model: Classifier
     if embedded is not None:
-        model = FrozenClassifier(cell.combination, view, device, embedded, view.usable(cell.combination, "train"))
+        train = view.usable(cell.combination, "train")
+        model = FrozenClassifier(cell.combination, view, device, embedded, train, cell.standardise is not False)
     elif cell.encoders == "from_pretrained" and cell.pretrain is not None:
         encoders = load_encoders(store.path(cell.pretrain), cell.encodings, view).to(device)
         model = TrainedClassifier(cell.combination, view, device, encoders)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+FROZEN = ("pretrained", "untrained")
+"""Treatments of the encoders under which they are never trained on the task."""
+
+
 class EmbedPretrained(Step):
     """The embeddings of a task's stays by the pretrained encoders of a combination, for all seeds of one draw."""
 
@@ -83,6 +87,8 @@ class Cell(Part):
     """None for a strategy without encoders."""
     loss: str | None = None
     class_weight: str | None = None
+    standardise: bool | None = None
+    """Whether the embeddings of frozen encoders are standardised; None where encoders are trained or not used."""
 
     @property
     def combination(self) -> tuple[str, ...]:
@@ -97,7 +103,7 @@ class Cell(Part):
     @property
     def frozen(self) -> bool:
         """True if the encoders are never trained on the task."""
-        return self.encoders in ("pretrained", "untrained")
+        return self.encoders in FROZEN
 
     @property
     def cost(self) -> float:

@@ -66,6 +66,10 @@ class Modality(ABC):
         """Return the modality normalised with the statistics that `fit` returned."""
         return self
 
+    def tokens_read(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the tokens of each stay (stay,), and how many of them its encoder reads; None where nothing is cut."""
+        return None
+
     @abstractmethod
     def spec(self) -> dict[str, Any]:
         """Return the sizes that the encoder has to know, as plain values."""

@@ -13,6 +13,7 @@ import torch
 
 from picme.errors import ConfigError, DataError
 from picme.modalities.base import PooledModality, load_array
+from picme.modalities.reading import Reading, reading
 from picme.modalities.tokens import Tokens, tokenise
 from picme.schema import TextRows
 
@@ -46,8 +47,7 @@ class TextModality(PooledModality):
         self.present = np.asarray(self.index >= 0)
         self.encoder: Component | None = None
         self.tokens: Tokens | None = None
-        self._max_length = 0
-        self._step: int | None = None
+        self._reading: Reading | None = None
 
     @staticmethod
     def write_views(rows: Mapping[str, Rows], folders: Mapping[str, Path], pool: Path, **options: Any) -> pl.DataFrame:
@@ -112,21 +112,22 @@ class TextModality(PooledModality):
         new = copy.copy(self)
         new.encoder = encoder
         new.tokens = tokenise(self, model, getattr(encoder, "revision", None))
-        new._max_length = int(getattr(encoder, "max_length", 512))
-        windows = getattr(encoder, "windows", "off")
-        new._step = None if windows == "off" else int(windows)
-        if new._max_length <= new.tokens.n_special:
-            raise ConfigError(
-                f"max_length {new._max_length} leaves no room beside {new.tokens.n_special} special tokens"
-            )
-        counts = np.diff(new.tokens.offsets) + new.tokens.n_special
-        new.item_lengths = counts if new._step is not None else np.minimum(counts, new._max_length)
+        new._reading = reading(encoder, new.tokens.n_special)
+        new.item_lengths = new._reading.read(np.diff(new.tokens.offsets)) + new.tokens.n_special
         new.lengths = np.where(self.present, new.item_lengths[self.index] if self.n_items else 0, 0)
         return new
 
     def spec(self) -> dict[str, Any]:
         """Return `max_tokens`, the length of the longest text or window there can be."""
-        return {"max_tokens": self._max_length}
+        special = 0 if self.tokens is None else self.tokens.n_special
+        return {"max_tokens": 0 if self._reading is None else self._reading.room + special}
+
+    def tokens_read(self) -> tuple[np.ndarray, np.ndarray] | None:  # noqa: D102
+        if self.tokens is None or self._reading is None:
+            return None
+        counts = np.diff(self.tokens.offsets) if self.n_items else np.zeros(1, dtype=np.int64)
+        held = np.where(self.present, counts[self.index], 0)
+        return held, self._reading.read(held)
 
     def item_batch(self, items: np.ndarray) -> dict[str, torch.Tensor]:
         """Return the tokens of some texts.
@@ -134,20 +135,17 @@ class TextModality(PooledModality):
         `input_ids` and `attention_mask` are (text, token) int64. With windows, rows are windows instead, and `owner`
         (window,) int64 holds the position in the batch of each window's text.
         """
-        if self.tokens is None:
+        if self.tokens is None or self._reading is None:
             raise DataError(f"{self.pool} is tokenised for an encoder: call for_encoder first")
         pieces: list[np.ndarray] = []
         owner: list[int] = []
-        room = self._max_length - self.tokens.n_special
         for place, item in enumerate(np.asarray(items)):
             words = self.tokens.ids[self.tokens.offsets[item] : self.tokens.offsets[item + 1]] if item >= 0 else EMPTY
-            last = max(0, len(words) - room)
-            starts = [0] if self._step is None else range(0, last + self._step, self._step)
-            for start in starts:
-                pieces.append(words[start : start + room])
+            for part in self._reading.pieces(len(words)):
+                pieces.append(words[part])
                 owner.append(place)
         batch = self.tokens.padded(pieces)
-        if self._step is not None:
+        if self._reading.step is not None:
             batch["owner"] = torch.tensor(owner, dtype=torch.int64)
         return batch
 

@@ -116,7 +116,7 @@ def load_tokenizer(model: str, revision: str | None) -> Any:
 def _write(modality: TextModality, model: str, revision: str | None, folder: Path) -> None:
     """Tokenise into a temporary folder and rename it; of two processes that do so, the first one's result stays."""
     tokenizer = load_tokenizer(model, revision)
-    prefix, suffix = _special(tokenizer)
+    prefix, suffix = special_tokens(tokenizer)
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
     try:
@@ -141,7 +141,7 @@ def _write(modality: TextModality, model: str, revision: str | None, folder: Pat
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _special(tokenizer: Any) -> tuple[list[int], list[int]]:
+def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Return the special tokens before and after a text, found by comparing a word with and without them."""
     plain = list(tokenizer("a", add_special_tokens=False)["input_ids"])
     full = list(tokenizer("a", add_special_tokens=True)["input_ids"])

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-TABLES = ("cohort_flow", "availability", "leakage", "label_agreement", "quarantine")
+TABLES = ("cohort_flow", "leakage", "label_agreement", "quarantine")
 
 
 class Hospital(Step):
@@ -44,7 +44,7 @@ class Prepare(Step):
     """
 
     kind: ClassVar[str] = "prepare"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     stage: ClassVar[str] = "prepare"
     cores: ClassVar[int] = ALL_CORES
     timed: ClassVar[bool] = True
@@ -78,6 +78,31 @@ class Prepare(Step):
 
         files = {name: folder / f"{name}.parquet" for name in TABLES}
         return {name: pl.read_parquet(file) for name, file in files.items() if file.is_file()}
+
+
+class Availability(Step):
+    """How many stays have each modality, and how much of their texts is read by the encoders of the study."""
+
+    kind: ClassVar[str] = "availability"
+    stage: ClassVar[str] = "prepare"
+    uncounted: ClassVar[tuple[str, ...]] = ("encoders",)
+
+    prepare: Prepare
+    encoders: dict[str, Any]
+    """The sections of the encoders that may leave a part of a text unread, by modality."""
+    reads: dict[str, dict[str, Any]]
+    """What determines the part that each of them reads."""
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.prepare.availability import availability
+
+        availability(self, context.store.path(self.prepare)).write_parquet(folder / "availability.parquet")
+        return {}
+
+    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
+        import polars as pl
+
+        return {"availability": pl.read_parquet(folder / "availability.parquet")}
 
 
 class TaskPart(Part):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from picme.objectives import Objective
 
+PUBLISHED_BATCH = 32
 BLOCK = 2**20  # scores at a time: 8 MiB
 
 
@@ -23,6 +24,24 @@ def matches_itself(objective: Objective) -> bool:
     from picme.objectives.base import Objective as Base
 
     return type(objective).match_scores is not Base.match_scores
+
+
+def validation_recall(objective: Objective, embeddings: np.ndarray, present: np.ndarray, candidates: str) -> float:
+    """Compute recall@5 among the candidates that `pretrain.validation` names.
+
+    Args:
+        objective: as `matching_recall` takes it.
+        embeddings: (modality, stay, dim), raw.
+        present: (stay, modality) bool.
+        candidates: `split` for all stays, or `batches` for the mean over batches of 32 stays in their order; a last
+            batch that is not full is left out unless it is the only one.
+    """
+    count = len(present)
+    size = PUBLISHED_BATCH if candidates == "batches" and count > PUBLISHED_BATCH else count
+    parts = [slice(start, start + size) for start in range(0, count - size + 1, size)]
+    found = [matching_recall(objective, embeddings[:, part], present[part]) for part in parts]
+    defined = [value for value in found if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
 
 
 @torch.no_grad()

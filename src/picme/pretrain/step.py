@@ -35,6 +35,8 @@ class Pretraining(Part):
     code: str | None = None
     """Hash of the objective's source code, where another package supplies it."""
     course: CourseSettings
+    validation: str = "split"
+    """The candidates of the validation recall, see `pretrain.validation`."""
 
     @property
     def combination(self) -> tuple[str, ...]:

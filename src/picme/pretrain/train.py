@@ -21,7 +21,7 @@ from picme.fitting.epoch_log import EpochLog
 from picme.fitting.search import found
 from picme.objectives import build as build_objective
 from picme.pretrain.features import open_encoded
-from picme.pretrain.matching import matches_itself, matching_recall
+from picme.pretrain.matching import matches_itself, validation_recall
 from picme.pretrain.model import ModalityEncoders, embed
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def train(
         row: dict[str, Any] = {"val_loss": math.nan, "val_recall5": math.nan}
         if values is not None:
             row["val_loss"] = _mean_loss(objective, chosen.name, values, present[rows["val"]], batch_size, device)
-            row["val_recall5"] = matching_recall(objective, values, present[rows["val"]], k=5)
+            row["val_recall5"] = validation_recall(objective, values, present[rows["val"]], pretraining.validation)
         row["temperature"] = float(objective.log_temperature.detach().exp())
         row["weights"] = _weights(objective)
         # Ties in recall, frequent in small validation sets, go to the lower loss.

@@ -66,10 +66,12 @@ def availability(tables: Tables, config: dict[str, Any]) -> DataTable | None:
                 if found["stays_total"] and found["stays_present"] is not None
                 else None
             )
+            cut = found["cut_share"]
             return say(
-                '{share} <span class="quiet">({n})</span>',
+                '{share} <span class="quiet">({n}{cut})</span>',
                 share=percent(share, "derived:availability"),
                 n=count(found["stays_present"], "availability.stays_present"),
+                cut="" if missing(cut) else say("; cut {share}", share=percent(cut, "availability.cut_share")),
             )
 
         return show
@@ -96,11 +98,25 @@ def availability(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         for task in tasks
     ]
     reading = say(
-        "Stays of each split ({parts}). Splits are by subject and the same for all tasks.",
+        "Stays of each split ({parts}). Splits are by subject and the same for all tasks.{read}",
         parts=Markup("; ").join(parts),
+        read=_tokens_read(rows),
     )
     pivot = pl.DataFrame({"modality": here}, schema={"modality": pl.String})
     return DataTable("availability", "Availability: stays that have a modality", columns, pivot, reading, source=rows)
+
+
+def _tokens_read(rows: pl.DataFrame) -> Markup:
+    """Say what share of the texts' tokens the encoders read; nothing where there is no text."""
+    texts = rows.filter(pl.col("tokens_total") > 0).group_by("modality", maintain_order=True)
+    shares = [
+        say("{read} of {modality}", read=percent(row["share"], "derived:availability"), modality=row["modality"])
+        for row in texts.agg(share=pl.col("tokens_read").sum() / pl.col("tokens_total").sum()).iter_rows(named=True)
+    ]
+    explained = (
+        " “Cut” is the share of texts of which the encoder leaves something unread; of all tokens it reads {parts}."
+    )
+    return say(explained, parts=Markup(", ").join(shares)) if shares else Markup("")
 
 
 def quarantine(tables: Tables, config: dict[str, Any]) -> DataTable | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -63,6 +63,40 @@ def attribution_of_paper(combination: str, task: str, method: str) -> dict[str, 
     if not rows or names != set(_key(combination)):
         return {}
     return {str(row["combination_or_group"]): float(row["value"] or 0) for row in rows}
+
+
+def alignment_of_paper(combination: str) -> float | None:
+    """Return Figure 2's top-5 accuracy of a combination, a fraction; None where the paper prints none."""
+    rows = [row for row in _figures() if row["where"] == "Figure 2"]
+    found = [row["value"] for row in rows if _key(row["combination_or_group"]) == _key(combination)]
+    return float(found[0] or 0) / 100 if found else None
+
+
+def times_of_paper() -> list[dict[str, Any]]:
+    """Return the trainings of Table 5 and section 8.6 with their times, and what they correspond to here.
+
+    Each has what (in words), task, strategy, stage, modalities (their number, None for any) and hours (one, or the two
+    ends of a range).
+    """
+    kinds = {
+        "run time three modalities": ("three modalities", "finetune", 3),
+        "contrastive pretraining of one combination": ("pretraining of one combination", "pretrain", None),
+        "heads on frozen encoders": ("heads on frozen encoders", "finetune", None),
+    }
+    strategies = {"concatenation": "supervised", "gated": "gated"}
+    found = []
+    for row in _figures():
+        if row["what"] not in kinds:
+            continue
+        what, stage, modalities = kinds[row["what"]]
+        frozen = "contrastive" if stage == "finetune" else None
+        strategy = strategies.get(row["combination_or_group"] or "", frozen)
+        hours = [float(end) for end in (row["value"] or "").split(" to ")]
+        task = row["task_or_column"] or None
+        found.append(
+            {"what": what, "task": task, "strategy": strategy, "stage": stage, "modalities": modalities, "hours": hours}
+        )
+    return found
 
 
 def types_of_paper(combination: str, strategy: str) -> dict[str, Published]:

@@ -228,11 +228,12 @@ def test_reports_count_from_the_time_they_were_stored(tmp_path):
     ]
     write_notes(tmp_path, "radiology", rows)
     result = text_rows(tmp_path, "radiology", stays(1), PROSPECTIVE)
+    # The newest first: what an encoder cuts off at its end is the oldest.
     assert result.rows.texts[0].split("\n\n") == [
-        "taken before, stored after admission",
-        "emergency department, no admission",
-        "in time",
         "no storetime",
+        "in time",
+        "emergency department, no admission",
+        "taken before, stored after admission",
     ]
     assert result.latest.to_list() == [hours(49.5)]
     assert check(result, "latest_time")["count"] == 0
@@ -310,7 +311,7 @@ def test_bad_rows_are_counted_by_reason(tmp_path):
     ]
     write_notes(tmp_path, "radiology", rows)
     result = text_rows(tmp_path, "radiology", stays(1), PROSPECTIVE)
-    assert result.rows.texts == ["good\n\ntwice"]
+    assert result.rows.texts == ["twice\n\ngood"]
     assert reasons(result) == {
         "longer than 200000 characters": 1,
         "neither storetime nor charttime": 1,

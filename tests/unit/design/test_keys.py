@@ -82,6 +82,7 @@ FINETUNE: dict[str, tuple[Any, set[str]]] = {
     "learning_rate": (0.5, with_readers(NETWORKS)),
     "weight_decay": (0.5, with_readers(NETWORKS)),
     "loss": ("paper", with_readers(NETWORKS)),
+    "standardise": (False, with_readers({"contrastive", "random"})),
     "class_weight": ("none", with_readers(NETWORKS)),
     "search": (SEARCH, with_readers(NETWORKS)),
     "hidden": (7, with_readers(HEADS)),
@@ -93,7 +94,7 @@ FINETUNE: dict[str, tuple[Any, set[str]]] = {
 }
 PRETRAINING = {"pretrain", "align", "embed"} | with_readers({"contrastive", "finetuned", "gated"})
 EVERYTHING = PRETRAINING | with_readers(NETWORKS | {"gradient_boosting", "logistic_regression"}) | {
-    "prepare", "features", "ceiling",
+    "prepare", "availability", "features", "ceiling",
 }  # fmt: skip
 PRETRAIN: dict[str, tuple[Any, set[str]]] = {
     "window": (24, EVERYTHING),
@@ -107,6 +108,7 @@ PRETRAIN: dict[str, tuple[Any, set[str]]] = {
     "seeds": (2, set()),
     "search": (SEARCH, PRETRAINING),
     "search_combinations": ("all", set()),
+    "validation": ("batches", PRETRAINING),
     "loggers": (["csv"], set()),
 }
 ATTRIBUTED = {f"attribute {name}" for name in NETWORKS}

@@ -10,6 +10,7 @@ import pytest
 from picme.config.encoders import TransformerEncoder
 from picme.errors import ConfigError, DataError
 from picme.modalities import open_modality, write_views
+from picme.modalities.reading import text_read
 from picme.modalities.text import TextModality
 from picme.schema import TextRows
 from tiny_checkpoints import SPECIAL, WORDS, save_tokenizer
@@ -96,6 +97,44 @@ def test_long_texts_are_cut_or_read_in_windows(tmp_path: Path) -> None:
     apart = opened(tmp_path, max_length=6, windows=4).batch(np.array([0]))
     words = apart["input_ids"][(apart["input_ids"] >= len(SPECIAL))]
     assert words.tolist() == ids(*long)[1:-1]
+
+
+@pytest.mark.parametrize("settings", [{"max_length": 5}, {"max_length": 5, "windows": 2}, {"max_length": 30}])
+def test_what_is_said_to_be_read_is_what_batches_hold(tmp_path: Path, settings: dict[str, int]) -> None:
+    texts = ["lung heart process effusion lung", "heart", None, "no acute process"]
+    TextModality.write(TextRows(texts), tmp_path / "a", tmp_path / "pool")
+    (tmp_path / "model").mkdir()
+    save_tokenizer(tmp_path / "model")
+    modality = opened(tmp_path, **settings)
+    words = [SPECIAL + WORDS for _ in texts]
+    held, read = modality.tokens_read() or ([], [])
+    shown = text_read(texts, modality.encoder)  # type: ignore[arg-type]
+    for stay, text in enumerate(texts):
+        rows = modality.batch(np.array([stay]))["input_ids"].numpy()
+        in_batch = {words[stay][token] for token in rows.ravel() if token >= len(SPECIAL)}
+        assert in_batch == set((shown[stay] or "").split())
+        assert (held[stay], read[stay]) == (len((text or "").split()), len((shown[stay] or "").split()))
+    assert shown[2] is None and shown[1] == "heart"
+    assert (shown[0] == "lung heart process") == (settings == {"max_length": 5})
+
+
+def test_a_tokenizer_without_places_in_the_text_gives_back_its_words(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow:
+        is_fast = False
+
+        def __call__(self, texts: object, **kwargs: object) -> dict[str, object]:
+            ids = {"a": [7], "one two three": [1, 2, 3]}
+            if isinstance(texts, str):
+                return {"input_ids": [9, *ids[texts], 9] if kwargs["add_special_tokens"] else ids[texts]}
+            return {"input_ids": [ids[text] for text in texts]}  # type: ignore[attr-defined]
+
+        def decode(self, ids: list[int]) -> str:
+            return " ".join(("", "one", "two", "three")[token] for token in ids)
+
+    monkeypatch.setattr("picme.modalities.reading.load_tokenizer", lambda *_: Slow())
+    assert text_read(["one two three"], TransformerEncoder(model="x", max_length=4)) == ["one two"]
 
 
 def test_tokens_are_made_once(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from picme.align import retrieval
 from picme.objectives import GRAM, AllPairs, Symile
 from picme.pretrain import matching
-from picme.pretrain.matching import matches_itself, matching_recall
+from picme.pretrain.matching import matches_itself, matching_recall, validation_recall
 
 
 def embeddings(modalities: int, stays: int, dim: int = 6, seed: int = 0) -> np.ndarray:
@@ -93,3 +93,18 @@ def test_incomplete_stays_and_ties_do_not_help() -> None:
     values[0, 3] = np.nan
     assert matching_recall(Symile(3), values, everyone(values), 20) == 1
     assert matching_recall(Symile(3), np.full_like(values, np.nan), everyone(values), 19) == 0
+
+
+def test_candidates_are_the_split_or_as_published_batches_of_32() -> None:
+    values = embeddings(2, 80)
+    values[1] = values[0] + 0.8 * values[1]
+    objective = AllPairs(2)
+    whole = validation_recall(objective, values, everyone(values), "split")
+    assert whole == retrieval(values, 5)
+    batches = validation_recall(objective, values, everyone(values), "batches")
+    # Of 80 stays the last 16 are no full batch.
+    assert batches == pytest.approx(np.mean([retrieval(values[:, :32], 5), retrieval(values[:, 32:64], 5)]))
+    assert batches > whole
+    few = values[:, :9]
+    assert validation_recall(objective, few, everyone(few), "batches") == retrieval(few, 5)
+    assert math.isnan(validation_recall(objective, values, np.zeros((80, 2), dtype=bool), "batches"))

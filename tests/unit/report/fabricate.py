@@ -258,9 +258,10 @@ def _availability() -> pl.DataFrame:
             n = round(total * share)
             for index, modality in enumerate(MODALITIES):
                 present = n - index * 7 if modality != "demographics" else n
-                rows.append(
-                    {"task": task, "modality": modality, "split": split, "stays_present": present, "stays_total": n}
-                )
+                row = {"task": task, "modality": modality, "split": split, "stays_present": present, "stays_total": n}
+                texts = modality in ("discharge", "radiology")
+                cut = {"cut_share": 0.25 + index / 8, "tokens_total": 300 * n, "tokens_read": (290 - index) * n}
+                rows.append(row | (cut if texts else dict.fromkeys(cut)))
     return pl.DataFrame(rows)
 
 

@@ -37,9 +37,10 @@ SHOWN = {
     "availability": "availability",
     "gate-orders": "gate_orders",
     "pretraining-seeds": "pretraining_seeds",
+    "published-times": "runtimes",
 }
 # A pivoted table: a row of it is several rows of the result table.
-PIVOTED = ("availability",)
+PIVOTED = ("availability", "published-times")
 
 
 @dataclass

@@ -11,6 +11,7 @@ from picme.report.blocks import Choice, Plate
 from picme.report.facts import frame, modalities
 from picme.report.figures.matrix import Matrix, tick_line
 from picme.report.numbers import count, percent, say
+from picme.report.paper import alignment_of_paper
 from picme.report.theme import BLUE, INK, SKY, safe
 from picme.report.words import combination_text
 
@@ -49,20 +50,21 @@ def alignment_bars(tables: Tables, config: dict[str, Any]) -> Plate | None:
         ks = sorted(of_metric["k"].drop_nulls().unique().to_list(), key=lambda k: (k != 5, k)) or [None]
         for k in ks:
             chosen = of_metric.filter(pl.col("k") == k) if k is not None else of_metric
-            views.append(
-                _bars(chosen, names, (METRICS.get(str(metric), str(metric)), str(k) if k is not None else "–"))
-            )
+            choice = (METRICS.get(str(metric), str(metric)), str(k) if k is not None else "–")
+            beside = metric == "batch" and k == 5 and (config.get("report") or {}).get("paper", True)
+            views.append(_bars(chosen, names, choice, paper=beside))
     if not views:
         return None
     note = say(
         "Each row is a combination; filled dots say which modalities it has. The stroke is what chance would give with"
         " the same number of candidates. Alignment says how well the modalities of one stay find each other, not how"
-        " well anything is predicted."
+        " well anything is predicted. A hollow diamond, in batches, is the paper’s Figure 2: its text speaks of nearest"
+        " neighbours, its code measures small batches."
     )
     return Plate("alignment", "Alignment of each combination", views, ("Metric", "k"), note)
 
 
-def _bars(rows: pl.DataFrame, names: list[str], choice: tuple[str, ...]) -> Choice:
+def _bars(rows: pl.DataFrame, names: list[str], choice: tuple[str, ...], paper: bool = False) -> Choice:
     ordered = rows.with_columns(size=pl.col("combination").str.count_matches(r"\+")).sort(
         "size", "value", descending=[False, True]
     )
@@ -93,8 +95,24 @@ def _bars(rows: pl.DataFrame, names: list[str], choice: tuple[str, ...]) -> Choi
         [f"chance {row['chance'] * 100:.1f} %" for row in chance],
     )
     axis = {"title": {"text": "percent"}, "rangemode": "tozero", "zeroline": True}
-    figure = {"data": [*matrix.traces(), bars, strokes], "layout": matrix.layout([axis])}
+    figure = {"data": [*matrix.traces(), bars, strokes, *(_paper(y) if paper else [])], "layout": matrix.layout([axis])}
     return Choice(choice, figure, ordered.drop("size"), _reading(cells))
+
+
+def _paper(places: dict[str, float]) -> list[dict[str, Any]]:
+    """Return the trace of the published top-5 accuracy of the combinations at these places, if there is any."""
+    found = {name: value for name in places if (value := alignment_of_paper(name)) is not None}
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "paper",
+        "x": [round(value * 100, 2) for value in found.values()],
+        "y": [places[name] for name in found],
+        "xaxis": "x2",
+        "marker": {"color": INK, "symbol": "diamond-open", "size": 10, "line": {"width": 1.4}},
+        "hovertemplate": "paper: %{x:.1f} %<extra></extra>",
+    }
+    return [trace] if found else []
 
 
 def _hover(row: Row) -> str:

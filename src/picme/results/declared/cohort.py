@@ -19,13 +19,23 @@ COHORT_FLOW = Table(
 )
 AVAILABILITY = Table(
     "availability",
-    "One row says how many stays of a task and split have a modality, before any modality is required.",
+    "One row says how many stays of a task and split have a modality, before any modality is required, and how much of "
+    "the texts of the stays that are studied its encoder reads.",
     (
         Column("task", TEXT, "The task, or `pretrain` for the stays that pretraining sees."),
         MODALITY,
         SPLIT,
         Column("stays_present", WHOLE, "The number of stays that have the modality.", "stays"),
         Column("stays_total", WHOLE, "The number of all stays of the split.", "stays"),
+        Column(
+            "cut_share",
+            NUMBER,
+            "The share of the studied stays' texts of which the encoder leaves something unread; null for modalities "
+            "that are no text.",
+            "fraction",
+        ),
+        Column("tokens_total", WHOLE, "The number of tokens in these texts, special tokens not counted.", "tokens"),
+        Column("tokens_read", WHOLE, "The number of these tokens that the encoder reads.", "tokens"),
     ),
 )
 QUARANTINE = Table(
