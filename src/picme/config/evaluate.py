@@ -51,8 +51,8 @@ class ComparisonsConfig(Section):
     )
     """Questions that are tested. `controls` and `strategies` compare the pairs below within every combination;
     `combinations` compares the combination best on validation with every other, within every strategy; `singles`
-    compares the cell best on validation with the best single modality; `baselines` compares the strategy best on
-    validation with each baseline, within every combination."""
+    compares the best on validation among combinations with the best among single modalities; `baselines` compares the
+    strategy best on validation with each baseline, within every combination."""
     controls: tuple[tuple[str, str], ...] = Field(
         default_factory=lambda: tuple(
             (one.name, other)

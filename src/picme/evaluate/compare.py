@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from picme.evaluate.intervals import METRICS, Estimate, estimated, over_seeds
-from picme.evaluate.summary import CellResult, seeded, select
+from picme.evaluate.selection import best
+from picme.evaluate.summary import CellResult, seeded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,19 +66,18 @@ def pairs(results: list[CellResult], config: EvaluateConfig) -> list[Pair]:
     if "combinations" in settings.families:
         for strategy in strategies:
             of_strategy = [r for r in results if r.strategy == strategy]
-            defined = [r for r in of_strategy if not np.isnan(r.validation["auroc"])]
-            if config.selectable(strategy) and defined:
-                best = max(defined, key=lambda r: r.validation["auroc"])
-                found += [(f"combinations: {strategy}", best, other) for other in of_strategy if other is not best]
+            first = best(of_strategy, config)
+            found += [(f"combinations: {strategy}", first, one) for one in of_strategy if first and one is not first]
     if "singles" in settings.families:
-        best_of_all = select(results, config)
-        best_single = select([r for r in results if "+" not in r.combination], config)
-        if best_of_all is not None and best_single is not None and best_of_all is not best_single:
-            found.append(("best vs best single", best_of_all, best_single))
+        single, several = (
+            best([r for r in results if ("+" in r.combination) == many], config) for many in (False, True)
+        )
+        if single is not None and several is not None:
+            found.append(("best vs best single", several, single))
     if "baselines" in settings.families:
         for baseline in settings.baselines:
             for combination in combinations:
-                best_here = select([r for r in results if r.combination == combination], config)
+                best_here = best([r for r in results if r.combination == combination], config)
                 if best_here is not None and (combination, baseline) in cells:
                     found.append((f"best vs {baseline}", best_here, cells[combination, baseline]))
     return found

@@ -12,10 +12,13 @@ import numpy as np
 
 from picme.evaluate.intervals import METRICS, estimated, over_seeds
 from picme.evaluate.predictions import SPLITS
+from picme.evaluate.selection import choose
 from picme.metrics.classification import areas, macro
 from picme.strategies import strategies
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from picme.config.evaluate import EvaluateConfig
@@ -34,7 +37,7 @@ class CellResult:
         per_seed: headline metric on test, per seed (seed,).
         single: the mean of that over the seeds, to take differences of.
         ensemble: headline metric of the seed-averaged prediction on test.
-        validation: the same on validation.
+        validation: the same on validation, in resamples of the validation subjects.
         defined: mask of the defined test labels (label, stay), to tell whether two cells judge the same stays.
     """
 
@@ -46,7 +49,7 @@ class CellResult:
     per_seed: dict[str, NDArray[np.float64]]
     single: dict[str, Estimate]
     ensemble: dict[str, Estimate]
-    validation: dict[str, float]
+    validation: dict[str, Estimate]
     defined: NDArray[np.bool_] = field(repr=False)
 
     @property
@@ -56,23 +59,23 @@ class CellResult:
 
 
 def score_cell(
-    cell: CellPredictions, stays: SplitStays, resamples: SubjectResamples
+    cell: CellPredictions, stays: Mapping[str, SplitStays], resamples: Mapping[str, SubjectResamples]
 ) -> tuple[list[dict[str, Any]], CellResult]:
-    """Return the rows of `scores` and the result of one cell."""
+    """Return the rows of `scores` and the result of one cell; stays and resamples of subjects are those of a split."""
     rows: list[dict[str, Any]] = []
     seed_areas: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     for split in SPLITS:
         split_rows, seed_areas[split] = _split_scores(cell, split)
         rows += split_rows
-    mean = cell.ensemble("test")
-    validation = dict(zip(METRICS, (float(macro(a)) for a in areas(cell.y["val"], cell.ensemble("val"))), strict=True))
+    test, held_out = stays["test"].subject, stays["val"].subject
+    validation = estimated(cell.y["val"], cell.ensemble("val"), held_out, resamples["val"], others=False)
     return rows, CellResult(
         **cell.key,
         n_seeds=len(cell.seeds),
         seed_auroc=seed_areas["test"][0],
         per_seed={name: macro(a) for name, a in zip(METRICS, seed_areas["test"], strict=True)},
-        single=over_seeds(cell.y["test"], cell.p["test"], stays.subject, resamples, seeded(cell.strategy)),
-        ensemble=estimated(cell.y["test"], mean, stays.subject, resamples),
+        single=over_seeds(cell.y["test"], cell.p["test"], test, resamples["test"], seeded(cell.strategy)),
+        ensemble=estimated(cell.y["test"], cell.ensemble("test"), test, resamples["test"]),
         validation=validation,
         defined=~np.isnan(cell.y["test"]),
     )
@@ -120,18 +123,9 @@ def _split_scores(
     return rows, (roc, prc)
 
 
-def select(results: list[CellResult], config: EvaluateConfig) -> CellResult | None:
-    """Return the cell with the greatest validation AUROC among those that may be chosen; None without one.
-
-    Of equal cells it is the first.
-    """
-    candidates = [r for r in results if config.selectable(r.strategy) and not np.isnan(r.validation["auroc"])]
-    return max(candidates, key=lambda r: r.validation["auroc"], default=None)
-
-
 def summary_rows(results: list[CellResult], config: EvaluateConfig) -> list[dict[str, Any]]:
     """Return rows of `summary` for one task: spread over seeds, and the seed-averaged prediction with its interval."""
-    best = select(results, config)
+    selection = choose(results, config)
     rows = []
     for result in results:
         row: dict[str, Any] = {**result.key, "n_seeds": result.n_seeds}
@@ -142,8 +136,8 @@ def summary_rows(results: list[CellResult], config: EvaluateConfig) -> list[dict
         for name, estimate in result.ensemble.items():
             row[f"ensemble_{name}"] = estimate.value
             row |= estimate.columns(config.confidence, f"ensemble_{name}_")
-        row["selected"] = result is best
-        row["validation_auroc"], row["validation_auprc"] = result.validation["auroc"], result.validation["auprc"]
+        row |= {f"validation_{name}": estimate.value for name, estimate in result.validation.items()}
+        row |= selection.columns(result)
         rows.append(row)
     return rows
 

@@ -10,8 +10,9 @@ from picme.evaluate.calibration import calibration_rows
 from picme.evaluate.compare import comparison_rows
 from picme.evaluate.fairness import fairness_rows
 from picme.evaluate.predictions import Predictions
+from picme.evaluate.selection import choose
 from picme.evaluate.subgroups import attributes, subgroup_rows
-from picme.evaluate.summary import score_cell, select, summary_rows, type_rows
+from picme.evaluate.summary import score_cell, summary_rows, type_rows
 from picme.evaluate.thresholds import threshold_rows
 from picme.results.tables import table
 
@@ -80,11 +81,14 @@ def _evaluate_task(
     count = (
         max(config.resamples, config.interval_resamples) if config.comparisons.families else config.interval_resamples
     )
-    resamples = SubjectResamples.draw(test.n_subjects, count, config.seed)
-    few = resamples.first(config.interval_resamples)
+    resamples = {
+        "test": SubjectResamples.draw(test.n_subjects, count, config.seed),
+        "val": SubjectResamples.draw(task.stays["val"].n_subjects, config.interval_resamples, config.seed),
+    }
+    few = resamples["test"].first(config.interval_resamples)
     results = []
     for cell in task:
-        score_rows, result = score_cell(cell, test, resamples)
+        score_rows, result = score_cell(cell, task.stays, resamples)
         rows["scores"] += score_rows
         rows["subgroups"] += subgroup_rows(cell, test, found, few, config)
         rows["phenotype_types"] += type_rows(result, cell.labels, types)
@@ -92,7 +96,7 @@ def _evaluate_task(
         rows["thresholds"] += threshold_rows(cell, config)
         results.append(result)
     rows["summary"] += summary_rows(results, config)
-    rows["comparisons"] += comparison_rows(results, task, resamples, config)
-    best = select(results, config)
-    if best is not None:
-        rows["fairness"] += fairness_rows(task.cell(best.combination, best.strategy), found, config)
+    rows["comparisons"] += comparison_rows(results, task, resamples["test"], config)
+    chosen = choose(results, config).chosen
+    if chosen is not None:
+        rows["fairness"] += fairness_rows(task.cell(chosen.combination, chosen.strategy), found, config)

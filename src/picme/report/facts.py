@@ -110,6 +110,8 @@ class Answer:
         alternative: whether `control` is an alternative of the strategy and not a control.
         across: the difference to the best single modality, or to the best combination where a single one is best.
         ceiling: the task's row of `ceiling`.
+        tied: number of cells that cannot be told apart from the one best on validation, and of those that may be
+            chosen; None where that is not known.
     """
 
     task: str
@@ -120,6 +122,7 @@ class Answer:
     alternative: bool
     across: Difference | None
     ceiling: Row | None
+    tied: tuple[int, int] | None = None
 
     @property
     def combined(self) -> bool:
@@ -207,6 +210,7 @@ def answer(tables: Tables, task: str, config: dict[str, Any]) -> Answer | None:
         bool(strategy and control and control["strategy"] not in strategy.controls),
         difference(tables, best, across) if across else None,
         limit[0] if limit else None,
+        (int(rows["tied"].sum()), len(rows["tied"].drop_nulls())) if best["tied"] is not None else None,
     )
 
 

@@ -80,6 +80,7 @@ def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
             combination=_together(item.best["combination"], names),
             strategy=strategy_text(item.best["strategy"]),
         ),
+        *_how_sure(item),
         say(
             "On test stays it never saw, it gives {with_it} a higher risk than {without}, in {auroc} of such pairs"
             " (AUROC{averaged}; guessing gives 50\u00a0%){range}.",
@@ -109,6 +110,26 @@ def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
             )
         )
     return sentences
+
+
+def _how_sure(item: Answer) -> list[Markup]:
+    """Say how many cells cannot be told apart on validation, and how often another one than the chosen is better."""
+    if item.tied is None or item.tied[1] < 2 or item.best["best_share"] is None:
+        return []
+    tied, cells = (count(number, "derived:summary") for number in item.tied)
+    often = percent(1 - item.best["best_share"], "derived:summary")
+    share = say("in {often} of resamples of the validation subjects another is the best", often=often)
+    if item.tied[0] == 1:
+        return [say("Of {cells} cells no other is as good there, though {share}.", cells=cells, share=share)]
+    return [
+        say(
+            "There, {tied} of {cells} cells cannot be told apart from the best, of which this is the simplest, with the"
+            " fewest kinds of data; {share}.",
+            tied=tied,
+            cells=cells,
+            share=share,
+        )
+    ]
 
 
 def size_sentences(item: Answer, tables: Tables) -> list[Markup]:
