@@ -91,12 +91,12 @@ SUMMARY = Table(
         Column(
             "selected", FLAG, "True for the chosen cell: the simplest of the tied ones, with the fewest modalities."
         ),
-        Column("tied", FLAG, "True if it cannot be told apart from the cell best on validation; null if never chosen."),
-        Column("best_share", NUMBER, "The share of resamples of validation subjects in which it is best.", "fraction"),
         Column("validation_auroc", NUMBER, "The AUROC on validation stays, on which the selection rests.", "fraction"),
         Column("validation_auprc", NUMBER, "The AUPRC on validation stays.", "fraction"),
         no_interval("ensemble_auroc_", "`ensemble_auroc`"),
         no_interval("ensemble_auprc_", "`ensemble_auprc`"),
+        Column("tied", FLAG, "True if it cannot be told apart from the cell best on validation; null if never chosen."),
+        Column("best_share", NUMBER, "The share of resamples of validation subjects in which it is best.", "fraction"),
     ),
 )
 COMPARISONS = Table(
