@@ -110,8 +110,8 @@ class Estimate:
         if np.isnan(self.value):
             return "undefined: no label has stays of both classes"
         if self.size < fewest:
-            many = f"{self.size:.3g} subjects are" if self.size else "of a label a single subject is"
-            return f"{many} in the smaller class, {fewest} are needed"
+            many = f"{self.size:.3g} subjects are in the" if self.size else "only one subject is in a label's"
+            return f"{many} smaller class, {fewest} are needed"
         if any(freedom == 0 for _, freedom in self.seeds):
             return "of a single seed it is not known how much models differ from seed to seed"
         if not self.difference and not 0 < self._centre < 1:

@@ -14,7 +14,7 @@ PROMISED = {
     "predictions": "task combination strategy seed split stay_id label target probability",
     "summary": """task combination strategy n_seeds auroc_mean auroc_std auprc_mean auprc_std ensemble_auroc
         ensemble_auroc_low ensemble_auroc_high ensemble_auprc ensemble_auprc_low ensemble_auprc_high selected
-        validation_auroc validation_auprc ensemble_auroc_no_interval ensemble_auprc_no_interval""",
+        validation_auroc validation_auprc ensemble_auroc_no_interval ensemble_auprc_no_interval tied best_share""",
     "subgroups": """task combination strategy attribute group n_stays n_subjects positives auroc low high suppressed
         gap gap_low gap_high best no_interval gap_no_interval""",
     "alignment": "combination n_modalities metric source target k split candidates chance value",
