@@ -6,6 +6,7 @@ count, by cross-fitting over subjects: the test stays alone hold too few positiv
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import polars as pl
 
 from picme.cohort.audit import kept_by
 from picme.cohort.leakage import finding, found_table
-from picme.cohort.separation import area, cross_fitted, either_way, folds, signs
+from picme.cohort.separation import SIGN_SHARE, area, cross_fitted, either_way, folds, signs
 from picme.cohort.telling import judge_texts
 from picme.modalities import open_modality
 from picme.tasks import build
@@ -164,9 +165,10 @@ def judge_columns(
             areas.append((either_way(y, there), f"absence of {name}", len(y)))
             indicators.append((f"absence of {name}", ~there))
         if cells.n_unique() <= MAX_VALUES:
-            indicators += [
-                (f"one value of {name}", (cells == value).to_numpy()) for value in cells.drop_nulls().unique()
-            ]
+            values = cells.drop_nulls().unique(maintain_order=True)
+            indicators += [(f"one value of {name}", (cells == value).fill_null(False).to_numpy()) for value in values]
+        elif cells.dtype.is_numeric():
+            indicators += _extremes(name, cells, int(y.sum()))
     areas.sort(key=lambda one: one[0][1], reverse=True)
     rows = [
         bounded("told_by_column", modality, label, what, found, stays, SINGLE)
@@ -179,12 +181,23 @@ def judge_columns(
         positive = np.array([y[part].sum() for _, part in indicators])
         n = int(y.sum())
         for place in np.flatnonzero(signs(having, positive, n, len(y) - n)):
-            what = indicators[place][0]
-            if what.replace("one value of", "column") not in named:
-                other = having[place] - positive[place]
+            what, other = indicators[place][0], having[place] - positive[place]
+            if what not in named and f"column {what.split(' of ', 1)[1]}" not in named:
+                named.add(what)
                 detail = f"{label}: {what} is in {positive[place]} of {n} positive and {other} of {len(y) - n} others"
                 rows.append(finding("told_by_value", modality, None, int(positive[place]), detail, True))
     return rows
+
+
+def _extremes(name: str, cells: pl.Series, positives: int) -> list[tuple[str, NDArray[Any]]]:
+    """Return where a column is among its lowest or highest, as many cells as there are positives or a part of them."""
+    found = []
+    values = np.sort(cells.drop_nulls().to_numpy())
+    for share in (SIGN_SHARE, 0.5, 1.0):
+        place = min(math.ceil(share * positives), len(values)) - 1
+        found.append((f"a low value of {name}", (cells <= values[place]).fill_null(False).to_numpy()))
+        found.append((f"a high value of {name}", (cells >= values[-1 - place]).fill_null(False).to_numpy()))
+    return found
 
 
 def _means(cells: pl.Series, y: NDArray[Any], fold: NDArray[Any]) -> NDArray[np.float64]:
