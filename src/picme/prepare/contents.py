@@ -46,6 +46,8 @@ MOST = 10_000
 """Most stays that are read of a view: more would narrow a limit by less than half a point."""
 LONG = 50
 """Words of a text that does not repeat by itself, as "no acute process" does."""
+CHANCE = 0.01
+"""Pairs of equal stays to be expected by chance, at most, for one pair to be called a copy."""
 MAX_VALUES = 20
 """A column with more distinct values is no code whose single values could be signs."""
 
@@ -232,29 +234,32 @@ def _duplicates(
 ) -> dict[str, Any]:
     """Count the test stays whose whole content is that of a training stay of another subject.
 
-    Coarse columns repeat by chance; the pairs to be expected, were the columns independent, are taken into account.
+    Coarse columns repeat by chance: a pair counts if, were the columns independent, fewer than `CHANCE` such pairs were
+    to be expected, going by the cells that it has.
     """
     columns = [cells for frame in plain for cells in frame]
-    words = [pl.Series(text) for text in texts if text]
-    content = [f"{number}" for number in range(len(columns) + len(words))]
-    # Short texts are columns like others.
-    short = [text for text in words if (text.str.count_matches(r"\w+").median() or 0) < LONG]
-    expected = float(np.prod([_repeats(cells) for cells in [*columns, *short]])) if len(short) == len(words) else 0.0
-    frame = pl.DataFrame(
-        [cohort["subject_id"], cohort["split"], *(x.alias(n) for x, n in zip([*columns, *words], content, strict=True))]
-    ).filter(~pl.all_horizontal(pl.col(content).is_null()))
+    words = [pl.Series(text, dtype=pl.String) for text in texts if text]
+    log_share = {
+        f"{number}": math.log(_repeats(cells) or 1e-9)
+        for number, cells in enumerate([*columns, *(text.filter(~_long(text)) for text in words)])
+    }
+    content = [cells.alias(name) for cells, name in zip([*columns, *words], log_share, strict=True)]
+    frame = pl.DataFrame([*content, cohort["subject_id"], cohort["split"]])
     train, test = (frame.filter(pl.col("split") == part) for part in ("train", "test"))
-    pairs = test.with_row_index().join(train, on=content, how="inner", nulls_equal=True)
-    same = pairs.filter(pl.col("subject_id") != pl.col("subject_id_right"))
-    chance = expected * train.height * test.height
-    count = same["index"].n_unique()
-    detail = (
-        f"{name}: test stays with the whole content of a training stay of another subject; {chance:.2g} pairs by chance"
-    )
-    return finding("duplicate_stays", None, "train/test", count, detail, count > 0 and same.height > 100 * chance)
+    pairs = test.with_row_index().join(train, on=list(log_share), how="inner", nulls_equal=True)
+    here = [pl.when(pl.col(name).is_not_null()).then(share).otherwise(0.0) for name, share in log_share.items()]
+    rare = pl.sum_horizontal(here) + math.log(max(train.height * test.height, 1)) < math.log(CHANCE)
+    count = pairs.filter(rare, pl.col("subject_id") != pl.col("subject_id_right"))["index"].n_unique()
+    detail = f"{name}: test stays with the whole content of a training stay of another subject"
+    return finding("duplicate_stays", None, "train/test", count, detail, count > 0)
+
+
+def _long(texts: pl.Series) -> pl.Series:
+    return (texts.str.count_matches(r"\w+") >= LONG).fill_null(False)
 
 
 def _repeats(cells: pl.Series) -> float:
-    """Return the share of pairs of stays that have the same cell."""
+    """Return the share of pairs of stays that have the same cell, of those that have one."""
+    cells = cells.drop_nulls()
     counts = cells.value_counts()["count"].to_numpy().astype(float)
     return float((counts * (counts - 1)).sum() / max(len(cells) * (len(cells) - 1), 1))
