@@ -13,6 +13,7 @@ import argparse
 import gzip
 import io
 import json
+import shutil
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -43,19 +44,29 @@ FILMS = "FINDINGS: \n"
 class Case:
     """A study in which something may be planted: its folder, its random numbers, and its configuration."""
 
-    def __init__(self, folder: Path, stays: int, seed: int) -> None:
+    def __init__(self, folder: Path, out: Path, stays: int, seed: int) -> None:
         self.folder, self.rng = folder, np.random.default_rng(seed)
-        write_hospital(folder / "hospital", stays, seed=seed, image_size=(SIZE, SIZE))
+        # Cases of one seed share a hospital, and what is prepared of it, until they change it.
+        self.base = out / f"hospital-{stays}-{seed}"
+        self.hospital = self.base / "hospital"
+        if not (self.hospital / "truth.parquet").is_file():
+            write_hospital(self.hospital, stays, seed=seed, image_size=(SIZE, SIZE))
         self.given: dict[str, object] = {}
 
     # --- the releases -----------------------------------------------------------------------------------------
 
+    def copy(self) -> Path:
+        """Take a copy of the hospital, to be changed."""
+        if self.hospital.parent == self.base:
+            self.hospital = shutil.copytree(self.hospital, self.folder / "hospital")
+        return self.hospital
+
     def read(self, name: str) -> pl.DataFrame:
-        file = self.folder / "hospital" / f"{name}.csv.gz"
+        file = self.hospital / f"{name}.csv.gz"
         return pl.read_csv(io.BytesIO(gzip.decompress(file.read_bytes())), infer_schema=False)
 
     def write(self, name: str, table: pl.DataFrame) -> None:
-        file = self.folder / "hospital" / f"{name}.csv.gz"
+        file = self.copy() / f"{name}.csv.gz"
         file.write_bytes(gzip.compress(table.write_csv().encode(), 1))
 
     def dead(self, share: float = 1.0) -> pl.Series:
@@ -105,7 +116,7 @@ class Case:
 
         subjects = self.read("ehr/hosp/admissions").filter(pl.col("hadm_id").is_in(self.dead(share).implode()))
         for subject in subjects["subject_id"].unique():
-            for file in (self.folder / "hospital" / "cxr").rglob(f"p{subject}/**/*.jpg"):
+            for file in (self.copy() / "cxr").rglob(f"p{subject}/**/*.jpg"):
                 with Image.open(file) as image:
                     pixels = np.array(image)
                 pixels[: SIZE // 8, : SIZE // 8] = 255
@@ -173,7 +184,7 @@ class Case:
     def config(self, **settings: object) -> Config:
         if self.given:
             return validate(self.given)
-        hospital = self.folder / "hospital"
+        hospital = self.hospital
         return load(
             "prospective",
             {
@@ -190,6 +201,9 @@ class Case:
 
     def judge(self, plant: Callable[[Prepare, Path], None] | None = None, **settings: object) -> list[str]:
         """Prepare, plant in the prepared files, and return what the audit calls a violation."""
+        if not (self.given or settings) and self.hospital.parent == self.base:
+            run(self.config(), self.base / "run", until="prepare", quiet=True)
+            shutil.copytree(self.base / "run", self.folder / "run")
         try:
             study = run(self.config(**settings), self.folder / "run", until="prepare", quiet=True)
         except PicmeError as error:
@@ -463,7 +477,7 @@ def main() -> None:
 def _alone(out: Path, stays: int, seed: int, leak: Callable[[Case], list[str]]) -> list[str]:
     """Judge one leak in a hospital of its own."""
     with tempfile.TemporaryDirectory(dir=out) as folder:
-        return leak(Case(Path(folder), stays, seed))
+        return leak(Case(Path(folder), out, stays, seed))
 
 
 if __name__ == "__main__":
