@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from picme.config.loading import validate
 from picme.errors import PicmeError
 from picme.pipeline import run
 from picme.prepare.check import check_leaks
-from picme.prepare.contents import judge_columns
+from picme.prepare.contents import _late_hours, judge_columns
 from picme.prepare.statistics import FILE, judge_statistics, statistics
 
 if TYPE_CHECKING:
@@ -170,3 +171,12 @@ def test_a_copied_stay_is_found_and_coarse_stays_are_none(tmp_path: Path) -> Non
     )
     (tmp_path / "coarse").mkdir()
     assert violations(tmp_path / "coarse", coarse) == {}
+
+
+def test_a_series_that_goes_on_after_the_prediction_time_is_counted() -> None:
+    hours = SimpleNamespace(lengths=np.array([48, 50, 12, 49]))
+    (row,) = _late_hours("died", "vitals", hours, np.array([0, 1, 2]), 47.5)
+    assert (row["check"], row["count"], row["violation"]) == ("late_hours", 1, True)
+    assert not _late_hours("died", "vitals", hours, np.array([0, 2]), 48.0)[0]["violation"]
+    assert _late_hours("died", "vitals", hours, np.array([1]), None) == []
+    assert _late_hours("died", "notes", SimpleNamespace(lengths=None), np.array([1]), 48.0) == []
