@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Prefixes of the columns that say whether, and how long ago, a variable of a time series was measured.
 MASK, SINCE = "mask->", "since->"
+# Prefix of the columns of a view's stays that say when the newest thing used of a modality became known.
+LATEST = "latest_"
 
 
 @dataclass
@@ -68,9 +70,9 @@ class View:
 
     `stays` has one row per stay, sorted by stay_id: stay_id, subject_id, the group columns, the label columns
     (0, 1 or null), the column that the splits go by where the configuration names one, and `split` (`train`, `val`,
-    `test`) only where the source fixes it. Where a source has times, also `cutoff` and `latest_<modality>`, so that an
-    audit can compare them again; and `predicted`, the prediction time, with `died` and `dischtime` (null where it did
-    not happen or is unknown), so that it sees who was gone by then.
+    `test`) only where the source fixes it. Where a source has times, also `cutoff` and `latest_<modality>` (dates, or
+    durations since the start), so that an audit can compare them again; and `predicted`, the prediction time, with
+    `died` and `dischtime` (null where it did not happen or is unknown), so that it sees who was gone by then.
 
     `alternatives` are text modalities as another preset would have chosen them: preset → modality → rows.
     """

@@ -128,3 +128,12 @@ def test_the_paper_preset_shows_its_leak_beside_the_prospective_one(hospital: Pa
     assert set(table["preset"].unique()) == {"prospective", "paper"}
     assert set(table["modality"].unique()) == {"discharge", "radiology"}
     assert {"mortality", "Shock"} <= set(table["label"].unique())
+
+
+def test_every_modality_is_judged_by_content_where_a_task_looks_ahead(hospital: Path, prepared: Path) -> None:
+    run = Run(load("prospective", settings(hospital)), prepared)
+    table = pl.read_parquet(run.prepared / "leakage.parquet").filter(pl.col("check") == "told_by_content")
+    judged = table.filter(pl.col("modality").is_not_null())
+    assert set(judged["modality"]) == {"discharge", "radiology", "image", "timeseries", "demographics"}
+    assert judged["detail"].str.starts_with("mortality, ").all() and not judged["violation"].any()
+    assert "phenotyping: not judged, the task looks back on the whole stay" in table["detail"].to_list()

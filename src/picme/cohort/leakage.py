@@ -97,7 +97,7 @@ def subjects_across_splits(cohorts: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         n_subjects = len(set().union(*subjects.values())) if subjects else 0
         detail = f"none of {n_subjects} subjects is in two splits of a view, or in a test set and another split"
         found.insert(0, {"check": "shared_subjects", "count": 0, "detail": detail, "violation": False})
-    return _frame(found)
+    return found_table(found)
 
 
 def outcome_words(
@@ -119,7 +119,7 @@ def outcome_words(
         for text, part in zip(column, split, strict=True):
             if text is None or part is None or not ANY_WORD.search(text):
                 continue
-            for section, body in _sections(text).items():
+            for section, body in sections(text).items():
                 key = (modality, str(part), section)
                 found = [word for word, pattern in OUTCOME_WORDS.items() if pattern.search(body)]
                 if found:
@@ -130,19 +130,19 @@ def outcome_words(
     result: list[dict[str, Any]] = []
     for (modality, part, section), counter in sorted(words.items()):
         named = ", ".join(f"{word} {counter[word]}" for word in OUTCOME_WORDS if counter[word])
-        result.append(_row("outcome_words", modality, part, counter["texts"], f"in {section}: {named}", False))
+        result.append(finding("outcome_words", modality, part, counter["texts"], f"in {section}: {named}", False))
     for (modality, part, section), count in sorted(stated.items()):
         if count:
             detail = f"the patient's outcome is stated in {section}"
-            result.append(_row("outcome_statement", modality, part, count, detail, modality in strict))
-    return _frame(result)
+            result.append(finding("outcome_statement", modality, part, count, detail, modality in strict))
+    return found_table(result)
 
 
 def discharge_fields(modality: str, columns: Iterable[str]) -> pl.DataFrame:
     """Check that a tabular modality uses no column that is recorded at discharge or after."""
     late = sorted(set(columns) & DISCHARGE_COLUMNS)
     detail = f"recorded at discharge or after: {', '.join(late)}" if late else "no column is recorded at discharge"
-    return _frame([_row("discharge_fields", modality, None, len(late), detail, bool(late))])
+    return found_table([finding("discharge_fields", modality, None, len(late), detail, bool(late))])
 
 
 def cutoff_rows(
@@ -163,8 +163,8 @@ def cutoff_rows(
     for part in SPLITS:
         inside = (split == part).fill_null(False)
         check, count, detail, violation = latest_time(latest.filter(inside), cutoff.filter(inside), declared)
-        found.append(_row(check, modality, part, count, detail, violation))
-    return _frame(found)
+        found.append(finding(check, modality, part, count, detail, violation))
+    return found_table(found)
 
 
 def measured_leak(
@@ -244,15 +244,18 @@ def measured_leaks(
                     "auroc": auroc,
                 }
             )
-    return _frame(found)
+    return found_table(found)
 
 
-def _sections(text: str) -> dict[str, str]:
+def sections(text: str) -> dict[str, str]:
     """Split a text by whichever family of headings fits; a text without headings is one section, `header`."""
     return max(split_sections(text), split_radiology(text), key=lambda found: len(found.keys() - {"header"}))
 
 
-def _row(check: str, modality: str, split: str | None, count: int, detail: str, violation: bool) -> dict[str, Any]:
+def finding(
+    check: str, modality: str | None, split: str | None, count: int, detail: str, violation: bool
+) -> dict[str, Any]:
+    """Make a row of the table; what is not given is null."""
     return {
         "check": check,
         "modality": modality,
@@ -263,5 +266,6 @@ def _row(check: str, modality: str, split: str | None, count: int, detail: str, 
     }
 
 
-def _frame(found: list[dict[str, Any]]) -> pl.DataFrame:
+def found_table(found: list[dict[str, Any]]) -> pl.DataFrame:
+    """Make a part of the table of its rows."""
     return pl.DataFrame(found, schema=SCHEMA, orient="row") if found else pl.DataFrame(schema=SCHEMA)

@@ -45,7 +45,8 @@ class ModalityConfig(Section):
     id: str | None = None
     """Own data: column of the sample id; the source's if not given."""
     hours: str | None = None
-    """Own data, time series: column with the time in hours."""
+    """Own data: column with the hours after the start at which a value of a time series was measured; in other kinds,
+    at which the row became known, so that the audit compares it with the task's `hours`."""
     variable: str | None = None
     """Own data, time series: column with the variable's name."""
     value: str | None = None

@@ -78,6 +78,16 @@ class Modality(ABC):
     def batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """Return tensors of some stays, padded to their longest; an absent row is a minimal valid entry, never NaN."""
 
+    def plain(self, rows: np.ndarray) -> pl.DataFrame:
+        """Return what some stays show in plain columns for the leakage audit: numbers, words, null where absent."""
+        import polars as pl
+
+        return pl.DataFrame()
+
+    def words(self, rows: np.ndarray) -> list[str | None]:
+        """Return the texts of some stays for the leakage audit, None where absent; empty if the kind has no text."""
+        return []
+
     def __len__(self) -> int:
         return len(self.present)
 

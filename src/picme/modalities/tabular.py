@@ -119,6 +119,12 @@ class TabularModality(Modality):
         """Return `values` (batch, encoded column) float32, 0 where absent."""
         return {"values": torch.from_numpy(self._matrix()[np.asarray(rows)])}
 
+    def plain(self, rows: np.ndarray) -> pl.DataFrame:  # noqa: D102
+        rows = np.asarray(rows)
+        return self.frame[rows].select(
+            pl.when(pl.Series(self.present[rows])).then(pl.col(name)).alias(name) for name in self.frame.columns
+        )
+
     def _matrix(self) -> np.ndarray:
         if self._encoded is None:
             raise DataError(f"{self.folder} is encoded with training statistics: call with_statistics first")

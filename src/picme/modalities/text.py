@@ -100,6 +100,11 @@ class TextModality(PooledModality):
             ) from error
         return found
 
+    def words(self, rows: np.ndarray) -> list[str | None]:
+        """Return the whole texts: no encoder reads more, so a leak beyond its last token is named as well."""
+        texts = self.texts()
+        return [texts[item] if item >= 0 else None for item in self.index[np.asarray(rows)]]
+
     def for_encoder(self, encoder: Component) -> Self:
         """Return the modality tokenised for an encoder that has `model`, `revision`, `max_length` and `windows`.
 

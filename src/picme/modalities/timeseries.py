@@ -119,6 +119,23 @@ class SeriesModality(Modality):
         np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         return {"values": torch.from_numpy(values), "lengths": torch.from_numpy(lengths)}
 
+    def plain(self, rows: np.ndarray) -> pl.DataFrame:
+        """Return minimum, maximum and last value of each continuous column, the mean of others, and the hours."""
+        found = np.full((len(rows), 3, len(self.columns)), np.nan)
+        for place, row in enumerate(rows):
+            hours = self.values[self.offsets[row] : self.offsets[row + 1]]
+            if len(hours):
+                hours = np.where(np.isfinite(hours), hours, np.nan)
+                found[place] = np.fmin.reduce(hours), np.fmax.reduce(hours), hours[-1]
+                found[place, 0, ~self.continuous] = hours[:, ~self.continuous].mean(axis=0)
+        columns = {
+            f"{kind} of {name}": found[:, number, place]
+            for place, name in enumerate(self.columns)
+            for number, kind in enumerate(("minimum", "maximum", "last") if self.continuous[place] else ("mean",))
+        }
+        lengths = np.where(self.present, self.lengths, np.nan)[np.asarray(rows)]
+        return pl.DataFrame({**columns, "hours": lengths}).fill_nan(None)
+
     def _chunks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield hours of some stays in float64 and which values are finite, a limited number of hours at a time."""
         together: list[np.ndarray] = []

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from picme.cohort.leakage import (
+    cutoff_rows,
     discharge_fields,
     leakage_table,
     measured_leaks,
     outcome_words,
     subjects_across_splits,
 )
-from picme.schema import TableRows, TextRows
+from picme.schema import LATEST, TableRows, TextRows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,8 @@ def leakage(mode: str, extraction: Extraction) -> pl.DataFrame:
     """
     cohorts = {name: view.stays.select("subject_id", "split") for name, view in extraction.views.items()}
     parts: list[pl.DataFrame | None] = [subjects_across_splits(cohorts), extraction.audit]
+    if extraction.audit is None:
+        parts += cutoffs({name: view.stays for name, view in extraction.views.items()})
     # Modalities that are written later but declare to hold only what was known at admission.
     audit = extraction.audit if mode == "prospective" else None
     strict = set() if audit is None else set(audit.filter(pl.col("check") == "written_later")["modality"].to_list())
@@ -49,6 +52,23 @@ def leakage(mode: str, extraction: Extraction) -> pl.DataFrame:
         if isinstance(rows, TableRows)
     ]
     return leakage_table(*parts)
+
+
+def cutoffs(cohorts: Mapping[str, pl.DataFrame], declared: str | None = None) -> list[pl.DataFrame]:
+    """Compare again, in each view and split, when the newest thing used became known with the cut-off.
+
+    Args:
+        cohorts: view → its stays, with `cutoff` and `latest_<modality>` where the source has times.
+        declared: the declaration of a preset that goes beyond the cut-off; with it nothing is a violation.
+    """
+    return [
+        _in_view(
+            name, cutoff_rows(column.removeprefix(LATEST), stays[column], stays["cutoff"], stays["split"], declared)
+        )
+        for name, stays in cohorts.items()
+        for column in stays.columns
+        if column.startswith(LATEST)
+    ]
 
 
 def _texts(modalities: Mapping[str, Rows]) -> dict[str, list[str | None]]:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from picme.config.study import Config
     from picme.prepare.step import Prepare
 
-LATEST = "latest_"
-
 
 def check_sources(config: Config) -> pl.DataFrame:
     """Return what the raw data of a configuration hold.
@@ -56,7 +54,10 @@ def check_leaks(step: Prepare, prepared: Path) -> tuple[pl.DataFrame, list[str]]
     import polars as pl
 
     from picme.cohort.audit import audit_frame, gone_by, kept_by
-    from picme.cohort.leakage import cutoff_rows, leakage_table, subjects_across_splits, violations
+    from picme.cohort.leakage import leakage_table, subjects_across_splits, violations
+    from picme.prepare.audit import cutoffs
+    from picme.prepare.contents import CHECKS, judge_contents
+    from picme.prepare.statistics import judge_statistics
     from picme.tasks import build
 
     tasks = [build(name, section) for name, section in step.tasks.items()]
@@ -65,21 +66,18 @@ def check_leaks(step: Prepare, prepared: Path) -> tuple[pl.DataFrame, list[str]]
     views = sorted(folder for folder in (prepared / "views").iterdir() if folder.is_dir())
     cohorts = {folder.name: pl.read_parquet(folder / "cohort.parquet") for folder in views}
     declared = "the preset declares the whole admission" if step.cohort.admit == "paper" else None
-    times = []
-    for name, cohort in cohorts.items():
-        for column in cohort.columns:
-            if column.startswith(LATEST):
-                modality = column.removeprefix(LATEST)
-                found = cutoff_rows(modality, cohort[column], cohort["cutoff"], cohort["split"], declared)
-                times.append(found.with_columns((pl.lit(f"{name}: ") + pl.col("detail")).alias("detail")))
+    times = cutoffs(cohorts, declared)
     published = getattr(step.cohort, "extraction", None) == "benchmark"
     for task in tasks:
         cohort = cohorts[task.name].filter(pl.col("split").is_not_null())
         if "predicted" in cohort.columns:
             found = audit_frame(gone_by(cohort, kept_by(published, task.prediction_hours(step.cohort))))
             times.append(found.with_columns((pl.lit(f"{task.name}: ") + pl.col("detail")).alias("detail")))
-    stored = stored.filter(~pl.col("check").is_in(["shared_subjects", "gone_at_prediction"]))
-    table = leakage_table(subjects_across_splits(cohorts), *times, stored)
+    contents, learnt = judge_contents(step, prepared), judge_statistics(step, prepared)
+    done = [*CHECKS, "shared_subjects", "gone_at_prediction"]
+    by_split = (pl.col("check") == "latest_time") & pl.col("split").is_not_null()
+    stored = stored.filter(~pl.col("check").is_in(done) & ~by_split)
+    table = leakage_table(subjects_across_splits(cohorts), *times, learnt, contents, stored)
     measured = table.filter(pl.col("check") == "measured_leak")
     names = {label: task.name for task in tasks for label in task.labels}
     mean = (

@@ -10,10 +10,13 @@ import numpy as np
 import polars as pl
 
 from picme.cohort.extract import extract
+from picme.cohort.leakage import leakage_table
 from picme.cohort.splits import assign_views
 from picme.errors import ConfigError, DataError
 from picme.modalities import open_modality, write_views
 from picme.prepare.audit import leakage
+from picme.prepare.contents import judge_contents
+from picme.prepare.statistics import FILE, learnt_from, statistics
 from picme.sources.rows import present, take
 
 if TYPE_CHECKING:
@@ -74,11 +77,12 @@ def write_cohort(step: Prepare, folder: Path, hospital: Path | None) -> dict[str
     quarantine = [] if extraction.quarantine is None else [extraction.quarantine]
     quarantine += _write(step, extraction, folder)
     flow += _drop_damaged(step, extraction, folder)
-    labelled = not getattr(step.source, "unlabelled", False)
-    _check(extraction, labelled)
-    _statistics(step, folder, "train" if labelled else None)
+    learnt = learnt_from(step)
+    _check(extraction, labelled=learnt is not None)
+    (folder / FILE).write_text(json.dumps(statistics(step, folder, learnt)), encoding="utf-8")
     _tables(folder, extraction, flow, availability, quarantine)
-    leakage(step.cohort.notes.mode, extraction).write_parquet(folder / "leakage.parquet")
+    audit = leakage_table(leakage(step.cohort.notes.mode, extraction), judge_contents(step, folder))
+    audit.write_parquet(folder / "leakage.parquet")
     shutil.rmtree(folder / "scratch", ignore_errors=True)
     return {
         "stays": {name: len(view.stays) for name, view in extraction.views.items()},
@@ -225,23 +229,6 @@ def _one_class(name: str, view: View, inside: pl.DataFrame) -> list[str]:
         labels = view.labels[0] if len(view.labels) == 1 else f"any of its {len(view.labels)} labels"
         raise DataError(f"task {name} has not both classes of {labels} among its training stays: nothing can be learnt")
     return said
-
-
-def _statistics(step: Prepare, folder: Path, split: str | None) -> None:
-    """Write the statistics of training stays in the view of pretraining, by which every view is normalised.
-
-    New stays for a finished study are not normalised with their own: these only show whether units fit, so all count.
-    """
-    cohort = pl.read_parquet(folder / "views" / "pretrain" / "cohort.parquet")
-    chosen = cohort.get_column("split").is_not_null() if split is None else cohort.get_column("split") == split
-    train = np.flatnonzero(chosen.fill_null(False).to_numpy())
-    statistics = {}
-    for modality in step.modalities:
-        opened = open_modality(
-            step.kind_of(modality)[0], folder / "views" / "pretrain" / modality, folder / "pool" / modality
-        )
-        statistics[modality] = opened.fit(train[np.asarray(opened.present)[train]])
-    (folder / "statistics.json").write_text(json.dumps(statistics), encoding="utf-8")
 
 
 def _tables(

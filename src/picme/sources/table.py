@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from picme.errors import ConfigError, DataError
-from picme.schema import Extraction, View
+from picme.schema import LATEST, Extraction, View
 from picme.sources.rows import take
 from picme.sources.table_files import File, binary, first, splits
 from picme.sources.table_kinds import Read, Request, many_rows, read_modality
@@ -62,6 +62,7 @@ def extract(
     every = list(dict.fromkeys(label for each in labels.values() for label in each))
     fixed = ["split"] if source.split or source.unlabelled else []
     fixed += [divider] if divider is not None and divider not in source.groups else []
+    known = _known_at(modalities, files, stays["stay_id"])
     views = {}
     flow: list[tuple[str, str, int, int]] = []
     for name, hours in windows.items():
@@ -74,6 +75,12 @@ def extract(
                 raise DataError(f"tasks.{name}: no sample has a label in {', '.join(map(repr, columns))}")
             flow.append((name, "with a label", int(kept.sum()), stays.filter(kept)["subject_id"].n_unique()))
         chosen = stays.filter(kept).select("stay_id", "subject_id", *fixed, *source.groups, *columns)
+        if known:
+            limit = tasks[name].get("window_hours") if name in tasks else window_hours
+            if limit is None and name in tasks:
+                raise ConfigError(f"tasks.{name}.hours is missing: {known[0].name.removeprefix(LATEST)} has a time")
+            cutoff = pl.duration(seconds=None if limit is None else round(limit * 3600)).alias("cutoff")
+            chosen = chosen.hstack(pl.DataFrame(known).filter(kept)).with_columns(cutoff)
         rows = {modality: take(read(hours), kept.to_numpy()) for modality, read in readers.items()}
         views[name] = View(name, chosen, columns, list(source.groups), rows)
     return Extraction(
@@ -90,6 +97,19 @@ def extract(
         ),
         notes=notes,
     )
+
+
+def _known_at(
+    modalities: Mapping[str, Mapping[str, Any]], files: Mapping[str, File], samples: pl.Series
+) -> list[pl.Series]:
+    """Read when each sample's row became known, a duration after the start, for modalities that name a column of it."""
+    known = []
+    for name, entry in modalities.items():
+        if entry.get("hours") and not many_rows(entry.get("kind")):
+            cells = files[name].column(entry["hours"], f"modalities.{name}.hours").cast(pl.Float64, strict=False)
+            hours = files[name].align(cells, samples)
+            known.append((hours * 3_600_000).cast(pl.Duration("ms")).alias(f"{LATEST}{name}"))
+    return known
 
 
 def _window(task: float | None, longest: int | None) -> float | None:
@@ -213,7 +233,7 @@ def _readers(
         *source.groups,
         *(x for each in labels.values() for x in each),
     ]
-    parts += [entry.get(key) for entry in modalities.values() for key in ("id", "column")]
+    parts += [entry.get(key) for entry in modalities.values() for key in ("id", "column", "hours")]
     readers: dict[str, Read] = {}
     for name, entry in modalities.items():
         file = files[name]
