@@ -255,7 +255,9 @@ def predict(
     """
     from picme.predict import predict as make_predictions
 
-    count, without = make_predictions(run_folder, input_, task, strategy, combination, out, contributions)
+    count, without, notes = make_predictions(run_folder, input_, task, strategy, combination, out, contributions)
+    for note in notes:
+        typer.echo(f"Note: {note}", err=True)
     left_out = f"; {without} have none of the combination's modalities and no row" if without else ""
     typer.echo(f"{count} stays written to {out}{left_out}")
 

@@ -28,4 +28,5 @@ def take(rows: Rows, keep: np.ndarray) -> Rows:
         return TextRows([rows.texts[i] for i in chosen])
     if isinstance(rows, ImageRows):
         return ImageRows([rows.paths[i] for i in chosen])
-    return TableRows(rows.frame[chosen], np.asarray(rows.present)[keep])
+    words = None if rows.words is None else rows.words[chosen]
+    return TableRows(rows.frame[chosen], np.asarray(rows.present)[keep], words)
