@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
@@ -280,14 +280,18 @@ def _measurements(request: Request) -> pl.DataFrame:
     # Rows before the start are usual, and marks are as good as empty cells.
     fine = (UNKNOWN, early, "row with a missing value's mark")
     bad = found.is_not_null() & ~found.is_in(fine).fill_null(False)
-    said = ", ".join(f"{count} {name.removeprefix('row ')}" for name, count in counts.most_common())
+
+    def said(left_out: Collection[str]) -> str:
+        chosen = [(name, count) for name, count in counts.most_common() if name not in left_out]
+        return ", ".join(f"{count} {name.removeprefix('row ')}" for name, count in chosen)
+
     if int(bad.sum()) > request.max_bad_rows * len(rows):
         raise DataError(
             f"{file.path}: {int(bad.sum())} of {len(rows)} rows cannot be used, the first is row {first(bad)} "
-            f"({said}; source.max_bad_rows is {request.max_bad_rows})"
+            f"({said(fine)}; source.max_bad_rows is {request.max_bad_rows})"
         )
     if counts.total() > MOST_EARLY * len(rows):
-        raise DataError(f"{file.path}: of {len(rows)} rows more than {MOST_EARLY:.0%} cannot be used ({said})")
+        raise DataError(f"{file.path}: of {len(rows)} rows more than {MOST_EARLY:.0%} cannot be used ({said(())})")
     request.count(counts)
     return rows.filter(found.is_null())
 

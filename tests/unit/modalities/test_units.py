@@ -7,7 +7,7 @@ from picme.modalities.units import FEW, distribution, other_units
 
 
 def said(old: np.ndarray, new: np.ndarray) -> str | None:
-    return other_units(distribution(old), float(old.std()), distribution(new))
+    return other_units(distribution(old), float(old.std()) if len(old) else 1.0, distribution(new))
 
 
 def draws(mean: float, spread: float, number: int, seed: int) -> np.ndarray:

@@ -291,3 +291,167 @@ def test_new_samples_need_no_label_and_are_not_divided(folder: Path) -> None:
     assert view.stays["died"].to_list() == [None] * 4
     assert view.stays["split"].to_list() == ["test"] * 4
     assert run(folder, {"unlabelled": True}).views["both"].stays["sick"].to_list() == [0, 1, 0, None]
+
+
+SECRET = "Anna Smith, MRN 4711, was seen with fever on 2019-03-27"
+
+
+def test_a_first_line_that_is_no_header_is_never_quoted(folder: Path) -> None:
+    rows = [f"s{row},MRN471{row},F,61,{SECRET.split(',')[0]},a.png,no,1,test" for row in range(3)]
+    (folder / "samples.csv").write_text("\n".join(rows))
+    with pytest.raises(DataError, match=r"no column 'sample' .*its first line may be no header") as caught:
+        run(folder)
+    assert not any(cell in str(caught.value) for cell in ("s0", "4711", "61", "Anna", "a.png"))
+    # Beside a real header a sentence or a record's number is no column's name either.
+    (folder / "samples.csv").write_text(SAMPLES.replace("person", "person 4711"))
+    with pytest.raises(DataError, match=r"no column 'person' .*it has sample, sex, age") as caught:
+        run(folder)
+    assert "4711" not in str(caught.value)
+    # Nor are the words in a column that was taken for that of the variables.
+    (folder / "samples.csv").write_text(SAMPLES)
+    pl.DataFrame({"sample": ["s1", "s2"], "hours": [0, 1], "variable": [SECRET] * 2, "value": [1, 2]}).write_csv(
+        folder / "long.csv"
+    )
+    series = {"series": {"kind": "timeseries", "path": folder / "long.csv", "columns": ["Anna"]}}
+    with pytest.raises(DataError, match="no variable 'Anna'") as caught:
+        run(folder, modalities=series)
+    assert "Smith" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_a_note_that_is_no_file_name_is_counted(folder: Path, kind: str) -> None:
+    (folder / "samples.csv").write_text(SAMPLES.replace("b.png", f'"{SECRET * 9}"').replace("gone.png", '"x\ny"'))
+    modalities = {"file": {"kind": kind, "column": "file", "folder": "pictures"}, "note": MODALITIES["note"]}
+    extraction = run(folder, modalities=modalities)
+    assert extraction.quarantine is not None
+    counts = {reason: count for name, reason, count in extraction.quarantine.iter_rows() if name == "file"}
+    assert counts.pop("file not found") == 1
+    assert counts.pop("not the name of a file") == 1
+    with pytest.raises(DataError, match=r"none of the 3 files named in column 'note'") as caught:
+        run(folder, modalities={**modalities, "file": {**modalities["file"], "column": "note"}})
+    assert "first note" not in str(caught.value)
+
+
+def two_tables(tmp_path: Path, own: list[str], other: list[str], **source: Any) -> Extraction:
+    lines = [f"{one},{place % 2},{place}" for place, one in enumerate(own)]
+    (tmp_path / "a.csv").write_text("\n".join(["id,died,age", *lines]))
+    (tmp_path / "b.csv").write_text("\n".join(["key,text", *(f"{one},words" for one in other)]))
+    modalities = {
+        "table": {"kind": "tabular", "columns": ["age"]},
+        "note": {"kind": "text", "path": tmp_path / "b.csv", "id": "key", "column": "text"},
+    }
+    if source.pop("apart", False):
+        modalities["table"] |= {"path": tmp_path / "a.csv"}
+        return extract(TableSource(id="id", **source), modalities, {"died": {}})
+    return extract(TableSource(path=tmp_path / "a.csv", id="id", **source), modalities, {"died": {}})
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_ids_are_text_and_rows_that_go_nowhere_are_named(tmp_path: Path, apart: bool) -> None:
+    ids = [f"{number:06}" for number in range(1, 11)]
+    view = two_tables(tmp_path, ids, ids, apart=apart).views["pretrain"]
+    assert view.stays["stay_id"].to_list() == ids
+    assert view.stays["subject_id"].to_list() == ids
+    # One id with a decimal point changes no other.
+    mixed = [*map(str, range(1, 10)), "7.5"]
+    view = two_tables(tmp_path, mixed, [f"{one}.0" for one in range(1, 10)], apart=apart).views["pretrain"]
+    assert sorted(view.stays["stay_id"]) == sorted(mixed)
+    assert sum(text is not None for text in view.modalities["note"].texts) == 9  # type: ignore[union-attr]
+    with pytest.raises(DataError, match=r"row 1: 9 of 10 .*column '(key|id)'.* only in leading zeros") as caught:
+        two_tables(tmp_path, ids, [*map(str, range(1, 10)), ids[9]], apart=apart)
+    assert "000001" not in str(caught.value)
+    with pytest.raises(DataError, match=r"of [35] of 10 rows are not in .*max_unmatched is 0\.2"):
+        two_tables(tmp_path, ids, [*ids[:5], *(f"P{number}" for number in range(5))], apart=apart)
+    two_tables(tmp_path, ids, [*ids[:8], "P1", "P2"], apart=apart)
+
+
+def test_null_words_are_words_where_no_number_is_expected(folder: Path) -> None:
+    (folder / "samples.csv").write_text(SAMPLES.replace(",F,70", ",NA,NA").replace(",M,50", ",K,null"))
+    table = run(folder).views["pretrain"].modalities["table"]
+    assert isinstance(table, TableRows)
+    assert table.frame.to_dict(as_series=False) == {"sex": ["NA", None, "K", "F"], "age": [None, 61.5, None, None]}
+
+
+def test_marks_of_missing_values(folder: Path) -> None:
+    (folder / "samples.csv").write_text(SAMPLES.replace(",F,70", ",?,-1.0").replace("61.5", "999"))
+    for missing in (["?", -1, 999], {"sex": ["?"], "age": [-1.0, 999.0]}):
+        modalities = MODALITIES | {"table": {**MODALITIES["table"], "missing": missing}}
+        extraction = run(folder, modalities=modalities)
+        frame = extraction.views["pretrain"].modalities["table"].frame  # type: ignore[union-attr]
+        assert frame.to_dict(as_series=False) == {"sex": [None, None, "M", "F"], "age": [None, None, 50, None]}
+        assert extraction.quarantine is not None
+        assert ("table", "'age': a missing value's mark", 2) in extraction.quarantine.rows()
+
+
+def long(folder: Path, rows: list[tuple[Any, Any, Any, Any]], **entry: Any) -> Extraction:
+    lines = ["sample,hours,variable,value", *(",".join(map(str, row)) for row in rows)]
+    (folder / "long.csv").write_text("\n".join(lines))
+    series = {"kind": "timeseries", "path": folder / "long.csv", **entry}
+    return run(folder, modalities={"series": series, "note": MODALITIES["note"]})
+
+
+def counted(extraction: Extraction) -> dict[str, int]:
+    assert extraction.quarantine is not None
+    return {reason: count for name, reason, count in extraction.quarantine.iter_rows() if name == "series"}
+
+
+def test_every_row_of_a_series_is_used_or_counted(folder: Path) -> None:
+    good = [("s1", hour / 4, "hr", 70 + hour) for hour in range(80)]
+    odd = [
+        ("s1", 1e300, "hr", 70), ("s1", 1e12, "hr", 70), ("s1", "soon", "hr", 70), ("s1", 1, "", 70),
+        ("s1", 1, "hr", 1e300), ("s1", 1, "hr", "high"), ("s1", 2, "hr", -1), ("s1", -3, "hr", 60), ("zz", 1, "hr", 60),
+    ]  # fmt: skip
+    with pytest.raises(DataError, match=r"6 of 89 rows cannot be used, the first is row 81 \(2 without a "):
+        long(folder, good + odd, missing=[-1])
+    extraction = long(folder, good * 2 + odd, missing={"hr": [-1]})
+    found = counted(extraction)
+    assert found == {
+        "row of an unknown sample": 1,
+        "row before 0 hours": 1,
+        "row later than 87660 hours": 1,
+        "row with a missing value's mark": 1,
+        "row without a number up to 1e+15": 2,
+        "row without a time in hours": 2,
+        "row without variable": 1,
+    }
+    assert sum(found.values()) == len(odd)
+    rows = extraction.views["pretrain"].modalities["series"]
+    assert isinstance(rows, SeriesRows)
+    assert rows.lengths.tolist() == [20, 0, 0, 0]
+    assert rows.values[:, 0].tolist() == [71.5 + 4 * hour for hour in range(20)]
+
+
+def test_rows_before_the_start_are_counted_unless_most_are(folder: Path) -> None:
+    rows = [("s1", hour, "hr", 70) for hour in range(-30, 70)]
+    assert counted(long(folder, rows)) == {"row before 0 hours": 30}
+    with pytest.raises(DataError, match=r"of 100 rows more than 50% cannot be used \(60 before 0 hours"):
+        long(folder, [(one, hour - 30, *rest) for one, hour, *rest in rows])
+
+
+def test_columns_by_pattern(folder: Path) -> None:
+    (folder / "samples.csv").write_text(SAMPLES.replace("sex,age", "lab_sex,lab_age"))
+    frame = run(folder, modalities={**MODALITIES, "table": {"kind": "tabular", "columns": ["lab_*"]}})
+    assert frame.views["pretrain"].modalities["table"].frame.columns == ["lab_sex", "lab_age"]  # type: ignore[union-attr]
+    with pytest.raises(DataError, match=r"has nothing like 'x_\*' \(modalities\.table\.columns\)"):
+        run(folder, modalities={**MODALITIES, "table": {"kind": "tabular", "columns": ["x_*"]}})
+
+
+def test_files_in_other_encodings(folder: Path) -> None:
+    extraction = run(folder)
+    for encoding in ("utf-16", "utf-8-sig"):
+        (folder / "samples.csv").write_text(SAMPLES, encoding=encoding)
+        again = run(folder)
+        assert again.views["death"].stays.equals(extraction.views["death"].stays)
+    words = SAMPLES.replace("third", '"fièvre élevée, très fatigué"')
+    (folder / "samples.csv").write_bytes(words.encode("cp1252"))
+    (folder / "pictures" / "a.png").write_bytes("température élevée\0".encode("cp1252"))
+    (folder / "pictures" / "b.png").write_text(" \n ")
+    files = {"kind": "text", "column": "file", "folder": "pictures"}
+    again = run(folder, modalities={**MODALITIES, "files": files})
+    assert again.views["pretrain"].modalities["note"].texts[2] == "fièvre élevée, très fatigué"  # type: ignore[union-attr]
+    assert again.views["pretrain"].modalities["files"].texts == ["température élevée", None, None, None]  # type: ignore[union-attr]
+    assert again.notes == [
+        "samples.csv is read as cp1252", "files: 1 files read as cp1252", "files: 1 files with control characters",
+    ]  # fmt: skip
+    assert again.quarantine is not None
+    assert ("files", "blank text", 1) in again.quarantine.rows()
