@@ -43,9 +43,13 @@ class TextRows:
 
 @dataclass
 class ImageRows:
-    """An image modality: one file per stay, None where absent."""
+    """An image modality: one file per stay, None where absent.
+
+    `others` has for each stay the files that take its place, in this order, if it cannot be decoded.
+    """
 
     paths: list[Path | None]
+    others: list[tuple[Path, ...]] | None = None
 
 
 @dataclass
