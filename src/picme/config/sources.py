@@ -46,6 +46,9 @@ class TableSource(Section):
     """New samples for `picme predict`: label columns may be missing, and nothing is divided into splits."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """Largest share of unreadable rows of a long time-series file before the data are refused; fewer are counted."""
+    fingerprint: Literal["time", "content"] = "time"
+    """What tells that an image or text file which a table names has changed: its size and time, or all that it holds
+    (which takes as long as reading them)."""
     max_unmatched: float = Field(0.2, ge=0, le=1)
     """Largest share of a file's rows whose sample id is in no other file (in the source's own, where there is one)
     before the data are refused; fewer are counted."""

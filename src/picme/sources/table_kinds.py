@@ -20,7 +20,7 @@ from picme.schema import ImageRows, Rows, SeriesRows, TableRows, TextRows
 from picme.sources.cells import LARGEST, are_numbers, ids, numbers, patterns, words
 from picme.sources.encodings import decode
 from picme.sources.hourly import hourly, series
-from picme.sources.table_files import File, first
+from picme.sources.table_files import File, first, read
 
 Read = Callable[[float | None], Rows]
 
@@ -107,12 +107,22 @@ def _mark(mark: object) -> str:
 
 
 def _files(request: Request) -> list[Path | None]:
-    """List the files that exist; others are counted, and it is an error if all are missing.
-
-    A cell that cannot be a file's name, such as a note, is counted too, and its text stays out of every message.
-    """
+    """List the files that exist; others are counted, and it is an error if all are missing."""
     folder = request.folder()
     cells = words(request.cells(request.option("column"))).to_list()
+    found, reasons = _existing(cells, folder)
+    named = sum(cell is not None for cell in cells)
+    if reasons.total() == named:
+        raise DataError(
+            f"modalities.{request.name}: none of the {named} files named in column {request.option('column')!r} of "
+            f"{request.file.path} is in {folder}"
+        )
+    request.count(reasons)
+    return found
+
+
+def _existing(cells: list[str | None], folder: Path) -> tuple[list[Path | None], Counter[str]]:
+    """Find the file that each cell names; count those that name none, whose text stays out of every message."""
     found: list[Path | None] = [None] * len(cells)
     reasons: Counter[str] = Counter()
     for row, cell in enumerate(cells):
@@ -125,14 +135,26 @@ def _files(request: Request) -> list[Path | None]:
             if (folder / cell).is_file():
                 found[row] = folder / cell
         reasons["file not found"] += found[row] is None
-    named = sum(cell is not None for cell in cells)
-    if reasons.total() == named:
-        raise DataError(
-            f"modalities.{request.name}: none of the {named} files named in column {request.option('column')!r} of "
-            f"{request.file.path} is in {folder}"
-        )
-    request.count(reasons)
-    return found
+    return found, reasons
+
+
+def named_files(source: Any, modalities: Mapping[str, Mapping[str, Any]]) -> dict[Path, list[Path]]:
+    """List the images and text files that the user's own tables name: folder in which the paths start → files.
+
+    Tables and columns that are missing name none; reading them will say so.
+    """
+    files: dict[Path, list[Path]] = {}
+    for entry in modalities.values():
+        path = entry.get("path") or source.path
+        by_file = entry.get("kind") == "image" or (entry.get("kind") == "text" and entry.get("folder"))
+        if path is None or not by_file or not entry.get("column") or not Path(path).is_file():
+            continue
+        folder = Path(path).parent / Path(entry.get("folder") or ".")
+        frame, _ = read(Path(path), "source.path")
+        if entry["column"] in frame.columns:
+            found, _ = _existing(words(frame[entry["column"]]).to_list(), folder)
+            files.setdefault(folder, []).extend(one for one in found if one is not None)
+    return files
 
 
 def text(request: Request) -> Read:
