@@ -123,7 +123,7 @@ def decode_image(path: Path, size: int) -> np.ndarray:
         box = (left, top, left + size * right / wide, top + size * bottom / high)
         square = _grey(image).resize((size, size), FILTER, box=_inside(box, right, bottom))
         # The centre stays the centre when a camera's picture is turned upright. (A TIFF is turned by being loaded.)
-        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
         return np.asarray(square if turn is None else square.transpose(turn), dtype=np.uint8)
 
 
