@@ -50,7 +50,8 @@ def other_units(trained: Mapping[str, Any], std: float, given: Mapping[str, Any]
 
     A known conversion (`FACTORS`, Celsius and Fahrenheit) is suspected if it brings every quantile of the new values
     onto the training one and is too large for another population; of few stays, if it brings values from outside the
-    training range into it. Any column whose mean lies `FAR` standard deviations off is suspected, too.
+    training range into it. Any column whose mean lies `FAR` standard deviations off, or most of whose values lie beyond
+    all training values, is suspected, too.
 
     Args:
         trained, given: the column's `distribution` over the training and the new stays.
@@ -62,7 +63,9 @@ def other_units(trained: Mapping[str, Any], std: float, given: Mapping[str, Any]
     named = (_few if given["stays"] < FEW else _by_quantiles)(trained, given)
     if named is not None:
         return f"{said}: is it in other units ({named})?"
-    if abs(given["mean"] - trained["mean"]) > FAR * max(std, 1e-6):
+    few = given["stays"] < FEW or trained["stays"] < FEW
+    outside = given["quantiles"][0] > trained["max"] or given["quantiles"][-1] < trained["min"]
+    if abs(given["mean"] - trained["mean"]) > FAR * max(std, 1e-6) or (outside and not few):
         return f"{said} (standard deviation {std:.3g}): is it in other units?"
     return None
 

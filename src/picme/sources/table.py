@@ -114,7 +114,8 @@ def _open(
     named = {source.id, source.subject, source.split, *source.groups, *others}
     for entry in modalities.values():
         named |= {entry.get(key) for key in ("id", "column", "hours", "variable", "value")}
-        named |= set(entry.get("columns") or ())
+        # The `columns` of a long file are words in its cells, which tell nothing of its header.
+        named |= set() if many_rows(entry.get("kind")) else set(entry.get("columns") or ())
     expected = {name for name in named if name is not None}
     shared = File(source.path, "source.path", source.id, expected=expected) if source.path is not None else None
     files: dict[str, File] = {}

@@ -46,7 +46,9 @@ def read(path: Path, key: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
             frame = parse(text, SEPARATORS[ending])
     except Unreadable as error:
         raise DataError(f"{key}: {path}{error}") from None
-    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise DataError(f"{key}: {path} cannot be read: its compressed data end early or are damaged") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
         # The library's own message may quote cells, which may be a patient's.
         what = "Parquet" if ending == ".parquet" else "CSV with one header row"
         raise DataError(f"{key}: {path} cannot be read as {what} ({type(error).__name__})") from None

@@ -63,4 +63,7 @@ def test_another_population_is_no_other_unit() -> None:
 
 
 def test_what_no_factor_explains_is_still_far() -> None:
+    beats = np.random.default_rng(1).normal(85, 12, 400)
+    assert "standard deviation" in str(said(beats, beats[:100] / 60))
+    assert said(np.ones(50), np.ones(30)) is None
     assert "standard deviation" in str(said(np.random.default_rng(0).normal(0, 1, 100), np.full(30, 50.0)))
