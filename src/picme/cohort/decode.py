@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -123,8 +124,10 @@ def decode_image(path: Path, size: int) -> np.ndarray:
         box = (left, top, left + size * right / wide, top + size * bottom / high)
         square = _grey(image).resize((size, size), FILTER, box=_inside(box, right, bottom))
         # The centre stays the centre when a camera's picture is turned upright. (A TIFF is turned by being loaded.)
-        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-        return np.asarray(square if turn is None else square.transpose(turn), dtype=np.uint8)
+        orientation = 1
+        with suppress(OSError, ValueError, SyntaxError, struct.error):  # whole pixels beside damaged EXIF
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return np.asarray(square.transpose(TURNS[orientation]) if orientation in TURNS else square, dtype=np.uint8)
 
 
 def _inside(box: tuple[float, float, float, float], right: float, bottom: float) -> tuple[float, float, float, float]:

@@ -44,7 +44,7 @@ class Prepare(Step):
     """
 
     kind: ClassVar[str] = "prepare"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     stage: ClassVar[str] = "prepare"
     cores: ClassVar[int] = ALL_CORES
     timed: ClassVar[bool] = True

@@ -236,3 +236,10 @@ def test_white_is_light_however_it_is_stored(tmp_path):
     Image.fromarray(255 - grey).save(tmp_path / "eight.png", pnginfo=text)
     for name in ("deep.tif", "deep.png", "eight.png"):
         assert np.abs(decoded(tmp_path / name, 60) - decoded(tmp_path / "plain.png", 60)).max() <= 2
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0nonsense and more of it"])
+def test_damaged_exif_leaves_the_picture(tmp_path, exif):
+    Image.fromarray(pattern(90, 90)).save(tmp_path / "x.png", exif=exif)
+    Image.fromarray(pattern(90, 90)).save(tmp_path / "plain.png")
+    assert (decoded(tmp_path / "x.png", 64) == decoded(tmp_path / "plain.png", 64)).all()
