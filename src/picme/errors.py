@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from difflib import get_close_matches
+from re import compile as pattern
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+# A word of a header: it begins with a letter, is short, and holds no date, number of a record, or sentence.
+_COLUMN_NAME = pattern(r"(?!.*\d{4})[A-Za-z_][A-Za-z0-9_]*([ .:/%()-]{1,2}[A-Za-z0-9_]+){0,2}[%)]?(?<!.{33})")
 
 
 class PicmeError(Exception):
@@ -33,6 +37,26 @@ def near(name: str, known: Iterable[str]) -> str:
     if match:
         return f"; did you mean {match[0]!r}?"
     return f"; known: {', '.join(names)}" if names else ""
+
+
+def near_column(name: str, found: Iterable[str], expected: Iterable[str], of: str = "columns") -> str:
+    """Return a hint for a column that a table lacks, without ever quoting what may be a patient's cell.
+
+    A table without its header has a patient's row in its place. So a near match is quoted only where another expected
+    column is in the header too, and only if it looks like a column's name; of the rest, only expected names are told.
+
+    Args:
+        name: the column that is wanted.
+        found: the table's first line.
+        expected: all columns that the table is known to have, or that the configuration names.
+        of: what they are.
+    """
+    found, known = [str(cell) for cell in found], {str(item) for item in expected}
+    there = [cell for cell in found if cell in known]
+    if not there:
+        return f"; it has none of the {of} looked for" + (", its first line may be no header" * (of == "columns"))
+    match = get_close_matches(str(name), [cell for cell in found if _COLUMN_NAME.fullmatch(cell)], n=1, cutoff=0.6)
+    return f"; did you mean {match[0]!r}?" if match else f"; of the {of} looked for it has {', '.join(there)}"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,13 +16,23 @@ from picme.pipeline import Run
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from picme.finetune.classifier import Classifier
     from picme.finetune.step import Cell, Finetune
     from picme.modalities.view import ViewData
     from picme.study import Study
 
-# Training standard deviations between a new cohort's mean and the training mean that no population explains: units.
-FAR = 8.0
+# Keys of a modality that say where its data lie, which may differ from file to file.
+PLACES = {"path", "folder", "id", "column", "hours", "variable", "value", "encoder", "max_damaged"}
+
+
+class Predicted(NamedTuple):
+    """How many stays were written, how many have none of the combination's modalities, and what else to know."""
+
+    written: int
+    left_out: int
+    notes: tuple[str, ...]
 
 
 def predict(
@@ -33,7 +43,7 @@ def predict(
     combination: str | None,
     out: Path,
     contributions: Path | None = None,
-) -> tuple[int, int]:
+) -> Predicted:
     """Writes one row per stay: stay_id and a calibrated probability for each label.
 
     Args:
@@ -46,10 +56,11 @@ def predict(
             logit (before calibration), compared with the training stays' average one; see `contributions`.
 
     Returns:
-        How many stays were written, and how many were left out because they have none of the combination's modalities.
+        How many stays were written and left out, and sentences on how the cohort differs from the training stays.
 
     Raises:
-        ConfigError, DataError: if there is no such model, or the cohort does not fit it.
+        ConfigError, DataError: if there is no such model, a seed's is missing, or the cohort does not fit it: another
+            window, kind, column, type or unit.
     """
     from picme.study import load
 
@@ -64,7 +75,7 @@ def predict(
     names = list(seeds[0].cell.combination)
     if not source.store.done(source.design.prepare):
         raise DataError(f"{cohort} has no prepared cohort; run `picme prepare` for it first")
-    _fits(study, source, task, names)
+    notes = _fits(study, source, task, names)
     labels = build_task(task, trained.config.tasks[task]).labels
     with tempfile.TemporaryDirectory() as scratch:
         view = _view(study, source, seeds[0].cell, Path(scratch))
@@ -87,7 +98,7 @@ def predict(
     _write(table, out)
     if contributions is not None and added is not None:
         _write(_long(added, stays, labels, names, view.present(names)[rows]), contributions)
-    return table.height, len(inside) - table.height
+    return Predicted(table.height, len(inside) - table.height, tuple(notes))
 
 
 def _write(table: pl.DataFrame, file: Path) -> None:
@@ -138,6 +149,12 @@ def _seeds(study: Run, opened: Study, task: str, wanted: str | None, combination
             f"{study.folder} has results, but no models of {best['combination']} by {best['strategy']} that this "
             "version of picme would make of its configuration; `picme plan` shows what has changed"
         )
+    if len(found) < len(steps):
+        raise DataError(
+            f"{study.folder} has the models of {len(found)} of {len(steps)} seeds of {best['combination']} by "
+            f"{best['strategy']}; probabilities are the mean over all, so run `picme finetune` again, which makes "
+            "what is missing"
+        )
     return found
 
 
@@ -161,37 +178,48 @@ def _view(study: Run, source: Run, cell: Cell, scratch: Path) -> ViewData:
     return ViewData(source.prepared, task, encodings, features, study.prepared / "statistics.json")
 
 
-def _fits(study: Run, source: Run, task: str, names: list[str]) -> None:
-    """Refuse a cohort with other modalities, columns or units.
+def _fits(study: Run, source: Run, task: str, names: list[str]) -> list[str]:
+    """Refuse a cohort with another window, other modalities, columns, types or units; return sentences on the rest.
 
     Raises:
         DataError: naming what does not fit.
     """
-    view = source.prepared / "views" / task
-    if not view.is_dir():
+    views = source.prepared / "views"
+    if not (views / task).is_dir():
         raise DataError(f"{source.folder} has no cohort for task {task!r}")
+    window = [(build_task(task, run.config.tasks[task]).hours, run.config.cohort.max_hours) for run in (source, study)]
+    for key, given, mine in zip((f"tasks.{task}.hours", "cohort.max_hours"), *window, strict=True):
+        if given != mine:
+            raise DataError(f"{source.folder} was prepared with {key} {given}, the model's stays with {mine}")
+    notes = list(_differences("cohort", source.config.cohort.model_dump(), study.config.cohort.model_dump()))
+    from picme.modalities import open_modality
+
     trained = json.loads((study.prepared / "statistics.json").read_text(encoding="utf-8"))
-    given = json.loads((source.prepared / "statistics.json").read_text(encoding="utf-8"))
+    inside = pl.read_parquet(views / "pretrain" / "cohort.parquet").get_column("split").is_not_null().to_numpy()
     for name in names:
-        if not (view / name).is_dir():
+        if not (views / task / name).is_dir():
             raise DataError(f"{source.folder} has no modality {name!r}{near(name, source.config.modalities)}")
-        if source.config.modalities[name].kind != study.config.modalities[name].kind:
-            kinds = source.config.modalities[name].kind, study.config.modalities[name].kind
+        sections = [run.config.modalities[name] for run in (source, study)]
+        kinds = [section.kind for section in sections]
+        if kinds[0] != kinds[1]:
             raise DataError(f"modality {name!r} is of kind {kinds[0]}, the model's is of kind {kinds[1]}")
-        mine, theirs = trained[name], given[name]
-        if not {"columns", "mean", "std"} <= mine.keys():
-            continue
-        if list(mine["columns"]) != list(theirs.get("columns", [])):
-            odd = sorted(set(mine["columns"]) ^ set(theirs.get("columns", [])))
-            raise DataError(
-                f"modality {name!r} has other columns than the model's, first {odd[0] if odd else 'their order'!r}"
-            )
-        for column, mean, std, other in zip(mine["columns"], mine["mean"], mine["std"], theirs["mean"], strict=True):
-            if abs(other - mean) > FAR * max(std, 1e-6):
-                raise DataError(
-                    f"column {column!r} of modality {name!r} has mean {other:.3g}, the training stays {mean:.3g} "
-                    f"(standard deviation {std:.3g}): is it in other units?"
-                )
+        notes += _differences(f"modalities.{name}", *(section.model_dump(exclude=PLACES) for section in sections))
+        opened = open_modality(kinds[0], views / "pretrain" / name, source.prepared / "pool" / name)
+        for misfit in opened.misfits(trained[name], np.flatnonzero(inside)):
+            if misfit.far:
+                raise DataError(f"modality {name!r} of {source.folder}: {misfit.what}")
+            notes.append(f"modality {name!r}: {misfit.what}")
+    return notes
+
+
+def _differences(where: str, given: Mapping[str, Any], mine: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each setting that the new stays were prepared with and the model's were not."""
+    for key in sorted({*given, *mine}):
+        one, other = given.get(key), mine.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _differences(f"{where}.{key}", one, other)
+        elif one != other:
+            yield f"the new stays were prepared with {where}.{key} {one!r}, the model's with {other!r}"
 
 
 def _model(study: Run, step: Finetune, view: ViewData) -> Classifier:

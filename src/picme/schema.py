@@ -45,20 +45,26 @@ class TextRows:
 
 @dataclass
 class ImageRows:
-    """An image modality: one file per stay, None where absent."""
+    """An image modality: one file per stay, None where absent.
+
+    `others` has for each stay the files that take its place, in this order, if it cannot be decoded.
+    """
 
     paths: list[Path | None]
+    others: list[tuple[Path, ...]] | None = None
 
 
 @dataclass
 class TableRows:
     """A tabular modality: one row per stay in the stays' order; numeric columns are standardised, text is categories.
 
-    `present` is (stay,) bool. Nulls in a present row are allowed.
+    `present` is (stay,) bool. Nulls in a present row are allowed. `words` are the same cells as text, where a source
+    has them as text: a finished study reads them by its own types, whatever they look like in a new file.
     """
 
     frame: pl.DataFrame
     present: np.ndarray
+    words: pl.DataFrame | None = None
 
 
 Rows = SeriesRows | TextRows | ImageRows | TableRows

@@ -154,9 +154,11 @@ def plan(
 
     Example: picme plan paper --set source.ehr=MIMIC-IV --out runs/paper
     """
+    from picme.config.combinations import combinations
     from picme.pipeline import plan as make_plan
 
-    rows = make_plan(_load(config, set_), _out(out, config))
+    study = _load(config, set_)
+    rows = make_plan(study, _out(out, config))
     if as_json:
         typer.echo(json.dumps(rows))
         return
@@ -181,6 +183,11 @@ def plan(
     for row in rows:
         if row["stale"]:
             typer.echo(f"{row['kind']} is stale: {row['stale']}")
+    every = combinations(list(study.modalities))
+    left_out = set(every) - set(combinations(list(study.modalities), study.study.combination_sizes))
+    if left_out:
+        sizes = ", ".join(map(str, sorted({len(one) for one in left_out})))
+        typer.echo(f"study.combination_sizes leaves out {len(left_out)} of {len(every)} combinations: sizes {sizes}")
 
 
 @app.command()
@@ -255,7 +262,9 @@ def predict(
     """
     from picme.predict import predict as make_predictions
 
-    count, without = make_predictions(run_folder, input_, task, strategy, combination, out, contributions)
+    count, without, notes = make_predictions(run_folder, input_, task, strategy, combination, out, contributions)
+    for note in notes:
+        typer.echo(f"Note: {note}", err=True)
     left_out = f"; {without} have none of the combination's modalities and no row" if without else ""
     typer.echo(f"{count} stays written to {out}{left_out}")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from picme.errors import DataError
 
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILTER = Image.Resampling.LANCZOS
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF's orientation → what turns the stored image upright."""
+USED = 0.999
+"""Share of an image's pixels whose bits count as used."""
 _BLOCK = 256
 
 
@@ -109,7 +122,12 @@ def decode_image(path: Path, size: int) -> np.ndarray:
         # Resize and crop in one step: the box of the centre, in pixels of the image as decoded.
         left, top = (wide - size) // 2 * right / wide, (high - size) // 2 * bottom / high
         box = (left, top, left + size * right / wide, top + size * bottom / high)
-        return np.asarray(_grey(image).resize((size, size), FILTER, box=_inside(box, right, bottom)), dtype=np.uint8)
+        square = _grey(image).resize((size, size), FILTER, box=_inside(box, right, bottom))
+        # The centre stays the centre when a camera's picture is turned upright. (A TIFF is turned by being loaded.)
+        orientation = 1
+        with suppress(OSError, ValueError, SyntaxError, struct.error):  # whole pixels beside damaged EXIF
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return np.asarray(square.transpose(TURNS[orientation]) if orientation in TURNS else square, dtype=np.uint8)
 
 
 def _inside(box: tuple[float, float, float, float], right: float, bottom: float) -> tuple[float, float, float, float]:
@@ -118,16 +136,32 @@ def _inside(box: tuple[float, float, float, float], right: float, bottom: float)
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """Convert to 8-bit grey; deeper images are scaled by their type's range (16 bit) or their own (32 bit, float)."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    """Convert to 8-bit grey, white as light as it is to be seen; deeper images are scaled by the range that they use.
+
+    Of up to 16 bits those that the image uses count, since scanners store 12 in a container of 16; a few brighter
+    pixels, burnt-in letters perhaps, do not. Other integers and floats are scaled from their minimum to their maximum.
+    """
+    whole = np.asarray(image) if image.mode.startswith("I") else None
+    if whole is not None and whole.size and int(whole.min()) >= 0 and int(whole.max()) < 1 << 16:
+        below = np.cumsum(np.bincount(whole.ravel(), minlength=1)) / whole.size
+        bits = max(8, int(np.searchsorted(below, USED)).bit_length())
+        grey = np.minimum(whole.astype(np.int64) >> (bits - 8), 255).astype(np.uint8)
+        return Image.fromarray(255 - grey if _white_is_zero(image) else grey)
     if image.mode in ("I", "F"):
         values = np.asarray(image, dtype=np.float64)
         low, high = float(values.min()), float(values.max())
         if not np.isfinite(high - low):
             raise ValueError("pixels are not finite")
         return Image.fromarray(((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8))
-    return image.convert("L")
+    grey = image.convert("L")
+    return ImageOps.invert(grey) if image.info.get("PhotometricInterpretation") == "MONOCHROME1" else grey
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Tell whether a deep image says that 0 is white (DICOM's MONOCHROME1); Pillow inverts such TIFFs of 8 bits."""
+    tags = getattr(image, "tag_v2", {})
+    said = tags.get(ExifTags.Base.PhotometricInterpretation, image.info.get("PhotometricInterpretation"))
+    return said in (0, "MONOCHROME1")
 
 
 def _decode_or_reason(path: Path, size: int) -> np.ndarray | str:

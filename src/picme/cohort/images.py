@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from picme.config.notes import ImagesConfig
 
+SPARE = 2
+"""Number of further images per stay that are looked for in case the first is damaged."""
+
 
 @dataclass
 class ImageResult:
@@ -52,7 +55,8 @@ class ImageTable:
     def rows(self, stays: pl.DataFrame, config: ImagesConfig) -> ImageResult:
         """Choose the image of each stay.
 
-        An image whose file is missing is counted and the next best takes its place. Of several images of the chosen
+        An image whose file is missing is counted and the next best takes its place; for one that turns out to be
+        damaged the next `SPARE` are given, too, all of them from before the cut-off. Of several images of the chosen
         study the first dicom_id is used, so that the order of rows has no influence.
 
         Args:
@@ -69,20 +73,23 @@ class ImageTable:
             .sort("row", "taken", "study_id", "dicom_id", descending=[False, config.which == "last", False, False])
         )
         paths: list[Path | None] = [None] * stays.height
+        others: list[tuple[Path, ...]] = [()] * stays.height
         latest: list[datetime | None] = [None] * stays.height
         for row, subject, study, dicom, taken in found.select(
             "row", "subject_id", "study_id", "dicom_id", "taken"
         ).iter_rows():
-            if paths[row] is not None:
+            if len(others[row]) == SPARE:
                 continue
-            paths[row] = self._files.find(subject, study, dicom)
-            if paths[row] is None:
+            path = self._files.find(subject, study, dicom)
+            if paths[row] is not None:
+                others[row] += () if path is None else (path,)
+            elif path is None:
                 counts["image file is missing"] += 1
             else:
-                latest[row] = taken
+                paths[row], latest[row] = path, taken
         times = pl.Series("latest", latest, dtype=TIME)
         return ImageResult(
-            rows=ImageRows(paths),
+            rows=ImageRows(paths, others),
             quarantine=pl.DataFrame(
                 {"reason": sorted(counts), "count": [counts[reason] for reason in sorted(counts)]},
                 schema={"reason": pl.String, "count": pl.Int64},

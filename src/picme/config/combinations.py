@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations as choose
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from picme.errors import ConfigError, near
 
@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 Combination = tuple[str, ...]
 
 
-def combinations(names: Sequence[str], sizes: Iterable[int]) -> list[Combination]:
+def combinations(names: Sequence[str], sizes: Literal["all"] | Iterable[int] = "all") -> list[Combination]:
     """All combinations of the given sizes, small ones first; sizes above the number of names give none.
 
-    Five modalities have 10 + 10 + 5 + 1 = 26 combinations of two to five.
+    Five modalities have 10 + 10 + 5 + 1 = 26 combinations, of two to five.
     """
+    if sizes == "all":
+        sizes = range(2, len(names) + 1)
     return [chosen for size in sorted(set(sizes)) for chosen in choose(names, size)]
 
 

@@ -37,7 +37,10 @@ class ModalityConfig(Section):
     path: File | None = None
     """Own data: the modality's own file; the source's file if not given."""
     columns: tuple[str, ...] | None = None
-    """Own data: columns of a tabular modality, or variables of a time series; by default all without another role."""
+    """Own data: columns of a tabular modality, or variables of a time series; by default all without another role.
+    `lab_*` stands for all that match."""
+    missing: tuple[float | str, ...] | dict[str, tuple[float | str, ...]] = ()
+    """Own data: marks of missing values such as `[-1, 999]`, for all columns or variables or for each that has some."""
     column: str | None = None
     """Own data: column with the text, or with the image's path."""
     folder: Path | None = None

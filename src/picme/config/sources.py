@@ -38,7 +38,8 @@ class TableSource(Section):
     path: File | None = None
     """File with one row per sample. Without it every modality has its own `path`, and `id` is needed."""
     id: str | None = None
-    """Column of the sample id, one row each. Without it the row number (1, 2, …) is the id."""
+    """Column of the sample id, one row each. Without it the row number (1, 2, …) is the id. Ids are text: blanks around
+    them and the `.0` of a whole number do not count, all else does, leading zeros and capitals too."""
     subject: str | None = None
     """Column of the subject, who may have several samples and is never split. Without it each sample is a subject."""
     groups: tuple[str, ...] = ()
@@ -49,6 +50,12 @@ class TableSource(Section):
     """New samples for `picme predict`: label columns may be missing, and nothing is divided into splits."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """Largest share of unreadable rows of a long time-series file before the data are refused; fewer are counted."""
+    fingerprint: Literal["time", "content"] = "time"
+    """What tells that an image or text file which a table names has changed: its size and time, or all that it holds
+    (which takes as long as reading them)."""
+    max_unmatched: float = Field(0.2, ge=0, le=1)
+    """Largest share of a file's rows whose sample id is in no other file (in the source's own, where there is one)
+    before the data are refused; fewer are counted."""
 
     @property
     def group_columns(self) -> tuple[str, ...]:

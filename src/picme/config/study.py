@@ -85,8 +85,8 @@ class TaskConfig(Section):
 class StudyConfig(Section):
     """Settings that all stages share: combinations, seeds and the size of embeddings."""
 
-    combination_sizes: tuple[int, ...] = (2, 3, 4, 5)
-    """Sizes of the combinations; sizes above the number of modalities are left out."""
+    combination_sizes: Literal["all"] | tuple[int, ...] = "all"
+    """Sizes of the combinations: every one from two up, or these; sizes above the number of modalities are left out."""
     seeds: int = Field(10, ge=1)
     """Fine-tunings of each cell, with seeds 0, 1, …"""
     embed_dim: int = Field(256, ge=2)
@@ -100,7 +100,9 @@ class StudyConfig(Section):
 
     @field_validator("combination_sizes")
     @classmethod
-    def _sizes(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    def _sizes(cls, sizes: Literal["all"] | tuple[int, ...]) -> Literal["all"] | tuple[int, ...]:
+        if sizes == "all":
+            return sizes
         if not sizes or min(sizes) < 2:
             raise ValueError("a combination has at least two modalities")
         return tuple(sorted(set(sizes)))
@@ -385,10 +387,11 @@ class Config(Section):
             for name in names:
                 _known(name, self.finetune.fusions, f"evaluate.{key}: ")
         self._check_subgroups()
-        if min(self.study.combination_sizes) > len(self.modalities):
+        least = 2 if self.study.combination_sizes == "all" else min(self.study.combination_sizes)
+        if least > len(self.modalities):
             raise ValueError(
-                f"study.combination_sizes: {min(self.study.combination_sizes)} modalities are more than the "
-                f"{len(self.modalities)} of the configuration"
+                f"study.combination_sizes: {least} modalities are more than the {len(self.modalities)} of the "
+                "configuration"
             )
         if not self.tasks:
             raise ValueError("at least one task is needed")

@@ -16,7 +16,7 @@ from picme.engine.code import code_of
 from picme.engine.store import fingerprint
 from picme.errors import ConfigError
 from picme.finetune.step import FROZEN, Cell, EmbedPretrained, EmbedUntrained, Finetune, FinetuneSearch
-from picme.prepare.raw import raw_files
+from picme.prepare.raw import listed_files, raw_files
 from picme.prepare.step import Availability, Hospital, Prepare, PretrainWindow, TaskPart
 from picme.pretrain.features import Encoding, Features
 from picme.pretrain.step import CourseSettings, Pretrain, Pretraining, PretrainSearch
@@ -55,7 +55,8 @@ class Design:
         """Fingerprints of the raw files."""
         if self._made_from is not None:
             return list(self._made_from["raw"])
-        return fingerprint(raw_files(self.config))
+        content = getattr(self.config.source, "fingerprint", None) == "content"
+        return fingerprint(raw_files(self.config), listed_files(self.config), content)
 
     @cached_property
     def hospital(self) -> Hospital | None:

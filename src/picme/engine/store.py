@@ -25,33 +25,45 @@ from typing import TYPE_CHECKING, Any
 from picme.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from picme.engine.step import Step
 
 _ATTEMPTS = itertools.count()
 
 
-def fingerprint(paths: Iterable[Path]) -> list[dict[str, Any]]:
+def fingerprint(
+    paths: Iterable[Path], among: Mapping[Path, Iterable[Path]] | None = None, content: bool = False
+) -> list[dict[str, Any]]:
     """Return what tells one version of files from another without reading them whole: path, size, time, first bytes.
 
     A folder counts with every file below it, but only their number, sizes and times.
+
+    Args:
+        paths: files and folders.
+        among: folder → the files in or below it that count, where not all do.
+        content: read these files whole, too: a new time alone is then no change.
     """
-    found = []
+    found = [_tree(folder, set(files), content) for folder, files in sorted((among or {}).items())]
     for path in sorted(paths):
         if path.is_dir():
-            digest, count, total = hashlib.sha256(), 0, 0
-            for file in sorted(item for item in path.rglob("*") if item.is_file()):
-                stat = file.stat()
-                digest.update(f"{file.relative_to(path)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
-                count, total = count + 1, total + stat.st_size
-            found.append({"path": str(path), "files": count, "size": total, "tree": digest.hexdigest()[:16]})
+            found.append(_tree(path, (item for item in path.rglob("*") if item.is_file()), content=False))
         elif path.is_file():
             stat = path.stat()
             with path.open("rb") as handle:
                 header = hashlib.sha256(handle.read(4096)).hexdigest()[:16]
             found.append({"path": str(path), "size": stat.st_size, "mtime": stat.st_mtime_ns, "header": header})
     return found
+
+
+def _tree(folder: Path, files: Iterable[Path], content: bool) -> dict[str, Any]:
+    digest, count, total = hashlib.sha256(), 0, 0
+    for file in sorted(files):
+        stat = file.stat()
+        version = hashlib.sha256(file.read_bytes()).hexdigest() if content else str(stat.st_mtime_ns)
+        digest.update(f"{os.path.relpath(file, folder)}|{stat.st_size}|{version}\n".encode())
+        count, total = count + 1, total + stat.st_size
+    return {"path": str(folder), "files": count, "size": total, "tree": digest.hexdigest()[:16]}
 
 
 class Store:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from picme.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 
     from picme.config.base import Component
     from picme.schema import Rows
+
+
+class Misfit(NamedTuple):
+    """How new stays differ from a model's training stays, to be continued from `modality 'x': `; `far`, too far."""
+
+    what: str
+    far: bool = True
+
+
+def missing_or_order(lacking: Sequence[str]) -> str:
+    """Say how columns differ from a model's, naming the model's alone: others may be words of a file."""
+    return f"without {lacking[0]!r}" if lacking else "more of them or in another order"
 
 
 class Modality(ABC):
@@ -69,6 +81,13 @@ class Modality(ABC):
     def tokens_read(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the tokens of each stay (stay,), and how many of them its encoder reads; None where nothing is cut."""
         return None
+
+    def misfits(self, statistics: Mapping[str, Any], rows: np.ndarray) -> Iterator[Misfit]:
+        """Yield how some stays (their indices) do not fit the statistics of a model's training stays.
+
+        Columns, types, categories and units are compared, none of which an encoder would notice.
+        """
+        return iter(())
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:

@@ -74,23 +74,7 @@ class ImageModality(PooledModality):
         known = _known_items(pool)
         if len(known) and (stored := load_array(pool / "images.npy").shape[1]) != size:
             raise DataError(f"{pool / 'images.npy'} holds images of {stored} pixels, expected {size}")
-        places = {key: place for place, key in enumerate(known["key"])}
-        new: list[Path] = []
-        indices: dict[str, np.ndarray] = {}
-        for view, images in rows.items():
-            if not isinstance(images, ImageRows):
-                raise DataError(f"an image modality needs ImageRows, not {type(images).__name__}")
-            indices[view] = np.full(len(images.paths), -1, dtype=np.int64)
-            for row, path in enumerate(images.paths):
-                if path is None:
-                    continue
-                key = hashlib.sha256(str(path).encode()).hexdigest()[:32]
-                if key not in places:
-                    places[key] = len(places)
-                    new.append(path)
-                indices[view][row] = places[key]
-        damaged = _decode(new, pool, size, max_damaged, workers or os.cpu_count() or 1)
-        reasons = [*known["reason"], *(damaged.get(place) for place in range(len(new)))]
+        indices, places, reasons, counts = _choose(rows, known, pool, size, max_damaged, workers or os.cpu_count() or 1)
         items = pl.DataFrame({"key": list(places), "reason": reasons}, schema=ITEM_SCHEMA)
         items.write_parquet(pool / "items.parquet")
         digest = hashlib.sha256("".join(items["key"]).encode() + str(size).encode())
@@ -98,12 +82,9 @@ class ImageModality(PooledModality):
         (pool / "pool.json").write_text(
             json.dumps({"items": len(items), "digest": digest.hexdigest()}), encoding="utf-8"
         )
-        bad = items["reason"].is_not_null().to_numpy()
         for view, index in indices.items():
-            index[(index >= 0) & bad[index] if len(bad) else slice(0)] = -1
             folders[view].mkdir(parents=True, exist_ok=True)
             np.save(folders[view] / "index.npy", index)
-        counts = Counter(damaged.values())
         return pl.DataFrame(
             {"reason": sorted(counts), "count": [counts[reason] for reason in sorted(counts)]},
             schema={"reason": pl.String, "count": pl.Int64},
@@ -149,6 +130,59 @@ ITEM_SCHEMA = {"key": pl.String, "reason": pl.String}
 def _known_items(pool: Path) -> pl.DataFrame:
     path = pool / "items.parquet"
     return pl.read_parquet(path) if path.is_file() else pl.DataFrame(schema=ITEM_SCHEMA)
+
+
+def _choose(
+    rows: Mapping[str, Rows], known: pl.DataFrame, pool: Path, size: int, max_damaged: float, workers: int
+) -> tuple[dict[str, np.ndarray], dict[str, int], list[str | None], Counter[str]]:
+    """Decode the image of each stay into the pool, or where it is damaged the stay's next one that is not.
+
+    Returns:
+        For each view the item of each stay (-1: none); for each item's key its place, and why it cannot be read; and
+        counts of the damaged files.
+    """
+    places = {key: place for place, key in enumerate(known["key"])}
+    indices: dict[str, np.ndarray] = {}
+    wanted: dict[str, list[Path | None]] = {}
+    candidates: dict[str, list[tuple[Path, ...]]] = {}
+    for view, images in rows.items():
+        if not isinstance(images, ImageRows):
+            raise DataError(f"an image modality needs ImageRows, not {type(images).__name__}")
+        wanted[view] = images.paths
+        indices[view] = np.full(len(images.paths), -1, dtype=np.int64)
+        others = images.others or [()] * len(images.paths)
+        candidates[view] = [(one, *more) if one else () for one, more in zip(images.paths, others, strict=True)]
+    reasons: list[str | None] = known["reason"].to_list()
+    counts: Counter[str] = Counter()
+    replaced: set[Path | None] = set()
+    tolerated = max_damaged
+    while any(map(any, candidates.values())):
+        new: list[Path] = []
+        waiting = [(view, row) for view, left in candidates.items() for row, paths in enumerate(left) if paths]
+        for view, row in waiting:
+            path = candidates[view][row][0]
+            key = hashlib.sha256(str(path).encode()).hexdigest()[:32]
+            if key not in places:
+                places[key] = len(places)
+                new.append(path)
+            indices[view][row] = places[key]
+        damaged = _decode(new, pool, size, tolerated, workers)
+        reasons += [damaged.get(place) for place in range(len(new))]
+        counts.update(damaged.values())
+        # Where an image is damaged the stay's next one is tried, of which any number may be damaged.
+        tolerated = 1.0
+        for view, row in waiting:
+            first, *more = candidates[view][row]
+            lost = reasons[indices[view][row]] is not None
+            if not lost and wanted[view][row] != first:
+                replaced.add(wanted[view][row])
+            indices[view][row] = -1 if lost else indices[view][row]
+            candidates[view][row] = tuple(more) if lost else ()
+    if not places:
+        _decode([], pool, size, max_damaged, 1)
+    if replaced:
+        counts["damaged, and another image of the stay taken instead"] = len(replaced)
+    return indices, places, reasons, counts
 
 
 def _decode(paths: list[Path], pool: Path, size: int, max_damaged: float, workers: int) -> dict[int, str]:

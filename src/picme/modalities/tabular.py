@@ -11,11 +11,13 @@ import polars as pl
 import torch
 
 from picme.errors import DataError
-from picme.modalities.base import Modality, load_array
+from picme.modalities.base import Misfit, Modality, load_array, missing_or_order
+from picme.modalities.units import FEW, distribution, other_units
 from picme.schema import TableRows
+from picme.sources.cells import MOST_ODD, numbers, patterns, words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from picme.schema import Rows
@@ -26,7 +28,8 @@ OTHER, MISSING = "other", "missing"
 class TabularModality(Modality):
     """Modality with one row of a table, numbers and categories, per stay.
 
-    Files: `table.parquet` with one row per stay, `present.npy` (stay,) bool.
+    Files: `table.parquet` with one row per stay, `present.npy` (stay,) bool, and where the source has them the cells'
+    texts, `words.parquet`: statistics say of what type each column is, and new stays are read as of that type.
 
     Encoded, a numeric column becomes two: value and missing indicator. A text column becomes one column for each
     category common in training, one for all others (rare there, or never seen) and one for missing. Truth values are
@@ -46,6 +49,8 @@ class TabularModality(Modality):
         self.present = load_array(folder / "present.npy", mapped=False)
         if len(self.present) != len(self.frame):
             raise DataError(f"{folder}: table.parquet and present.npy do not belong together")
+        texts = folder / "words.parquet"
+        self.written = pl.read_parquet(texts) if texts.is_file() else None
         self.columns: list[str] = []
         self._statistics: dict[str, Any] | None = None
         self._encoded: np.ndarray | None = None
@@ -63,6 +68,8 @@ class TabularModality(Modality):
             folder.mkdir(parents=True, exist_ok=True)
             plain = table.frame.select(_plain(table.frame[name]) for name in table.frame.columns)
             plain.write_parquet(folder / "table.parquet")
+            if table.words is not None:
+                table.words.write_parquet(folder / "words.parquet")
             np.save(folder / "present.npy", np.asarray(table.present, dtype=bool))
         return pl.DataFrame(schema={"reason": pl.String, "count": pl.Int64})
 
@@ -84,15 +91,23 @@ class TabularModality(Modality):
         for name in self.frame.columns:
             values = train[name].drop_nulls()
             if self.frame.schema[name].is_numeric():
-                numbers = values.filter(values.is_finite()).to_numpy().astype(np.float64)
-                mean = float(numbers.mean()) if len(numbers) else 0.0
-                deviation = float(numbers.std()) if len(numbers) else 1.0
+                finite = _finite(values)
+                mean = float(finite.mean()) if len(finite) else 0.0
+                deviation = float(finite.std()) if len(finite) else 1.0
                 spread = deviation > 1e-6 * max(1.0, abs(mean))
-                columns.append({"name": name, "mean": mean, "std": deviation if spread else 1.0})
+                columns.append(
+                    {
+                        "name": name,
+                        "mean": mean,
+                        "std": deviation if spread else 1.0,
+                        "distribution": distribution(finite),
+                    }
+                )
             else:
                 counts = values.value_counts()
                 common = counts.filter(pl.col("count") >= least)[name].sort().to_list()
-                columns.append({"name": name, "categories": common})
+                known = counts.filter(pl.col("count") >= least)["count"].sum() / max(len(values), 1)
+                columns.append({"name": name, "categories": common, "unknown": 1 - float(known)})
         return {"columns": columns}
 
     def with_statistics(self, statistics: Mapping[str, Any]) -> Self:  # noqa: D102
@@ -102,7 +117,7 @@ class TabularModality(Modality):
         parts: list[np.ndarray] = []
         titles: list[str] = []
         for column in statistics["columns"]:
-            encoded, labels = _encode(self.frame[column["name"]], column)
+            encoded, labels = _encode(self.cells(column), column)
             parts.append(encoded)
             titles += labels
         new = copy.copy(self)
@@ -110,6 +125,42 @@ class TabularModality(Modality):
         new._encoded = np.concatenate(parts, axis=1) * self.present[:, None].astype(np.float32)
         new.columns = titles
         return new
+
+    def cells(self, column: Mapping[str, Any]) -> pl.Series:
+        """Return a column as its statistics say: Float64, or text."""
+        name, text = column["name"], "categories" in column
+        cells = self.frame[name]
+        if text == (cells.dtype == pl.String):
+            return cells
+        source = cells if self.written is None else self.written[name]
+        return words(source) if text else numbers(source).values
+
+    def misfits(self, statistics: Mapping[str, Any], rows: np.ndarray) -> Iterator[Misfit]:  # noqa: D102
+        names = [column["name"] for column in statistics["columns"]]
+        if names != self.frame.columns:
+            lacking = [name for name in names if name not in self.frame.columns]
+            yield Misfit(f"it has other columns than the model's, {missing_or_order(lacking)}")
+            return
+        rows = np.asarray(rows)[self.present[rows]]
+        for column in statistics["columns"]:
+            name, cells = column["name"], self.cells(column)[rows]
+            source = self.frame[name][rows] if self.written is None else self.written[name][rows]
+            filled = int(words(source).is_not_null().sum())
+            if "categories" in column:
+                known = [*column["categories"], *(f"{one}.0" for one in column["categories"])]
+                new = int((~cells.drop_nulls().is_in(known)).sum())
+                far = filled >= FEW and new > (column["unknown"] + MOST_ODD) * filled
+                if new > column["unknown"] * filled:
+                    yield Misfit(f"{new} of {filled} cells of column {name!r} hold a category unknown in training", far)
+                continue
+            odd_cells = numbers(source).odd
+            if odd_cells.any():
+                look = next(iter(patterns(source, odd_cells)))
+                said = f"{int(odd_cells.sum())} of {filled} cells of column {name!r} are no number (like {look})"
+                yield Misfit(said, int(odd_cells.sum()) > MOST_ODD * filled)
+            found = other_units(column["distribution"], column["std"], distribution(_finite(cells)))
+            if found is not None:
+                yield Misfit(f"column {name!r} has {found}")
 
     def spec(self) -> dict[str, Any]:
         """Return `n_columns`, the number of columns after encoding."""
@@ -151,18 +202,29 @@ def _plain(column: pl.Series) -> pl.Series:
     return text.set(text == "", None)
 
 
+def _finite(values: pl.Series) -> np.ndarray:
+    known = values.drop_nulls()
+    return known.filter(known.is_finite()).to_numpy().astype(np.float64)
+
+
+def _whole(text: str) -> str:
+    """Leave out the decimals that data frames put behind whole numbers in a column with gaps."""
+    return text.removesuffix(".0")
+
+
 def _encode(column: pl.Series, statistics: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
     """Encode a column as (stay, new column) float32; return it with the new columns' names."""
     name = statistics["name"]
     if "categories" not in statistics:
-        numbers = column.cast(pl.Float64, strict=False).to_numpy().astype(np.float64)
-        known = np.isfinite(numbers)
-        scaled = np.where(known, (np.where(known, numbers, 0) - statistics["mean"]) / statistics["std"], 0)
+        values = column.to_numpy().astype(np.float64)
+        known = np.isfinite(values)
+        scaled = np.where(known, (np.where(known, values, 0) - statistics["mean"]) / statistics["std"], 0)
         return np.stack([scaled, ~known], axis=1).astype(np.float32), [name, f"{name}={MISSING}"]
     categories: list[str] = statistics["categories"]
     places = {category: place for place, category in enumerate(categories)}
-    texts = column.cast(pl.String).to_list()
+    texts = column.to_list()
     hot = np.zeros((len(texts), len(categories) + 2), dtype=np.float32)
     for row, text in enumerate(texts):
-        hot[row, len(categories) + 1 if text is None else places.get(text, len(categories))] = 1
+        place = len(categories) + 1 if text is None else places.get(text, places.get(_whole(text), len(categories)))
+        hot[row, place] = 1
     return hot, [f"{name}={label}" for label in [*categories, OTHER, MISSING]]

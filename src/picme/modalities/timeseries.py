@@ -11,7 +11,8 @@ import polars as pl
 import torch
 
 from picme.errors import DataError
-from picme.modalities.base import Modality, load_array
+from picme.modalities.base import Misfit, Modality, load_array, missing_or_order
+from picme.modalities.units import distribution, other_units
 from picme.schema import MASK, SINCE, SeriesRows
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Number of hours read at a time when statistics are computed: some tens of megabytes.
 CHUNK = 100_000
+# Number of hours of which quantiles are taken; more would change no digit that is shown.
+DESCRIBED = 200_000
 
 
 class SeriesModality(Modality):
@@ -91,7 +94,35 @@ class SeriesModality(Modality):
             "columns": self.columns,
             "mean": np.where(self.continuous, mean, 0).tolist(),
             "std": np.where(self.continuous, deviation, 1).tolist(),
+            "distributions": self._distributions(train_rows),
         }
+
+    def misfits(self, statistics: Mapping[str, Any], rows: np.ndarray) -> Iterator[Misfit]:  # noqa: D102
+        if list(statistics["columns"]) != self.columns:
+            lacking = [name for name in statistics["columns"] if name not in self.columns]
+            yield Misfit(f"it has other columns than the model's, {missing_or_order(lacking)}")
+            return
+        given = self._distributions(rows)
+        for name, std, old, new in zip(
+            self.columns, statistics["std"], statistics["distributions"], given, strict=True
+        ):
+            found = other_units(old, std, new)
+            if found is not None:
+                yield Misfit(f"column {name!r} has {found}")
+
+    def _distributions(self, rows: np.ndarray) -> list[dict[str, Any]]:
+        """Describe each continuous column by the hours of stays, of some where there are many; others have none."""
+        rows = np.asarray(rows)[self.present[rows]]
+        step = max(1, int(self.lengths[rows].sum()) // DESCRIBED)
+        rows = np.sort(rows)[::step]
+        hours = [self.values[self.offsets[row] : self.offsets[row + 1]] for row in rows]
+        values = np.concatenate(hours) if hours else np.empty((0, len(self.columns)), np.float32)
+        stay = np.repeat(np.arange(len(rows)), self.lengths[rows])
+        found = []
+        for column, continuous in enumerate(self.continuous):
+            known = np.isfinite(values[:, column]) & continuous
+            found.append(distribution(values[known, column].astype(np.float64), len(np.unique(stay[known]))))
+        return found
 
     def with_statistics(self, statistics: Mapping[str, Any]) -> Self:  # noqa: D102
         if list(statistics["columns"]) != self.columns:

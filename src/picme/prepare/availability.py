@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from picme.modalities import open_modality
+from picme.prepare.step import READ
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from picme.prepare.step import Availability
 
-READ = {"cut_share": pl.Float64, "tokens_total": pl.Int64, "tokens_read": pl.Int64}
+TYPES = (pl.Float64, pl.Int64, pl.Int64)
 
 
 def availability(step: Availability, prepared: Path) -> pl.DataFrame:
@@ -37,7 +38,7 @@ def availability(step: Availability, prepared: Path) -> pl.DataFrame:
         for row in _reads(step, prepared, task, modality)
     ]
     names = ["task", "modality", "split"]
-    read = pl.DataFrame(rows, schema={**dict.fromkeys(names, pl.String), **READ})
+    read = pl.DataFrame(rows, schema={**dict.fromkeys(names, pl.String), **dict(zip(READ, TYPES, strict=True))})
     return counts.join(read, on=names, how="left", maintain_order="left")
 
 

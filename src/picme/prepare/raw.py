@@ -1,4 +1,4 @@
-"""List of the raw files that a study reads, for fingerprints; they are found by name, and none is opened."""
+"""List of the raw files that a study reads, for fingerprints; but for own tables that name files none is opened."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ ENDINGS = (".csv.gz", ".csv", ".parquet")
 def raw_files(config: Config) -> list[Path]:
     """List the files whose change must change every result.
 
-    Of image folders only the tables that list them count: hundreds of thousands of images would take minutes to stat.
+    Of MIMIC's image folders only the tables that list them count: hundreds of thousands of images would take minutes
+    to stat. The images and texts that own tables name are in `listed_files`.
 
     Raises:
         DataError: if a configured path does not exist.
@@ -50,6 +51,19 @@ def raw_files(config: Config) -> list[Path]:
                 raise DataError(f"splits.{key}: {listed} does not exist")
             files.append(listed)
     return sorted(set(files))
+
+
+def listed_files(config: Config) -> dict[Path, list[Path]]:
+    """List the images and text files that own tables name, by the folder in which their paths start.
+
+    Raises:
+        DataError: if a table cannot be read.
+    """
+    if config.source.kind != "table":
+        return {}
+    from picme.sources.table_kinds import named_files
+
+    return named_files(config.source, {name: dict(section) for name, section in config.modalities.items()})
 
 
 def _tables(folder: Path, only: Collection[str] | None) -> list[Path]:

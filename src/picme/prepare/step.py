@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-TABLES = ("cohort_flow", "leakage", "label_agreement", "quarantine")
+TABLES = ("cohort_flow", "availability", "leakage", "label_agreement", "quarantine")
+
+
+# Columns of `availability` that only the encoders of a study tell.
+READ = ("cut_share", "tokens_total", "tokens_read")
 
 
 class Hospital(Step):
@@ -44,7 +48,7 @@ class Prepare(Step):
     """
 
     kind: ClassVar[str] = "prepare"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 5
     stage: ClassVar[str] = "prepare"
     cores: ClassVar[int] = ALL_CORES
     timed: ClassVar[bool] = True
@@ -77,14 +81,17 @@ class Prepare(Step):
         import polars as pl
 
         files = {name: folder / f"{name}.parquet" for name in TABLES}
-        return {name: pl.read_parquet(file) for name, file in files.items() if file.is_file()}
+        found = {name: pl.read_parquet(file) for name, file in files.items() if file.is_file()}
+        unknown = {name: pl.lit(None) for name in READ}
+        return {name: frame.with_columns(**unknown if name == "availability" else {}) for name, frame in found.items()}
 
 
 class Availability(Step):
     """How many stays have each modality, and how much of their texts is read by the encoders of the study."""
 
     kind: ClassVar[str] = "availability"
-    stage: ClassVar[str] = "prepare"
+    stage: ClassVar[str] = "encode"  # it needs the tokenizers, which a machine that prepares may not reach
+    replaces: ClassVar[tuple[str, ...]] = ("availability",)
     uncounted: ClassVar[tuple[str, ...]] = ("encoders",)
 
     prepare: Prepare

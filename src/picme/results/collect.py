@@ -28,9 +28,11 @@ def collect(graph: Graph, store: Store, stages: Sequence[str], tasks: Sequence[s
     parts: dict[str, list[pl.DataFrame]] = {}
     costs = []
     done = [step for step in graph.steps.values() if store.done(step)]
+    replaced = {(read.key, name) for step in done for name in step.replaces for read in step.inputs}
     for step in done:
         for name, part in step.tables(store.path(step)).items():
-            parts.setdefault(name, []).append(table(name).conform(part))
+            if (step.key, name) not in replaced:
+                parts.setdefault(name, []).append(table(name).conform(part))
     for step in sorted(done, key=lambda step: stages.index(step.stage)):
         if step.timed:
             manifest = store.manifest(step)

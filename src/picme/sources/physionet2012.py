@@ -180,6 +180,8 @@ def _split(lines: pl.DataFrame, counts: Counts) -> tuple[pl.DataFrame, pl.DataFr
     known = pl.col("parameter").is_in([*SERIES, *DEMOGRAPHICS])
     counts["all", "unknown parameter"] += len(lines.filter(~known.fill_null(False)))
     lines = lines.filter(known.fill_null(False))
+    counts["all", f"line later than {HOURS} hours"] += len(lines.filter(pl.col("hours") > HOURS))
+    lines = lines.filter(pl.col("hours") <= HOURS)
     start = pl.col("hours") == 0
     nth = pl.int_range(pl.len()).over("stay", "parameter")
     descriptor = pl.col("parameter").is_in([name for name in DEMOGRAPHICS if name not in SERIES])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from picme.errors import DataError, near
+from picme.errors import DataError, near_column
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SETS = ("a", "b", "c")
 ENDINGS = (".zip", ".tar.gz", ".tgz", "")
 OUTCOME = "In-hospital_death"
+OUTCOMES = ("RecordID", "SAPS-I", "SOFA", "Length_of_stay", "Survival", OUTCOME)
 
 
 def find_sets(folder: Path) -> dict[str, Path]:
@@ -129,7 +130,7 @@ def read_outcomes(path: Path) -> pl.DataFrame:
         raise DataError(f"{path} cannot be read as comma-separated text ({type(error).__name__})") from None
     for column in ("RecordID", OUTCOME):
         if column not in frame.columns:
-            raise DataError(f"{path} has no column {column!r}{near(column, frame.columns)}")
+            raise DataError(f"{path} has no column {column!r}{near_column(column, frame.columns, OUTCOMES)}")
     frame = frame.select(
         pl.col("RecordID").str.strip_chars().cast(pl.Int64, strict=False).alias("stay_id"),
         pl.col(OUTCOME).str.strip_chars().cast(pl.Int8, strict=False).alias("mortality"),

@@ -27,5 +27,7 @@ def take(rows: Rows, keep: np.ndarray) -> Rows:
     if isinstance(rows, TextRows):
         return TextRows([rows.texts[i] for i in chosen])
     if isinstance(rows, ImageRows):
-        return ImageRows([rows.paths[i] for i in chosen])
-    return TableRows(rows.frame[chosen], np.asarray(rows.present)[keep])
+        others = None if rows.others is None else [rows.others[i] for i in chosen]
+        return ImageRows([rows.paths[i] for i in chosen], others)
+    words = None if rows.words is None else rows.words[chosen]
+    return TableRows(rows.frame[chosen], np.asarray(rows.present)[keep], words)

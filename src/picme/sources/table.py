@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ import polars as pl
 
 from picme.errors import ConfigError, DataError
 from picme.schema import LATEST, Extraction, View
+from picme.sources.cells import are_numbers, ids, in_order, numbers, words
+from picme.sources.matching import match_ids
 from picme.sources.rows import take
 from picme.sources.table_files import File, binary, first, splits
-from picme.sources.table_kinds import Read, Request, many_rows, read_modality
+from picme.sources.table_kinds import UNKNOWN, Read, Request, many_rows, read_modality
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,8 +55,11 @@ def extract(
     """
     counts: Counter[tuple[str, str]] = Counter()
     notes: list[str] = []
-    files, one_row = _open(source, modalities)
     labels = {name: list(task.get("labels") or [name]) for name, task in tasks.items()}
+    files, one_row = _open(source, modalities, {divider, *chain.from_iterable(labels.values())})
+    each = list(dict.fromkeys([*one_row, *files.values()]))
+    notes += [f"{file.path.name} is {', '.join(file.oddities)}" for file in each if file.oddities]
+    match_ids(each, source.max_unmatched)
     stays = _stays(source, one_row, _samples(files, one_row), labels, divider)
     readers = _readers(source, modalities, files, stays["stay_id"], labels, counts, notes, divider)
 
@@ -118,9 +124,20 @@ def _window(task: float | None, longest: int | None) -> float | None:
     return min(known) if known else None
 
 
-def _open(source: TableSource, modalities: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, File], list[File]]:
-    """Open the file of each modality; list the files with one row per sample, the source's own first."""
-    shared = File(source.path, "source.path", source.id) if source.path is not None else None
+def _open(
+    source: TableSource, modalities: Mapping[str, Mapping[str, Any]], others: set[str | None]
+) -> tuple[dict[str, File], list[File]]:
+    """Open the file of each modality; list the files with one row per sample, the source's own first.
+
+    Each is told all columns that the configuration names, for its messages.
+    """
+    named = {source.id, source.subject, source.split, *source.groups, *others}
+    for entry in modalities.values():
+        named |= {entry.get(key) for key in ("id", "column", "hours", "variable", "value")}
+        # The `columns` of a long file are words in its cells, which tell nothing of its header.
+        named |= set() if many_rows(entry.get("kind")) else set(entry.get("columns") or ())
+    expected = {name for name in named if name is not None}
+    shared = File(source.path, "source.path", source.id, expected=expected) if source.path is not None else None
     files: dict[str, File] = {}
     one_row = [shared] if shared is not None else []
     for name, entry in modalities.items():
@@ -133,16 +150,15 @@ def _open(source: TableSource, modalities: Mapping[str, Mapping[str, Any]]) -> t
         if column is None:
             raise ConfigError(f"modalities.{name}.path needs `id` or source.id, the column of the sample id")
         long = many_rows(entry.get("kind"))
-        files[name] = File(Path(entry["path"]), f"modalities.{name}.path", column, unique=not long)
+        files[name] = File(Path(entry["path"]), f"modalities.{name}.path", column, not long, expected)
         one_row += [] if long else [files[name]]
     return files, one_row
 
 
 def _samples(files: Mapping[str, File], one_row: list[File]) -> pl.Series:
     """List the ids of all samples, sorted: those of the source's file, or of all files together where it has none."""
-    ids = [one_row[0].ids] if one_row and one_row[0].key == "source.path" else [file.ids for file in files.values()]
-    common = pl.Int64 if all(each.dtype == pl.Int64 for each in ids) else pl.String
-    return pl.concat([each.drop_nulls().cast(common) for each in ids]).unique().sort().alias("stay_id")
+    found = [one_row[0].ids] if one_row and one_row[0].key == "source.path" else [file.ids for file in files.values()]
+    return in_order(pl.concat([each.alias("id") for each in found])).alias("stay_id")
 
 
 def _stays(
@@ -166,9 +182,9 @@ def _stays(
         columns.append(samples.alias("subject_id"))
     else:
         file, cells = find(source.subject, "source.subject")
+        cells = ids(cells)
         if cells.null_count():
             raise DataError(f"{file.path}, row {first(cells.is_null())}: no subject in column {source.subject!r}")
-        cells = cells.cast(pl.Int64 if cells.dtype.is_integer() else pl.String)
         subjects = file.align(cells, samples).alias("subject_id")
         if subjects.null_count():
             raise DataError(
@@ -183,13 +199,12 @@ def _stays(
         columns.append(file.align(splits(cells, file.path), samples).alias("split"))
     for name in source.groups:
         file, cells = find(name, "source.groups")
-        words = file.align(cells.cast(pl.String).str.strip_chars(), samples).fill_null("unknown")
-        columns.append(words.set(words == "", "unknown").alias(name))
+        columns.append(file.align(words(cells), samples).fill_null("unknown").alias(name))
     if divider is not None and divider not in source.groups:
         file, cells = find(divider, "splits.column")
         if divider in (*RESERVED, *(label for each in labels.values() for label in each)):
             raise ConfigError(f"splits.column: {divider!r} is already an id or split column or a label")
-        columns.append(file.align(cells, samples).alias(divider))
+        columns.append(file.align(_ordered(cells), samples).alias(divider))
     for task, names in labels.items():
         for name in names:
             if source.unlabelled and not any(name in file.frame.columns for file in files):
@@ -202,6 +217,15 @@ def _stays(
             if name not in [column.name for column in columns]:
                 columns.append(file.align(binary(cells, file.path), samples).alias(name))
     return pl.DataFrame(columns)
+
+
+def _ordered(cells: pl.Series) -> pl.Series:
+    """Return the column of the splits with the numbers of a column of numbers, by which it has an order."""
+    found = numbers(cells)
+    if cells.dtype != pl.String or not are_numbers(cells, found) or found.odd.any():
+        return cells
+    whole = bool((found.values.drop_nulls() % 1 == 0).all())
+    return found.values.cast(pl.Int64) if whole else found.values
 
 
 def _no_label(modality: str, columns: list[str | None], labels: Mapping[str, list[str]]) -> None:
@@ -239,10 +263,7 @@ def _readers(
         file = files[name]
         if not many_rows(entry.get("kind")):
             _no_label(name, [entry.get("column"), *(entry.get("columns") or ())], labels)
-        known = file.ids.cast(samples.dtype, strict=False).is_in(samples.implode()).fill_null(False)
-        if not known.any():
-            raise DataError(f"{file.path}: none of its sample ids is among the samples")
-        counts[name, "row of an unknown sample"] += len(known) - int(known.sum())
+        counts[name, UNKNOWN] += int((~file.ids.is_in(samples.implode())).sum())
         others = (x for other, e in modalities.items() if other != name for x in e.get("columns") or ())
         taken = {column for column in (*parts, *others) if column is not None}
         request = Request(name, entry, file, samples, taken, source.max_bad_rows, counts, notes)

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from picme.errors import DataError, near
+from picme.errors import DataError, near_column
+from picme.sources.cells import NULL_WORDS, ids, words
+from picme.sources.delimited import Unreadable, parse
+from picme.sources.encodings import decode
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
-# Words by which spreadsheets, pandas and R write an empty cell.
-EMPTY = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
 BINARY = {"0": 0, "0.0": 0, "false": 0, "no": 0, "n": 0, "1": 1, "1.0": 1, "true": 1, "yes": 1, "y": 1}
 SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-def read(path: Path, key: str) -> pl.DataFrame:
-    """Read a Parquet or CSV file (`.parquet`, `.csv`, `.tsv`, the text also gzipped); types are told from all rows.
+def read(path: Path, key: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Read a Parquet or CSV file (`.parquet`, `.csv`, `.tsv`, the text also gzipped); the cells of a CSV stay text.
+
+    Returns:
+        The table, and what is odd about the file's text, in a few words each.
 
     Raises:
         DataError: if it is missing, of another format, unreadable or empty; `key` says where it was named.
@@ -29,22 +36,25 @@ def read(path: Path, key: str) -> pl.DataFrame:
     ending = next((e for e in (*SEPARATORS, ".parquet") if path.name.lower().endswith(e)), None)
     if ending is None:
         raise DataError(f"{key}: {path} is neither Parquet nor CSV; expected .parquet, {', '.join(SEPARATORS)}")
+    oddities: tuple[str, ...] = ()
     try:
         if ending == ".parquet":
             frame = pl.read_parquet(path)
         else:
-            frame = pl.read_csv(
-                path, separator=SEPARATORS[ending], infer_schema_length=None, null_values=EMPTY, glob=False
-            )
-    except pl.exceptions.NoDataError as error:
-        raise DataError(f"{key}: {path} has no rows") from error
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+            raw = path.read_bytes()
+            text, _, oddities = decode(gzip.decompress(raw) if ending.endswith(".gz") else raw)
+            frame = parse(text, SEPARATORS[ending])
+    except Unreadable as error:
+        raise DataError(f"{key}: {path}{error}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise DataError(f"{key}: {path} cannot be read: its compressed data end early or are damaged") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
         # The library's own message may quote cells, which may be a patient's.
-        what = "Parquet" if ending == ".parquet" else "CSV in UTF-8 with one header row"
+        what = "Parquet" if ending == ".parquet" else "CSV with one header row"
         raise DataError(f"{key}: {path} cannot be read as {what} ({type(error).__name__})") from None
     if frame.is_empty():
         raise DataError(f"{key}: {path} has no rows")
-    return frame
+    return frame, oddities
 
 
 class File:
@@ -55,20 +65,24 @@ class File:
         key: the key of the configuration that names it, for messages.
         id_column: column of the sample id; None numbers the rows 1, 2, ….
         unique: one row per sample, or many (a long time series).
+        expected: columns that the configuration names, in whatever file they are.
 
     Raises:
         DataError: if the file is unusable, the id column is missing, or ids are empty or (with `unique`) repeated.
     """
 
-    def __init__(self, path: Path, key: str, id_column: str | None, unique: bool = True) -> None:
+    def __init__(
+        self, path: Path, key: str, id_column: str | None, unique: bool = True, expected: Collection[str] = ()
+    ) -> None:
         self.path = path
         self.key = key
-        self.frame = read(path, key)
+        self.id_column = id_column
+        self.expected = expected
+        self.frame, self.oddities = read(path, key)
         if id_column is None:
-            self.ids = pl.Series("id", range(1, len(self.frame) + 1), dtype=pl.Int64)
+            self.ids = pl.Series("id", [str(row) for row in range(1, len(self.frame) + 1)])
             return
-        ids = self.column(id_column, "the sample id").alias("id")
-        self.ids = ids.cast(pl.Int64) if ids.dtype.is_integer() else ids.cast(pl.String).str.strip_chars()
+        self.ids = ids(self.column(id_column, "the sample id")).alias("id")
         if not unique:
             return
         if self.ids.null_count():
@@ -88,12 +102,13 @@ class File:
             DataError: if there is none; says what it was wanted for, and a near match.
         """
         if name not in self.frame.columns:
-            raise DataError(f"{self.path} has no column {name!r} ({role}){near(name, self.frame.columns)}")
+            hint = near_column(name, self.frame.columns, self.expected)
+            raise DataError(f"{self.path} has no column {name!r} ({role}){hint}")
         return self.frame[name]
 
     def align(self, values: pl.Series, samples: pl.Series) -> pl.Series:
         """Bring `values` (row of this file,) into the order of `samples`; null where this file lacks the sample."""
-        here = pl.DataFrame({"id": self.ids.cast(samples.dtype, strict=False), "value": values}).drop_nulls("id")
+        here = pl.DataFrame({"id": self.ids, "value": values}).drop_nulls("id")
         order = pl.DataFrame({"id": samples}).join(here, on="id", how="left", maintain_order="left")
         return order["value"].alias(values.name)
 
@@ -109,10 +124,10 @@ def binary(values: pl.Series, path: Path) -> pl.Series:
     Raises:
         DataError: names column and row number of anything else.
     """
-    words = values.cast(pl.String).str.strip_chars().str.to_lowercase()
-    words = words.set(words.is_in([word.lower() for word in EMPTY]), None)
-    result = words.replace_strict(BINARY, default=None, return_dtype=pl.Int8)
-    wrong = result.is_null() & words.is_not_null()
+    said = words(values).str.to_lowercase()
+    said = said.set(said.is_in(NULL_WORDS), None)
+    result = said.replace_strict(BINARY, default=None, return_dtype=pl.Int8)
+    wrong = result.is_null() & said.is_not_null()
     if wrong.any():
         raise DataError(
             f"{path}, row {first(wrong)}: label column {values.name!r} must hold 0/1, true/false, yes/no, y/n "
@@ -127,8 +142,7 @@ def splits(values: pl.Series, path: Path) -> pl.Series:
     Raises:
         DataError: names the row number of anything else.
     """
-    words = values.cast(pl.String).str.strip_chars().str.to_lowercase()
-    result = words.replace_strict(SPLITS, default=None, return_dtype=pl.String)
+    result = words(values).str.to_lowercase().replace_strict(SPLITS, default=None, return_dtype=pl.String)
     if result.null_count():
         raise DataError(f"{path}, row {first(result.is_null())}: column {values.name!r} must hold train, val or test")
     return result

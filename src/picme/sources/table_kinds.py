@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fnmatch
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from picme.errors import ConfigError, DataError, near
+from picme.errors import ConfigError, DataError, near, near_column
 from picme.registry import Registry
 from picme.schema import ImageRows, Rows, SeriesRows, TableRows, TextRows
+from picme.sources.cells import LARGEST, are_numbers, ids, numbers, patterns, words
+from picme.sources.encodings import decode
 from picme.sources.hourly import hourly, series
-from picme.sources.table_files import File, first
-
-if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Mapping
+from picme.sources.table_files import File, first, read
 
 Read = Callable[[float | None], Rows]
 
 # A text column with more distinct words is no category; only a column the configuration names is then taken.
 MAX_CATEGORIES = 50
+# Ten years: one time beyond (seconds, a date's number) would make a series that no memory holds.
+MAX_HOURS = 87_660
+# Rows before the start are counted, not refused; where most are, the hours are counted from something else.
+MOST_EARLY = 0.5
+MAX_PATH = 4096
+UNKNOWN = "row of an unknown sample"
 
 
 @dataclass
@@ -54,6 +61,39 @@ class Request:
         """Return a column of the modality's file, one cell per stay."""
         return self.file.align(self.file.column(column, f"modalities.{self.name}"), self.samples)
 
+    def count(self, reasons: Counter[str]) -> None:
+        """Add to the counts of what was left out."""
+        for reason, count in reasons.items():
+            self.counts[self.name, reason] += count
+
+    def columns(self, found: list[str]) -> list[str] | None:
+        """Return the configured `columns`, patterns such as `lab_*` replaced by what they match; None for none."""
+        chosen: list[str] = []
+        for name in self.entry.get("columns") or ():
+            matched = [name] if name in found or not set(name) & set("*?[") else fnmatch.filter(found, name)
+            if not matched:
+                raise DataError(f"{self.file.path} has nothing like {name!r} (modalities.{self.name}.columns)")
+            chosen += [one for one in matched if one not in chosen and (one == name or one not in self.taken)]
+        return chosen or None
+
+    def marked(self, cells: pl.Series, names: pl.Series) -> pl.Series:
+        """Tell which cells hold a mark of a missing value, `missing` of the modality; `names` are their columns."""
+        marks = self.entry.get("missing") or ()
+        # A mark is a number or a word; 999 also marks 999.0.
+        plain = ids(cells)
+        if not isinstance(marks, Mapping):
+            return plain.is_in([_mark(mark) for mark in marks]).fill_null(False)
+        result = pl.repeat(False, len(cells), dtype=pl.Boolean, eager=True)
+        for name, own in marks.items():
+            result |= (names == name).fill_null(False) & plain.is_in([_mark(mark) for mark in own]).fill_null(False)
+        return result
+
+    def unmarked(self, cells: pl.Series, name: str, reasons: Counter[str]) -> pl.Series:
+        """Return a column without the cells that mark a missing value, which are counted."""
+        marked = self.marked(cells, pl.repeat(name, len(cells), eager=True))
+        reasons[f"{name!r}: a missing value's mark"] += int(marked.sum())
+        return cells.set(marked, None)
+
     def folder(self) -> Path:
         """Return the folder in which paths start: `folder`, itself starting at the folder of the modality's file."""
         folder = self.file.path.parent / Path(self.entry.get("folder") or ".")
@@ -62,37 +102,86 @@ class Request:
         return folder
 
 
-def _words(cells: pl.Series) -> list[str | None]:
-    """Strip the blanks around texts; None where nothing else is left."""
-    text = cells.cast(pl.String).str.strip_chars()
-    return text.set(text == "", None).to_list()
+def _mark(mark: object) -> str:
+    return ids(pl.Series([str(mark)]))[0]
 
 
 def _files(request: Request) -> list[Path | None]:
     """List the files that exist; others are counted, and it is an error if all are missing."""
     folder = request.folder()
-    paths = [None if word is None else folder / word for word in _words(request.cells(request.option("column")))]
-    found = [path if path is not None and path.is_file() else None for path in paths]
-    named = sum(path is not None for path in paths)
-    lost = named - sum(path is not None for path in found)
-    if lost == named:
+    cells = words(request.cells(request.option("column"))).to_list()
+    found, reasons = _existing(cells, folder)
+    named = sum(cell is not None for cell in cells)
+    if reasons.total() == named:
         raise DataError(
             f"modalities.{request.name}: none of the {named} files named in column {request.option('column')!r} of "
             f"{request.file.path} is in {folder}"
         )
-    request.counts[request.name, "file not found"] += lost
+    request.count(reasons)
     return found
+
+
+def _existing(cells: list[str | None], folder: Path) -> tuple[list[Path | None], Counter[str]]:
+    """Find the file that each cell names; count those that name none, whose text stays out of every message."""
+    found: list[Path | None] = [None] * len(cells)
+    reasons: Counter[str] = Counter()
+    for row, cell in enumerate(cells):
+        if cell is None:
+            continue
+        if "\n" in cell or "\0" in cell or len(cell.encode()) > MAX_PATH:
+            reasons["not the name of a file"] += 1
+            continue
+        with suppress(OSError, ValueError):
+            if (folder / cell).is_file():
+                found[row] = folder / cell
+        reasons["file not found"] += found[row] is None
+    return found, reasons
+
+
+def named_files(source: Any, modalities: Mapping[str, Mapping[str, Any]]) -> dict[Path, list[Path]]:
+    """List the images and text files that the user's own tables name: folder in which the paths start → files.
+
+    Tables and columns that are missing name none; reading them will say so.
+    """
+    files: dict[Path, list[Path]] = {}
+    for entry in modalities.values():
+        path = entry.get("path") or source.path
+        by_file = entry.get("kind") == "image" or (entry.get("kind") == "text" and entry.get("folder"))
+        if path is None or not by_file or not entry.get("column") or not Path(path).is_file():
+            continue
+        folder = Path(path).parent / Path(entry.get("folder") or ".")
+        frame, _ = read(Path(path), "source.path")
+        if entry["column"] in frame.columns:
+            found, _ = _existing(words(frame[entry["column"]]).to_list(), folder)
+            files.setdefault(folder, []).extend(one for one in found if one is not None)
+    return files
 
 
 def text(request: Request) -> Read:
     """Read texts from `column`, or, with `folder`, from the files whose paths it holds."""
+    reasons: Counter[str] = Counter()
+    oddities: Counter[str] = Counter()
     if not request.entry.get("folder"):
-        rows = TextRows(_words(request.cells(request.option("column"))))
+        cells = request.cells(request.option("column"))
+        rows = TextRows(words(cells).to_list())
+        blank = cells.drop_nulls().cast(pl.String)
+        reasons["blank text"] += int((blank.str.strip_chars() == "").sum())
     else:
-        files = _files(request)
-        rows = TextRows(
-            [None if file is None else file.read_text("utf-8", "replace").strip() or None for file in files]
-        )
+        texts: list[str | None] = []
+        for file in _files(request):
+            try:
+                found = None if file is None else decode(file.read_bytes())
+            except OSError:
+                reasons["file cannot be read"] += 1
+                found = None
+            texts.append(None if found is None else found.text.strip() or None)
+            if found is not None:
+                reasons["blank text"] += texts[-1] is None
+                # The text is used all the same, so this is a note and no loss.
+                oddities.update(found.oddities)
+        rows = TextRows(texts)
+    request.count(reasons)
+    request.notes += [f"{request.name}: {count} files {oddity}" for oddity, count in sorted(oddities.items())]
     return lambda hours: rows
 
 
@@ -103,37 +192,45 @@ def image(request: Request) -> Read:
 
 
 def tabular(request: Request) -> Read:
-    """Read numbers, booleans (as 0 and 1) and words (categories) from `columns`, or from all free columns."""
+    """Read numbers, truth values (as 0 and 1) and words (categories) from `columns`, or from all free columns.
+
+    A column with a few cells that are no number is one of numbers all the same; these are counted by what they look
+    like. The texts are kept beside the numbers, since a finished study reads them as its own cohort's types say.
+    """
     frame = request.file.frame
-    named = request.entry.get("columns")
-    columns = []
+    named = request.columns(frame.columns)
+    columns: list[pl.Series] = []
+    texts: list[pl.Series] = []
+    reasons: Counter[str] = Counter()
     for name in named or [name for name in frame.columns if name not in request.taken]:
-        cells = request.cells(name).alias(name)
-        kind = cells.dtype
-        if kind.is_numeric() or kind in (pl.Boolean, pl.Null):
-            cells = cells.cast(pl.Float64)
-            cells = cells.set(~cells.is_finite(), None)
-        elif kind in (pl.String, pl.Categorical, pl.Enum):
-            cells = pl.Series(name, _words(cells), dtype=pl.String)
-            if named is None and cells.n_unique() > MAX_CATEGORIES:
-                request.notes.append(f"{request.name}: column {name!r} left out, more than {MAX_CATEGORIES} categories")
+        cells = request.unmarked(request.cells(name).alias(name), name, reasons)
+        found = numbers(cells)
+        kept = found.values if are_numbers(cells, found) else words(cells)
+        if kept.dtype == pl.Float64:
+            for look, count in patterns(cells, found.odd).items():
+                reasons[f"{name!r}: no number, or one beyond {LARGEST:g}, like {look}"] += count
+        elif cells.dtype not in (pl.String, pl.Categorical, pl.Enum):
+            if named is None:
+                request.notes.append(f"{request.name}: column {name!r} left out, neither numbers nor words")
                 continue
-        elif named is None:
-            request.notes.append(f"{request.name}: column {name!r} left out, neither numbers nor words")
-            continue
-        else:
             raise DataError(
-                f"{request.file.path}: column {name!r} of modalities.{request.name} is of type {kind}; "
+                f"{request.file.path}: column {name!r} of modalities.{request.name} is of type {cells.dtype}; "
                 "expected numbers or words"
             )
-        if cells.null_count() == len(cells):
+        elif named is None and kept.n_unique() > MAX_CATEGORIES:
+            request.notes.append(f"{request.name}: column {name!r} left out, more than {MAX_CATEGORIES} categories")
+            continue
+        if kept.null_count() == len(kept):
             request.notes.append(f"{request.name}: column {name!r} is empty")
-            cells = cells.cast(pl.Float64)
-        columns.append(cells)
+            kept = kept.cast(pl.Float64)
+        columns.append(kept)
+        texts.append(words(cells))
     if not columns:
         raise DataError(f"modalities.{request.name}: {request.file.path} has no column left for it; name its columns")
+    request.count(reasons)
     table = pl.DataFrame(columns)
-    rows = TableRows(table, table.select(pl.any_horizontal(pl.all().is_not_null())).to_series().to_numpy())
+    known = table.select(pl.any_horizontal(pl.all().is_not_null())).to_series().to_numpy()
+    rows = TableRows(table, known, pl.DataFrame(texts))
     return lambda hours: rows
 
 
@@ -145,11 +242,13 @@ def timeseries(request: Request) -> Read:
     """
     rows = _measurements(request)
     known = rows["variable"].unique().sort().to_list()
-    for name in request.entry.get("columns") or ():
+    names = request.columns(known) or known
+    for name in names:
         if name not in known:
-            where = f"modalities.{request.name}.columns"
-            raise DataError(f"{request.file.path} has no variable {name!r} ({where}){near(name, known)}")
-    names = list(request.entry.get("columns") or known)
+            raise DataError(
+                f"{request.file.path} has no variable {name!r} (modalities.{request.name}.columns)"
+                f"{near_column(name, known, names, 'variables')}"
+            )
     order = pl.DataFrame({"sample": request.samples}).with_row_index("stay")
     rows = rows.filter(pl.col("variable").is_in(names)).join(order, on="sample", how="inner")
     rows = rows.sort("stay", "hours", maintain_order=True)
@@ -172,31 +271,51 @@ def timeseries(request: Request) -> Read:
 def _measurements(request: Request) -> pl.DataFrame:
     """Keep the usable rows of a long file: sample, hours, variable, value. The others are counted by reason."""
     file, entry, role = request.file, request.entry, f"modalities.{request.name}"
+    names = words(file.column(entry.get("variable") or "variable", role)).alias("variable")
+    cells = file.column(entry.get("value") or "value", role)
+    hours = file.column(entry.get("hours") or "hours", role)
+    marked = request.marked(cells, names)
     rows = pl.DataFrame(
-        {
-            "sample": file.ids.cast(request.samples.dtype, strict=False),
-            "hours": file.column(entry.get("hours") or "hours", role).cast(pl.Float64, strict=False),
-            "variable": file.column(entry.get("variable") or "variable", role).cast(pl.String).str.strip_chars(),
-            "value": file.column(entry.get("value") or "value", role).cast(pl.Float64, strict=False),
-        }
+        [
+            file.ids.alias("sample"),
+            numbers(hours).values.alias("hours"),
+            names,
+            numbers(cells).values.alias("value"),
+            marked.alias("marked"),
+        ]
     )
+    early = "row before 0 hours"
     reasons = {
-        "row without id or variable": pl.col("sample").is_null() | pl.col("variable").is_null(),
-        "row without a time of 0 hours or later": ~(pl.col("hours").is_finite() & (pl.col("hours") >= 0)).fill_null(
-            False
-        ),
-        "row without a number": ~pl.col("value").is_finite().fill_null(False),
+        UNKNOWN: ~pl.col("sample").is_in(request.samples.implode()),
+        "row without id": pl.col("sample").is_null(),
+        "row without variable": pl.col("variable").is_null(),
+        "row without a time in hours": pl.col("hours").is_null(),
+        early: pl.col("hours") < 0,
+        f"row later than {MAX_HOURS} hours": pl.col("hours") > MAX_HOURS,
+        "row with a missing value's mark": pl.col("marked"),
+        f"row without a number up to {LARGEST:g}": pl.col("value").is_null(),
     }
-    bad = rows.select(pl.any_horizontal(reasons.values())).to_series()
+    reason = pl.coalesce(pl.when(wrong).then(pl.lit(name)) for name, wrong in reasons.items())
+    found = rows.select(reason.alias("reason"))["reason"]
+    counts = Counter(dict(found.drop_nulls().value_counts().iter_rows()))
+    del counts[UNKNOWN]  # counted for every file
+    # Rows before the start are usual, and marks are as good as empty cells.
+    fine = (UNKNOWN, early, "row with a missing value's mark")
+    bad = found.is_not_null() & ~found.is_in(fine).fill_null(False)
+
+    def said(left_out: Collection[str]) -> str:
+        chosen = [(name, count) for name, count in counts.most_common() if name not in left_out]
+        return ", ".join(f"{count} {name.removeprefix('row ')}" for name, count in chosen)
+
     if int(bad.sum()) > request.max_bad_rows * len(rows):
         raise DataError(
-            f"{file.path}: {int(bad.sum())} of {len(rows)} rows lack an id, a variable, a time of 0 hours or later, or "
-            f"a number, the first is row {first(bad)} (source.max_bad_rows is {request.max_bad_rows})"
+            f"{file.path}: {int(bad.sum())} of {len(rows)} rows cannot be used, the first is row {first(bad)} "
+            f"({said(fine)}; source.max_bad_rows is {request.max_bad_rows})"
         )
-    for reason, wrong in reasons.items():
-        request.counts[request.name, reason] += len(rows.filter(wrong))
-        rows = rows.filter(~wrong)
-    return rows
+    if counts.total() > MOST_EARLY * len(rows):
+        raise DataError(f"{file.path}: of {len(rows)} rows more than {MOST_EARLY:.0%} cannot be used ({said(())})")
+    request.count(counts)
+    return rows.filter(found.is_null())
 
 
 READERS: dict[str, Callable[[Request], Read]] = {

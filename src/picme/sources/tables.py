@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from picme.errors import DataError, near
+from picme.errors import DataError, near_column
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -75,10 +75,8 @@ def scan_table(path: Path, names: Sequence[str], optional: Sequence[str] = (), r
 
 
 def hint(name: str, found: Iterable[str], expected: Iterable[str]) -> str:
-    """Suggest a near match, unless no known column is there: then the first line is data and must not be quoted."""
-    found = list(found)
-    known = {*expected, *TYPES}
-    return near(name, found) if known.intersection(found) else "; its first line is not the header of this table"
+    """Suggest a near match without quoting what may be a patient's cell; see `near_column`."""
+    return near_column(name, found, {*expected, *TYPES})
 
 
 def typed(column: str, found: PolarsDataType) -> pl.Expr:

@@ -149,3 +149,10 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_how_to_go_on(tmp_path: Path) -> 
     assert "Traceback" not in said
     planned = CliRunner().invoke(app, ["plan", "demo", "--set", "source.stays=3000", "--out", str(tmp_path / "run")])
     assert planned.exit_code == 0
+
+
+def test_the_plan_says_which_combinations_are_left_out(tmp_path: Path) -> None:
+    command = ["plan", "demo", "--out", str(tmp_path / "run")]
+    assert "leaves out" not in CliRunner().invoke(app, command).output
+    said = CliRunner().invoke(app, [*command, "--set", "study.combination_sizes=[2,5]"]).output
+    assert "study.combination_sizes leaves out 15 of 26 combinations: sizes 3, 4" in said

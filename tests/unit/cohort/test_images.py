@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from release_files import film, hours, image_rows, stays, write_films
 
 from picme.cohort.decode import decode_images
@@ -47,6 +48,15 @@ def test_a_missing_file_is_counted_and_the_next_film_is_used(tmp_path):
     result = image_rows(tmp_path, stays(1), CONFIG)
     assert stems(result) == ["there"]
     assert dict(result.quarantine.iter_rows()) == {"image file is missing": 1}
+
+
+def test_earlier_films_stand_by_for_a_damaged_one(tmp_path):
+    write_films(tmp_path, [film(hour, dicom_id=f"at{hour}") for hour in (3, 5, 20, 30)])
+    next(tmp_path.rglob("at5.jpg")).unlink()
+    result = image_rows(tmp_path, stays(1), CONFIG)
+    assert stems(result) == ["at30"]
+    assert [path.stem for path in result.rows.others[0]] == ["at20", "at3"]
+    assert result.quarantine.is_empty()
 
 
 def test_a_film_whose_date_cannot_be_read_is_counted(tmp_path):
@@ -180,3 +190,56 @@ def test_workers_change_nothing(tmp_path):
     one = np.load(decode_images(paths, tmp_path / "one.npy", 64, workers=1).images)
     two = np.load(decode_images(paths, tmp_path / "two.npy", 64, workers=3).images)
     assert np.array_equal(one, two) and len({image.tobytes() for image in one}) == 9
+
+
+def decoded(path, size: int) -> np.ndarray:
+    return np.load(decode_images([path], path.with_suffix(".npy"), size).images)[0].astype(float)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif"])
+def test_pictures_are_turned_upright(tmp_path, orientation, ending):
+    """Stored as a camera held that way stores it, every picture looks like the upright one."""
+    upright = Image.fromarray(pattern(600, 400))
+    stored_by = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the inverse of what turns it upright
+    method = stored_by.get(orientation)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"x.{ending}"
+    (upright if method is None else upright.transpose(Image.Transpose(method))).save(path, exif=exif)
+    upright.save(tmp_path / "upright.png")
+    assert np.abs(decoded(path, 64) - decoded(tmp_path / "upright.png", 64)).mean() < 1.5
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_the_bits_that_are_used_become_grey(tmp_path, bits, ending):
+    """An image of 12 bits in a container of 16 has as many grey levels as one of 8, a burnt-in letter or not."""
+    grey = pattern(300, 200)
+    deep = grey.astype(np.uint16) << (bits - 8)
+    deep[:3, :3] = 65535
+    Image.fromarray(deep).save(tmp_path / f"x.{ending}")
+    Image.fromarray(grey).save(tmp_path / "plain.png")
+    found, expected = decoded(tmp_path / f"x.{ending}", 100), decoded(tmp_path / "plain.png", 100)
+    assert len(np.unique(found)) > 150
+    assert np.abs(found - expected)[3:, 3:].max() <= 2
+
+
+def test_white_is_light_however_it_is_stored(tmp_path):
+    grey = pattern(120, 120)
+    Image.fromarray(grey).save(tmp_path / "plain.png")
+    inverted = 4095 - (grey.astype(np.uint16) << 4)
+    Image.fromarray(inverted).save(tmp_path / "deep.tif", tiffinfo={262: 0})
+    text = PngInfo()
+    text.add_text("PhotometricInterpretation", "MONOCHROME1")
+    Image.fromarray(inverted).save(tmp_path / "deep.png", pnginfo=text)
+    Image.fromarray(255 - grey).save(tmp_path / "eight.png", pnginfo=text)
+    for name in ("deep.tif", "deep.png", "eight.png"):
+        assert np.abs(decoded(tmp_path / name, 60) - decoded(tmp_path / "plain.png", 60)).max() <= 2
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0nonsense and more of it"])
+def test_damaged_exif_leaves_the_picture(tmp_path, exif):
+    Image.fromarray(pattern(90, 90)).save(tmp_path / "x.png", exif=exif)
+    Image.fromarray(pattern(90, 90)).save(tmp_path / "plain.png")
+    assert (decoded(tmp_path / "x.png", 64) == decoded(tmp_path / "plain.png", 64)).all()

@@ -35,3 +35,11 @@ def test_parse_puts_names_in_the_configurations_order() -> None:
 def test_wrong_names_are_one_sentence(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         parse(text, NAMES)
+
+
+@pytest.mark.parametrize("number", [2, 5, 6])
+def test_by_default_every_combination_of_two_or_more(number: int) -> None:
+    names = list("abcdef")[:number]
+    found = combinations(names)
+    assert len(found) == len(set(found)) == 2**number - number - 1
+    assert found[-1] == tuple(names)

@@ -92,3 +92,22 @@ def test_pickles_as_its_path(files: list[Path], tmp_path: Path) -> None:
     sent = pickle.dumps(ImageModality.open(tmp_path / "a", tmp_path / "pool"))
     assert len(sent) < 1000
     assert brightness(pickle.loads(sent), [1]) == [50]
+
+
+def test_a_damaged_film_gives_way_to_the_one_before(files: list[Path], tmp_path: Path) -> None:
+    worse = tmp_path / "worse.png"
+    worse.write_bytes(b"nothing")
+    rows = {
+        "a": ImageRows([files[3], files[0], None, worse], [(worse, files[1]), (files[2],), (), (files[3],)]),
+        "b": ImageRows([files[3]], [(files[2],)]),
+    }
+    folders = {view: tmp_path / view for view in rows}
+    found = write_views("image", rows, folders, tmp_path / "pool", size=16)
+    assert dict(found.iter_rows()) == {
+        "damaged, and another image of the stay taken instead": 1,
+        "not an image": 2,
+    }
+    first, second = (open_modality("image", folders[view], tmp_path / "pool") for view in rows)
+    assert first.present.tolist() == [True, True, False, False]
+    assert brightness(first, [0, 1]) == [100, 50]
+    assert brightness(second, [0]) == [150]

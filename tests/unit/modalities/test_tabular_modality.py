@@ -35,8 +35,9 @@ def test_numbers_and_categories_by_training_statistics(tmp_path: Path) -> None:
     train = np.array([0, 1, 2, 4])
     statistics = json.loads(json.dumps(table.fit(train)))
     # The absent stay's 80 and the test stay's 1000 are not in the statistics; B is held by one stay alone.
-    assert statistics["columns"][0] == {"name": "age", "mean": 50.0, "std": 10.0}
-    assert statistics["columns"][1] == {"name": "unit", "categories": ["A"]}
+    described = {"stays": 2, "min": 40, "max": 60, "mean": 50, "quantiles": [42, 45, 50, 55, 58]}
+    assert statistics["columns"][0] == {"name": "age", "mean": 50.0, "std": 10.0, "distribution": described}
+    assert statistics["columns"][1] == {"name": "unit", "categories": ["A"], "unknown": pytest.approx(1 / 3)}
     encoded = table.with_statistics(statistics)
     assert encoded.columns == ["age", "age=missing", "unit=A", "unit=other", "unit=missing"]  # type: ignore[attr-defined]
     assert encoded.spec() == {"n_columns": 5}

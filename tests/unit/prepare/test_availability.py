@@ -31,7 +31,7 @@ def counted(folder: Path, encoder: dict[str, Any], texts: list[str | None]) -> d
             "tasks": {"label": {}},
         }
     )
-    study = run(config, folder / "run", "prepare", quiet=True)
+    study = run(config, folder / "run", "encode", quiet=True)
     table = pl.read_parquet(study.folder / "results" / "availability.parquet")
     assert table.filter(pl.col("modality") == "person")["tokens_total"].null_count() == table.height / 2
     rows = table.filter((pl.col("task") == "label") & (pl.col("modality") == "note"))
@@ -76,3 +76,22 @@ def test_the_demo_s_encoder_reads_to_the_last_word_that_its_tokenizer_lets_in(tm
     for text, read in zip(texts, text_read(texts, section.encoder), strict=True):
         assert read is not None and text is not None
         assert text.startswith(read) and 5 < len(read.split()) < 30
+
+
+def test_a_cohort_is_prepared_where_the_tokenizer_cannot_be_had(tmp_path: Path) -> None:
+    samples = {"id": range(40), "note": ["a cough"] * 40, "label": [index % 2 for index in range(40)], "a": range(40)}
+    pl.DataFrame(samples).write_csv(tmp_path / "samples.csv")
+    encoder = {"name": "transformer", "model": str(tmp_path / "nowhere")}
+    config = validate(
+        {
+            "source": {"kind": "table", "path": str(tmp_path / "samples.csv"), "id": "id"},
+            "modalities": {
+                "note": {"kind": "text", "column": "note", "encoder": encoder},
+                "person": {"kind": "tabular", "columns": ["a"]},
+            },
+            "tasks": {"label": {}},
+        }
+    )
+    table = run(config, tmp_path / "run", "prepare", quiet=True).table("availability")
+    assert table["stays_present"].sum() > 0
+    assert table["cut_share"].null_count() == table.height

@@ -44,7 +44,12 @@ RECORDS = {
         height=462.3,
         weight=70,
     ),
-    12: record(12, "03:00,Creatinine,1.5\n03:00,WBC,12500\n09:99x,HR,70\n04:00,Weight,81", gender=-1, age=90),
+    12: record(
+        12,
+        "03:00,Creatinine,1.5\n03:00,WBC,12500\n09:99x,HR,70\n04:00,Weight,81\n999999999:00,HR,70",
+        gender=-1,
+        age=90,
+    ),
     13: "Time,Parameter,Value\n00:00,RecordID,13\n",
 }
 OUTCOMES = (
@@ -150,6 +155,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     quarantine = run(write(tmp_path, "zip")).quarantine
     assert quarantine is not None
     assert {(m, r): n for m, r, n in quarantine.iter_rows()} == {
+        ("all", "line later than 48 hours"): 1,
         ("all", "line without a time or a number"): 1,
         ("blood_gas", "pH: unit repaired"): 1,
         ("demographics", "Height: unit repaired"): 1,
@@ -201,7 +207,7 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="row 2: expected"):
         run(folder)
     write(folder, "zip")
-    with pytest.raises(DataError, match="1 of 23 lines lack"):
+    with pytest.raises(DataError, match="1 of 24 lines lack"):
         run(folder, max_bad_rows=0.01)
     content = (folder / "set-a.zip").read_bytes()
     (folder / "set-a.zip").write_bytes(content[: len(content) // 2])

@@ -67,7 +67,7 @@ def test_one_file(folder: Path) -> None:
     assert table.frame.to_dict(as_series=False) == {"sex": ["F", None, "M", "F"], "age": [70, 61.5, 50, None]}
     assert table.present.all()
     assert extraction.quarantine is not None
-    assert extraction.quarantine.rows() == [("picture", "file not found", 1)]
+    assert extraction.quarantine.rows() == [("note", "blank text", 1), ("picture", "file not found", 1)]
 
 
 def test_a_task_sees_samples_with_a_label(folder: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_task_sees_samples_with_a_label(folder: Path) -> None:
 
 def test_row_numbers_are_ids_where_none_are_given(folder: Path) -> None:
     stays = run(folder, {"id": None, "subject": None}).views["pretrain"].stays
-    assert stays["stay_id"].to_list() == stays["subject_id"].to_list() == [1, 2, 3, 4]
+    assert stays["stay_id"].to_list() == stays["subject_id"].to_list() == ["1", "2", "3", "4"]
     assert stays["died"].to_list() == [0, 1, None, 0]
 
 
@@ -124,7 +124,8 @@ def test_own_files_and_series(folder: Path) -> None:
         },
         "note": {"kind": "text", "path": folder / "notes.tsv", "column": "text"},
     }  # fmt: skip
-    extraction = run(folder, {"max_bad_rows": 0.5}, modalities=modalities, window_hours=48)
+    relaxed = {"max_bad_rows": 0.5, "max_unmatched": 0.5}
+    extraction = run(folder, relaxed, modalities=modalities, window_hours=48)
     rows = extraction.views["pretrain"].modalities["series"]
     assert isinstance(rows, SeriesRows)
     assert rows.lengths.tolist() == [3, 0, 2, 0]
@@ -147,15 +148,15 @@ def test_own_files_and_series(folder: Path) -> None:
     assert extraction.quarantine is not None
     assert {(m, r): n for m, r, n in extraction.quarantine.iter_rows()} == {
         ("note", "row of an unknown sample"): 1,
-        ("series", "row of an unknown sample"): 2,
-        ("series", "row without id or variable"): 1,
-        ("series", "row without a time of 0 hours or later"): 1,
+        ("series", "row of an unknown sample"): 1,
+        ("series", "row without id"): 1,
+        ("series", "row before 0 hours"): 1,
     }
-    with pytest.raises(DataError, match=r"2 of 8 rows lack .* the first is row 7"):
-        run(folder, modalities=modalities)
-    modalities["series"]["columns"] = ["hrr"]
+    with pytest.raises(DataError, match=r"1 of 8 rows cannot be used, the first is row 7 \(.*1 without id"):
+        run(folder, {"max_unmatched": 0.5}, modalities=modalities)
+    modalities["series"]["columns"] = ["sat", "hrr"]
     with pytest.raises(DataError, match=r"no variable 'hrr'.*did you mean 'hr'"):
-        run(folder, {"max_bad_rows": 0.5}, modalities=modalities)
+        run(folder, relaxed, modalities=modalities)
 
 
 def test_one_file_per_modality(tmp_path: Path) -> None:
@@ -165,13 +166,14 @@ def test_one_file_per_modality(tmp_path: Path) -> None:
         "a": {"kind": "tabular", "path": tmp_path / "a.csv"},
         "b": {"kind": "text", "path": tmp_path / "b.csv", "column": "text"},
     }
-    view = extract(TableSource(id="id"), modalities, {"died": {}}).views["pretrain"]
-    assert view.stays.rows() == [(1, 1, 0), (2, 2, None), (3, 3, 1)]
+    source = TableSource(id="id", max_unmatched=0.5)
+    view = extract(source, modalities, {"died": {}}).views["pretrain"]
+    assert view.stays.rows() == [("1", "1", 0), ("2", "2", None), ("3", "3", 1)]
     assert view.modalities["b"].texts == [None, "hello", "there"]  # type: ignore[union-attr]
     assert view.modalities["a"].present.tolist() == [True, False, True]  # type: ignore[union-attr]
     assert view.modalities["a"].frame.columns == ["who", "x"]  # type: ignore[union-attr]
     with pytest.raises(DataError, match="names the subject of 2 of 3 samples"):
-        extract(TableSource(id="id", subject="who"), modalities, {"died": {}})
+        extract(source.model_copy(update={"subject": "who"}), modalities, {"died": {}})
     with pytest.raises(ConfigError, match=r"modalities\.b\.path is missing"):
         extract(TableSource(id="id"), modalities | {"b": {"kind": "text", "column": "text"}}, {"died": {}})
     with pytest.raises(ConfigError, match=r"needs `id` or source\.id"):
@@ -207,7 +209,7 @@ def test_bad_files_are_one_sentence(folder: Path) -> None:
         with pytest.raises(DataError, match=r"x\.csv has no rows"):
             run(folder, {"path": folder / "x.csv"})
     (folder / "x.csv").write_text("sample,person\n1,2\n3,secret,4,5\n")
-    with pytest.raises(DataError, match="cannot be read as CSV") as caught:
+    with pytest.raises(DataError, match=r"x\.csv, row 2: 4 cells, the header has 2") as caught:
         run(folder, {"path": folder / "x.csv"})
     assert "secret" not in str(caught.value)
 
@@ -289,3 +291,167 @@ def test_new_samples_need_no_label_and_are_not_divided(folder: Path) -> None:
     assert view.stays["died"].to_list() == [None] * 4
     assert view.stays["split"].to_list() == ["test"] * 4
     assert run(folder, {"unlabelled": True}).views["both"].stays["sick"].to_list() == [0, 1, 0, None]
+
+
+SECRET = "Anna Smith, MRN 4711, was seen with fever on 2019-03-27"
+
+
+def test_a_first_line_that_is_no_header_is_never_quoted(folder: Path) -> None:
+    rows = [f"s{row},MRN471{row},F,61,{SECRET.split(',')[0]},a.png,no,1,test" for row in range(3)]
+    (folder / "samples.csv").write_text("\n".join(rows))
+    with pytest.raises(DataError, match=r"no column 'sample' .*its first line may be no header") as caught:
+        run(folder)
+    assert not any(cell in str(caught.value) for cell in ("s0", "4711", "61", "Anna", "a.png"))
+    # Beside a real header a sentence or a record's number is no column's name either.
+    (folder / "samples.csv").write_text(SAMPLES.replace("person", "person 4711"))
+    with pytest.raises(DataError, match=r"no column 'person' .*it has sample, sex, age") as caught:
+        run(folder)
+    assert "4711" not in str(caught.value)
+    # Nor are the words in a column that was taken for that of the variables.
+    (folder / "samples.csv").write_text(SAMPLES)
+    pl.DataFrame({"sample": ["s1", "s2"], "hours": [0, 1], "variable": [SECRET] * 2, "value": [1, 2]}).write_csv(
+        folder / "long.csv"
+    )
+    series = {"series": {"kind": "timeseries", "path": folder / "long.csv", "columns": ["Anna"]}}
+    with pytest.raises(DataError, match="no variable 'Anna'") as caught:
+        run(folder, modalities=series)
+    assert "Smith" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_a_note_that_is_no_file_name_is_counted(folder: Path, kind: str) -> None:
+    (folder / "samples.csv").write_text(SAMPLES.replace("b.png", f'"{SECRET * 9}"').replace("gone.png", '"x\ny"'))
+    modalities = {"file": {"kind": kind, "column": "file", "folder": "pictures"}, "note": MODALITIES["note"]}
+    extraction = run(folder, modalities=modalities)
+    assert extraction.quarantine is not None
+    counts = {reason: count for name, reason, count in extraction.quarantine.iter_rows() if name == "file"}
+    assert counts.pop("file not found") == 1
+    assert counts.pop("not the name of a file") == 1
+    with pytest.raises(DataError, match=r"none of the 3 files named in column 'note'") as caught:
+        run(folder, modalities={**modalities, "file": {**modalities["file"], "column": "note"}})
+    assert "first note" not in str(caught.value)
+
+
+def two_tables(tmp_path: Path, own: list[str], other: list[str], **source: Any) -> Extraction:
+    lines = [f"{one},{place % 2},{place}" for place, one in enumerate(own)]
+    (tmp_path / "a.csv").write_text("\n".join(["id,died,age", *lines]))
+    (tmp_path / "b.csv").write_text("\n".join(["key,text", *(f"{one},words" for one in other)]))
+    modalities = {
+        "table": {"kind": "tabular", "columns": ["age"]},
+        "note": {"kind": "text", "path": tmp_path / "b.csv", "id": "key", "column": "text"},
+    }
+    if source.pop("apart", False):
+        modalities["table"] |= {"path": tmp_path / "a.csv"}
+        return extract(TableSource(id="id", **source), modalities, {"died": {}})
+    return extract(TableSource(path=tmp_path / "a.csv", id="id", **source), modalities, {"died": {}})
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_ids_are_text_and_rows_that_go_nowhere_are_named(tmp_path: Path, apart: bool) -> None:
+    ids = [f"{number:06}" for number in range(1, 11)]
+    view = two_tables(tmp_path, ids, ids, apart=apart).views["pretrain"]
+    assert view.stays["stay_id"].to_list() == ids
+    assert view.stays["subject_id"].to_list() == ids
+    # One id with a decimal point changes no other.
+    mixed = [*map(str, range(1, 10)), "7.5"]
+    view = two_tables(tmp_path, mixed, [f"{one}.0" for one in range(1, 10)], apart=apart).views["pretrain"]
+    assert sorted(view.stays["stay_id"]) == sorted(mixed)
+    assert sum(text is not None for text in view.modalities["note"].texts) == 9  # type: ignore[union-attr]
+    with pytest.raises(DataError, match=r"row 1: 9 of 10 .*column '(key|id)'.* only in leading zeros") as caught:
+        two_tables(tmp_path, ids, [*map(str, range(1, 10)), ids[9]], apart=apart)
+    assert "000001" not in str(caught.value)
+    with pytest.raises(DataError, match=r"of [35] of 10 rows are not in .*max_unmatched is 0\.2"):
+        two_tables(tmp_path, ids, [*ids[:5], *(f"P{number}" for number in range(5))], apart=apart)
+    two_tables(tmp_path, ids, [*ids[:8], "P1", "P2"], apart=apart)
+
+
+def test_null_words_are_words_where_no_number_is_expected(folder: Path) -> None:
+    (folder / "samples.csv").write_text(SAMPLES.replace(",F,70", ",NA,NA").replace(",M,50", ",K,null"))
+    table = run(folder).views["pretrain"].modalities["table"]
+    assert isinstance(table, TableRows)
+    assert table.frame.to_dict(as_series=False) == {"sex": ["NA", None, "K", "F"], "age": [None, 61.5, None, None]}
+
+
+def test_marks_of_missing_values(folder: Path) -> None:
+    (folder / "samples.csv").write_text(SAMPLES.replace(",F,70", ",?,-1.0").replace("61.5", "999"))
+    for missing in (["?", -1, 999], {"sex": ["?"], "age": [-1.0, 999.0]}):
+        modalities = MODALITIES | {"table": {**MODALITIES["table"], "missing": missing}}
+        extraction = run(folder, modalities=modalities)
+        frame = extraction.views["pretrain"].modalities["table"].frame  # type: ignore[union-attr]
+        assert frame.to_dict(as_series=False) == {"sex": [None, None, "M", "F"], "age": [None, None, 50, None]}
+        assert extraction.quarantine is not None
+        assert ("table", "'age': a missing value's mark", 2) in extraction.quarantine.rows()
+
+
+def long(folder: Path, rows: list[tuple[Any, Any, Any, Any]], **entry: Any) -> Extraction:
+    lines = ["sample,hours,variable,value", *(",".join(map(str, row)) for row in rows)]
+    (folder / "long.csv").write_text("\n".join(lines))
+    series = {"kind": "timeseries", "path": folder / "long.csv", **entry}
+    return run(folder, modalities={"series": series, "note": MODALITIES["note"]})
+
+
+def counted(extraction: Extraction) -> dict[str, int]:
+    assert extraction.quarantine is not None
+    return {reason: count for name, reason, count in extraction.quarantine.iter_rows() if name == "series"}
+
+
+def test_every_row_of_a_series_is_used_or_counted(folder: Path) -> None:
+    good = [("s1", hour / 4, "hr", 70 + hour) for hour in range(80)]
+    odd = [
+        ("s1", 1e300, "hr", 70), ("s1", 1e12, "hr", 70), ("s1", "soon", "hr", 70), ("s1", 1, "", 70),
+        ("s1", 1, "hr", 1e300), ("s1", 1, "hr", "high"), ("s1", 2, "hr", -1), ("s1", -3, "hr", 60), ("zz", 1, "hr", 60),
+    ]  # fmt: skip
+    with pytest.raises(DataError, match=r"6 of 89 rows cannot be used, the first is row 81 \(2 without a "):
+        long(folder, good + odd, missing=[-1])
+    extraction = long(folder, good * 2 + odd, missing={"hr": [-1]})
+    found = counted(extraction)
+    assert found == {
+        "row of an unknown sample": 1,
+        "row before 0 hours": 1,
+        "row later than 87660 hours": 1,
+        "row with a missing value's mark": 1,
+        "row without a number up to 1e+15": 2,
+        "row without a time in hours": 2,
+        "row without variable": 1,
+    }
+    assert sum(found.values()) == len(odd)
+    rows = extraction.views["pretrain"].modalities["series"]
+    assert isinstance(rows, SeriesRows)
+    assert rows.lengths.tolist() == [20, 0, 0, 0]
+    assert rows.values[:, 0].tolist() == [71.5 + 4 * hour for hour in range(20)]
+
+
+def test_rows_before_the_start_are_counted_unless_most_are(folder: Path) -> None:
+    rows = [("s1", hour, "hr", 70) for hour in range(-30, 70)]
+    assert counted(long(folder, rows)) == {"row before 0 hours": 30}
+    with pytest.raises(DataError, match=r"of 100 rows more than 50% cannot be used \(60 before 0 hours"):
+        long(folder, [(one, hour - 30, *rest) for one, hour, *rest in rows])
+
+
+def test_columns_by_pattern(folder: Path) -> None:
+    (folder / "samples.csv").write_text(SAMPLES.replace("sex,age", "lab_sex,lab_age"))
+    frame = run(folder, modalities={**MODALITIES, "table": {"kind": "tabular", "columns": ["lab_*"]}})
+    assert frame.views["pretrain"].modalities["table"].frame.columns == ["lab_sex", "lab_age"]  # type: ignore[union-attr]
+    with pytest.raises(DataError, match=r"has nothing like 'x_\*' \(modalities\.table\.columns\)"):
+        run(folder, modalities={**MODALITIES, "table": {"kind": "tabular", "columns": ["x_*"]}})
+
+
+def test_files_in_other_encodings(folder: Path) -> None:
+    extraction = run(folder)
+    for encoding in ("utf-16", "utf-8-sig"):
+        (folder / "samples.csv").write_text(SAMPLES, encoding=encoding)
+        again = run(folder)
+        assert again.views["death"].stays.equals(extraction.views["death"].stays)
+    words = SAMPLES.replace("third", '"fièvre élevée, très fatigué"')
+    (folder / "samples.csv").write_bytes(words.encode("cp1252"))
+    (folder / "pictures" / "a.png").write_bytes("température élevée\0".encode("cp1252"))
+    (folder / "pictures" / "b.png").write_text(" \n ")
+    files = {"kind": "text", "column": "file", "folder": "pictures"}
+    again = run(folder, modalities={**MODALITIES, "files": files})
+    assert again.views["pretrain"].modalities["note"].texts[2] == "fièvre élevée, très fatigué"  # type: ignore[union-attr]
+    assert again.views["pretrain"].modalities["files"].texts == ["température élevée", None, None, None]  # type: ignore[union-attr]
+    assert again.notes == [
+        "samples.csv is read as cp1252", "files: 1 files read as cp1252", "files: 1 files with control characters",
+    ]  # fmt: skip
+    assert again.quarantine is not None
+    assert ("files", "blank text", 1) in again.quarantine.rows()

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from picme.config.loading import validate
+from picme.design.study import Design
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def own(folder: Path, **source: Any) -> Design:
+    config = {
+        "source": {"kind": "table", "path": str(folder / "samples.csv"), **source},
+        "modalities": {
+            "film": {"kind": "image", "column": "file"},
+            "note": {"kind": "text", "column": "letter", "folder": "letters"},
+        },
+        "tasks": {"died": {}},
+    }
+    return Design(validate(config))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "samples.csv").write_text("file,letter,died\na.png,a.txt,0\nb.png,b.txt,1\ngone.png,,1\n")
+    for name in ("a.png", "b.png", "letters/a.txt", "letters/b.txt", "other.png"):
+        (tmp_path / name).write_text("made up")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["a.png", "b.png", "letters/b.txt", "gone.png", "samples.csv"])
+@pytest.mark.parametrize("how", ["time", "content"])
+def test_a_file_that_is_read_and_changes_makes_the_cohort_again(folder: Path, name: str, how: str) -> None:
+    before = own(folder, fingerprint=how).prepare.key
+    assert own(folder, fingerprint=how).prepare.key == before
+    file = folder / name
+    file.write_text(
+        file.read_text()[::-1] if file.exists() and file.suffix != ".csv" else "file,letter,died\na.png,,1\n"
+    )
+    assert own(folder, fingerprint=how).prepare.key != before
+
+
+def test_a_file_that_no_table_names_does_not(folder: Path) -> None:
+    before = own(folder).prepare.key
+    (folder / "other.png").write_text("changed")
+    assert own(folder).prepare.key == before
+
+
+def test_a_new_time_alone_is_a_change_unless_contents_are_compared(folder: Path) -> None:
+    before = {how: own(folder, fingerprint=how).prepare.key for how in ("time", "content")}
+    os.utime(folder / "b.png", ns=(1, 1))
+    assert own(folder, fingerprint="time").prepare.key != before["time"]
+    assert own(folder, fingerprint="content").prepare.key == before["content"]
