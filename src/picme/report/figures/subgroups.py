@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 # Sign between the names of attributes that are crossed.
 CROSS = " × "
 # What a suppressed group must not tell.
-HIDDEN = ("n_stays", "n_subjects", "positives", "auroc", "low", "high", "gap", "gap_low", "gap_high", "best")
-HIDDEN += ("no_interval", "gap_no_interval")
+HIDDEN = (
+    *("n_stays", "n_subjects", "positives", "auroc", "low", "high", "no_interval"),
+    *("gap", "gap_low", "gap_high", "gap_no_interval", "best"),
+)
 
 
 def subgroup_rows(tables: Tables) -> pl.DataFrame:
