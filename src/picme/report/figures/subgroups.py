@@ -21,18 +21,9 @@ if TYPE_CHECKING:
 CROSS = " × "
 # What a suppressed group must not tell.
 HIDDEN: tuple[str, ...] = (
-    "n_stays",
-    "n_subjects",
-    "positives",
-    "auroc",
-    "low",
-    "high",
-    "gap",
-    "gap_low",
-    "gap_high",
-    "best",
+    *("n_stays", "n_subjects", "positives", "auroc", "low", "high", "no_interval"),
+    *("gap", "gap_low", "gap_high", "gap_no_interval", "best"),
 )
-HIDDEN += ("no_interval", "gap_no_interval")
 
 
 def subgroup_rows(tables: Tables) -> pl.DataFrame:
