@@ -164,8 +164,8 @@ def test_a_kind_of_modality_of_another_package_is_prepared_and_pretrained(
     assert names == ["heparin", "insulin", "late"]
     counts = np.load(view / "drugs" / "counts.npy")
     stays = pl.read_parquet(view / "cohort.parquet")["stay_id"].to_list()
-    assert stays == [stay for stay in range(80) if stay % 5], "a stay without a drug has one modality only"
-    assert counts.sum(axis=1).tolist() == [1 + stay % 3 for stay in stays]
+    assert stays == [str(stay) for stay in range(80) if stay % 5], "a stay without a drug has one modality only"
+    assert counts.sum(axis=1).tolist() == [1 + int(stay) % 3 for stay in stays]
     assert not counts[:, names.index("late")].any(), "what came after the prediction time does not count"
     left_out = pl.read_parquet(prepared.parent / "quarantine.parquet").filter(pl.col("modality") == "drugs")
     assert left_out.filter(pl.col("reason") == "event without id, hours or name")["count"].to_list() == [1]

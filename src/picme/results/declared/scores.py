@@ -45,7 +45,7 @@ PREDICTIONS = Table(
         *CELL,
         SEED,
         EVALUATED,
-        Column("stay_id", None, "The identifier of the stay, with the type that it has in the source."),
+        Column("stay_id", None, "The identifier of the stay: text for own tables, else with the source's type."),
         Column("label", TEXT, "The label column of the task."),
         Column("target", NUMBER, "The true label, 1 or 0; null where it is not known."),
         Column("probability", NUMBER, "The predicted probability of the label, not calibrated.", "fraction"),
