@@ -9,12 +9,13 @@ import polars as pl
 
 from picme.cohort import channel_sets
 from picme.cohort.audit import kept_by
+from picme.cohort.death import death
 from picme.cohort.demographics import GROUPS, group_columns, table_rows
 from picme.cohort.images import ImageResult, ImageTable
 from picme.cohort.notes import MODES, NoteResult, NoteTable
 from picme.cohort.notices import Notices
 from picme.cohort.plans import HOUR, Plan, make_labels, make_plans
-from picme.cohort.stays import DIVIDERS, death, read_stays
+from picme.cohort.stays import DIVIDERS, read_stays
 from picme.cohort.timeseries import Observation, ViewSeries, build_series
 from picme.errors import ConfigError, DataError, near
 from picme.schema import Extraction, Rows, SeriesRows, View
@@ -88,8 +89,7 @@ def extract(
             rule = kept_by(cohort.extraction == "benchmark", declared[name].prediction_hours(cohort))
             notices.take_presence(name, views[name].stays, rule)
         lines += [(name, *line) for line in plan.flow.lines]
-    differs = "stays whose hospital_expire_flag differs from the mortality label"
-    notices.audit.append(("label", "", "", people.disagreements, differs, False))
+    notices.take_contradictions(people, cohort)
     return Extraction(
         views=views,
         flow=pl.DataFrame(lines, schema=["task", "step", "stays", "subjects"], orient="row"),

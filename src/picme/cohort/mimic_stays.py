@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
+from picme.cohort.death import death
 from picme.cohort.events import NEEDED, OPTIONAL, typed_events, within_stays
-from picme.cohort.stays import death, read_stays
+from picme.cohort.stays import read_stays
 from picme.errors import ConfigError, DataError, naming
 from picme.sources import EHR_TABLES
 from picme.sources.mimic_ehr import Release

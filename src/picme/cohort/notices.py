@@ -13,7 +13,9 @@ from picme.cohort.plans import PRETRAIN
 if TYPE_CHECKING:
     from picme.cohort.images import ImageResult
     from picme.cohort.notes import NoteResult
+    from picme.cohort.stays import Cohort
     from picme.cohort.timeseries import ViewSeries
+    from picme.config.cohort import CohortConfig
 
 LATEST = "latest_time"
 _HOUR = 3600
@@ -74,6 +76,16 @@ class Notices:
         self.audit += [
             (check, "", "", count, f"{view}: {said}", bad) for check, count, said, bad in gone_by(stays, declared)
         ]
+
+    def take_contradictions(self, people: Cohort, rules: CohortConfig) -> None:
+        """Add the audit rows of contradictory records of death; above the share `max_bad_rows` they are a violation."""
+        among = f"of {people.stays.height} stays"
+        too_many = people.contradicted > rules.max_bad_rows * people.stays.height
+        said = f"stays with contradictory records of death or discharge, {among}; allowed share {rules.max_bad_rows:g}"
+        # The published extraction has one rule, which looks at no other record.
+        self.audit.append(("label", "", "", people.contradicted, said, too_many and rules.extraction != "benchmark"))
+        for kind, count in sorted(people.contradictions.items()):
+            self.audit.append(("contradiction", "", "", count, f"{kind}, {among}", False))
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Return the tables `quarantine` and `audit`."""
