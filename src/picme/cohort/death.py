@@ -93,7 +93,7 @@ def contradictions(stays: pl.DataFrame) -> tuple[Counter[str], pl.Series]:
     died = pl.col("died_in_hospital") == 1
     kinds = {
         "hospital_expire_flag says otherwise than the label": _FLAG.is_in([0, 1])
-        & (_FLAG != pl.col("died_in_hospital")),
+        & (pl.col("died_in_hospital") != _FLAG),
         "discharge_location says otherwise than the label": (_PLACE != "") & (_PLACE.str.contains(_DEAD) != died),
         "died in hospital, but deathtime after discharge": died & ~_not_after_discharge(),
         "died in hospital, but dod after the day of discharge": died & (_day("dod") > _day("dischtime")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,7 +132,11 @@ def _series(
             continue
         channels = channel_sets.load(options.get("channels") or cohort.channel_set)
         folder = scratch / name
-        built[name], left_out = build_series(release, channels, stays, windows, folder, published, cohort.max_bad_rows)
+        places: Counter[tuple[str, str]] = Counter()
+        built[name], left_out = build_series(
+            release, channels, stays, windows, folder, published, cohort.max_bad_rows, places
+        )
+        notices.event_rows += [(name, *place, rows) for place, rows in sorted(places.items())]
         notices.quarantine += [(name, reason, count) for reason, count in sorted(left_out.items())]
         for view, one in built[name].items():
             notices.take_series(name, view, one, published)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 
 from picme.cohort.death import death
-from picme.cohort.events import NEEDED, OPTIONAL, typed_events, within_stays
+from picme.cohort.events import NEEDED, OPTIONAL, OUTSIDE, typed_events, within_stays
 from picme.cohort.stays import read_stays
 from picme.errors import ConfigError, DataError, naming
 from picme.sources import EHR_TABLES
@@ -118,7 +118,8 @@ class MimicStays:
         for batch in scan(self._release, table, sorted(set(items)), NEEDED, OPTIONAL):
             frame, bad = typed_events(batch)
             unusable.update({f"{table}: {reason}": count for reason, count in bad.items() if count})
-            inside = within_stays(frame, keys, by_admission=False)
+            inside, outside = within_stays(frame, keys, by_admission=False)
+            unusable.update({f"{table}: {OUTSIDE}": outside[OUTSIDE]} if outside[OUTSIDE] else {})
             if until == "cutoff":
                 inside = inside.filter(pl.col("known") <= pl.col("end"))
             parts.append(

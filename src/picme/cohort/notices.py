@@ -27,16 +27,18 @@ _AUDIT = {
     "detail": pl.String,
     "violation": pl.Boolean,
 }
+_EVENT_ROWS = {"modality": pl.String, "table": pl.String, "place": pl.String, "rows": pl.Int64}
 _QUARANTINE = {"modality": pl.String, "reason": pl.String, "count": pl.Int64}
 
 
 @dataclass
 class Notices:
-    """Rows of the tables `quarantine` and `audit`, and sentences, in the order in which they were reported."""
+    """Rows of the tables `quarantine`, `audit` and `event_rows`, and sentences, in the order of reporting."""
 
     quarantine: list[tuple[str, str, int]] = field(default_factory=list)
     audit: list[tuple[str, str, str, int, str, bool]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    event_rows: list[tuple[str, str, str, int]] = field(default_factory=list)
 
     def take(
         self, modality: str, view: str, result: NoteResult | ImageResult, stays: pl.DataFrame, declared: str | None
@@ -88,8 +90,9 @@ class Notices:
             self.audit.append(("contradiction", "", "", count, f"{kind}, {among}", False))
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """Return the tables `quarantine` and `audit`."""
+        """Return the tables `quarantine`, `audit` and `event_rows`."""
         return {
             "quarantine": pl.DataFrame(self.quarantine, schema=_QUARANTINE, orient="row"),
             "audit": pl.DataFrame(self.audit, schema=_AUDIT, orient="row"),
+            "event_rows": pl.DataFrame(self.event_rows, schema=_EVENT_ROWS, orient="row"),
         }

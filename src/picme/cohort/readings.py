@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,28 @@ if TYPE_CHECKING:
 MEASUREMENT = np.dtype(
     [("stay", "<u4"), ("seconds", "<i4"), ("known", "<i4"), ("order", "<u8"), ("value", "<f4"), ("channel", "u1")]
 )
+
+
+def distinct(row: np.ndarray) -> int:
+    """Count the different numbers among row numbers (n,), which are small."""
+    return int(np.count_nonzero(np.bincount(row)))
+
+
+@dataclass
+class Readings:
+    """What was read of some rows.
+
+    Attributes:
+        rows: (measurement,) of dtype MEASUREMENT.
+        left_out: reason → measurements left out, or changed to the limit of the possible.
+        filled: the number of rows with a value.
+        used: the number of rows with at least one measurement.
+    """
+
+    rows: np.ndarray
+    left_out: Counter[str]
+    filled: int
+    used: int
 
 
 class Reader:
@@ -59,10 +82,10 @@ class Reader:
         )
         return frame.filter(text)["subject_id"].unique().to_list()
 
-    def measurements(self, frame: pl.DataFrame) -> tuple[np.ndarray, Counter[str]]:
+    def measurements(self, frame: pl.DataFrame) -> Readings:
         """Turn typed rows within stays into measurements, and count by reason the rows that are left out."""
         text = pl.col("value").str.strip_chars()
-        frame = frame.select("stay", "seconds", "known", "itemid", "valuenum", "valueuom", text.alias("text"))
+        frame = frame.select("row", "stay", "seconds", "known", "itemid", "valuenum", "valueuom", text.alias("text"))
         frame = frame.join(self.entries, on="itemid", how="inner").filter(
             pl.col("text").is_not_null() | pl.col("valuenum").is_not_null()
             if self.read == "number"
@@ -78,7 +101,8 @@ class Reader:
         rows["channel"] = channel[usable]
         rows["value"] = number[usable]
         rows["order"] = self._order(frame, rows, usable)
-        return rows, left_out
+        row = frame["row"].to_numpy()
+        return Readings(rows, left_out, distinct(row), distinct(row[usable]))
 
     def _numbers(self, frame: pl.DataFrame, channel: np.ndarray) -> tuple[np.ndarray, Counter[str]]:
         """Convert each row to a number in its channel's unit, (row,) float64; NaN where the row is left out."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-TABLES = ("cohort_flow", "availability", "leakage", "label_agreement", "quarantine")
+TABLES = ("cohort_flow", "availability", "leakage", "label_agreement", "quarantine", "event_rows")
 
 
 class Hospital(Step):
@@ -44,7 +44,7 @@ class Prepare(Step):
     """
 
     kind: ClassVar[str] = "prepare"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     stage: ClassVar[str] = "prepare"
     cores: ClassVar[int] = ALL_CORES
     timed: ClassVar[bool] = True

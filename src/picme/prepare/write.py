@@ -267,6 +267,8 @@ def _tables(
         pl.concat([part.select(columns) for part in quarantine]).write_parquet(folder / "quarantine.parquet")
     if extraction.label_agreement is not None:
         extraction.label_agreement.write_parquet(folder / "label_agreement.parquet")
+    if extraction.event_rows is not None and extraction.event_rows.height:
+        extraction.event_rows.write_parquet(folder / "event_rows.parquet")
     if extraction.audit is not None:
         extraction.audit.write_parquet(folder / "audit.parquet")
 

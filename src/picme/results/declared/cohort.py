@@ -37,6 +37,16 @@ QUARANTINE = Table(
         Column("count", WHOLE, "The number of rows, texts or images that were set aside."),
     ),
 )
+EVENT_ROWS = Table(
+    "event_rows",
+    "One row says how many rows of a MIMIC event table ended in one place; the places of a table add up to its rows.",
+    (
+        MODALITY,
+        Column("table", TEXT, "The event table, for instance `chartevents`."),
+        Column("place", TEXT, "Where the rows ended: a measurement of a stay, or the reason why they are none."),
+        Column("rows", WHOLE, "The number of rows.", "rows"),
+    ),
+)
 LEAKAGE = Table(
     "leakage",
     "One row is a check of the leakage audit, or the measured leak of one label through one modality.",
@@ -72,4 +82,4 @@ CEILING = Table(
     ),
 )
 
-TABLES = (COHORT_FLOW, AVAILABILITY, QUARANTINE, LEAKAGE, LABEL_AGREEMENT, CEILING)
+TABLES = (COHORT_FLOW, AVAILABILITY, QUARANTINE, EVENT_ROWS, LEAKAGE, LABEL_AGREEMENT, CEILING)
