@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 from contextlib import suppress
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from picme.cohort.notes import kept_share
+from picme.config.notes import NotesConfig
 from picme.errors import ConfigError, DataError
 from picme.sources.count import count_rows, first_rows
 from picme.sources.mimic_cxr import ImageFiles, find_metadata, read_metadata
@@ -20,7 +23,6 @@ from picme.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from picme.tasks import Task
 
@@ -67,6 +69,7 @@ MODALITIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 REQUIRED = ("patients", "admissions", "icustays", "diagnoses_icd", "chartevents", "labevents")
 _LOOKED_FOR = 200
+_FEW = 0.1
 
 
 def check(ehr: Path | None, notes: Path | None = None, cxr: Path | None = None, full: bool = False) -> pl.DataFrame:
@@ -167,9 +170,26 @@ def _notes(folder: Path, full: bool) -> list[dict[str, Any]]:
             row = {"item": "table", "name": table, "status": "missing", "detail": str(error)}
         found.append(row)
         _compare(row, expected)
+        if row["status"] in ("ok", "differs"):
+            row["detail"] = "; ".join(filter(None, [row["detail"], _kept(table, Path(row["file"]))]))
         if row["status"] == "ok" and row.get("rows") == expected[table]:
             row["release"] = "MIMIC-IV-Note 2.2"
     return found
+
+
+def _kept(table: str, path: Path) -> str | None:
+    """Say how much of the first notes the default sections or parts keep."""
+    if path.is_dir():
+        return None
+    texts = first_rows(path).head(_LOOKED_FOR)["text"].drop_nulls().to_list()
+    shares = sorted(kept_share(table, text, NotesConfig()) for text in texts)
+    if not shares:
+        return None
+    few = sum(share < _FEW for share in shares)
+    return (
+        f"of the first {len(shares)} notes the default {'parts' if table == 'radiology' else 'sections'} keep "
+        f"{100 * shares[len(shares) // 2]:.0f} % of the text (median); {few} keep less than {100 * _FEW:.0f} %"
+    )
 
 
 def _cxr(folder: Path, full: bool) -> list[dict[str, Any]]:

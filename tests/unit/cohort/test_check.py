@@ -55,6 +55,13 @@ def possible(table: pl.DataFrame) -> set[str]:
     return set(table.filter(pl.col("status") == "possible")["name"])
 
 
+def test_how_much_of_notes_is_kept_is_said(tmp_path):
+    kept, bare = "FINDINGS: clear lungs", "TECHNIQUE: AP\nIMPRESSION:\n" + "TECHNIQUE: " + 50 * "long "
+    write_notes(tmp_path, "radiology", [note(text, 5) for text in (kept, kept, bare)])
+    detail = row(check(None, tmp_path), "radiology")["detail"]
+    assert "of the first 3 notes the default parts keep 100 % of the text (median); 0 keep less than 10 %" in detail
+
+
 def test_what_is_there_decides_what_can_be_studied(tmp_path):
     ehr = write_ehr(tmp_path / "ehr")
     table = check(ehr)
