@@ -120,7 +120,7 @@ class Reader:
                 number[rows] = self._text_rules(one, frame, rows, number[rows])
                 for steps in self.steps[index]:
                     if steps:
-                        number[rows] = convert(number[rows], steps, frame["valueuom"][rows])
+                        number[rows] = convert(number[rows], steps, frame["valueuom"][rows], left_out, one.name)
             unreadable = int(np.isnan(number[rows]).sum())
             if unreadable:
                 left_out[f"{one.name}: value not readable"] += unreadable
@@ -180,8 +180,17 @@ class Reader:
         return position
 
 
-def convert(number: np.ndarray, steps: tuple[Conversion, ...], unit: pl.Series) -> np.ndarray:
-    """Change the unit of numbers by the first step that fits each: subtract, multiply, divide, in float64."""
+def convert(
+    number: np.ndarray,
+    steps: tuple[Conversion, ...],
+    unit: pl.Series,
+    counts: Counter[str] | None = None,
+    channel: str = "",
+) -> np.ndarray:
+    """Change the unit of numbers by the first step that fits each: subtract, multiply, divide, in float64.
+
+    What a step changes that repairs a mistake is counted in `counts`, under the channel's name.
+    """
     result = number.copy()
     open_ = np.ones(len(number), bool)
     for step in steps:
@@ -197,6 +206,8 @@ def convert(number: np.ndarray, steps: tuple[Conversion, ...], unit: pl.Series) 
             fits &= same.fill_null(False).to_numpy()
         result[fits] = (number[fits] - step.subtract) * step.multiply / step.divide
         open_ &= ~fits
+        if step.repair and counts is not None and fits.any():
+            counts[f"{channel}: unit repaired"] += int(fits.sum())
     return result
 
 
@@ -209,6 +220,9 @@ def sortable(value: np.ndarray) -> np.ndarray:
 
 def _limited(one: Channel, number: np.ndarray, left_out: Counter[str]) -> np.ndarray:
     """Drop values beyond the believable and clip those beyond the possible; count both."""
+    if not one.zero and (number == 0).any():
+        left_out[f"{one.name}: 0, which is no measurement"] += int((number == 0).sum())
+        number = np.where(number == 0, np.nan, number)
     if one.outlier is not None:
         beyond = (number < one.outlier[0]) | (number > one.outlier[1])
         if beyond.any():

@@ -214,6 +214,7 @@ def test_a_definitions_file_gives_a_table_of_agreement(tmp_path: Path) -> None:
 
 def test_unusable_event_rows_are_counted_up_to_a_share(tmp_path: Path) -> None:
     charts = [*CHARTS, chart(1, 1, HEART, 80, charttime="noon"), chart(1, 1, HEART, "high"), chart(1, 1, HEART, 5000)]
+    charts += [chart(1, 1, HEART, 0), chart(1, 1, 226730, 1.8)]
     charts += [chart(1, 2, HEART, 80, storetime="later"), chart(1, 2, HEART, 80, subject_id="x")]
     result = run(tmp_path / "a", charts=charts)
     assert result.quarantine is not None
@@ -223,7 +224,9 @@ def test_unusable_event_rows_are_counted_up_to_a_share(tmp_path: Path) -> None:
     assert counts["chartevents: column 'subject_id': expected a whole number"] == 1
     assert counts["Heart rate: value not readable"] == 1
     assert counts["Heart rate: outside 0 to 390"] == 1
-    with pytest.raises(DataError, match=r"chartevents\.csv: 1 of 51 rows .*column 'subject_id'"):
+    assert counts["Heart rate: 0, which is no measurement"] == 1
+    assert counts["Height: unit repaired"] == 1
+    with pytest.raises(DataError, match=r"chartevents\.csv: 1 of 53 rows .*column 'subject_id'"):
         run(tmp_path / "b", charts=charts, config={"max_bad_rows": 0.001})
 
 
