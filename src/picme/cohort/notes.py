@@ -71,6 +71,7 @@ class NoteTable:
         self._make = _discharge if table == "discharge" else _radiology
         notes = read_notes(path, table, subjects, config.max_characters)
         self._problems = Counter(notes["problem"].drop_nulls().to_list())
+        self._problems.update(f"text used: {oddity}" for oddity in notes["oddity"].drop_nulls())
         self._notes = notes.filter(pl.col("problem").is_null())
 
     def rows(self, stays: pl.DataFrame, mode: str | None = None) -> NoteResult:

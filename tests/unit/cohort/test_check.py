@@ -62,6 +62,14 @@ def test_how_much_of_notes_is_kept_is_said(tmp_path):
     assert "of the first 3 notes the default parts keep 100 % of the text (median); 0 keep less than 10 %" in detail
 
 
+def test_a_note_table_in_utf_16_is_as_good_as_one_in_utf_8(tmp_path):
+    write_notes(tmp_path, "radiology", [note("FINDINGS: clear", 5)] * 3, ".csv")
+    file = tmp_path / "radiology.csv"
+    before = row(check(None, tmp_path), "radiology")
+    file.write_bytes(file.read_text("utf-8").encode("utf-16"))
+    assert row(check(None, tmp_path), "radiology") == before
+
+
 def test_what_is_there_decides_what_can_be_studied(tmp_path):
     ehr = write_ehr(tmp_path / "ehr")
     table = check(ehr)
