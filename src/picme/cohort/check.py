@@ -18,6 +18,7 @@ from picme.sources.mimic_cxr import ImageFiles, find_metadata, read_metadata
 from picme.sources.mimic_ehr import Release
 from picme.sources.mimic_notes import TABLES as NOTE_TABLES
 from picme.sources.mimic_notes import find_notes
+from picme.sources.recognise import OTHERS, other, recognise
 from picme.sources.tables import RENAMED, hint
 from picme.tasks import TASKS
 
@@ -89,7 +90,9 @@ def check(ehr: Path | None, notes: Path | None = None, cxr: Path | None = None, 
         DataError: if a folder does not exist or is no release at all.
     """
     found: list[dict[str, Any]] = []
-    found += [] if ehr is None else _ehr(Release.open(ehr), full)
+    if ehr is not None:
+        title = recognise(ehr) if ehr.is_dir() else None
+        found += [_other(ehr, title)] if title in OTHERS else _ehr(Release.open(ehr), full)
     found += [] if notes is None else _notes(notes, full)
     found += [] if cxr is None else _cxr(cxr, full)
     present = {row["name"] for row in found if row["status"] in ("ok", "differs")}
@@ -120,6 +123,18 @@ def _needs() -> Iterator[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
                 yield "task", name, (*STAYS, *task.tables), ("transfers",)
     for name, (needed, better) in MODALITIES.items():
         yield "modality", name, needed, better
+
+
+def _other(ehr: Path, title: str) -> dict[str, Any]:
+    """Describe a folder that holds a data set which looks like MIMIC-IV and is not read."""
+    return {
+        "item": "table",
+        "name": "all",
+        "status": "unreadable",
+        "release": title,
+        "file": str(ehr),
+        "detail": other(title),
+    }
 
 
 def _ehr(release: Release, full: bool) -> list[dict[str, Any]]:

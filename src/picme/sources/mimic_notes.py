@@ -8,6 +8,7 @@ import polars as pl
 
 from picme.errors import DataError
 from picme.sources.foreign import read_foreign, wide_encoding
+from picme.sources.recognise import it_holds
 from picme.sources.tables import blank, collect, find_table, scan_table, typed
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ def find_notes(folder: Path, table: str) -> Path:
     """
     path = folder if folder.is_file() else find_table(table, (folder, folder / "note", folder / "notes"))
     if path is None:
-        raise DataError(f"no {table}.csv.gz, {table}.csv or {table}.parquet in {folder} or {folder / 'note'}")
+        raise DataError(
+            f"no {table}.csv.gz, {table}.csv or {table}.parquet in {folder} or {folder / 'note'}"
+            f"{it_holds(folder, 'MIMIC-IV-Note')}"
+        )
     return path
 
 

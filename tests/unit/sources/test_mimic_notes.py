@@ -167,3 +167,9 @@ def test_a_table_in_another_encoding_without_a_column_is_named(tmp_path):
     (tmp_path / "radiology.csv").write_bytes("note_id,subject_id,hadm_id,charttime\n".encode("utf-16"))
     with pytest.raises(DataError, match=r"radiology\.csv has no column 'text'"):
         read_notes(tmp_path, "radiology", SUBJECTS, 1000)
+
+
+def test_swapped_folders_are_named(tmp_path):
+    (tmp_path / "mimic-cxr-2.0.0-metadata.csv.gz").touch()
+    with pytest.raises(DataError, match="It holds MIMIC-CXR-JPG: are two folders of the source swapped"):
+        find_notes(tmp_path, "radiology")
