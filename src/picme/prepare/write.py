@@ -73,7 +73,7 @@ def write_cohort(step: Prepare, folder: Path, hospital: Path | None) -> dict[str
         flow.append(_require(name, view, step.require))
     quarantine = [] if extraction.quarantine is None else [extraction.quarantine]
     quarantine += _write(step, extraction, folder)
-    flow += _drop_damaged(step, extraction, folder)
+    flow += _drop_damaged(step, extraction, folder, availability)
     labelled = not getattr(step.source, "unlabelled", False)
     _check(extraction, labelled)
     _statistics(step, folder, "train" if labelled else None)
@@ -167,15 +167,27 @@ def _write(step: Prepare, extraction: Extraction, folder: Path) -> list[pl.DataF
     return left_out
 
 
-def _drop_damaged(step: Prepare, extraction: Extraction, folder: Path) -> list[pl.DataFrame]:
-    """Take stays that no longer meet the rule out of their split: what cannot be read is known only after writing."""
+def _drop_damaged(
+    step: Prepare, extraction: Extraction, folder: Path, availability: list[dict[str, Any]]
+) -> list[pl.DataFrame]:
+    """Take stays that no longer meet the rule out of their split: what cannot be read is known only after writing.
+
+    What cannot be read is not available either, so `availability` is corrected.
+    """
     flow = []
     for name, view in extraction.views.items():
         opened = [
             open_modality(step.kind_of(modality)[0], folder / "views" / name / modality, folder / "pool" / modality)
             for modality in step.order
         ]
-        count = np.sum([np.asarray(one.present, dtype=int) for one in opened], axis=0)
+        readable = [np.asarray(one.present, dtype=bool) for one in opened]
+        parts = view.stays.get_column("split").to_numpy()
+        for modality, here in zip(step.order, readable, strict=True):
+            damaged = parts[present(view.modalities[modality]) & ~here]
+            for row in availability:
+                if (row["task"], row["modality"]) == (name, modality):
+                    row["stays_present"] -= int((damaged == row["split"]).sum())
+        count = np.sum(readable, axis=0)
         fits = count >= _needed(step.require, len(opened))
         if not fits.all():
             split = pl.when(pl.Series(fits)).then(pl.col("split")).otherwise(None)

@@ -24,7 +24,9 @@ AVAILABILITY = Table(
         Column("task", TEXT, "The task, or `pretrain` for the stays that pretraining sees."),
         MODALITY,
         SPLIT,
-        Column("stays_present", WHOLE, "The number of stays that have the modality.", "stays"),
+        Column(
+            "stays_present", WHOLE, "The number of stays that have the modality, in a form that can be read.", "stays"
+        ),
         Column("stays_total", WHOLE, "The number of all stays of the split.", "stays"),
     ),
 )
