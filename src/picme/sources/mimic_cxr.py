@@ -9,10 +9,11 @@ import polars as pl
 
 from picme.errors import DataError
 from picme.sources.recognise import it_holds
-from picme.sources.tables import ENDINGS, collect, scan_table, typed
+from picme.sources.tables import ENDINGS, collect, refuse_unreadable, scan_table, typed
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 _COLUMNS = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate", "StudyTime")
+_IDS, _TIME = "subject_id or study_id is not a number", "StudyDate or StudyTime cannot be parsed"
 
 
 def find_metadata(folder: Path) -> Path:
@@ -73,7 +74,7 @@ def read_metadata(folder: Path, subjects: pl.Series) -> pl.DataFrame:
         null for a good one. Sorted by taken, study_id and dicom_id.
 
     Raises:
-        DataError: if the table is missing, cut, or lacks a column.
+        DataError: if the table is missing, cut, or lacks a column, or if ids or times can be read in no row.
     """
     path = find_metadata(folder)
     frame = scan_table(path, _COLUMNS)
@@ -88,13 +89,14 @@ def read_metadata(folder: Path, subjects: pl.Series) -> pl.DataFrame:
         taken=study_time(),
     ).with_columns(
         problem=pl.when(pl.col("subject_id").is_null() | pl.col("study_id").is_null())
-        .then(pl.lit("subject_id or study_id is not a number"))
+        .then(pl.lit(_IDS))
         .when(pl.col("dicom_id").is_null())
         .then(pl.lit("no dicom_id"))
         .when(pl.col("taken").is_null())
-        .then(pl.lit("StudyDate or StudyTime cannot be parsed"))
+        .then(pl.lit(_TIME))
     )
     images = collect(frame, path).sort("taken", "study_id", "dicom_id", "view", nulls_last=False)
+    refuse_unreadable(images["problem"], path, (_IDS, _TIME))
     repeated = pl.col("problem").is_null() & ~pl.col("dicom_id").is_first_distinct()
     return images.with_columns(problem=pl.when(repeated).then(pl.lit("dicom_id occurs twice")).otherwise("problem"))
 

@@ -9,7 +9,7 @@ import polars as pl
 from picme.errors import DataError
 from picme.sources.foreign import read_foreign, wide_encoding
 from picme.sources.recognise import it_holds
-from picme.sources.tables import blank, collect, find_table, scan_table, typed
+from picme.sources.tables import blank, collect, find_table, refuse_unreadable, scan_table, typed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ def read_notes(folder: Path, table: str, subjects: pl.Series, max_characters: in
         are read in the encoding that they are likeliest in; control characters become blanks.
 
     Raises:
-        DataError: if the file is missing, cut, or lacks a column.
+        DataError: if the file is missing, cut, or lacks a column, or if an id or a time can be read in no row.
     """
     path = find_notes(folder, table)
     wanted = subjects.cast(pl.Int64).unique()
@@ -61,6 +61,7 @@ def read_notes(folder: Path, table: str, subjects: pl.Series, max_characters: in
     notes = None if wide else _notes(scan_table(path, _NAMES, _OPTIONAL), path, wanted, max_characters)
     if notes is None or (path.suffix != ".parquet" and path.is_file() and notes["oddity"].eq(_LOST).any()):
         notes = _notes(read_foreign(path, _NAMES, _OPTIONAL, wanted, wide).lazy(), path, wanted, max_characters)
+    refuse_unreadable(notes["problem"], path, ("subject_id is not a number", "time cannot be parsed"))
     repeated = pl.col("problem").is_null() & pl.col("note_id").is_not_null() & ~pl.col("note_id").is_last_distinct()
     return notes.with_columns(
         problem=pl.when(repeated).then(pl.lit("note_id occurs twice")).otherwise("problem"),

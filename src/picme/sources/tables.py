@@ -128,6 +128,18 @@ def blank(column: str, found: PolarsDataType) -> pl.Expr:
     return text.str.to_lowercase().is_in(NULL_WORDS) if column in TYPES else text == ""
 
 
+def refuse_unreadable(problems: pl.Series, path: Path, reasons: Sequence[str]) -> None:
+    """Refuse a table none of whose rows can be used for one reason that is about a column.
+
+    Raises:
+        DataError: if every row has the same problem, and it is among `reasons`.
+    """
+    found = problems.unique()
+    # A single row says nothing about its column.
+    if len(problems) > 1 and len(found) == 1 and found[0] in reasons:
+        raise DataError(f"{path}: none of {len(problems)} rows can be used: {found[0]}")
+
+
 def collect(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:
     """Run a plan over a table in streaming fashion.
 

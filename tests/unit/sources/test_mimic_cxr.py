@@ -144,3 +144,13 @@ def test_swapped_folders_are_named(tmp_path):
     (tmp_path / "note/radiology.csv.gz").touch()
     with pytest.raises(DataError, match="It holds MIMIC-IV-Note: are two folders of the source swapped"):
         find_metadata(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"subject_id": "x"}, "subject_id or study_id is not a number"), ({"StudyDate": "?"}, "StudyDate or StudyTime")],
+)
+def test_a_column_that_can_be_read_in_no_row_is_an_error(tmp_path, change, said):
+    write_table(tmp_path / "mimic-cxr-2.0.0-metadata.csv", [{**film(hour), **change} for hour in (1, 2)], FILM_COLUMNS)
+    with pytest.raises(DataError, match=f"none of 2 rows can be used: {said}"):
+        read_metadata(tmp_path, SUBJECTS)

@@ -173,3 +173,14 @@ def test_swapped_folders_are_named(tmp_path):
     (tmp_path / "mimic-cxr-2.0.0-metadata.csv.gz").touch()
     with pytest.raises(DataError, match="It holds MIMIC-CXR-JPG: are two folders of the source swapped"):
         find_notes(tmp_path, "radiology")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"subject_id": "x"}, "subject_id is not a number"), ({"charttime": "noon"}, "time cannot be parsed")],
+)
+def test_a_column_that_can_be_read_in_no_row_is_an_error(tmp_path, change, said):
+    rows = [{**note("a", hour), **change} for hour in range(3)]
+    write_notes(tmp_path, "radiology", rows)
+    with pytest.raises(DataError, match=rf"radiology\.csv\.gz: none of 3 rows can be used: {said}"):
+        read_notes(tmp_path, "radiology", SUBJECTS, 1000)
