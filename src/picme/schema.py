@@ -98,6 +98,7 @@ class Extraction:
     Nothing is dropped in silence. Columns of the tables: `flow`: task, step, stays, subjects. `quarantine`: modality,
     reason, count. `label_agreement`: phenotype, positives_a, positives_b, both. `audit`: check, modality, split, count,
     detail, violation (rows that the source alone can see: latest time against the cut-off, discharge-time fields).
+    `event_rows`: modality, table, place, rows (each row of an event table in exactly one place).
     """
 
     views: dict[str, View]
@@ -105,4 +106,5 @@ class Extraction:
     quarantine: pl.DataFrame | None = None
     label_agreement: pl.DataFrame | None = None
     audit: pl.DataFrame | None = None
+    event_rows: pl.DataFrame | None = None
     notes: list[str] = field(default_factory=list)

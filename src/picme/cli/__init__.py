@@ -192,14 +192,18 @@ def plan(
 
 @app.command()
 def check(config: ConfigArgument, set_: Set = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Say what the raw data hold: releases, columns, row counts, dates, what is missing; nothing is changed.
+    """Say what the raw data hold: releases, columns, row counts, dates, what is missing; status 1 if nothing can run.
 
     Example: picme check mimic-ehr --set source.ehr=mimic-iv-demo-2.2
     """
-    from picme.prepare.check import check_sources
+    from picme.prepare.check import can_run, check_sources
 
-    table = check_sources(_load(config, set_))
+    loaded = _load(config, set_)
+    table = check_sources(loaded)
     _print_table(table, as_json)
+    if not can_run(loaded, table):
+        typer.echo("nothing can be run with these data", err=True)
+        raise typer.Exit(1)
 
 
 @app.command("check-leakage")

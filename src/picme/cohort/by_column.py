@@ -168,6 +168,8 @@ def _times(cells: pl.Series, column: str) -> pl.Series:
     Raises:
         DataError: if cells hold no time.
     """
+    if isinstance(cells.dtype, pl.Datetime) and cells.dtype.time_zone is not None:
+        return cells.dt.replace_time_zone(None)  # the clock on the wall, as in every reader
     if cells.dtype.is_temporal():
         return cells
     if cells.dtype.is_numeric():

@@ -32,6 +32,8 @@ class Conversion(Section):
     subtract: float = 0.0
     multiply: float = 1.0
     divide: float = 1.0
+    repair: bool = False
+    """True for a mistake of unit, told by the value alone; the values changed are counted."""
 
 
 class Item(Section):
@@ -65,6 +67,8 @@ class Channel(Section):
     """Lowest and highest believable value; others are left out and counted."""
     valid: tuple[float, float] | None = None
     """Lowest and highest possible value; believable ones beyond are set to it."""
+    zero: bool = True
+    """False where a patient cannot have the value 0: it stands for no measurement, and is left out and counted."""
     pattern: str | None = None
     """Regular expression that the text of the value must match, else the row is left out and counted."""
     part: int | None = None

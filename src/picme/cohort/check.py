@@ -5,22 +5,25 @@ from __future__ import annotations
 import csv
 from contextlib import suppress
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from picme.cohort.notes import kept_share
+from picme.config.notes import NotesConfig
 from picme.errors import ConfigError, DataError
 from picme.sources.count import count_rows, first_rows
 from picme.sources.mimic_cxr import ImageFiles, find_metadata, read_metadata
 from picme.sources.mimic_ehr import Release
 from picme.sources.mimic_notes import TABLES as NOTE_TABLES
 from picme.sources.mimic_notes import find_notes
+from picme.sources.recognise import OTHERS, other, recognise
 from picme.sources.tables import RENAMED, hint
 from picme.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from picme.tasks import Task
 
@@ -67,6 +70,7 @@ MODALITIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 REQUIRED = ("patients", "admissions", "icustays", "diagnoses_icd", "chartevents", "labevents")
 _LOOKED_FOR = 200
+_FEW = 0.1
 
 
 def check(ehr: Path | None, notes: Path | None = None, cxr: Path | None = None, full: bool = False) -> pl.DataFrame:
@@ -86,7 +90,9 @@ def check(ehr: Path | None, notes: Path | None = None, cxr: Path | None = None, 
         DataError: if a folder does not exist or is no release at all.
     """
     found: list[dict[str, Any]] = []
-    found += [] if ehr is None else _ehr(Release.open(ehr), full)
+    if ehr is not None:
+        title = recognise(ehr) if ehr.is_dir() else None
+        found += [_other(ehr, title)] if title in OTHERS else _ehr(Release.open(ehr), full)
     found += [] if notes is None else _notes(notes, full)
     found += [] if cxr is None else _cxr(cxr, full)
     present = {row["name"] for row in found if row["status"] in ("ok", "differs")}
@@ -117,6 +123,18 @@ def _needs() -> Iterator[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
                 yield "task", name, (*STAYS, *task.tables), ("transfers",)
     for name, (needed, better) in MODALITIES.items():
         yield "modality", name, needed, better
+
+
+def _other(ehr: Path, title: str) -> dict[str, Any]:
+    """Describe a folder that holds a data set which looks like MIMIC-IV and is not read."""
+    return {
+        "item": "table",
+        "name": "all",
+        "status": "unreadable",
+        "release": title,
+        "file": str(ehr),
+        "detail": other(title),
+    }
 
 
 def _ehr(release: Release, full: bool) -> list[dict[str, Any]]:
@@ -167,9 +185,26 @@ def _notes(folder: Path, full: bool) -> list[dict[str, Any]]:
             row = {"item": "table", "name": table, "status": "missing", "detail": str(error)}
         found.append(row)
         _compare(row, expected)
+        if row["status"] in ("ok", "differs"):
+            row["detail"] = "; ".join(filter(None, [row["detail"], _kept(table, Path(row["file"]))]))
         if row["status"] == "ok" and row.get("rows") == expected[table]:
             row["release"] = "MIMIC-IV-Note 2.2"
     return found
+
+
+def _kept(table: str, path: Path) -> str | None:
+    """Say how much of the first notes the default sections or parts keep."""
+    if path.is_dir():
+        return None
+    texts = first_rows(path).head(_LOOKED_FOR)["text"].drop_nulls().to_list()
+    shares = sorted(kept_share(table, text, NotesConfig()) for text in texts)
+    if not shares:
+        return None
+    few = sum(share < _FEW for share in shares)
+    return (
+        f"of the first {len(shares)} notes the default {'parts' if table == 'radiology' else 'sections'} keep "
+        f"{100 * shares[len(shares) // 2]:.0f} % of the text (median); {few} keep less than {100 * _FEW:.0f} %"
+    )
 
 
 def _cxr(folder: Path, full: bool) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from picme.cohort.readings import MEASUREMENT, Reader
+from picme.cohort.readings import MEASUREMENT, Reader, distinct
 from picme.errors import DataError
 from picme.sources.mimic_events import scan
 from picme.sources.tables import blank, parse_time, typed
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 NEEDED = ("subject_id", "charttime", "value")
 OPTIONAL = ("stay_id", "storetime", "valuenum", "valueuom")
+# Columns of whole numbers; a cell that is none cannot say where its row belongs.
+IDS = ("subject_id", "stay_id", "hadm_id")
+OUTSIDE = "charted outside the ICU stay that it names"
+ITEMID = "column 'itemid': expected a whole number"
 MAX_PARTS = 256
 # The hours of stays that are binned together; their measurements take some 100 MB.
 PART_HOURS = 50_000
@@ -81,15 +85,17 @@ def spill_events(
     spill: Spill,
     by_admission: bool,
     max_bad: float,
+    places: Counter[tuple[str, str]] | None = None,
 ) -> tuple[Counter[str], np.ndarray]:
     """Read every event table of the channels once, and spill the measurements of the stays.
 
     Args:
-        stays: subject_id, hadm_id, stay_id, intime and `seconds` (end of observation after intime), in the order of
-            the stay index.
+        stays: subject_id, hadm_id, stay_id, intime, outtime and `seconds` (end of observation after intime), in the
+            order of the stay index.
         by_admission: attach rows as the published extraction does: the row's admission must be in the cohort and its
             stay, where it has one, that of the admission; then any row of the subject within the stay counts.
         max_bad: largest share of unreadable rows among the items' rows.
+        places: gets (table, place) → rows; every row of a table is in exactly one place.
 
     Returns:
         what was left out, reason → rows; and for each stay whether its subject has any value that is a text.
@@ -98,36 +104,67 @@ def spill_events(
         DataError: for missing tables or columns, damaged files, more unreadable rows than `max_bad`.
     """
     counts: Counter[str] = Counter()
-    keys = stays.select("subject_id", "hadm_id", "stay_id", "intime", "seconds").with_row_index("stay")
+    keys = stays.select("subject_id", "hadm_id", "stay_id", "intime", "outtime", "seconds").with_row_index("stay")
     with_text: set[int] = set()
     needed = (*NEEDED, "hadm_id") if by_admission else NEEDED
     for table in channels.tables():
         reader = Reader(channels, table)
         seen: Counter[str] = Counter()
         bad: Counter[str] = Counter()
+        rows: Counter[str] = Counter()
         for batch in scan(release, table, reader.itemids, needed, OPTIONAL, seen):
             seen["kept"] += batch.height
             frame, unreadable = typed_events(batch)
             bad.update(unreadable)
             if by_admission:
+                read = frame.height
                 frame = _of_cohort_admissions(frame, keys)
+                rows["admission without a stay in the cohort"] += read - frame.height
                 with_text.update(reader.subjects_with_text(frame))
-            frame = within_stays(frame, keys, by_admission)
-            rows, left_out = reader.measurements(frame)
-            counts.update(left_out)
-            spill.add(rows)
+            frame, outside = within_stays(frame, keys, by_admission)
+            rows.update(outside)
+            if not by_admission:
+                stored = frame.filter(pl.col("known") <= pl.col("end"))
+                rows["stored after the last hour observed"] += _distinct(frame) - _distinct(stored)
+                frame = stored
+            found = reader.measurements(frame)
+            rows["no value"] += _distinct(frame) - found.filled
+            rows["value that cannot be used"] += found.filled - found.used
+            rows["measurement of a stay"] += found.used
+            counts.update(found.left_out)
+            spill.add(found.rows)
         bad["malformed row"] += seen["malformed"]
         _refuse(release, table, bad, seen["kept"] + seen["malformed"], max_bad)
+        unreadable_items = {ITEMID: seen["unreadable"]}
+        _refuse(release, table, Counter(unreadable_items), seen["rows"], max_bad)
+        if rows["value that cannot be used"] and not rows["measurement of a stay"] and max_bad < 1:
+            raise DataError(
+                f"{release.file(table)}: none of the {rows['value that cannot be used']} values of the channels' items "
+                "(columns 'value', 'valuenum') can be used; expected numbers in the channels' units, or their words"
+            )
+        bad.update(unreadable_items)
         counts.update({f"{table}: {reason}": number for reason, number in bad.items() if number})
+        if rows[OUTSIDE]:
+            counts[f"{table}: {OUTSIDE}"] += rows[OUTSIDE]
+        rows.update(bad)
+        rows["item of no channel"] += seen["rows"] - seen["unreadable"] - seen["kept"]
+        if places is not None:
+            places.update({(table, place): number for place, number in rows.items() if number})
     text = stays["subject_id"].is_in(list(with_text)).to_numpy()
     return counts, text
+
+
+def _distinct(frame: pl.DataFrame) -> int:
+    """Count the rows of the table behind a frame, in which a row may stand once for each of several stays."""
+    return distinct(frame["row"].to_numpy())
 
 
 def _refuse(release: Release, table: str, bad: Counter[str], rows: int, max_bad: float) -> None:
     for reason, number in bad.items():
         if number > max_bad * max(rows, 1):
+            of = "" if reason == ITEMID else "of the channels' items "
             raise DataError(
-                f"{release.file(table)}: {number} of {rows} rows of the channels' items cannot be used ({reason}); "
+                f"{release.file(table)}: {number} of {rows} rows {of}cannot be used ({reason}); "
                 f"allowed is a share of {max_bad}"
             )
 
@@ -144,16 +181,20 @@ def typed_events(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
             if column != "value"
         ]
     )
-    for column in ("charttime", "storetime"):
-        if schema[column] == pl.String and frame[column].null_count() > batch[column].null_count():
-            frame = frame.with_columns(batch.select(parse_time(column)).to_series())
-    time = "expected a date and time like 2180-07-23 12:36:00"
-    # A value stored at an unknown time cannot be said to be known at the cut-off.
+    unreadable: dict[str, pl.Series] = {}
+    for column in ("charttime", "storetime", *IDS):
+        if column in schema and frame[column].null_count() > batch[column].null_count():
+            if column in ("charttime", "storetime") and schema[column] == pl.String:
+                frame = frame.with_columns(batch.select(parse_time(column)).to_series())
+            unreadable[column] = frame[column].is_null() & ~batch.select(blank(column, schema[column])).to_series()
+    # A value stored at an unknown time cannot be said to be known at the cut-off, and one that names a stay or an
+    # admission in another spelling cannot be said to be of this one.
+    unreadable |= {column: frame[column].is_null() for column in ("subject_id", "charttime")}
+    time, number = "expected a date and time like 2180-07-23 12:36:00", "expected a whole number"
     unusable = {
-        "column 'subject_id': expected a whole number": frame["subject_id"].is_null(),
-        f"column 'charttime': {time}": frame["charttime"].is_null(),
-        f"column 'storetime': {time}": frame["storetime"].is_null()
-        & ~batch.select(blank("storetime", schema["storetime"])).to_series(),
+        f"column {column!r}: {number if column in IDS else time}": unreadable[column]
+        for column in ("subject_id", "charttime", "storetime", "stay_id", "hadm_id")
+        if column in unreadable
     }
     bad: Counter[str] = Counter()
     keep = pl.repeat(True, frame.height, eager=True)
@@ -174,19 +215,55 @@ def _of_cohort_admissions(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFra
     return joined.filter(pl.col("stay_id").is_null() | (pl.col("stay_id") == pl.col("own"))).drop("own")
 
 
-def within_stays(frame: pl.DataFrame, keys: pl.DataFrame, by_admission: bool) -> pl.DataFrame:
-    """Join each event with the stays of its subject during which it was charted; add stay, seconds and known."""
+def within_stays(frame: pl.DataFrame, keys: pl.DataFrame, by_admission: bool) -> tuple[pl.DataFrame, Counter[str]]:
+    """Join each event with the stays of its subject during which it was charted; add row, stay, seconds and known.
+
+    Returns:
+        The events within stays, and where the other rows are, place → rows.
+    """
+    frame = frame.with_row_index("row")
     joined = frame.join(
-        keys.select("stay", "subject_id", "intime", pl.col("seconds").alias("end"), pl.col("stay_id").alias("own")),
+        keys.select(
+            *("stay", "subject_id", "intime", "outtime"), pl.col("seconds").alias("end"), pl.col("stay_id").alias("own")
+        ),
         on="subject_id",
         how="inner",
     )
     joined = joined.with_columns((pl.col("charttime") - pl.col("intime")).dt.total_seconds().alias("seconds"))
-    inside = (pl.col("seconds") >= 0) & (pl.col("seconds") <= pl.col("end"))
-    if not by_admission:
-        inside &= pl.col("stay_id").is_null() | (pl.col("stay_id") == pl.col("own"))
+    named = pl.col("stay_id") == pl.col("own")
+    # A stay of no length has no hour to put a measurement in.
+    time = (pl.col("seconds") >= 0) & (pl.col("seconds") <= pl.col("end")) & (pl.col("end") > 0)
+    own = pl.lit(True) if by_admission else pl.col("stay_id").is_null() | named
+    joined = joined.with_columns(
+        inside=time & own,
+        named=named.fill_null(False),
+        during=pl.col("charttime").is_between("intime", "outtime") & own,
+    )
     known = (pl.col("storetime") - pl.col("intime")).dt.total_seconds()
     limit = np.iinfo(np.int32)
-    return joined.filter(inside).with_columns(
+    inside = joined.filter("inside").with_columns(
         pl.coalesce(known, pl.col("seconds")).clip(limit.min, limit.max).cast(pl.Int32).alias("known")
     )
+    return inside, _outside(frame, joined)
+
+
+def _outside(frame: pl.DataFrame, joined: pl.DataFrame) -> Counter[str]:
+    """Count the rows that are within no stay, by place."""
+    row = joined["row"].to_numpy()
+
+    def rows(of: np.ndarray) -> np.ndarray:
+        marked = np.zeros(frame.height, bool)
+        marked[row[of]] = True
+        return marked
+
+    named, inside, during = (rows(joined[column].to_numpy()) for column in ("named", "inside", "during"))
+    of_cohort = rows(np.ones(len(row), bool))
+    another = frame["stay_id"].is_not_null().to_numpy() & ~named
+    places = {
+        "subject without a stay in the cohort": ~of_cohort,
+        "charted after the last hour observed": during & ~inside,
+        OUTSIDE: named & ~during & ~inside,
+        "another ICU stay": of_cohort & another & ~during & ~inside,
+        "charted outside the ICU stays": of_cohort & ~named & ~another & ~during & ~inside,
+    }
+    return Counter({place: int(marked.sum()) for place, marked in places.items()})

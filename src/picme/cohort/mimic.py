@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,12 +10,13 @@ import polars as pl
 
 from picme.cohort import channel_sets
 from picme.cohort.audit import kept_by
+from picme.cohort.death import death
 from picme.cohort.demographics import group_columns, table_rows
 from picme.cohort.images import ImageResult, ImageTable
 from picme.cohort.notes import MODES, NoteResult, NoteTable
 from picme.cohort.notices import Notices
 from picme.cohort.plans import HOUR, Plan, make_labels, make_plans
-from picme.cohort.stays import DIVIDERS, death, read_stays
+from picme.cohort.stays import DIVIDERS, read_stays
 from picme.cohort.timeseries import Observation, ViewSeries, build_series
 from picme.config.cohort import GROUPS
 from picme.errors import ConfigError, DataError, near
@@ -89,8 +91,7 @@ def extract(
             rule = kept_by(cohort.extraction == "benchmark", declared[name].prediction_hours(cohort))
             notices.take_presence(name, views[name].stays, rule)
         lines += [(name, *line) for line in plan.flow.lines]
-    differs = "stays whose hospital_expire_flag differs from the mortality label"
-    notices.audit.append(("label", "", "", people.disagreements, differs, False))
+    notices.take_contradictions(people, cohort)
     return Extraction(
         views=views,
         flow=pl.DataFrame(lines, schema=["task", "step", "stays", "subjects"], orient="row"),
@@ -132,7 +133,11 @@ def _series(
             continue
         channels = channel_sets.load(options.get("channels") or cohort.channel_set)
         folder = scratch / name
-        built[name], left_out = build_series(release, channels, stays, windows, folder, published, cohort.max_bad_rows)
+        places: Counter[tuple[str, str]] = Counter()
+        built[name], left_out = build_series(
+            release, channels, stays, windows, folder, published, cohort.max_bad_rows, places
+        )
+        notices.event_rows += [(name, *place, rows) for place, rows in sorted(places.items())]
         notices.quarantine += [(name, reason, count) for reason, count in sorted(left_out.items())]
         for view, one in built[name].items():
             notices.take_series(name, view, one, published)

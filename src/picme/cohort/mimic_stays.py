@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
-from picme.cohort.events import NEEDED, OPTIONAL, typed_events, within_stays
-from picme.cohort.stays import death, read_stays
+from picme.cohort.death import death
+from picme.cohort.events import NEEDED, OPTIONAL, OUTSIDE, typed_events, within_stays
+from picme.cohort.icd_codes import with_zeros
+from picme.cohort.stays import read_stays
 from picme.errors import ConfigError, DataError, naming
 from picme.sources import EHR_TABLES
 from picme.sources.mimic_ehr import Release
@@ -64,8 +66,25 @@ class MimicStays:
         return cls(task.name, task, read_stays(release, rules).stays, rules, release)
 
     def diagnoses(self) -> pl.DataFrame:
-        """Read the coded diagnoses of the stays' admissions: hadm_id, icd_code, icd_version."""
-        return self.table("diagnoses_icd", ["hadm_id", "icd_code", "icd_version"])
+        """Read the coded diagnoses of the stays' admissions: hadm_id, icd_code, icd_version.
+
+        Codes have no dot and are in upper case; leading zeros that an export lost are put back (`cohort.icd_codes`).
+
+        Raises:
+            DataError: if the table is missing or damaged, or its codes cannot be right.
+        """
+        from picme.tasks.icd_groups import icd9_codes
+
+        codes = self.table("diagnoses_icd", ["hadm_id", "icd_code", "icd_version"])
+        complete = self.has("d_icd_diagnoses")
+        if complete:
+            listed, _ = self._release.read("d_icd_diagnoses", ["icd_code", "icd_version"])
+        else:
+            listed = pl.DataFrame({"icd_code": icd9_codes()}).with_columns(icd_version=9)
+        file = self._release.file("diagnoses_icd")
+        codes, counts = with_zeros(codes, listed, str(file), self.rules.max_bad_rows, complete)
+        self.left_out |= Counter({f"diagnoses_icd: icd_code {reason}": count for reason, count in counts.items()})
+        return codes
 
     def has(self, table: str) -> bool:
         """Tell whether the release on disk has a table."""
@@ -84,7 +103,8 @@ class MimicStays:
             DataError: if the table or a column is missing or damaged.
         """
         self._check(name)
-        frame, _ = self._release.read(name, columns, optional)
+        frame, unreadable = self._release.read(name, columns, optional)
+        self.left_out |= Counter({f"{name}: {column} not readable": count for column, count in unreadable.items()})
         for key in ("stay_id", "hadm_id", "subject_id"):
             if key in columns:
                 return frame.join(self.stays.select(key).unique(), on=key, how="semi")
@@ -117,7 +137,8 @@ class MimicStays:
         for batch in scan(self._release, table, sorted(set(items)), NEEDED, OPTIONAL):
             frame, bad = typed_events(batch)
             unusable.update({f"{table}: {reason}": count for reason, count in bad.items() if count})
-            inside = within_stays(frame, keys, by_admission=False)
+            inside, outside = within_stays(frame, keys, by_admission=False)
+            unusable.update({f"{table}: {OUTSIDE}": outside[OUTSIDE]} if outside[OUTSIDE] else {})
             if until == "cutoff":
                 inside = inside.filter(pl.col("known") <= pl.col("end"))
             parts.append(

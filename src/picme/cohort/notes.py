@@ -71,6 +71,7 @@ class NoteTable:
         self._make = _discharge if table == "discharge" else _radiology
         notes = read_notes(path, table, subjects, config.max_characters)
         self._problems = Counter(notes["problem"].drop_nulls().to_list())
+        self._problems.update(f"text used: {oddity}" for oddity in notes["oddity"].drop_nulls())
         self._notes = notes.filter(pl.col("problem").is_null())
 
     def rows(self, stays: pl.DataFrame, mode: str | None = None) -> NoteResult:
@@ -203,18 +204,32 @@ def _radiology(
         )
     texts: list[str | None] = [None] * stays.height
     latest: list[object] = [None] * stays.height
+    left_out: Counter[str] = Counter()
     for row, known, text in found.select("row", "known", "text").iter_rows():
-        report = _report(text, config)
+        report = _report(text, config, left_out)
         if report:
             earlier = texts[row]
             texts[row] = report if earlier is None else f"{report}\n\n{earlier}"
             latest[row] = known  # notes come sorted by the time they became known
+    counts.update({f"text of reports left out, under the heading: {part}": n for part, n in left_out.items()})
     declared = None if config.mode == "prospective" else "the preset declares the whole admission"
     return texts, latest, [latest_time(pl.Series(latest, dtype=TIME), stays["cutoff"], declared)]
 
 
-def _report(text: str, config: NotesConfig) -> str:
+def _report(text: str, config: NotesConfig, left_out: Counter[str]) -> str:
     parts = split_radiology(text)
     if set(parts) <= {"header"}:
         return parts.get("header", "")
+    if not {"findings", "impression"} & set(parts):
+        return tidy(text)  # which of its lines are the reading cannot be told
+    left_out.update(name for name in parts if name not in config.radiology_parts)
     return "\n".join(f"{title(name)}: {parts[name]}" for name in config.radiology_parts if name in parts)
+
+
+def kept_share(table: str, text: str, config: NotesConfig) -> float:
+    """Return the share of a note's characters, blanks left out, that the configured sections or parts keep."""
+    if table == "radiology":
+        kept = _report(text, config, Counter())
+    else:
+        kept = _admission_sections(text, config, Counter(), Counter()) or ""
+    return min(1.0, len("".join(kept.split())) / max(1, len("".join(text.split()))))

@@ -13,7 +13,9 @@ from picme.cohort.plans import PRETRAIN
 if TYPE_CHECKING:
     from picme.cohort.images import ImageResult
     from picme.cohort.notes import NoteResult
+    from picme.cohort.stays import Cohort
     from picme.cohort.timeseries import ViewSeries
+    from picme.config.cohort import CohortConfig
 
 LATEST = "latest_time"
 _HOUR = 3600
@@ -25,16 +27,18 @@ _AUDIT = {
     "detail": pl.String,
     "violation": pl.Boolean,
 }
+_EVENT_ROWS = {"modality": pl.String, "table": pl.String, "place": pl.String, "rows": pl.Int64}
 _QUARANTINE = {"modality": pl.String, "reason": pl.String, "count": pl.Int64}
 
 
 @dataclass
 class Notices:
-    """Rows of the tables `quarantine` and `audit`, and sentences, in the order in which they were reported."""
+    """Rows of the tables `quarantine`, `audit` and `event_rows`, and sentences, in the order of reporting."""
 
     quarantine: list[tuple[str, str, int]] = field(default_factory=list)
     audit: list[tuple[str, str, str, int, str, bool]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    event_rows: list[tuple[str, str, str, int]] = field(default_factory=list)
 
     def take(
         self, modality: str, view: str, result: NoteResult | ImageResult, stays: pl.DataFrame, declared: str | None
@@ -75,9 +79,20 @@ class Notices:
             (check, "", "", count, f"{view}: {said}", bad) for check, count, said, bad in gone_by(stays, declared)
         ]
 
+    def take_contradictions(self, people: Cohort, rules: CohortConfig) -> None:
+        """Add the audit rows of contradictory records of death; above the share `max_bad_rows` they are a violation."""
+        among = f"of {people.stays.height} stays"
+        too_many = people.contradicted > rules.max_bad_rows * people.stays.height
+        said = f"stays with contradictory records of death or discharge, {among}; allowed share {rules.max_bad_rows:g}"
+        # The published extraction has one rule, which looks at no other record.
+        self.audit.append(("label", "", "", people.contradicted, said, too_many and rules.extraction != "benchmark"))
+        for kind, count in sorted(people.contradictions.items()):
+            self.audit.append(("contradiction", "", "", count, f"{kind}, {among}", False))
+
     def tables(self) -> dict[str, pl.DataFrame]:
-        """Return the tables `quarantine` and `audit`."""
+        """Return the tables `quarantine`, `audit` and `event_rows`."""
         return {
             "quarantine": pl.DataFrame(self.quarantine, schema=_QUARANTINE, orient="row"),
             "audit": pl.DataFrame(self.audit, schema=_AUDIT, orient="row"),
+            "event_rows": pl.DataFrame(self.event_rows, schema=_EVENT_ROWS, orient="row"),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,28 @@ if TYPE_CHECKING:
 MEASUREMENT = np.dtype(
     [("stay", "<u4"), ("seconds", "<i4"), ("known", "<i4"), ("order", "<u8"), ("value", "<f4"), ("channel", "u1")]
 )
+
+
+def distinct(row: np.ndarray) -> int:
+    """Count the different numbers among row numbers (n,), which are small."""
+    return int(np.count_nonzero(np.bincount(row)))
+
+
+@dataclass
+class Readings:
+    """What was read of some rows.
+
+    Attributes:
+        rows: (measurement,) of dtype MEASUREMENT.
+        left_out: reason → measurements left out, or changed to the limit of the possible.
+        filled: the number of rows with a value.
+        used: the number of rows with at least one measurement.
+    """
+
+    rows: np.ndarray
+    left_out: Counter[str]
+    filled: int
+    used: int
 
 
 class Reader:
@@ -59,10 +82,10 @@ class Reader:
         )
         return frame.filter(text)["subject_id"].unique().to_list()
 
-    def measurements(self, frame: pl.DataFrame) -> tuple[np.ndarray, Counter[str]]:
+    def measurements(self, frame: pl.DataFrame) -> Readings:
         """Turn typed rows within stays into measurements, and count by reason the rows that are left out."""
         text = pl.col("value").str.strip_chars()
-        frame = frame.select("stay", "seconds", "known", "itemid", "valuenum", "valueuom", text.alias("text"))
+        frame = frame.select("row", "stay", "seconds", "known", "itemid", "valuenum", "valueuom", text.alias("text"))
         frame = frame.join(self.entries, on="itemid", how="inner").filter(
             pl.col("text").is_not_null() | pl.col("valuenum").is_not_null()
             if self.read == "number"
@@ -78,7 +101,8 @@ class Reader:
         rows["channel"] = channel[usable]
         rows["value"] = number[usable]
         rows["order"] = self._order(frame, rows, usable)
-        return rows, left_out
+        row = frame["row"].to_numpy()
+        return Readings(rows, left_out, distinct(row), distinct(row[usable]))
 
     def _numbers(self, frame: pl.DataFrame, channel: np.ndarray) -> tuple[np.ndarray, Counter[str]]:
         """Convert each row to a number in its channel's unit, (row,) float64; NaN where the row is left out."""
@@ -96,7 +120,7 @@ class Reader:
                 number[rows] = self._text_rules(one, frame, rows, number[rows])
                 for steps in self.steps[index]:
                     if steps:
-                        number[rows] = convert(number[rows], steps, frame["valueuom"][rows])
+                        number[rows] = convert(number[rows], steps, frame["valueuom"][rows], left_out, one.name)
             unreadable = int(np.isnan(number[rows]).sum())
             if unreadable:
                 left_out[f"{one.name}: value not readable"] += unreadable
@@ -156,8 +180,17 @@ class Reader:
         return position
 
 
-def convert(number: np.ndarray, steps: tuple[Conversion, ...], unit: pl.Series) -> np.ndarray:
-    """Change the unit of numbers by the first step that fits each: subtract, multiply, divide, in float64."""
+def convert(
+    number: np.ndarray,
+    steps: tuple[Conversion, ...],
+    unit: pl.Series,
+    counts: Counter[str] | None = None,
+    channel: str = "",
+) -> np.ndarray:
+    """Change the unit of numbers by the first step that fits each: subtract, multiply, divide, in float64.
+
+    What a step changes that repairs a mistake is counted in `counts`, under the channel's name.
+    """
     result = number.copy()
     open_ = np.ones(len(number), bool)
     for step in steps:
@@ -173,6 +206,8 @@ def convert(number: np.ndarray, steps: tuple[Conversion, ...], unit: pl.Series) 
             fits &= same.fill_null(False).to_numpy()
         result[fits] = (number[fits] - step.subtract) * step.multiply / step.divide
         open_ &= ~fits
+        if step.repair and counts is not None and fits.any():
+            counts[f"{channel}: unit repaired"] += int(fits.sum())
     return result
 
 
@@ -185,6 +220,9 @@ def sortable(value: np.ndarray) -> np.ndarray:
 
 def _limited(one: Channel, number: np.ndarray, left_out: Counter[str]) -> np.ndarray:
     """Drop values beyond the believable and clip those beyond the possible; count both."""
+    if not one.zero and (number == 0).any():
+        left_out[f"{one.name}: 0, which is no measurement"] += int((number == 0).sum())
+        number = np.where(number == 0, np.nan, number)
     if one.outlier is not None:
         beyond = (number < one.outlier[0]) | (number > one.outlier[1])
         if beyond.any():

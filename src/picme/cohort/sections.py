@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from picme.cohort.heading_kinds import LATE_EXAM, UNKNOWN, closing, harmless, plain, running_text
-from picme.cohort.headings import CANDIDATE, DISCHARGE, LATE_SECTIONS, LINE, RADIOLOGY, Headings
+from picme.cohort.headings import CANDIDATE, DISCHARGE, LATE_SECTIONS, LINE, RADIOLOGY
 from picme.config.notes import KNOWN_AT_ADMISSION
 
 if TYPE_CHECKING:
@@ -60,6 +60,14 @@ _MIDLINE = re.compile(
 )
 _BLANK_ABOVE = re.compile(r"\n[ \t]*\n[ \t]*$")
 _NOT_LATE = frozenset({"transfer"})
+# In a radiology report a heading may begin with a number and hold a time of day: `2 VIEWS, 5:40 A.M.:`.
+_REPORT_LINE = re.compile(
+    r"^[ \t*#>=_-]*(?P<words>[A-Za-z0-9](?:[^\n:]|(?<=\d):(?=\d\d)){1,79}?)(?P<colon>:(?!\d)|$)", re.MULTILINE
+)
+_READING = frozenset({"findings", "impression"})
+# The end of a part's own line: a blank line, of a comparison also the end of its first sentence.
+_BELOW = re.compile(r"(?<=\S)[ \t]*\n[ \t]*\n")
+_BELOW_COMPARISON = re.compile(r"(?<=\S)[ \t]*\n[ \t]*\n|(?<=[.;])\s+(?=\S)")
 
 
 def split_sections(text: str, wanted: Collection[str] | None = None) -> dict[str, str]:
@@ -88,8 +96,38 @@ def admitted_sections(text: str, admitted: Collection[str]) -> tuple[dict[str, s
 
 
 def split_radiology(text: str, wanted: Collection[str] | None = None) -> dict[str, str]:
-    """Split a radiology report into parts by their name (`config.notes.RADIOLOGY_PARTS`), all or those wanted."""
-    return _split(text, RADIOLOGY, wanted)
+    """Split a radiology report into parts by their name (`config.notes.RADIOLOGY_PARTS`), all or those wanted.
+
+    A heading that is not known, such as `ONE VIEW OF THE CHEST:`, stands with its text among the findings. A report
+    whose findings have no heading at all has them before its first heading, or below a line of another part. Without
+    any known heading all is `header`.
+    """
+    pieces, part, start, known = [], "header", 0, False
+    for match in _REPORT_LINE.finditer(text):
+        found = RADIOLOGY.find(match["words"], match["colon"] == ":")
+        if found is None and (part in _READING or not match["colon"] or not _report_heading(match["words"])):
+            continue
+        pieces.append((part, "", text[start : match.start()]))
+        part, start, known = (found[0], match.end(), True) if found else ("findings", match.start(), known)
+    pieces.append((part, "", text[start:]))
+    if not known:
+        pieces = [("header", "", text)]
+    elif not any(name == "findings" and body.strip() for name, _, body in pieces):
+        pieces = [piece for name, _, body in pieces for piece in _without_findings(name, body)]
+    return _join(pieces, wanted)
+
+
+def _report_heading(words: str) -> bool:
+    """Tell whether the words before a colon are a heading of a report, not a sentence or the rest of one."""
+    return not words[0].islower() and not running_text(words)
+
+
+def _without_findings(part: str, body: str) -> list[tuple[str, str, str]]:
+    """Divide a part of a report that has no findings: what stands apart below its own line is taken for them."""
+    if part == "header":
+        return [("findings", "", body)]
+    end = (_BELOW_COMPARISON if part == "comparison" else _BELOW).search(body) if part not in _READING else None
+    return [(part, "", body)] if end is None else [(part, "", body[: end.start()]), ("findings", "", body[end.end() :])]
 
 
 def before_discharge_diagnosis(text: str) -> tuple[str, bool]:
@@ -128,17 +166,6 @@ def tidy(text: str) -> str:
 def title(section: str) -> str:
     """Return the heading under which a section stands in the text handed to an encoder."""
     return section.replace("_", " ").capitalize()
-
-
-def _split(text: str, headings: Headings, wanted: Collection[str] | None) -> dict[str, str]:
-    pieces, section, start = [], "header", 0
-    for match in CANDIDATE.finditer(text):
-        found = headings.find(match[1], match[2] == ":")
-        if found is not None:
-            pieces.append((section, "", text[start : match.start()]))
-            section, start = found[0], match.end()
-    pieces.append((section, "", text[start:]))
-    return _join(pieces, wanted)
 
 
 def _join(pieces: Iterable[tuple[str, str, str]], wanted: Collection[str] | None) -> dict[str, str]:

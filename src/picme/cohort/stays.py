@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from picme.cohort.death import contradictions, died_in_hospital, published_rule, without_impossible_times
 from picme.errors import DataError
-from picme.sources.tables import TIME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ STAY_COLUMNS = ("subject_id", "hadm_id", "stay_id", "first_careunit", "last_care
 ADMISSION_COLUMNS = ("subject_id", "hadm_id", "admittime", "dischtime", "deathtime")
 ADMISSION_OPTIONAL = (
     *("admission_type", "admission_location", "insurance", "language", "marital_status", "race"),
-    "hospital_expire_flag",
+    *("discharge_location", "hospital_expire_flag"),
 )
 PATIENT_COLUMNS = ("subject_id", "gender", "anchor_age")
 PATIENT_OPTIONAL = ("anchor_year", "anchor_year_group", "dod")
@@ -60,13 +60,15 @@ class Cohort:
             gender, race and the other admission columns, anchor_year_group, admission_years, died_in_hospital (0 or 1).
         flow: the exclusions so far.
         quarantine: reason → rows left out because they cannot be read.
-        disagreements: stays whose hospital_expire_flag says otherwise than the mortality label.
+        contradictions: kind → stays whose records of death or discharge contradict each other (`cohort.death`).
+        contradicted: the number of stays with a contradiction of any kind.
     """
 
     stays: pl.DataFrame
     flow: Flow
     quarantine: Counter[str] = field(default_factory=Counter)
-    disagreements: int = 0
+    contradictions: Counter[str] = field(default_factory=Counter)
+    contradicted: int = 0
 
 
 def read_stays(release: Release, config: CohortConfig) -> Cohort:
@@ -94,10 +96,11 @@ def read_stays(release: Release, config: CohortConfig) -> Cohort:
     stays = flow.add(f"age at least {config.min_age}", stays.filter(pl.col("age") >= config.min_age))
     if stays.is_empty():
         raise DataError(f"{release.file('icustays')}: no ICU stay is left after the exclusions; see the cohort's rules")
-    stays = _lengths(stays, published).with_columns(_died()).sort("stay_id")
-    flag = pl.col("hospital_expire_flag")
-    disagreements = stays.filter(flag.is_not_null() & (flag != pl.col("died_in_hospital"))).height
-    return Cohort(stays, flow, quarantine, disagreements)
+    stays = _lengths(stays, published).sort("stay_id")
+    possible, kinds, impossible = without_impossible_times(stays)
+    stays = stays.with_columns(published_rule()) if published else possible.with_columns(died_in_hospital())
+    more, marked = contradictions(stays)
+    return Cohort(stays, flow, quarantine, kinds + more, int((impossible | marked).sum()))
 
 
 def _clean(
@@ -186,19 +189,6 @@ def _lengths(stays: pl.DataFrame, published: bool) -> pl.DataFrame:
     return stays.with_columns(hours.alias("los_hours"), seconds.alias("seconds"))
 
 
-def _died() -> pl.Expr:
-    """Tell whether the date or the time of death lies between hospital admission and discharge (both inclusive)."""
-    times = [pl.col(column).cast(pl.Datetime("us")) for column in ("dod", "deathtime")]
-    inside = [(time >= pl.col("admittime")) & (time <= pl.col("dischtime")) for time in times]
-    return (inside[0].fill_null(False) | inside[1].fill_null(False)).cast(pl.Int8).alias("died_in_hospital")
-
-
 def long_enough(stays: pl.DataFrame, hours: float) -> pl.DataFrame:
     """Keep the stays of at least so many hours."""
     return stays.filter(pl.col("los_hours") >= hours - HOURS_TOLERANCE)
-
-
-def death() -> pl.Expr:
-    """Return the time by which a patient is dead: of the time of death and the end of its day the earlier, or null."""
-    # A date of death is over at the end of its day.
-    return pl.min_horizontal(pl.col("deathtime").cast(TIME), pl.col("dod").cast(TIME).dt.offset_by("1d"))

@@ -89,15 +89,17 @@ def build_series(
     scratch: Path,
     published: bool = False,
     max_bad: float = 0.05,
+    places: Counter[tuple[str, str]] | None = None,
 ) -> tuple[dict[str, ViewSeries], Counter[str]]:
     """Build the series of all windows in one pass over the event tables.
 
     Args:
-        stays: subject_id, hadm_id, stay_id, intime of the cohort, in the order of the stay index.
+        stays: subject_id, hadm_id, stay_id, intime, outtime of the cohort, in the order of the stay index.
         windows: the views to build series for.
         scratch: folder for spilled measurements (removed) and the arrays (memory-mapped; the caller removes them).
         published: attach rows and ignore storage times as the published extraction does.
         max_bad: largest share of unreadable rows.
+        places: gets (table, place) → rows; every row of an event table is in exactly one place.
 
     Returns:
         window name → series; what was left out, reason → rows.
@@ -119,7 +121,7 @@ def build_series(
     }
     try:
         left_out, with_text = spill_events(
-            release, channels, stays.with_columns(pl.Series("seconds", ends)), spill, published, max_bad
+            release, channels, stays.with_columns(pl.Series("seconds", ends)), spill, published, max_bad, places
         )
         textual = np.array([channel.same_time == "text" for channel in channels.channels])
         numeric = np.array([channel.kind == "continuous" for channel in channels.channels])

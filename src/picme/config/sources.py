@@ -18,8 +18,11 @@ class Physionet2012Source(Section):
     time_since: bool = False
     """Also give each series the days since every variable's last measurement; an encoder with `time_since` computes
     them from the masks itself."""
+    unlabelled: bool = False
+    """New stays for `picme predict`: outcomes may be missing, and nothing is divided into splits."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
-    """Largest share of unreadable lines (no time, no number) before the data are refused; fewer are counted."""
+    """Largest share of lines with one fault (no time or number, an unknown parameter, the RecordID of another record
+    above) before the data are refused; fewer are counted."""
 
     @property
     def group_columns(self) -> tuple[str, ...]:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from picme.modalities import open_modality
-from picme.prepare.step import READ
+from picme.results.tables import table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from picme.prepare.step import Availability
-
-TYPES = (pl.Float64, pl.Int64, pl.Int64)
 
 
 def availability(step: Availability, prepared: Path) -> pl.DataFrame:
@@ -38,7 +36,8 @@ def availability(step: Availability, prepared: Path) -> pl.DataFrame:
         for row in _reads(step, prepared, task, modality)
     ]
     names = ["task", "modality", "split"]
-    read = pl.DataFrame(rows, schema={**dict.fromkeys(names, pl.String), **dict(zip(READ, TYPES, strict=True))})
+    declared = table("availability").schema
+    read = pl.DataFrame(rows, schema={name: declared[name] for name in (*names, *step.counted)})
     return counts.join(read, on=names, how="left", maintain_order="left")
 
 

@@ -46,6 +46,16 @@ def check_sources(config: Config) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
+def can_run(config: Config, table: pl.DataFrame) -> bool:
+    """Tell from the result of `check_sources` whether any task of a configuration can be run with any modality."""
+    if "status" not in table.columns:
+        return bool(table["present"].sum())
+    possible = {row["name"] for row in table.iter_rows(named=True) if row["status"] == "possible"}
+    names = {"chartevents": "timeseries", "cxr": "image"}
+    read = (getattr(section, "table", None) for section in config.modalities.values())
+    return bool(possible & config.tasks.keys()) and bool(possible & {names.get(str(table), table) for table in read})
+
+
 def check_leaks(step: Prepare, prepared: Path) -> tuple[pl.DataFrame, list[str]]:
     """Return the leakage audit of a prepared cohort, and a sentence for each violation.
 

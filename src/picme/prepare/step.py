@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-TABLES = ("cohort_flow", "availability", "leakage", "label_agreement", "quarantine")
+TABLES = ("cohort_flow", "availability", "leakage", "label_agreement", "quarantine", "event_rows")
 
 
 # Columns of `availability` that only the encoders of a study tell.
@@ -48,7 +48,7 @@ class Prepare(Step):
     """
 
     kind: ClassVar[str] = "prepare"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     stage: ClassVar[str] = "prepare"
     cores: ClassVar[int] = ALL_CORES
     timed: ClassVar[bool] = True
@@ -92,6 +92,7 @@ class Availability(Step):
     kind: ClassVar[str] = "availability"
     stage: ClassVar[str] = "encode"  # it needs the tokenizers, which a machine that prepares may not reach
     replaces: ClassVar[tuple[str, ...]] = ("availability",)
+    counted: ClassVar[tuple[str, ...]] = READ
     uncounted: ClassVar[tuple[str, ...]] = ("encoders",)
 
     prepare: Prepare

@@ -76,7 +76,7 @@ def write_cohort(step: Prepare, folder: Path, hospital: Path | None) -> dict[str
         flow.append(_require(name, view, step.require))
     quarantine = [] if extraction.quarantine is None else [extraction.quarantine]
     quarantine += _write(step, extraction, folder)
-    flow += _drop_damaged(step, extraction, folder)
+    flow += _drop_damaged(step, extraction, folder, availability)
     learnt = learnt_from(step)
     _check(extraction, labelled=learnt is not None)
     (folder / FILE).write_text(json.dumps(statistics(step, folder, learnt)), encoding="utf-8")
@@ -171,15 +171,27 @@ def _write(step: Prepare, extraction: Extraction, folder: Path) -> list[pl.DataF
     return left_out
 
 
-def _drop_damaged(step: Prepare, extraction: Extraction, folder: Path) -> list[pl.DataFrame]:
-    """Take stays that no longer meet the rule out of their split: what cannot be read is known only after writing."""
+def _drop_damaged(
+    step: Prepare, extraction: Extraction, folder: Path, availability: list[dict[str, Any]]
+) -> list[pl.DataFrame]:
+    """Take stays that no longer meet the rule out of their split: what cannot be read is known only after writing.
+
+    What cannot be read is not available either, so `availability` is corrected.
+    """
     flow = []
     for name, view in extraction.views.items():
         opened = [
             open_modality(step.kind_of(modality)[0], folder / "views" / name / modality, folder / "pool" / modality)
             for modality in step.modalities
         ]
-        count = np.sum([np.asarray(one.present, dtype=int) for one in opened], axis=0)
+        readable = [np.asarray(one.present, dtype=bool) for one in opened]
+        parts = view.stays.get_column("split").to_numpy()
+        for modality, here in zip(step.modalities, readable, strict=True):
+            damaged = parts[present(view.modalities[modality]) & ~here]
+            for row in availability:
+                if (row["task"], row["modality"]) == (name, modality):
+                    row["stays_present"] -= int((damaged == row["split"]).sum())
+        count = np.sum(readable, axis=0)
         fits = count >= _needed(step.require, len(opened))
         if not fits.all():
             split = pl.when(pl.Series(fits)).then(pl.col("split")).otherwise(None)
@@ -254,6 +266,8 @@ def _tables(
         pl.concat([part.select(columns) for part in quarantine]).write_parquet(folder / "quarantine.parquet")
     if extraction.label_agreement is not None:
         extraction.label_agreement.write_parquet(folder / "label_agreement.parquet")
+    if extraction.event_rows is not None and extraction.event_rows.height:
+        extraction.event_rows.write_parquet(folder / "event_rows.parquet")
     if extraction.audit is not None:
         extraction.audit.write_parquet(folder / "audit.parquet")
 

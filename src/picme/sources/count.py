@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
@@ -11,6 +12,7 @@ from isal import igzip, isal_zlib
 from isal.igzip_lib import IsalError
 
 from picme.errors import DataError
+from picme.sources.foreign import wide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,10 +71,12 @@ def count_rows(path: Path, full: bool = False) -> RowCount:
             raise DataError(f"{path} cannot be read as a Parquet file") from None
     size = path.stat().st_size
     estimated = size > LARGE and not full
-    counter = _Rows()
+    counter, decoder = _Rows(), None
     with path.open("rb") as raw:
-        for chunk in _beginning(raw, path) if estimated else _chunks(raw, path):
-            counter.add(chunk)
+        for number, chunk in enumerate(_beginning(raw, path) if estimated else _chunks(raw, path)):
+            if number == 0 and (encoding := wide(chunk)) is not None:
+                decoder = codecs.getincrementaldecoder(encoding)("replace")
+            counter.add(chunk if decoder is None else decoder.decode(chunk).encode())
     rows = counter.total()
     return RowCount(round(rows * size / SAMPLE) if estimated else rows, estimated)
 
@@ -88,6 +92,9 @@ def first_rows(path: Path, n_bytes: int = CHUNK) -> pl.DataFrame:
             return pl.scan_parquet(path).head(10_000).collect().select(pl.all().cast(pl.String, strict=False))
         with path.open("rb") as raw:
             chunk = next(_chunks(raw, path), b"")
+        encoding = wide(chunk)
+        if encoding is not None:
+            chunk = chunk.decode(encoding, "replace").removeprefix("\ufeff").encode()
         if len(chunk) > n_bytes or len(chunk) == CHUNK:
             chunk = _whole_rows(chunk[:n_bytes])
         return pl.read_csv(BytesIO(chunk), infer_schema=False, encoding="utf8-lossy", truncate_ragged_lines=True)

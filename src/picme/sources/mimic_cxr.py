@@ -8,27 +8,37 @@ from pathlib import Path
 import polars as pl
 
 from picme.errors import DataError
-from picme.sources.tables import ENDINGS, collect, scan_table, typed
+from picme.sources.recognise import it_holds
+from picme.sources.tables import ENDINGS, collect, refuse_unreadable, scan_table, typed
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 _COLUMNS = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate", "StudyTime")
+_IDS, _TIME = "subject_id or study_id is not a number", "StudyDate or StudyTime cannot be parsed"
 
 
 def find_metadata(folder: Path) -> Path:
     """Find the metadata table (`mimic-cxr-2.0.0-metadata.csv.gz` or alike) in `folder` or one level below or above.
 
     Raises:
-        DataError: if there is none.
+        DataError: if there is none, or those of several releases.
     """
-    subfolders = sorted(_subfolders(folder))
-    for place in (folder, folder.parent, *subfolders):
-        found = sorted(
-            (item for item in place.iterdir() if "metadata" in item.name and item.name.endswith(ENDINGS)),
-            key=lambda item: ("cxr" not in item.name, item.name),
-        )
-        if found and (place != folder.parent or "cxr" in found[0].name):
-            return found[0]
-    raise DataError(f"no mimic-cxr-2.0.0-metadata.csv.gz (or .csv, .parquet) in {folder}")
+    for places in ([folder], [folder.parent], sorted(_subfolders(folder))):
+        tables = [item for place in places for item in place.iterdir() if _is_metadata(item)]
+        named = [item for item in tables if "cxr" in item.name]
+        found = named or (tables if places != [folder.parent] else [])
+        kinds = {item.parent / item.name.split("metadata")[0]: item for item in sorted(found, reverse=True)}
+        if len(kinds) > 1 and named:
+            names = ", ".join(sorted(str(item.relative_to(folder.parent)) for item in kinds.values()))
+            raise DataError(f"{folder} has the metadata of {len(kinds)} releases ({names}); name the folder of one")
+        if found:
+            return min(found, key=lambda item: (item.parent, item.name))
+    raise DataError(
+        f"no mimic-cxr-2.0.0-metadata.csv.gz (or .csv, .parquet) in {folder}{it_holds(folder, 'MIMIC-CXR-JPG')}"
+    )
+
+
+def _is_metadata(item: Path) -> bool:
+    return "metadata" in item.name and item.name.endswith(ENDINGS)
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -64,7 +74,7 @@ def read_metadata(folder: Path, subjects: pl.Series) -> pl.DataFrame:
         null for a good one. Sorted by taken, study_id and dicom_id.
 
     Raises:
-        DataError: if the table is missing, cut, or lacks a column.
+        DataError: if the table is missing, cut, or lacks a column, or if ids or times can be read in no row.
     """
     path = find_metadata(folder)
     frame = scan_table(path, _COLUMNS)
@@ -79,13 +89,14 @@ def read_metadata(folder: Path, subjects: pl.Series) -> pl.DataFrame:
         taken=study_time(),
     ).with_columns(
         problem=pl.when(pl.col("subject_id").is_null() | pl.col("study_id").is_null())
-        .then(pl.lit("subject_id or study_id is not a number"))
+        .then(pl.lit(_IDS))
         .when(pl.col("dicom_id").is_null())
         .then(pl.lit("no dicom_id"))
         .when(pl.col("taken").is_null())
-        .then(pl.lit("StudyDate or StudyTime cannot be parsed"))
+        .then(pl.lit(_TIME))
     )
     images = collect(frame, path).sort("taken", "study_id", "dicom_id", "view", nulls_last=False)
+    refuse_unreadable(images["problem"], path, (_IDS, _TIME))
     repeated = pl.col("problem").is_null() & ~pl.col("dicom_id").is_first_distinct()
     return images.with_columns(problem=pl.when(repeated).then(pl.lit("dicom_id occurs twice")).otherwise("problem"))
 

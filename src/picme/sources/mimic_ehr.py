@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from picme.errors import DataError
+from picme.sources.recognise import OTHERS, it_holds, recognise
 from picme.sources.tables import ENDINGS, TIME, TYPES, blank, collect, columns, find_table, scan_table, typed
 
 if TYPE_CHECKING:
@@ -47,17 +48,23 @@ class Release:
         """Find the tables below `path`, in `hosp/`, `icu/`, `core/` or beside each other.
 
         Raises:
-            DataError: if `path` is no folder or holds none of the tables.
+            DataError: if `path` is no folder, holds none of the tables, those of several releases, or another data set.
         """
         if not path.is_dir():
             raise DataError(f"{path} is not a folder; expected a MIMIC-IV release with hosp/ and icu/")
-        for root in (path, *sorted(path.glob("*/")), *sorted(path.glob("*/*/"))):
-            places = {name: (root / folder, root / "core", root) for folder in TABLES for name in TABLES[folder]}
-            found = {name: find_table(name, places[name]) for name in places}
-            files = {name: file for name, file in found.items() if file is not None}
-            if files:
+        for level in ([path], sorted(path.glob("*/")), sorted(path.glob("*/*/"))):
+            found = {root: files for root in level if (files := _tables(root))}
+            if len(found) > 1:
+                names = ", ".join(str(root.relative_to(path)) for root in found)
+                raise DataError(f"{path} holds the tables of {len(found)} releases ({names}); name the folder of one")
+            for root, files in found.items():
+                if recognise(root) in OTHERS:
+                    raise DataError(f"{root} is no release of MIMIC-IV{it_holds(root, 'MIMIC-IV')}")
                 return cls(path, files, _version(root, files))
-        raise DataError(f"{path} holds no MIMIC-IV table: expected hosp/admissions.csv.gz, icu/icustays.csv.gz, …")
+        raise DataError(
+            f"{path} holds no MIMIC-IV table: expected hosp/admissions.csv.gz, icu/icustays.csv.gz, …"
+            f"{it_holds(path, 'MIMIC-IV')}"
+        )
 
     def tables(self) -> dict[str, Path]:
         """Map each table that is there to its file."""
@@ -116,6 +123,13 @@ class Release:
                 )
             unreadable[column] = bad
         return frame, unreadable
+
+
+def _tables(root: Path) -> dict[str, Path]:
+    """Find the tables of a release in `hosp/`, `icu/`, `core/` or beside each other."""
+    places = {name: (root / folder, root / "core", root) for folder in TABLES for name in TABLES[folder]}
+    found = {name: find_table(name, places[name]) for name in places}
+    return {name: file for name, file in found.items() if file is not None}
 
 
 def _expected(column: str) -> str:

@@ -53,10 +53,12 @@ def scan(
         items: the itemids whose rows are wanted.
         columns: columns that must be there, beside `itemid`.
         optional: columns that may be absent.
-        counts: gets `rows` (all rows of the table) and `malformed` (rows with a wrong number of cells, skipped).
+        counts: gets `rows` (all rows of the table), `unreadable` (those of them whose itemid is no whole number) and
+            `malformed` (further rows with a wrong number of cells, skipped).
 
     Raises:
-        DataError: for a missing table or column, or a file cut short; names the file.
+        DataError: for a missing table or column, a file cut short, or one of which no itemid can be read; names the
+            file.
     """
     counts = Counter() if counts is None else counts
     file = release.file(table)
@@ -67,6 +69,10 @@ def scan(
     with reading(file):
         for table_of_rows in ahead(gathered(source(file, present, items, counts))):
             yield _frame(table_of_rows, wanted)
+    if counts["rows"] and counts["unreadable"] == counts["rows"]:
+        raise DataError(
+            f"{file}: none of the {counts['rows']} values of column 'itemid' can be read; expected a whole number"
+        )
 
 
 def csv_batches(file: Path, columns: list[str], items: Sequence[int], counts: Counter[str]) -> Iterator[pa.RecordBatch]:
@@ -77,7 +83,7 @@ def csv_batches(file: Path, columns: list[str], items: Sequence[int], counts: Co
         return "skip"
 
     # Cells are read as bytes: only the few rows that stay are decoded to text.
-    keep = pa.array([str(item) for item in items], pa.binary())
+    chosen = _Items(items, counts)
     convert = dict.fromkeys(columns, pa.binary())
     with _open(file) as stream:
         try:
@@ -90,8 +96,7 @@ def csv_batches(file: Path, columns: list[str], items: Sequence[int], counts: Co
                 ),
             )
             for batch in reader:
-                counts["rows"] += batch.num_rows
-                yield batch.filter(pc.is_in(batch.column("itemid"), value_set=keep))
+                yield chosen.of(batch)
         except pa.ArrowInvalid as error:
             raise DataError(f"{file} is not a readable CSV file: {_first_line(error)}") from None
 
@@ -102,14 +107,58 @@ def parquet_batches(
     """Yield the rows of the items from a Parquet file, or from a folder of them."""
     import pyarrow.parquet as pq
 
-    keep = pa.array(list(items), pa.int64())
+    chosen = _Items(items, counts)
     for part in [file] if file.is_file() else sorted(file.glob("**/*.parquet")):
         try:
             for batch in pq.ParquetFile(part).iter_batches(batch_size=BATCH, columns=columns):
-                counts["rows"] += batch.num_rows
-                yield batch.filter(pc.is_in(batch.column("itemid").cast(pa.int64()), value_set=keep))
+                yield chosen.of(batch)
         except pa.ArrowInvalid as error:
             raise DataError(f"{part} is not a readable Parquet file: {_first_line(error)}") from None
+
+
+class _Items:
+    """A filter of rows by their item, which learns the spellings of itemids that a table has.
+
+    An export through a data frame writes `220045.0`. Each spelling is judged once; rows without a whole number are
+    counted.
+    """
+
+    def __init__(self, items: Sequence[int], counts: Counter[str]) -> None:
+        self.wanted = frozenset(items)
+        self.counts = counts
+        self.known: dict[Any, int | None] = {}
+        self.sets: tuple[pa.Array, pa.Array, pa.Array] | None = None
+
+    def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows of the items wanted, and count all rows."""
+        cells = batch.column("itemid")
+        self.counts["rows"] += len(cells)
+        spelled = pc.unique(cells)
+        if self.sets is None or not pc.all(pc.is_in(spelled, value_set=self.sets[0]), min_count=0).as_py():
+            self._learn(spelled)
+        assert self.sets is not None
+        _, keep, bad = self.sets
+        if len(bad):
+            self.counts["unreadable"] += pc.sum(pc.is_in(cells, value_set=bad)).as_py() or 0
+        return batch.filter(pc.is_in(cells, value_set=keep))
+
+    def _learn(self, spelled: pa.Array) -> None:
+        for cell in spelled.to_pylist():
+            self.known[cell] = _whole(cell)
+        kinds = (
+            list(self.known),
+            [cell for cell, item in self.known.items() if item in self.wanted],
+            [cell for cell, item in self.known.items() if item is None],
+        )
+        all_, keep, bad = (pa.array(cells, spelled.type) for cells in kinds)
+        self.sets = all_, keep, bad
+
+
+def _whole(cell: Any) -> int | None:
+    """Read a cell as a whole number, None if it is none."""
+    text = cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)
+    text = text.strip().removesuffix(".0")
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:

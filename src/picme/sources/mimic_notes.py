@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from picme.errors import DataError
-from picme.sources.tables import blank, collect, find_table, scan_table, typed
+from picme.sources.foreign import read_foreign, wide_encoding
+from picme.sources.recognise import it_holds
+from picme.sources.tables import blank, collect, find_table, refuse_unreadable, scan_table, typed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 TABLES = ("discharge", "radiology")
 _TIMES = ("charttime", "storetime")
+_NAMES = ("note_id", "subject_id", "hadm_id", "charttime", "text")
+_OPTIONAL = ("note_type", "storetime")
+_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+_LOST = "characters that cannot be decoded"
 
 
 def find_notes(folder: Path, table: str) -> Path:
@@ -24,7 +30,10 @@ def find_notes(folder: Path, table: str) -> Path:
     """
     path = folder if folder.is_file() else find_table(table, (folder, folder / "note", folder / "notes"))
     if path is None:
-        raise DataError(f"no {table}.csv.gz, {table}.csv or {table}.parquet in {folder} or {folder / 'note'}")
+        raise DataError(
+            f"no {table}.csv.gz, {table}.csv or {table}.parquet in {folder} or {folder / 'note'}"
+            f"{it_holds(folder, 'MIMIC-IV-Note')}"
+        )
     return path
 
 
@@ -38,23 +47,44 @@ def read_notes(folder: Path, table: str, subjects: pl.Series, max_characters: in
         max_characters: the text of a longer note is not kept.
 
     Returns:
-        note_id, subject_id, hadm_id, note_type, charttime, known (storetime, else charttime), text and `problem`
-        (why a row cannot be used; null for a good one), sorted by known, charttime and note_id, so that the order of
-        rows in the file has no influence.
+        note_id, subject_id, hadm_id, note_type, charttime, known (storetime, else charttime), text, `problem` (why a
+        row cannot be used; null for a good one) and `oddity` (what is odd about the text of a good one), sorted by
+        known, charttime and note_id, so that the order of rows in the file has no influence. Bytes that are not UTF-8
+        are read in the encoding that they are likeliest in; control characters become blanks.
 
     Raises:
-        DataError: if the file is missing, cut, or lacks a column.
+        DataError: if the file is missing, cut, or lacks a column, or if an id or a time can be read in no row.
     """
     path = find_notes(folder, table)
-    names = ("note_id", "subject_id", "hadm_id", "charttime", "text")
-    frame = scan_table(path, names, ("note_type", "storetime"))
+    wanted = subjects.cast(pl.Int64).unique()
+    wide = wide_encoding(path)
+    notes = None if wide else _notes(scan_table(path, _NAMES, _OPTIONAL), path, wanted, max_characters)
+    if notes is None or (path.suffix != ".parquet" and path.is_file() and notes["oddity"].eq(_LOST).any()):
+        notes = _notes(read_foreign(path, _NAMES, _OPTIONAL, wanted, wide).lazy(), path, wanted, max_characters)
+    refuse_unreadable(notes["problem"], path, ("subject_id is not a number", "time cannot be parsed"))
+    repeated = pl.col("problem").is_null() & pl.col("note_id").is_not_null() & ~pl.col("note_id").is_last_distinct()
+    return notes.with_columns(
+        problem=pl.when(repeated).then(pl.lit("note_id occurs twice")).otherwise("problem"),
+        text=pl.when(~repeated).then("text"),
+    )
+
+
+def _notes(frame: pl.LazyFrame, path: Path, wanted: pl.Series, max_characters: int) -> pl.DataFrame:
+    """Type the columns of a note table, and find what is wrong or odd about each row."""
     schema = frame.collect_schema()
+    read_as = pl.col("read_as") if "read_as" in schema else pl.lit(None, pl.String)
     frame = frame.with_columns(typed(name, schema[name]) for name in schema if name not in _TIMES)
     # Rows without a readable subject are kept only to be counted.
-    wanted = subjects.cast(pl.Int64).unique()
     frame = frame.filter(pl.col("subject_id").is_null() | pl.col("subject_id").is_in(wanted.implode()))
     frame = frame.with_columns(
         *(typed(name, schema[name]).alias(f"{name}_") for name in _TIMES),
+        oddity=pl.coalesce(
+            pl.when(pl.col("text").str.contains("\ufffd", literal=True)).then(pl.lit(_LOST)),
+            pl.format("read as {}", read_as),
+            pl.when(pl.col("text").str.contains(_CONTROL)).then(pl.lit("control characters taken out")),
+        ),
+        text=pl.col("text").str.replace_all(_CONTROL, " "),
+    ).with_columns(
         length=pl.col("text").str.len_chars().fill_null(0),
         blank=blank("text", pl.String),
     )
@@ -77,10 +107,6 @@ def read_notes(folder: Path, table: str, subjects: pl.Series, max_characters: in
         known=pl.coalesce("storetime_", "charttime_"),
         text=pl.when(pl.col("problem").is_null()).then(pl.col("text")),
         problem="problem",
+        oddity=pl.when(pl.col("problem").is_null()).then("oddity"),
     )
-    notes = collect(frame, path).sort("known", "charttime", "note_id", "hadm_id", "text", nulls_last=False)
-    repeated = pl.col("problem").is_null() & pl.col("note_id").is_not_null() & ~pl.col("note_id").is_last_distinct()
-    return notes.with_columns(
-        problem=pl.when(repeated).then(pl.lit("note_id occurs twice")).otherwise("problem"),
-        text=pl.when(~repeated).then("text"),
-    )
+    return collect(frame, path).sort("known", "charttime", "note_id", "hadm_id", "text", nulls_last=False)

@@ -34,6 +34,9 @@ LOG_OFFSET = 0.1
 AGE_BREAKS = [25, 35, 45, 55, 65, 75, 85]
 AGE_BANDS = ["under 25", "25–34", "35–44", "45–54", "55–64", "65–74", "75–84", "85 and over"]
 
+# Parameters are known whatever the case of their letters.
+SPELT = {name.lower(): name for name in (*SERIES, *DEMOGRAPHICS)}
+
 Counts = Counter[tuple[str, str]]
 
 
@@ -69,7 +72,7 @@ def extract(
     stays, lines = _read(source, counts)
     position = {stay: index for index, stay in enumerate(stays["stay_id"].to_list())}
     lines = lines.with_columns(pl.col("stay_id").replace_strict(position, return_dtype=pl.Int64).alias("stay"))
-    admission, measured = _split(lines, counts)
+    admission, measured = _split(lines)
     demographics = _demographics(admission, len(stays), counts)
     measured = _plausible(measured, {name: (v.low, v.high) for name, v in SERIES.items()}, counts)
     stays = stays.with_columns(
@@ -78,6 +81,9 @@ def extract(
         .alias("age_group"),
         demographics["icu_type"].fill_null("unknown"),
     ).select("stay_id", "subject_id", "set", *GROUPS, *LABELS)  # fmt: skip
+    if source.unlabelled:
+        # No model is trained on them, so they are all to be judged.
+        stays = stays.with_columns(split=pl.lit("test"))
 
     cache: dict[int, dict[str, Rows]] = {}
 
@@ -96,13 +102,13 @@ def extract(
         return View(name, stays.filter(kept), LABELS, GROUPS, rows)
 
     everyone = pl.repeat(True, len(stays), dtype=pl.Boolean, eager=True)
-    known = stays["mortality"].is_not_null()
+    known = everyone if source.unlabelled else stays["mortality"].is_not_null()
     views = {name: view(name, float(task.get("window_hours") or HOURS), known) for name, task in tasks.items()}
     views["pretrain"] = view("pretrain", window_hours, everyone)
     flow = []
     for name, kept in [*((name, known) for name in tasks), ("pretrain", everyone)]:
         flow.append((name, "records in sets " + ", ".join(stays["set"].unique().sort()), len(stays)))
-        flow += [(name, "with an outcome", int(kept.sum()))] if name != "pretrain" else []
+        flow += [(name, "with an outcome", int(kept.sum()))] if name != "pretrain" and not source.unlabelled else []
     return Extraction(
         views=views,
         flow=pl.DataFrame(
@@ -139,12 +145,14 @@ def _read(source: Physionet2012Source, counts: Counts) -> tuple[pl.DataFrame, pl
     """Read all sets: the stays (stay_id, subject_id, set, mortality) sorted by stay_id, and their lines."""
     seen: set[int] = set()
     stays, outcomes, lines = [], [], []
-    for name, path in find_sets(source.path).items():
+    for name, path in find_sets(source.path, source.unlabelled).items():
         records, frame = read_set(path, seen, counts)
         stays.append(pl.DataFrame({"stay_id": records}).with_columns(subject_id=pl.col("stay_id"), set=pl.lit(name)))
-        outcomes.append(read_outcomes(source.path / f"Outcomes-{name}.txt"))
+        outcome_file = source.path / f"Outcomes-{name}.txt"
+        if outcome_file.is_file() or not source.unlabelled:
+            outcomes.append(read_outcomes(outcome_file))
         lines.append(frame)
-    outcome = pl.concat(outcomes)
+    outcome = pl.concat([pl.DataFrame(schema={"stay_id": pl.Int64, "mortality": pl.Int8}), *outcomes])
     once = outcome.unique("stay_id", keep="first", maintain_order=True)
     table = pl.concat(stays).join(once, on="stay_id", how="left").sort("stay_id")
     counts["labels", "outcome given twice"] += len(outcome) - len(once)
@@ -154,34 +162,43 @@ def _read(source: Physionet2012Source, counts: Counts) -> tuple[pl.DataFrame, pl
     clock = pl.col("time").str.strip_chars().str.split_exact(":", 1)
     parsed = pl.concat(lines).select(
         "stay_id",
-        pl.col("parameter").str.strip_chars(),
+        "foreign",
+        pl.col("parameter").str.strip_chars().str.to_lowercase().replace_strict(SPELT, default=None).alias("parameter"),
         (
             clock.struct.field("field_0").cast(pl.Float64, strict=False)
             + clock.struct.field("field_1").cast(pl.Float64, strict=False) / 60
         ).alias("hours"),
         pl.col("value").str.strip_chars().cast(pl.Float64, strict=False),
     )
-    readable = parsed["hours"].is_not_null() & parsed["value"].is_finite().fill_null(False)
-    bad = len(parsed) - int(readable.sum())
-    counts["all", "line without a time or a number"] += bad
-    if bad > source.max_bad_rows * max(len(parsed), 1):
-        raise DataError(
-            f"{source.path}: {bad} of {len(parsed)} lines lack a time hh:mm or a number; "
-            f"expected lines such as 00:07,HR,73 (source.max_bad_rows is {source.max_bad_rows})"
-        )
-    return table, parsed.filter(readable)
+    readable = parsed["hours"].is_not_null() & parsed["value"].is_finite().fill_null(False) & ~parsed["foreign"]
+    unknown = readable & parsed["parameter"].is_null()
+    expected = "expected lines such as 00:07,HR,73"
+    for reason, rows, said in (
+        ("line below the RecordID of another record", parsed["foreign"], "stand below the RecordID of another record"),
+        (
+            "line without a time or a number",
+            ~readable & ~parsed["foreign"],
+            f"lack a time hh:mm or a number; {expected}",
+        ),
+        ("unknown parameter", unknown, f"have a parameter that the challenge does not have; {expected}"),
+    ):
+        bad = int(rows.sum())
+        counts["all", reason] += bad
+        if bad > source.max_bad_rows * max(len(parsed), 1):
+            raise DataError(
+                f"{source.path}: {bad} of {len(parsed)} lines {said} (source.max_bad_rows is {source.max_bad_rows})"
+            )
+    readable &= ~unknown
+    late = readable & (parsed["hours"] > HOURS)
+    counts["all", f"line later than {HOURS} hours"] += int(late.sum())
+    return table, parsed.filter(readable & ~late).drop("foreign")
 
 
-def _split(lines: pl.DataFrame, counts: Counts) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _split(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Separate the general descriptors at admission from the measurements; -1 is the challenge's word for unknown.
 
     A record's first Weight at 00:00 is a descriptor, every other one a measurement.
     """
-    known = pl.col("parameter").is_in([*SERIES, *DEMOGRAPHICS])
-    counts["all", "unknown parameter"] += len(lines.filter(~known.fill_null(False)))
-    lines = lines.filter(known.fill_null(False))
-    counts["all", f"line later than {HOURS} hours"] += len(lines.filter(pl.col("hours") > HOURS))
-    lines = lines.filter(pl.col("hours") <= HOURS)
     start = pl.col("hours") == 0
     nth = pl.int_range(pl.len()).over("stay", "parameter")
     descriptor = pl.col("parameter").is_in([name for name in DEMOGRAPHICS if name not in SERIES])

@@ -23,8 +23,16 @@ OUTCOME = "In-hospital_death"
 OUTCOMES = ("RecordID", "SAPS-I", "SOFA", "Length_of_stay", "Survival", OUTCOME)
 
 
-def find_sets(folder: Path) -> dict[str, Path]:
+# Stands between records; it cannot be part of a line, since it is taken out of all content.
+MARKER = "\x1f"
+
+
+def find_sets(folder: Path, unlabelled: bool = False) -> dict[str, Path]:
     """Find each set that is there.
+
+    Args:
+        folder: the folder of the sets and their outcomes.
+        unlabelled: True if outcomes may be missing.
 
     Raises:
         DataError: if there is no folder, no set in it, or a set without its outcomes.
@@ -43,9 +51,10 @@ def find_sets(folder: Path) -> dict[str, Path]:
             f"{folder} holds no set of the challenge; expected set-a, set-b or set-c as .zip, .tar.gz or folder"
         )
     for name, path in found.items():
-        if not (folder / f"Outcomes-{name}.txt").is_file():
+        if not unlabelled and not (folder / f"Outcomes-{name}.txt").is_file():
             raise DataError(
-                f"{folder / f'Outcomes-{name}.txt'} is missing; {path.name} cannot be used without its outcomes"
+                f"{folder / f'Outcomes-{name}.txt'} is missing; {path.name} cannot be used without its outcomes, "
+                "unless source.unlabelled is true (new stays for `picme predict`)"
             )
     return found
 
@@ -72,7 +81,7 @@ def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tu
     """Read all records of one set into one table.
 
     Every file is put behind a marker line that names its record and all are parsed at once: 4,000 small parses would
-    take a minute, this takes two seconds.
+    take a minute, this takes two seconds. A number written with a decimal comma takes two cells, and is put together.
 
     Args:
         path: the set, from `find_sets`.
@@ -80,7 +89,8 @@ def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tu
         counts: (modality, reason) of what is left out.
 
     Returns:
-        The records, also those without a line, and a frame with stay_id (Int64), time, parameter, value (String).
+        The records, also those without a line, and a frame with stay_id (Int64), time, parameter, value (String) and
+        foreign (Boolean): true for lines below a RecordID other than the file's.
 
     Raises:
         DataError: if the archive is damaged or holds no record.
@@ -97,12 +107,13 @@ def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tu
             else:
                 seen.add(int(stem))
                 records.append(int(stem))
-                parts += [f"#,#,{stem}\n".encode(), content, b"" if content.endswith(b"\n") else b"\n"]
+                content = content.replace(MARKER.encode(), b"")
+                parts += [f"{MARKER},{MARKER},{stem},,\n".encode(), content, b"" if content.endswith(b"\n") else b"\n"]
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise DataError(f"{path} is damaged or cut off ({error}); download it again") from error
     if not records:
         raise DataError(f"{path} holds no record; expected files such as 132539.txt")
-    columns = {"time": pl.String, "parameter": pl.String, "value": pl.String}
+    columns = dict.fromkeys(("time", "parameter", "value", "rest", "more"), pl.String)
     lines = pl.read_csv(
         io.BytesIO(b"".join(parts)),
         has_header=False,
@@ -111,11 +122,26 @@ def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tu
         encoding="utf8-lossy",
         truncate_ragged_lines=True,
     )
-    marker = pl.col("time") == "#"
-    lines = lines.with_columns(pl.when(marker).then(pl.col("value")).forward_fill().cast(pl.Int64).alias("stay_id"))
-    header = (pl.col("time") == "Time") | (pl.col("parameter") == "RecordID")
+    marker = (pl.col("time") == MARKER).fill_null(False)
+    named = (pl.col("parameter").str.strip_chars().str.to_lowercase() == "recordid").fill_null(False)
+    whole = pl.col("value").str.strip_chars().str.strip_suffix(".0").cast(pl.Int64, strict=False)
+    lines = lines.with_columns(
+        pl.when(marker).then("value").forward_fill().cast(pl.Int64).alias("stay_id"),
+        # An unreadable RecordID names no record of its own, and lines below it are foreign too.
+        pl.when(marker | named).then(whole.fill_null(-1)).forward_fill().alias("under"),
+    )
+    header = (pl.col("time") == "Time").fill_null(False) | named
     blank = pl.all_horizontal(pl.col(list(columns)).is_null())
-    return records, lines.filter(~(marker.fill_null(False) | header.fill_null(False) | blank))
+    lines = lines.filter(~(marker | header | blank)).with_columns(foreign=pl.col("under") != pl.col("stay_id"))
+    value, rest = pl.col("value").str.strip_chars(), pl.col("rest").str.strip_chars()
+    comma = (value.str.contains(r"^-?\d+$") & rest.str.contains(r"^\d+$") & pl.col("more").is_null()).fill_null(False)
+    counts["all", "decimal comma read as a point"] += len(lines.filter(comma))
+    surplus = ((rest != "") | (pl.col("more").str.strip_chars() != "")).fill_null(False)
+    return records, lines.select(
+        *("stay_id", "time", "parameter"),
+        pl.when(comma).then(value + "." + rest).when(~surplus).then("value").alias("value"),
+        "foreign",
+    )
 
 
 def read_outcomes(path: Path) -> pl.DataFrame:

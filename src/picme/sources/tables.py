@@ -19,6 +19,9 @@ ENDINGS = (".csv.gz", ".csv", ".parquet")
 TIME = pl.Datetime("us")
 _FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
+# A zone behind a clock is left out, as in `typed`.
+_ZONE = r"(?P<clock>:\d{2}(?:\.\d+)?)\s*(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
+
 TYPES: dict[str, PolarsDataType] = {
     **dict.fromkeys(("subject_id", "hadm_id", "stay_id", "itemid", "study_id", "seq_num", "icd_version"), pl.Int64),
     **dict.fromkeys(("anchor_age", "anchor_year", "hospital_expire_flag"), pl.Int64),
@@ -27,6 +30,9 @@ TYPES: dict[str, PolarsDataType] = {
     **dict.fromkeys(("charttime", "storetime", "edregtime", "edouttime"), TIME),
 }
 """Types of the columns that are not text; a column means the same in every table."""
+
+NULL_WORDS = ("", "na", "n/a", "<na>", "nan", "nat", "null", "none")
+"""Words by which programs write an empty cell, in lower case; believed only where a number or a time is expected."""
 
 RENAMED = {"race": "ethnicity"}
 """Today's column names, and what release 1.0 called them."""
@@ -80,28 +86,56 @@ def hint(name: str, found: Iterable[str], expected: Iterable[str]) -> str:
 
 
 def typed(column: str, found: PolarsDataType) -> pl.Expr:
-    """Convert a column that is stored as type `found` to its type in `TYPES`; cells that do not parse become null."""
+    """Convert a column that is stored as type `found` to its type in `TYPES`; cells that do not parse become null.
+
+    A time with a zone is taken as the clock on the wall of that zone showed it: the releases' times have none, and
+    tools add one to them when they write.
+    """
     value, wanted = pl.col(column), TYPES.get(column, pl.String)
+    if wanted == TIME and isinstance(found, pl.Datetime) and found.time_zone is not None:
+        value = value.dt.replace_time_zone(None)
     if found != pl.String or wanted == pl.String:
-        return value if found == wanted else value.cast(wanted, strict=False)
+        if wanted == pl.Int64 and found.is_float():
+            value = pl.when(value == value.floor()).then(value)  # 7.5 is no id
+        value = value if found == wanted else value.cast(wanted, strict=False)
+        return value.fill_nan(None) if wanted == pl.Float64 else value
     if wanted == TIME:
         return parse_time(column)
     value = value.str.strip_chars()
     # Exports that went through a data frame with missing values write ids as `123.0`.
-    return (value.str.strip_suffix(".0") if wanted == pl.Int64 else value).cast(wanted, strict=False)
+    if wanted == pl.Int64:
+        return value.str.strip_suffix(".0").cast(wanted, strict=False)
+    return value.cast(wanted, strict=False).fill_nan(None) if wanted == pl.Float64 else value.cast(wanted, strict=False)
 
 
 def parse_time(column: str, usual_only: bool = False) -> pl.Expr:
     """Parse a text column as date and time in the releases' own format, or (unless `usual_only`) a similar one."""
     text = pl.col(column).str.strip_chars()
+    if not usual_only:
+        text = text.str.replace(_ZONE, "$clock")
     formats = _FORMATS[:1] if usual_only else _FORMATS
     return pl.coalesce(text.str.to_datetime(form, time_unit="us", strict=False) for form in formats).alias(column)
 
 
 def blank(column: str, found: PolarsDataType) -> pl.Expr:
-    """Mark the cells of a column that hold nothing, or nothing but spaces."""
+    """Mark the cells of a column that hold nothing or nothing but spaces; of numbers and times also null words."""
     value = pl.col(column)
-    return value.str.strip_chars().fill_null("") == "" if found == pl.String else value.is_null()
+    if found != pl.String:
+        return value.is_null() | value.is_nan().fill_null(True) if found.is_float() else value.is_null()
+    text = value.str.strip_chars().fill_null("")
+    return text.str.to_lowercase().is_in(NULL_WORDS) if column in TYPES else text == ""
+
+
+def refuse_unreadable(problems: pl.Series, path: Path, reasons: Sequence[str]) -> None:
+    """Refuse a table none of whose rows can be used for one reason that is about a column.
+
+    Raises:
+        DataError: if every row has the same problem, and it is among `reasons`.
+    """
+    found = problems.unique()
+    # A single row says nothing about its column.
+    if len(problems) > 1 and len(found) == 1 and found[0] in reasons:
+        raise DataError(f"{path}: none of {len(problems)} rows can be used: {found[0]}")
 
 
 def collect(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:

@@ -121,6 +121,11 @@ def icd10_category(code: str) -> str | None:
     return None
 
 
+def icd9_codes() -> list[str]:
+    """List the codes of ICD-9-CM."""
+    return list(_icd9()[0])
+
+
 @cache
 def _icd9() -> tuple[dict[str, str], dict[str, str]]:
     """Make the tables ICD-9-CM code → CCS category, and prefix → category where all codes below it agree."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Mortality(Task):
-    """Death in hospital, by date or time of death between admission and discharge."""
+    """Death in hospital, by all that is recorded of it (`cohort.death`)."""
 
     def prediction_hours(self, rules: CohortConfig) -> float:
         """Return the cohort's `min_hours`, which is the task's prediction time on MIMIC."""

@@ -11,7 +11,9 @@ import pytest
 from release_files import film, note, write_films, write_notes
 
 from picme.cohort.check import check, published
+from picme.config.loading import load
 from picme.errors import DataError
+from picme.prepare.check import can_run
 from picme.sources import count
 from picme.sources.count import count_rows, first_rows
 
@@ -53,6 +55,21 @@ def row(table: pl.DataFrame, name: str, item: str = "table") -> dict:
 
 def possible(table: pl.DataFrame) -> set[str]:
     return set(table.filter(pl.col("status") == "possible")["name"])
+
+
+def test_how_much_of_notes_is_kept_is_said(tmp_path):
+    kept, bare = "FINDINGS: clear lungs", "TECHNIQUE: AP\nIMPRESSION:\n" + "TECHNIQUE: " + 50 * "long "
+    write_notes(tmp_path, "radiology", [note(text, 5) for text in (kept, kept, bare)])
+    detail = row(check(None, tmp_path), "radiology")["detail"]
+    assert "of the first 3 notes the default parts keep 100 % of the text (median); 0 keep less than 10 %" in detail
+
+
+def test_a_note_table_in_utf_16_is_as_good_as_one_in_utf_8(tmp_path):
+    write_notes(tmp_path, "radiology", [note("FINDINGS: clear", 5)] * 3, ".csv")
+    file = tmp_path / "radiology.csv"
+    before = row(check(None, tmp_path), "radiology")
+    file.write_bytes(file.read_text("utf-8").encode("utf-16"))
+    assert row(check(None, tmp_path), "radiology") == before
 
 
 def test_what_is_there_decides_what_can_be_studied(tmp_path):
@@ -189,3 +206,26 @@ def test_first_rows_end_at_a_whole_row(tmp_path):
         assert 0 < head.height < 200 and head["text"].unique().to_list() == ['a\n"b"\n, c']
     assert first_rows(path).height == 200
     shutil.rmtree(tmp_path)
+
+
+def test_mimic_iii_and_eicu_are_recognised_and_nothing_can_be_run_with_them(tmp_path):
+    third, eicu = tmp_path / "mimic-iii", tmp_path / "eicu"
+    for folder, tables in (
+        (third, {"admissions": "row_id,subject_id,hadm_id,ethnicity,has_chartevents_data", "patients": "dob"}),
+        (eicu, {"patient": "patientunitstayid", "vitalPeriodic": "observationoffset"}),
+    ):
+        folder.mkdir()
+        for name, header in tables.items():
+            (folder / f"{name}.csv").write_text(f"{header}\n{header}\n")
+    for folder, title in ((third, "MIMIC-III"), (eicu, "eICU")):
+        table = check(folder)
+        found = row(table, "all")
+        assert (found["status"], found["release"]) == ("unreadable", title)
+        assert "tables of your own" in found["detail"]
+        assert not possible(table)
+
+
+def test_nothing_can_be_run_if_no_configured_task_or_modality_is_possible(tmp_path):
+    config = load("mimic-ehr", {"source.ehr": str(tmp_path)})
+    assert can_run(config, check(write_ehr(tmp_path / "whole")))
+    assert not can_run(config, check(write_ehr(tmp_path / "part", leave_out=("icu/icustays",))))

@@ -116,7 +116,7 @@ def test_planted_stays_that_are_over_at_the_prediction_time_are_violations(tmp_p
     assert kept_by(False, 48) is None
 
 
-def test_a_stay_planted_in_the_prepared_files_is_found(tmp_path: Path) -> None:
+def test_a_stay_planted_in_the_prepared_files_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
     from picme.cohort.leakage import leakage_table
@@ -127,7 +127,9 @@ def test_a_stay_planted_in_the_prepared_files_is_found(tmp_path: Path) -> None:
     folder = tmp_path / "prepared" / "views" / "mortality"
     folder.mkdir(parents=True)
     leakage_table().write_parquet(tmp_path / "prepared" / "leakage.parquet")
-    step: Any = SimpleNamespace(cohort=CohortConfig(), tasks={"mortality": TaskConfig()})
+    step: Any = SimpleNamespace(cohort=CohortConfig(), tasks={"mortality": TaskConfig()}, modalities={}, source=None)
+    (tmp_path / "prepared" / "statistics.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr("picme.prepare.contents.judge_contents", lambda *given: leakage_table())  # no modality here
     view.write_parquet(folder / "cohort.parquet")
     assert check_leaks(step, tmp_path / "prepared")[1] == []
     view.with_columns(died=pl.col("predicted").dt.offset_by("-1h")).write_parquet(folder / "cohort.parquet")
@@ -179,7 +181,7 @@ def test_each_note_table_is_read_once_for_all_views(
     result = extract(source, config, modalities, ["mortality", "phenotyping"], 48, tmp_path / "scratch")
     assert sorted(reads) == ["discharge", "radiology"]
     texts = {name: view.modalities["reports"].texts[:2] for name, view in result.views.items()}  # type: ignore[union-attr]
-    whole = ["of hour 5\n\nof hour 50", "of hour 90"]
+    whole = ["of hour 50\n\nof hour 5", "of hour 90"]
     start = whole if admit == "paper" else ["of hour 5", None]
     assert texts == {"mortality": start, "phenotyping": whole, "pretrain": start}
 
@@ -214,6 +216,7 @@ def test_a_definitions_file_gives_a_table_of_agreement(tmp_path: Path) -> None:
 
 def test_unusable_event_rows_are_counted_up_to_a_share(tmp_path: Path) -> None:
     charts = [*CHARTS, chart(1, 1, HEART, 80, charttime="noon"), chart(1, 1, HEART, "high"), chart(1, 1, HEART, 5000)]
+    charts += [chart(1, 1, HEART, 0), chart(1, 1, 226730, 1.8)]
     charts += [chart(1, 2, HEART, 80, storetime="later"), chart(1, 2, HEART, 80, subject_id="x")]
     result = run(tmp_path / "a", charts=charts)
     assert result.quarantine is not None
@@ -223,7 +226,9 @@ def test_unusable_event_rows_are_counted_up_to_a_share(tmp_path: Path) -> None:
     assert counts["chartevents: column 'subject_id': expected a whole number"] == 1
     assert counts["Heart rate: value not readable"] == 1
     assert counts["Heart rate: outside 0 to 390"] == 1
-    with pytest.raises(DataError, match=r"chartevents\.csv: 1 of 51 rows .*column 'subject_id'"):
+    assert counts["Heart rate: 0, which is no measurement"] == 1
+    assert counts["Height: unit repaired"] == 1
+    with pytest.raises(DataError, match=r"chartevents\.csv: 1 of 53 rows .*column 'subject_id'"):
         run(tmp_path / "b", charts=charts, config={"max_bad_rows": 0.001})
 
 

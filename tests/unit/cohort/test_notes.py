@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from release_files import REPORT, SUMMARY, hours, note, stays, text_rows, write_notes
 
-from picme.cohort.notes import NoteTable
+from picme.cohort.notes import NoteTable, kept_share
 from picme.cohort.sections import admission_exam, before_discharge_diagnosis, split_radiology, split_sections
 from picme.config.notes import DISCHARGE_SECTIONS, RADIOLOGY_PARTS, NotesConfig
 from picme.errors import ConfigError
@@ -103,6 +103,55 @@ def test_a_report_falls_into_its_parts():
     assert parts["indication"].startswith("___ year old woman")
     assert parts["examination"] == "CHEST (PORTABLE AP)"
     assert set(parts) == {"examination", "indication", "technique", "comparison", "findings", "impression"}
+
+
+READING = "The lungs are clear. No pneumothorax."
+
+
+@pytest.mark.parametrize(
+    ("report", "findings"),
+    [
+        (f"INDICATION:  cough\n\nONE VIEW OF THE CHEST:\n\n{READING}", f"ONE VIEW OF THE CHEST:\n{READING}"),
+        (f"COMPARISON:  ___\n\nPortable AP view: {READING}\n", f"Portable AP view: {READING}"),
+        (f"COMPARISON:  ___\n2 VIEWS, 5:40 A.M.:\n{READING}", f"2 VIEWS, 5:40 A.M.:\n{READING}"),
+        (f"INDICATION:  cough\n\nCOMPARISON:  ___.\n\n{READING}", READING),
+        (f"INDICATION:  cough\n\nCOMPARISON:  None.\n{READING}", READING),
+        (f"INDICATION:  cough\n\nCOMPARISON: None. {READING}", READING),
+        (f"TECHNIQUE:  AP view\n\n{READING}\n\nIMPRESSION: no change", READING),
+        (f"AP chest.\n{READING}\n\nIMPRESSION:  no change", f"AP chest.\n{READING}"),
+        (f"NOTIFICATION: called at 10:40.\n\nCHEST, AP: {READING}", f"CHEST, AP: {READING}"),
+    ],
+)
+def test_a_reading_under_no_usual_heading_is_among_the_findings(report, findings):
+    assert split_radiology(report)["findings"] == findings
+
+
+def test_a_report_that_names_its_findings_is_divided_by_its_headings_alone():
+    parts = split_radiology("TECHNIQUE: AP\n\nportable\n\nFINDINGS:\nHeart: large\nIMPRESSION:\nRight lung: clear\n")
+    assert parts == {
+        "technique": "AP\nportable",
+        "findings": "Heart: large",
+        "impression": "Right lung: clear",
+    }
+    assert split_radiology("The patient was seen and noted: cough\nINDICATION: fever")["indication"] == "fever"
+
+
+def test_what_of_reports_is_left_out_is_counted_by_heading(tmp_path):
+    bare = "INDICATION: cough\nCOMPARISON: ___"
+    write_notes(tmp_path, "radiology", [note(REPORT.format("Opacity."), 5), note(bare, 6)])
+    result = text_rows(tmp_path, "radiology", stays(1), PROSPECTIVE)
+    assert bare in result.rows.texts[0]
+    assert reasons(result) == {
+        "text of reports left out, under the heading: comparison": 1,
+        "text of reports left out, under the heading: technique": 1,
+    }
+
+
+def test_the_share_of_a_note_that_is_kept():
+    assert kept_share("radiology", "INDICATION: ab\nTECHNIQUE: abcd\nFINDINGS: abcdef", PROSPECTIVE) == pytest.approx(
+        len("Indication:abFindings:abcdef") / len("INDICATION:abTECHNIQUE:abcdFINDINGS:abcdef")
+    )
+    assert kept_share("discharge", "Discharge Disposition:\nExpired", PROSPECTIVE) == 0
 
 
 @pytest.mark.parametrize(

@@ -40,22 +40,15 @@ def test_exclusions_in_their_order(tmp_path: Path) -> None:
     assert cohort.stays["stay_id"].to_list() == [30001, 30002]
 
 
-@pytest.mark.parametrize(
-    ("changes", "died"),
-    [
-        ({"deathtime": at(10)}, 1),
-        ({"deathtime": at(84)}, 1),  # at discharge, to the second
-        ({"deathtime": at(85)}, 0),
-        ({"dod": "2150-01-03"}, 1),
-        ({"dod": "2150-01-01"}, 0),  # midnight before admission
-        ({"dod": "2150-02-01"}, 0),
-        ({"hospital_expire_flag": 1}, 0),
-    ],
-)
-def test_mortality_is_death_between_admission_and_discharge(tmp_path: Path, changes: dict[str, Any], died: int) -> None:
-    cohort = read(tmp_path, [stay(1, 60.0, **changes)])
-    assert cohort.stays["died_in_hospital"].to_list() == [died]
-    assert cohort.disagreements == int(died != changes.get("hospital_expire_flag", 0))
+def test_mortality_and_contradictions_are_part_of_the_cohort(tmp_path: Path) -> None:
+    stays = [stay(1, hospital_expire_flag=1), stay(2, deathtime=at(-3)), stay(3)]
+    cohort = read(tmp_path / "a", stays)
+    assert cohort.stays["died_in_hospital"].to_list() == [1, 0, 0]
+    assert cohort.stays["deathtime"].null_count() == 3
+    assert (cohort.contradictions, cohort.contradicted) == ({"deathtime before the hospital admission": 1}, 1)
+    published = read(tmp_path / "b", stays, extraction="benchmark")
+    assert published.stays["died_in_hospital"].to_list() == [0, 0, 0]
+    assert published.contradicted == 2
 
 
 def test_age_moves_with_the_year_of_admission_but_not_in_the_published_extraction(tmp_path: Path) -> None:

@@ -96,6 +96,50 @@ def test_units_are_converted_and_unbelievable_values_left_out() -> None:
     assert cell(rows, "Mean blood pressure", 1) == 14
 
 
+HEIGHT, INCHES, KILOGRAMS, POUNDS, SATURATION = 226730, 226707, 226512, 226531, 220277
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value"),
+    [
+        ("Height", chart(1, 0.5, HEIGHT, 0), None),
+        ("Height", chart(1, 0.5, HEIGHT, 1.8), 180),
+        ("Height", chart(1, 0.5, HEIGHT, 61), None),
+        ("Height", chart(1, 0.5, HEIGHT, 70, valueuom="Inch"), 177.8),
+        ("Height", chart(1, 0.5, INCHES, 1.8), 180),
+        ("Height", chart(1, 0.5, INCHES, 180), 180),
+        ("Height", chart(1, 0.5, INCHES, 150, valueuom="cm"), 150),
+        ("Weight", chart(1, 0.5, KILOGRAMS, 0), None),
+        ("Weight", chart(1, 0.5, KILOGRAMS, 1.8), None),
+        ("Weight", chart(1, 0.5, KILOGRAMS, 80_000), 80),
+        ("Weight", chart(1, 0.5, KILOGRAMS, 200, valueuom="lbs"), 90.718474),
+        ("Weight", chart(1, 0.5, POUNDS, 90, valueuom="kg"), 90),
+        ("Temperature", chart(1, 0.5, CELSIUS, 98.6), 37),
+        ("Temperature", chart(1, 0.5, CELSIUS, 0), None),
+        ("Glucose", chart(1, 0.5, 220621, 10, valueuom="mmol/L"), 180.16),
+        ("Mean blood pressure", chart(1, 0.5, ARTERIAL, 0), None),
+        ("Heart rate", chart(1, 0.5, HEART, 0), None),
+        ("Respiratory rate", chart(1, 0.5, 220210, 0), None),
+        ("Oxygen saturation", chart(1, 0.5, SATURATION, 0), None),
+    ],
+)
+def test_zero_is_no_measurement_and_known_mistakes_of_unit_are_repaired(
+    column: str, row: dict[str, Any], value: float | None
+) -> None:
+    other = CUFF if column != "Mean blood pressure" else HEART
+    rows = series([chart(1, 0.5, other, 70), row])
+    assert cell(rows, f"mask->{column}", 0) == (value is not None)
+    normal = next(one.normal for one in load("default").channels if one.name == column)
+    assert cell(rows, column, 0) == pytest.approx(normal if value is None else value)
+
+
+def test_every_numeric_channel_has_a_range_without_zero() -> None:
+    for one in load("default").channels:
+        if one.kind == "continuous":
+            assert one.outlier is not None and one.valid is not None, one.name
+            assert not one.zero and float(one.normal) >= one.valid[0] >= one.outlier[0], one.name
+
+
 def test_of_one_time_the_preferred_item_then_the_later_stored_then_the_greater() -> None:
     rows = series(
         [

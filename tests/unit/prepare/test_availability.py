@@ -81,7 +81,7 @@ def test_the_demo_s_encoder_reads_to_the_last_word_that_its_tokenizer_lets_in(tm
 def test_a_cohort_is_prepared_where_the_tokenizer_cannot_be_had(tmp_path: Path) -> None:
     samples = {"id": range(40), "note": ["a cough"] * 40, "label": [index % 2 for index in range(40)], "a": range(40)}
     pl.DataFrame(samples).write_csv(tmp_path / "samples.csv")
-    encoder = {"name": "transformer", "model": str(tmp_path / "nowhere")}
+    encoder = {"name": "transformer", "model": "no/such-model"}
     config = validate(
         {
             "source": {"kind": "table", "path": str(tmp_path / "samples.csv"), "id": "id"},
@@ -92,6 +92,7 @@ def test_a_cohort_is_prepared_where_the_tokenizer_cannot_be_had(tmp_path: Path) 
             "tasks": {"label": {}},
         }
     )
-    table = run(config, tmp_path / "run", "prepare", quiet=True).table("availability")
+    made = run(config, tmp_path / "run", "prepare", quiet=True)
+    table = pl.read_parquet(made.folder / "results" / "availability.parquet")
     assert table["stays_present"].sum() > 0
     assert table["cut_share"].null_count() == table.height

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from PIL import Image
 
 import picme
 from picme.config.loading import validate
@@ -53,6 +54,31 @@ def prepared(
 @pytest.mark.parametrize(("require", "stays"), [("complete", 32), ("any", 36), ("none", 40)])
 def test_stays_are_kept_by_the_rule(tmp_path: Path, require: str, stays: int) -> None:
     assert prepared(tmp_path, require).height == stays
+
+
+def test_images_that_cannot_be_read_are_not_available(tmp_path: Path) -> None:
+    numbers = list(range(60))
+    for n in numbers:
+        Image.new("L", (12, 12), n).save(tmp_path / f"{n}.png")
+    for n in (3, 30, 31):
+        (tmp_path / f"{n}.png").write_bytes(b"no image")
+    rows = {"id": numbers, "x": [float(n) for n in numbers], "film": [f"{n}.png" for n in numbers]}
+    pl.DataFrame({**rows, "died": [n % 2 for n in numbers]}).write_csv(tmp_path / "stays.csv")
+    config = validate(
+        {
+            "source": {"kind": "table", "path": str(tmp_path / "stays.csv"), "id": "id"},
+            "require": "none",
+            "modalities": {
+                "a": {"kind": "tabular", "columns": ["x"]},
+                "film": {"kind": "image", "column": "film", "size": 16, "max_damaged": 0.5},
+            },
+            "tasks": {"died": {}},
+        }
+    )
+    study: Run = run(config, tmp_path / "run", until="prepare", quiet=True)
+    counts = pl.read_parquet(study.prepared / "availability.parquet").filter(pl.col("task") == "died")
+    per_modality = counts.group_by("modality").agg(pl.col("stays_present", "stays_total").sum()).sort("modality")
+    assert per_modality.rows() == [("a", 60, 60), ("film", 57, 60)]
 
 
 def test_no_training_stay_is_one_sentence(tmp_path: Path) -> None:

@@ -126,3 +126,31 @@ def test_missing_table_folder_and_column_are_one_sentence(tmp_path):
     pl.DataFrame([film(1)]).rename({"ViewPosition": "View"}).write_csv(tmp_path / "mimic-cxr-2.0.0-metadata.csv")
     with pytest.raises(DataError, match="no column 'ViewPosition'"):
         read_metadata(tmp_path, SUBJECTS)
+
+
+def test_two_releases_of_images_are_not_chosen_from(tmp_path):
+    for name in ("2.0.0", "2.1.0"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"mimic-cxr-{name}-metadata.csv.gz").touch()
+    with pytest.raises(DataError, match=r"has the metadata of 2 releases .*; name the folder of one"):
+        find_metadata(tmp_path)
+    assert find_metadata(tmp_path / "2.1.0").parent.name == "2.1.0"
+    (tmp_path / "2.1.0/mimic-cxr-2.1.0-metadata.csv").touch()
+    assert find_metadata(tmp_path / "2.1.0").parent.name == "2.1.0"  # the same table twice is one release
+
+
+def test_swapped_folders_are_named(tmp_path):
+    (tmp_path / "note").mkdir()
+    (tmp_path / "note/radiology.csv.gz").touch()
+    with pytest.raises(DataError, match="It holds MIMIC-IV-Note: are two folders of the source swapped"):
+        find_metadata(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"subject_id": "x"}, "subject_id or study_id is not a number"), ({"StudyDate": "?"}, "StudyDate or StudyTime")],
+)
+def test_a_column_that_can_be_read_in_no_row_is_an_error(tmp_path, change, said):
+    write_table(tmp_path / "mimic-cxr-2.0.0-metadata.csv", [{**film(hour), **change} for hour in (1, 2)], FILM_COLUMNS)
+    with pytest.raises(DataError, match=f"none of 2 rows can be used: {said}"):
+        read_metadata(tmp_path, SUBJECTS)

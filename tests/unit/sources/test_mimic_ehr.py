@@ -138,3 +138,36 @@ def test_bytes_that_are_no_text_do_not_stop_the_scan(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes().replace(b"n/a", b"\xff\xfe"))
     frame = pl.concat(scan(release, "chartevents", [220045], ["value"]))
     assert frame["value"].to_list() == ["80", "\ufffd\ufffd"]
+
+
+def test_two_releases_in_one_folder_are_not_chosen_from(tmp_path: Path) -> None:
+    for name in ("2.2", "3.1"):
+        write_release(tmp_path / name, STAYS, ending=".csv")
+    with pytest.raises(DataError, match=r"holds the tables of 2 releases \(2\.2, 3\.1\); name the folder of one"):
+        Release.open(tmp_path)
+    assert Release.open(tmp_path / "3.1").file("icustays").parent.parent.name == "3.1"
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["radiology.csv.gz"], "It holds MIMIC-IV-Note: are two folders of the source swapped?"),
+        (["mimic-cxr-2.0.0-metadata.csv"], "It holds MIMIC-CXR-JPG: are two folders of the source swapped?"),
+        (["NOTEEVENTS.csv.gz", "CALLOUT.csv.gz", "ADMISSIONS.csv.gz"], "It holds MIMIC-III"),
+        (["patient.csv", "admissionDx.csv"], "It holds eICU"),
+        (["noteevents.csv", "callout.csv", "admissions.csv"], "It holds MIMIC-III"),
+    ],
+)
+def test_another_data_set_is_recognised(tmp_path: Path, files: list[str], said: str) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+    with pytest.raises(DataError) as error:
+        Release.open(tmp_path)
+    assert said in str(error.value)
+
+
+def test_mimic_iii_is_recognised_by_its_columns_whatever_its_files_are_called(tmp_path: Path) -> None:
+    (tmp_path / "icu").mkdir()
+    (tmp_path / "icu/icustays.csv").write_text("ROW_ID,SUBJECT_ID,HADM_ID,ICUSTAY_ID\n1,2,3,4\n")
+    with pytest.raises(DataError, match=r"is no release of MIMIC-IV\. It holds MIMIC-III, whose tables"):
+        Release.open(tmp_path)

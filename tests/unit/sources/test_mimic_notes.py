@@ -113,3 +113,74 @@ def test_an_empty_file_is_one_sentence(tmp_path):
     with pytest.raises(DataError) as error:
         read_notes(tmp_path, "radiology", SUBJECTS, 1000)
     one_sentence(error, "radiology.csv", "empty")
+
+
+FRENCH = "Température 38,5 °C – réponse à l’antibiotique"
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+@pytest.mark.parametrize(
+    ("encoding", "oddity"),
+    [
+        ("utf-8", None),
+        ("utf-8-sig", None),
+        ("utf-16", "read as utf-16"),
+        ("utf-16-le", "read as utf-16-le"),
+        ("cp1252", "read as cp1252"),
+    ],
+)
+def test_text_in_any_usual_encoding_is_read(tmp_path, ending, encoding, oddity):
+    rows = [note(f'line\n"{FRENCH}", {number}', number) for number in (1, 2)] + [note("other", 3, subject=2)]
+    write_notes(tmp_path, "radiology", rows, ".csv")
+    file = tmp_path / "radiology.csv"
+    raw = file.read_text("utf-8").encode(encoding)
+    file.unlink()
+    (tmp_path / f"radiology{ending}").write_bytes(gzip.compress(raw) if ending == ".csv.gz" else raw)
+    notes = read_notes(tmp_path, "radiology", SUBJECTS, 1000)
+    assert notes["text"].to_list() == [f'line\n"{FRENCH}", 1', f'line\n"{FRENCH}", 2']
+    assert notes["known"].to_list() == [hours(1), hours(2)]
+    assert notes["oddity"].to_list() == [oddity] * 2
+
+
+def test_one_note_of_another_encoding_does_not_change_the_others(tmp_path):
+    write_notes(tmp_path, "radiology", [note(FRENCH, 1), note("Zürich naïve résumé", 2)], ".csv")
+    file = tmp_path / "radiology.csv"
+    file.write_bytes(file.read_bytes().replace("Zürich naïve résumé".encode(), "Zürich naïve résumé".encode("cp1252")))
+    notes = read_notes(tmp_path, "radiology", SUBJECTS, 1000)
+    assert notes["text"].to_list() == [FRENCH, "Zürich naïve résumé"]
+    assert notes["oddity"].to_list() == [None, "read as cp1252"]
+
+
+def test_control_characters_are_taken_out_and_what_is_blank_without_them_is_no_text(tmp_path):
+    rows = [note("a\x00b\x1bc\td", 1), note("\x00\x01 \n", 2), note("\u00a0\t", 3), note("lost \ufffd", 4)]
+    for ending in (".csv", ".parquet"):
+        write_notes(tmp_path / ending, "radiology", rows, ending)
+        notes = read_notes(tmp_path / ending, "radiology", SUBJECTS, 1000)
+        assert notes["text"].to_list() == ["a b c\td", None, None, "lost \ufffd"]
+        assert notes["problem"].to_list() == [None, "no text", "no text", None]
+        assert notes["oddity"].to_list() == [
+            "control characters taken out", None, None, "characters that cannot be decoded",
+        ]  # fmt: skip
+
+
+def test_a_table_in_another_encoding_without_a_column_is_named(tmp_path):
+    (tmp_path / "radiology.csv").write_bytes("note_id,subject_id,hadm_id,charttime\n".encode("utf-16"))
+    with pytest.raises(DataError, match=r"radiology\.csv has no column 'text'"):
+        read_notes(tmp_path, "radiology", SUBJECTS, 1000)
+
+
+def test_swapped_folders_are_named(tmp_path):
+    (tmp_path / "mimic-cxr-2.0.0-metadata.csv.gz").touch()
+    with pytest.raises(DataError, match="It holds MIMIC-CXR-JPG: are two folders of the source swapped"):
+        find_notes(tmp_path, "radiology")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"subject_id": "x"}, "subject_id is not a number"), ({"charttime": "noon"}, "time cannot be parsed")],
+)
+def test_a_column_that_can_be_read_in_no_row_is_an_error(tmp_path, change, said):
+    rows = [{**note("a", hour), **change} for hour in range(3)]
+    write_notes(tmp_path, "radiology", rows)
+    with pytest.raises(DataError, match=rf"radiology\.csv\.gz: none of 3 rows can be used: {said}"):
+        read_notes(tmp_path, "radiology", SUBJECTS, 1000)

@@ -164,6 +164,62 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     }
 
 
+def quarantined(extraction: Extraction) -> dict[str, int]:
+    assert extraction.quarantine is not None
+    return {reason: n for _, reason, n in extraction.quarantine.iter_rows()}
+
+
+def test_decimal_commas_are_read_and_other_surplus_cells_are_counted(tmp_path: Path) -> None:
+    body = "01:00,pH,7,38\n02:00,HR,70,x\n03:00,HR,80,\n04:00,HR,1,2,3\n05:00,Temp,36,6\n"
+    extraction = run(write(tmp_path, "zip", records={11: record(11, body)}))
+    rows = extraction.views["pretrain"].modalities
+    assert column(rows["blood_gas"], 0, "pH")[1] == pytest.approx(7.38)
+    assert column(rows["vitals"], 0, "Temp")[5] == pytest.approx(36.6)
+    assert np.flatnonzero(column(rows["vitals"], 0, "mask->HR")).tolist() == [3]
+    counts = quarantined(extraction)
+    assert counts["decimal comma read as a point"] == counts["line without a time or a number"] == 2
+
+
+def test_parameters_are_known_in_any_case_and_too_many_unknown_ones_are_refused(tmp_path: Path) -> None:
+    lower = {number: text.lower() for number, text in RECORDS.items()}
+    found, expected = run(write(tmp_path / "a", "zip", records=lower)), run(write(tmp_path / "b", "zip"))
+    for name, rows in expected.views["pretrain"].modalities.items():
+        if isinstance(rows, SeriesRows):
+            other = found.views["pretrain"].modalities[name]
+            assert isinstance(other, SeriesRows)
+            np.testing.assert_array_equal(other.values, rows.values)
+    foreign = {11: record(11, "01:00,Herzfrequenz,70\n02:00,HR,70\n")}
+    assert quarantined(run(write(tmp_path / "c", "zip", records=foreign)))["unknown parameter"] == 1
+    with pytest.raises(DataError, match="1 of 7 lines have a parameter that the challenge does not have"):
+        run(tmp_path / "c", max_bad_rows=0.05)
+
+
+def test_lines_below_the_record_id_of_another_are_nobodys(tmp_path: Path) -> None:
+    body = "01:00,HR,70\n#,#,12\n00:00,RecordID,12\n02:00,HR,150\n00:00,RecordID,11\n03:00,HR,80\n"
+    records = {11: record(11, body), 12: record(12, "02:00,HR,60\n")}
+    extraction = run(write(tmp_path, "zip", records=records))
+    rows = extraction.views["pretrain"].modalities["vitals"]
+    assert column(rows, 0, "HR")[:4] == pytest.approx([np.nan, 70, 70, 80], nan_ok=True)
+    assert column(rows, 1, "HR")[:4] == pytest.approx([np.nan, np.nan, 60, 60], nan_ok=True)
+    counts = quarantined(extraction)
+    assert counts["line below the RecordID of another record"] == 1
+    assert counts["line without a time or a number"] == 1  # the line of crosses
+    with pytest.raises(DataError, match="1 of 15 lines stand below the RecordID of another record"):
+        run(tmp_path, max_bad_rows=0.06)
+
+
+def test_new_stays_need_no_outcomes_and_are_all_to_be_judged(tmp_path: Path) -> None:
+    write(tmp_path, "zip", "c")
+    (tmp_path / "Outcomes-c.txt").unlink()
+    with pytest.raises(DataError, match=r"Outcomes-c\.txt is missing.*source\.unlabelled"):
+        run(tmp_path)
+    extraction = run(tmp_path, source=Physionet2012Source(path=tmp_path, unlabelled=True, max_bad_rows=0.5))
+    stays = extraction.views["mortality"].stays
+    assert stays["stay_id"].to_list() == [11, 12, 13]
+    assert stays["split"].to_list() == ["test"] * 3
+    assert stays["mortality"].null_count() == 3
+
+
 def test_a_record_and_an_outcome_count_once(tmp_path: Path) -> None:
     write(tmp_path, "zip")
     write(tmp_path, "folder", "b", {13: record(13), 14: record(14)}, "RecordID,In-hospital_death\n13,1\n15,0\n")

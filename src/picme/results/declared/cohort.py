@@ -25,7 +25,9 @@ AVAILABILITY = Table(
         Column("task", TEXT, "The task, or `pretrain` for the stays that pretraining sees."),
         MODALITY,
         SPLIT,
-        Column("stays_present", WHOLE, "The number of stays that have the modality.", "stays"),
+        Column(
+            "stays_present", WHOLE, "The number of stays that have the modality, in a form that can be read.", "stays"
+        ),
         Column("stays_total", WHOLE, "The number of all stays of the split.", "stays"),
         Column(
             "cut_share",
@@ -45,6 +47,16 @@ QUARANTINE = Table(
         Column("modality", TEXT, "The modality, or the raw table where it is about no single modality."),
         Column("reason", TEXT, "The reason why they could not be used."),
         Column("count", WHOLE, "The number of rows, texts or images that were set aside."),
+    ),
+)
+EVENT_ROWS = Table(
+    "event_rows",
+    "One row says how many rows of a MIMIC event table ended in one place; the places of a table add up to its rows.",
+    (
+        MODALITY,
+        Column("table", TEXT, "The event table, for instance `chartevents`."),
+        Column("place", TEXT, "Where the rows ended: a measurement of a stay, or the reason why they are none."),
+        Column("rows", WHOLE, "The number of rows.", "rows"),
     ),
 )
 LEAKAGE = Table(
@@ -82,4 +94,4 @@ CEILING = Table(
     ),
 )
 
-TABLES = (COHORT_FLOW, AVAILABILITY, QUARANTINE, LEAKAGE, LABEL_AGREEMENT, CEILING)
+TABLES = (COHORT_FLOW, AVAILABILITY, QUARANTINE, EVENT_ROWS, LEAKAGE, LABEL_AGREEMENT, CEILING)
