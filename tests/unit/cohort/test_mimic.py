@@ -128,8 +128,8 @@ def test_a_stay_planted_in_the_prepared_files_is_found(tmp_path: Path, monkeypat
     folder.mkdir(parents=True)
     leakage_table().write_parquet(tmp_path / "prepared" / "leakage.parquet")
     step: Any = SimpleNamespace(cohort=CohortConfig(), tasks={"mortality": TaskConfig()}, modalities={}, source=None)
-    (tmp_path / "prepared" / "statistics.json").write_text("{}", encoding="utf-8")
-    monkeypatch.setattr("picme.prepare.contents.judge_contents", lambda *given: leakage_table())  # no modality here
+    for judge in ("contents.judge_contents", "statistics.judge_statistics"):  # there is no modality here
+        monkeypatch.setattr(f"picme.prepare.{judge}", lambda *given: leakage_table())
     view.write_parquet(folder / "cohort.parquet")
     assert check_leaks(step, tmp_path / "prepared")[1] == []
     view.with_columns(died=pl.col("predicted").dt.offset_by("-1h")).write_parquet(folder / "cohort.parquet")
