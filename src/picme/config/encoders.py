@@ -213,7 +213,7 @@ class LSTMEncoder(HourlyConfig):
     """Read each series in both directions."""
 
 
-class GRUDEncoder(SeriesConfig):
+class GRUDConfig(SeriesConfig):
     """GRU-D: a gated recurrent unit whose inputs and state decay with the time since the last measurement."""
 
     name: Literal["grud"] = "grud"
@@ -221,7 +221,7 @@ class GRUDEncoder(SeriesConfig):
     """Hidden units."""
 
 
-class TCNEncoder(HourlyConfig):
+class TCNConfig(HourlyConfig):
     """A temporal convolutional network: causal, dilated convolutions over hours."""
 
     name: Literal["tcn"] = "tcn"
@@ -233,7 +233,7 @@ class TCNEncoder(HourlyConfig):
     """Hours that a convolution spans. A state sees 1 + 2 (kernel - 1) (2^blocks - 1) hours: 61 with the defaults."""
 
 
-class SeriesTransformerEncoder(HourlyConfig):
+class SeriesTransformerConfig(HourlyConfig):
     """A transformer encoder over hours."""
 
     name: Literal["series_transformer"] = "series_transformer"
@@ -250,7 +250,7 @@ class SeriesTransformerEncoder(HourlyConfig):
     """Units between the two linear maps of each layer."""
 
     @model_validator(mode="after")
-    def _divisible(self) -> SeriesTransformerEncoder:
+    def _divisible(self) -> SeriesTransformerConfig:
         if self.hidden % 2 or self.hidden % self.heads:
             raise ValueError(f"hidden ({self.hidden}) must be even and divisible by heads ({self.heads})")
         return self
@@ -276,9 +276,9 @@ CONFIGS: dict[str, type[Component]] = {
     "transformer": TransformerEncoder,
     "image": ImageEncoder,
     "lstm": LSTMEncoder,
-    "grud": GRUDEncoder,
-    "tcn": TCNEncoder,
-    "series_transformer": SeriesTransformerEncoder,
+    "grud": GRUDConfig,
+    "tcn": TCNConfig,
+    "series_transformer": SeriesTransformerConfig,
     "mlp": MLPEncoder,
 }
 

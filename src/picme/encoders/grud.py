@@ -16,7 +16,7 @@ from picme.encoders.series import DAY, SeriesStates, at_end, last_measured
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from picme.config.encoders import GRUDEncoder as GRUDConfig
+    from picme.config.encoders import GRUDConfig
 
 
 class GRUDEncoder(SeriesStates):

@@ -17,7 +17,7 @@ from picme.encoders.series import SeriesStates, at_end, hours_within
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from picme.config.encoders import SeriesTransformerEncoder as SeriesTransformerConfig
+    from picme.config.encoders import SeriesTransformerConfig
 
 
 class SeriesTransformerEncoder(SeriesStates):

@@ -17,7 +17,7 @@ from picme.encoders.series import SeriesStates, at_end
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from picme.config.encoders import TCNEncoder as TCNConfig
+    from picme.config.encoders import TCNConfig
 
 
 class TCNEncoder(SeriesStates):

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from picme.config.evaluate import EvaluateConfig
     from picme.evaluate.predictions import CellPredictions
-    from picme.evaluate.subgroups import Attribute
+    from picme.evaluate.subgroups import Grouping
 
 METRICS = ("demographic_parity_difference", "equal_opportunity_difference", "equalized_odds_difference")
 
 
-def fairness_rows(cell: CellPredictions, found: list[Attribute], config: EvaluateConfig) -> list[dict[str, Any]]:
+def fairness_rows(cell: CellPredictions, found: list[Grouping], config: EvaluateConfig) -> list[dict[str, Any]]:
     """Return rows of `fairness`, one per attribute and metric, with the numbers of groups compared and labels averaged.
 
     A difference in rates is NaN for a label if one of the groups has one class only. There are no rows without

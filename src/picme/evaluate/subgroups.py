@@ -30,15 +30,15 @@ CROSS = " × "
 
 
 @dataclass(frozen=True)
-class Attribute:
-    """Attribute by which stays are divided into groups: the groups' names, and each stay's group `code` (stay,)."""
+class Grouping:
+    """An attribute by which stays are divided: the groups' names, and each stay's group `code` (stay,)."""
 
     name: str
     groups: list[str]
     code: NDArray[np.int64]
 
 
-def attributes(cohort: pl.DataFrame, stays: SplitStays, config: EvaluateConfig) -> list[Attribute]:
+def attributes(cohort: pl.DataFrame, stays: SplitStays, config: EvaluateConfig) -> list[Grouping]:
     """Return the attributes that a cohort has, singly and crossed; a missing value is the group `unknown`.
 
     Raises:
@@ -65,17 +65,17 @@ def attributes(cohort: pl.DataFrame, stays: SplitStays, config: EvaluateConfig) 
     return [_attribute(stays.frame, columns) for columns in wanted]
 
 
-def _attribute(frame: pl.DataFrame, columns: tuple[str, ...]) -> Attribute:
+def _attribute(frame: pl.DataFrame, columns: tuple[str, ...]) -> Grouping:
     parts = [pl.col(column).cast(pl.String).fill_null(UNKNOWN) for column in columns]
     values = frame.select(pl.concat_str(parts, separator=CROSS).alias("group"))["group"]
     groups, code = np.unique(values.to_numpy().astype(str), return_inverse=True)
-    return Attribute(CROSS.join(columns), groups.tolist(), code.astype(np.int64))
+    return Grouping(CROSS.join(columns), groups.tolist(), code.astype(np.int64))
 
 
 def subgroup_rows(
     cell: CellPredictions,
     stays: SplitStays,
-    found: list[Attribute],
+    found: list[Grouping],
     resamples: SubjectResamples,
     config: EvaluateConfig,
 ) -> list[dict[str, Any]]:

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from picme.config.encoders import (
-    GRUDEncoder,
+    GRUDConfig,
     LSTMEncoder,
     ProjectionConfig,
-    SeriesTransformerEncoder,
-    TCNEncoder,
+    SeriesTransformerConfig,
+    TCNConfig,
 )
 from picme.encoders import build
 from picme.encoders.grud import intervals
@@ -32,9 +32,9 @@ LENGTHS = [6, 1, 9, 4]
 ENCODERS: dict[str, Component] = {
     "lstm": LSTMEncoder(hidden=6, pooling="all", summary=True, time_since=True),
     "bidirectional": LSTMEncoder(hidden=6, pooling="all", layers=2, bidirectional=True),
-    "grud": GRUDEncoder(hidden=6, pooling="all", summary=True),
-    "tcn": TCNEncoder(hidden=6, blocks=3, pooling="all", time_since=True),
-    "series_transformer": SeriesTransformerEncoder(hidden=8, heads=2, feedforward=12, pooling="all", time_since=True),
+    "grud": GRUDConfig(hidden=6, pooling="all", summary=True),
+    "tcn": TCNConfig(hidden=6, blocks=3, pooling="all", time_since=True),
+    "series_transformer": SeriesTransformerConfig(hidden=8, heads=2, feedforward=12, pooling="all", time_since=True),
 }
 
 
@@ -112,7 +112,7 @@ def test_a_state_does_not_depend_on_later_hours(name: str, causal: bool) -> None
 
 
 def test_states_of_a_tcn_reach_back_as_far_as_its_documentation_says() -> None:
-    model = build(TCNEncoder(hidden=4, blocks=3, kernel=3), {"n_columns": 2}, embed_dim=3).eval()
+    model = build(TCNConfig(hidden=4, blocks=3, kernel=3), {"n_columns": 2}, embed_dim=3).eval()
     assert isinstance(model, SeriesStates)
     with torch.no_grad():
         for value in model.parameters():  # so that no ReLU closes a path
@@ -127,7 +127,7 @@ def test_states_of_a_tcn_reach_back_as_far_as_its_documentation_says() -> None:
 
 
 def test_tcn_equals_sums_over_taps() -> None:
-    model = build(TCNEncoder(hidden=3, blocks=2, kernel=2), {"n_columns": 2}, embed_dim=3).eval()
+    model = build(TCNConfig(hidden=3, blocks=2, kernel=2), {"n_columns": 2}, embed_dim=3).eval()
     assert isinstance(model, SeriesStates)
     values = torch.randn(1, 5, 2)
 
@@ -284,7 +284,7 @@ def test_positions_are_sines_and_cosines() -> None:
 
 
 def test_transformer_without_its_positions_would_not_know_the_order_of_hours() -> None:
-    model = build(SeriesTransformerEncoder(hidden=8, heads=2), {"n_columns": 3}, embed_dim=4).eval()
+    model = build(SeriesTransformerConfig(hidden=8, heads=2), {"n_columns": 3}, embed_dim=4).eval()
     values, lengths = torch.randn(2, 6, 3), torch.tensor([6, 6])
     turned = values.flip(1)
     assert not torch.allclose(
@@ -295,7 +295,7 @@ def test_transformer_without_its_positions_would_not_know_the_order_of_hours() -
 @pytest.mark.parametrize("values", [{"hidden": 6, "heads": 4}, {"hidden": 7, "heads": 7}])
 def test_a_transformers_size_fits_its_heads(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="must be even and divisible by heads"):
-        SeriesTransformerEncoder(**values)
+        SeriesTransformerConfig(**values)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
