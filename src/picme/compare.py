@@ -28,7 +28,7 @@ METRICS = ("auroc", "auprc")
 
 @dataclass(frozen=True)
 class Opened:
-    """A run folder.
+    """One of the run folders that are compared.
 
     Attributes:
         name: unlike the others' names.
@@ -46,17 +46,17 @@ class Opened:
 
     @property
     def predictions(self) -> Path:
-        """The table of predictions, which may not be there."""
+        """Return the path of the table of predictions, which need not be there."""
         return self.folder / "results" / "predictions.parquet"
 
     def cohort(self, task: str) -> pl.DataFrame | None:
-        """The prepared cohort of a task; None where it is not kept."""
+        """Return the prepared cohort of a task; None where it is not kept."""
         key = self.info.get("stages", {}).get("prepare")
         file = self.folder / "store" / "prepare" / str(key) / "views" / task / "cohort.parquet"
         return pl.read_parquet(file) if key and file.is_file() else None
 
     def chosen(self, task: str) -> tuple[str, str] | None:
-        """Combination and strategy chosen on validation."""
+        """Return the combination and strategy that the study chose on validation."""
         summary = self.tables["summary"]
         rows = summary.filter((pl.col("task") == task) & pl.col("selected").fill_null(False))
         return rows.select("combination", "strategy").row(0) if rows.height else None
@@ -64,7 +64,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The findings of `compare`.
+    """What a comparison of studies found.
 
     Attributes:
         runs: the studies; the first is what the others are compared with.
@@ -83,7 +83,7 @@ class Comparison:
     tests: pl.DataFrame
 
     def write(self, out: Path | str) -> Path:
-        """Writes the page, atomically.
+        """Write the page, atomically.
 
         Raises:
             ConfigError: if the path is a folder.
@@ -103,7 +103,7 @@ class Comparison:
 def compare(
     runs: Sequence[Path | str], *, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
 ) -> Comparison:
-    """Compares studies; the first is what each of the others is tested against.
+    """Compare studies; the first is what each of the others is tested against.
 
     Args:
         runs: folders of finished studies, two or more.
@@ -138,7 +138,7 @@ def compare(
 
 
 def _names(folders: list[Path]) -> list[str]:
-    """Folder names, with as many parents as it takes to tell them apart."""
+    """Return folder names, with as many parents as it takes to tell them apart."""
     depth = 1
     while len({"/".join(folder.parts[-depth:]) for folder in folders}) < len(folders):
         depth += 1
@@ -167,7 +167,7 @@ def _tasks(run: Opened) -> list[str]:
 
 
 def _made(info: dict[str, Any]) -> dict[str, Any]:
-    """Versions, machine, and the raw data as one short digest: content counts, not where it lies."""
+    """Return versions, machine, and a short digest of the raw data, of their content and not of where they lie."""
     raw = [
         [Path(str(one.get("path"))).name, one.get("size"), one.get("header") or one.get("tree")]
         for one in info.get("raw", [])
@@ -178,7 +178,7 @@ def _made(info: dict[str, Any]) -> dict[str, Any]:
 
 
 def _differences(trees: list[dict[str, Any]], runs: list[Opened]) -> pl.DataFrame:
-    """key, one column per study: the leaves whose values differ."""
+    """Return the settings whose values differ, one row each: the key, and a column for each study."""
     flat = [dict(_leaves(tree)) for tree in trees]
     keys = list(dict.fromkeys(key for one in flat for key in one))
     rows = [
@@ -196,7 +196,7 @@ def _leaves(value: Any, place: str = "") -> list[tuple[str, str]]:
 
 
 def _scores(runs: list[Opened]) -> pl.DataFrame:
-    """One row per task, combination and strategy of any study, in the first study's order and then the others'."""
+    """Return one row per task, combination and strategy of any study, in the order of the first study's rows."""
     columns = [f"{metric}_{part}" for metric in METRICS for part in ("mean", "std")]
     wanted = [*columns, "n_seeds", "selected"]
     found: dict[tuple[str, frozenset[str], str], dict[str, Any]] = {}

@@ -28,7 +28,7 @@ PLACES = {"path", "folder", "id", "column", "hours", "variable", "value", "encod
 
 
 class Predicted(NamedTuple):
-    """How many stays were written, how many have none of the combination's modalities, and what else to know."""
+    """How many stays a prediction wrote, how many have none of the combination's modalities, and what else to know."""
 
     written: int
     left_out: int
@@ -44,7 +44,7 @@ def predict(
     out: Path,
     contributions: Path | None = None,
 ) -> Predicted:
-    """Writes one row per stay: stay_id and a calibrated probability for each label.
+    """Write one row per stay: stay_id and a calibrated probability for each label.
 
     Args:
         run: a finished run folder.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Series:
-    """A time-series modality of a task's stays, before normalisation.
+    """The values of a time-series modality of a task's stays, before normalisation.
 
     Attributes:
         stay_id: (stay,).
@@ -85,7 +85,7 @@ class Study:
         )
 
     def table(self, name: str) -> pl.DataFrame:
-        """A result table. `.to_pandas()` makes a pandas frame of it; that needs pandas (`pip install picme[pandas]`).
+        """Return a result table; its `.to_pandas()` needs pandas (`pip install picme[pandas]`).
 
         Raises:
             DataError: if it is not there, or the study is not finished.
@@ -105,7 +105,7 @@ class Study:
         return self.table("summary").filter(pl.col("selected").fill_null(False))
 
     def figures(self) -> dict[str, go.Figure]:
-        """The report's figures as plotly objects, each in its first view; `figure` gives the other views.
+        """Return the report's figures as plotly objects, each in its first view; `figure` gives the other views.
 
         Returns:
             {name: figure}, in the report's order; what the run has no table for is left out.
@@ -121,7 +121,7 @@ class Study:
         return [view.choice for view in self._plate(name).views]
 
     def figure(self, name: str, *choice: str) -> go.Figure:
-        """One of the report's figures as a plotly object.
+        """Return one of the report's figures as a plotly object.
 
         Args:
             name: such as `alignment`; `figures()` has all names.
@@ -157,7 +157,7 @@ class Study:
         return study_html(self.folder.name, tables, self._tree)
 
     def cohort(self, task: str) -> pl.DataFrame:
-        """The stays of a task: stay_id, subject_id, split, subgroup columns, label columns."""
+        """Return the stays of a task: stay_id, subject_id, split, subgroup columns, label columns."""
         view = self._view(task)
         frame = pl.read_parquet(view / "cohort.parquet")
         manifest = self._run.store.manifest(self._run.design.prepare)
@@ -165,7 +165,7 @@ class Study:
         return frame.filter(pl.col("split").is_not_null()).select(columns)
 
     def tensors(self, modality: str, task: str) -> Series:
-        """A time-series modality of a task's stays.
+        """Return a time-series modality of a task's stays.
 
         Raises:
             DataError: if the modality is unknown or no time series.
@@ -186,7 +186,7 @@ class Study:
         return Series(frame.get_column("stay_id").to_numpy()[inside], values, lengths[inside], columns)
 
     def embeddings(self, combination: str, split: str = "test") -> dict[str, np.ndarray]:
-        """Pretrained embeddings of held-out stays.
+        """Return the pretrained embeddings of held-out stays.
 
         Args:
             combination: such as `discharge+image`.
@@ -216,7 +216,7 @@ class Study:
 
     @property
     def report(self) -> Path:
-        """Where the report is."""
+        """The path of the report."""
         return self.folder / "report.html"
 
     def _view(self, task: str) -> Path:
@@ -235,7 +235,7 @@ def run(
     until: str = "report",
     quiet: bool = True,
 ) -> Study:
-    """Runs a study, reusing what is finished.
+    """Run a study, reusing what is finished.
 
     Args:
         config: name of a preset, path of a YAML file, or the configuration itself.
@@ -255,7 +255,7 @@ def run(
 
 
 def load(folder: str | Path) -> Study:
-    """Opens a run folder with whatever stages are there.
+    """Open a run folder with whatever stages are there.
 
     Raises:
         ConfigError: if it is not a run folder.
