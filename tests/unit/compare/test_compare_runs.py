@@ -151,7 +151,7 @@ def test_folders_that_cannot_be_compared(tmp_path: Path) -> None:
         ([one], "two run folders"),
         ([one, one], "named twice"),
         ([one, tmp_path / "empty"], "no config.yaml"),
-        ([one, tmp_path / "unfinished"], "is not finished"),
+        ([one, tmp_path / "unfinished"], "is not finished; go on with `picme run"),
     ):
         with pytest.raises(ConfigError, match=words):
             compare(runs)
