@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from picme.config.loading import read_yaml
+from picme.engine.store import private
 from picme.errors import ConfigError, DataError
 from picme.evaluate.between import Pairing, between, same, to_table
 from picme.evaluate.predictions import Predictions
@@ -93,10 +94,11 @@ class Comparison:
         path = Path(out)
         if path.is_dir():
             raise ConfigError(f"--out {path} is a folder, expected an HTML file to write")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(page(self), encoding="utf-8")
-        part.replace(path)
+        with private():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f".{path.name}.part")
+            part.write_text(page(self), encoding="utf-8")
+            part.replace(path)
         return path
 
 

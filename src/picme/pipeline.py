@@ -21,7 +21,7 @@ from picme.engine.local import LocalExecutor
 from picme.engine.progress import Progress
 from picme.engine.schedule import Failure, Schedule
 from picme.engine.step import Context
-from picme.engine.store import Store, write_json
+from picme.engine.store import Store, private, write_json
 from picme.errors import ConfigError, PicmeError, near
 from picme.fitting.epoch_log import check_loggers
 from picme.results.record import put_away, read_record, study_hash, unfinished
@@ -97,7 +97,7 @@ def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -
     check_loggers(config.pretrain.loggers)
     stages = STAGES[: ORDER.index(until) + 1]
     graph = study_graph(study.design, study.store)
-    with study.store.lock():
+    with private(), study.store.lock():
         begin(study)
         with Progress(quiet, workers(config)) as progress, local_executor(study) as executor:
             failures = Schedule(graph, study.store, executor, progress, stages).run()
@@ -176,7 +176,8 @@ def make_folder(out: Path) -> Path:
         and not any((out / name).exists() for name in ("store", "config.yaml", ".lock"))
     ):
         raise ConfigError(f"--out {out} holds other files; choose an empty or new folder")
-    out.mkdir(parents=True, exist_ok=True)
+    with private():
+        out.mkdir(parents=True, exist_ok=True)
     out.chmod(0o700)
     return out
 
@@ -211,7 +212,8 @@ def report_again(folder: Path) -> Path:
     files = sorted((folder / "results").glob("*.parquet"))
     if not files:
         raise ConfigError(f"{folder} has no result tables to make a report of")
-    _build(folder, {file.stem: pl.read_parquet(file) for file in files}, read_yaml(folder / "config.yaml"))
+    with private():
+        _build(folder, {file.stem: pl.read_parquet(file) for file in files}, read_yaml(folder / "config.yaml"))
     return folder / "report.html"
 
 

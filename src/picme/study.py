@@ -204,11 +204,15 @@ class Study:
             raise DataError(f"{label(chosen)} is not pretrained in {self.folder}")
         if split not in ("val", "test"):
             raise DataError(f"embeddings are kept of the splits val and test, not {split!r}")
-        folder = self._run.store.path(pretrain)
+        folder = self._run.store.whole(pretrain)
         rows = np.load(folder / "rows.npy")
         values = np.load(folder / "embeddings.npy", mmap_mode="r")
         frame = pl.read_parquet(
-            self._run.prepared / "views" / "pretrain" / "cohort.parquet", columns=["stay_id", "split"]
+            self._run.store.whole(self._run.design.prepare, "views/pretrain/cohort.parquet")
+            / "views"
+            / "pretrain"
+            / "cohort.parquet",
+            columns=["stay_id", "split"],
         )
         inside = frame.get_column("split").to_numpy()[rows] == split
         found = {name: np.asarray(values[index][inside]) for index, name in enumerate(chosen)}
@@ -225,7 +229,7 @@ class Study:
         if not self._run.store.done(self._run.design.prepare):
             raise DataError(f"the cohort of {self.folder} is not prepared")
         build_task(task, self.config.tasks[task])
-        return self._run.prepared / "views" / task
+        return self._run.store.whole(self._run.design.prepare, f"views/{task}/") / "views" / task
 
 
 def run(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from picme.config.base import Section
+from picme.config.names import Column
 from picme.strategies import BUILT_IN
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ class EvaluateConfig(Section):
     """Coverage of every interval."""
     seed: int = Field(default=0, ge=0)
     """Seed of the resampling."""
-    attributes: tuple[str, ...] = ("gender", "ethnicity", "age_group")
+    attributes: tuple[Column, ...] = ("gender", "ethnicity", "age_group")
     """Cohort columns that define subgroups, where a cohort has them."""
-    groups: tuple[str, ...] = ()
+    groups: tuple[Column, ...] = ()
     """Further cohort columns that define subgroups; an unknown column is an error."""
-    crossed: tuple[tuple[str, ...], ...] = (("gender", "ethnicity"),)
+    crossed: tuple[tuple[Column, ...], ...] = (("gender", "ethnicity"),)
     """Columns taken together as one attribute (`gender × ethnicity`)."""
     min_group: int = Field(default=10, ge=1)
     """Subgroups with fewer stays are suppressed: neither counts nor metrics are written."""

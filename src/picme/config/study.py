@@ -12,6 +12,7 @@ from picme.config.cohort import GROUPS, CohortConfig, MimicSource
 from picme.config.evaluate import EvaluateConfig
 from picme.config.fusions import CONFIGS as FUSIONS
 from picme.config.modalities import ModalityConfig
+from picme.config.names import Column, check_file_names
 from picme.config.objectives import CONFIGS as OBJECTIVES
 from picme.config.objectives import InfoNCEConfig, OneVersusOthersConfig
 from picme.config.report import ReportConfig
@@ -74,7 +75,7 @@ SOURCES = {
 class TaskConfig(Section):
     """Settings of one task: what is predicted, and when."""
 
-    labels: tuple[str, ...] = ()
+    labels: tuple[Column, ...] = ()
     """Label columns; empty for a task whose labels the source defines (`mortality`, `phenotyping`)."""
     kind: Literal["binary", "multilabel"] | None = None
     """`binary` has one label, `multilabel` has several. Where it is not given, the number of labels decides."""
@@ -272,6 +273,7 @@ class FinetuneConfig(Section):
 
     @model_validator(mode="after")
     def _known(self) -> FinetuneConfig:
+        check_file_names(self.fusions, "fusion")
         for name in self.fusions:
             taken = name in strategies()
             if taken or not name.isidentifier():
@@ -341,7 +343,14 @@ class Config(Section):
         for name in modalities:
             if not name.isidentifier():
                 raise ValueError(f"a modality's name is letters, digits and underscores, not {name!r}")
+        check_file_names(modalities, "modality")
         return modalities
+
+    @field_validator("tasks")
+    @classmethod
+    def _named_tasks(cls, tasks: dict[str, Any]) -> dict[str, Any]:
+        check_file_names(tasks, "task")
+        return tasks
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:

@@ -46,6 +46,8 @@ class Request:
     taken: set[str]
     """Columns that have another use (ids, labels, groups, other modalities)."""
     max_bad_rows: float
+    outside: bool
+    """Whether files outside the modality's folder may be read."""
     counts: Counter[tuple[str, str]]
     notes: list[str]
 
@@ -107,10 +109,16 @@ def _mark(mark: object) -> str:
 
 
 def _files(request: Request) -> list[Path | None]:
-    """List the files that exist; others are counted, and it is an error if all are missing."""
+    """List the files that exist; others are counted, and it is an error if all are missing or some lie outside."""
     folder = request.folder()
     cells = words(request.cells(request.option("column"))).to_list()
     found, reasons = _existing(cells, folder)
+    outside = [row for row, file in enumerate(found) if file is not None and not _within(file, folder)]
+    if outside and not request.outside:
+        raise DataError(
+            f"modalities.{request.name}: {len(outside)} of the files named in column {request.option('column')!r} of "
+            f"{request.file.path} lie outside {folder}, by their path or by a link; source.outside: true reads them"
+        )
     named = sum(cell is not None for cell in cells)
     if reasons.total() == named:
         raise DataError(
@@ -138,6 +146,10 @@ def _existing(cells: list[str | None], folder: Path) -> tuple[list[Path | None],
     return found, reasons
 
 
+def _within(file: Path, folder: Path) -> bool:
+    return file.resolve().is_relative_to(folder.resolve())
+
+
 def named_files(source: Any, modalities: Mapping[str, Mapping[str, Any]]) -> dict[Path, list[Path]]:
     """List the images and text files that the user's own tables name: folder in which the paths start → files.
 
@@ -153,7 +165,9 @@ def named_files(source: Any, modalities: Mapping[str, Mapping[str, Any]]) -> dic
         frame, _ = read(Path(path), "source.path")
         if entry["column"] in frame.columns:
             found, _ = _existing(words(frame[entry["column"]]).to_list(), folder)
-            files.setdefault(folder, []).extend(one for one in found if one is not None)
+            files.setdefault(folder, []).extend(
+                one for one in found if one is not None and (source.outside or _within(one, folder))
+            )
     return files
 
 
