@@ -16,6 +16,7 @@ from picme.config.loading import dump, read_yaml
 from picme.design.graph import STAGES, study_graph
 from picme.design.stale import why_stale
 from picme.design.study import Design
+from picme.engine.faults import naming_faults
 from picme.engine.graph import by_stage
 from picme.engine.local import LocalExecutor
 from picme.engine.progress import Progress
@@ -92,7 +93,13 @@ def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -
     """
     if until not in ORDER:
         raise ConfigError(f"unknown stage {until!r}{near(until, ORDER)}")
-    study = Run(config, make_folder(out))
+    with naming_faults(Path(out).absolute()):
+        study = Run(config, make_folder(out))
+        return _run(study, until, quiet)
+
+
+def _run(study: Run, until: str, quiet: bool) -> Run:
+    config, out = study.config, study.folder
     study.design.raw  # noqa: B018 (raw files that are missing are reported before anything is written)
     check_loggers(config.pretrain.loggers)
     stages = STAGES[: ORDER.index(until) + 1]

@@ -60,8 +60,8 @@ def predict(
         How many stays were written and left out, and sentences on how the cohort differs from the training stays.
 
     Raises:
-        ConfigError, DataError: if there is no such model, a seed's is missing or damaged, or the cohort does not fit it:
-            another window, kind, column, type or unit.
+        ConfigError, DataError: if there is no such model, a seed's is missing or damaged, or the cohort does not fit
+            it: another window, kind, column, type or unit.
     """
     from picme.study import load
 

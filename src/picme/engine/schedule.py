@@ -102,7 +102,7 @@ class Schedule:
                 f"a worker process died during {step.title}, most often for lack of memory; "
                 "run the same command again to resume, with a smaller execution.workers"
             ) from error
-        failure = Failure(step, explain(error))
+        failure = Failure(step, explain(error, self.store.run))
         self.failures.append(failure)
         self.progress.say(f"{step.title} failed: {failure.reason}")
         self._lose(step.key)

@@ -31,6 +31,8 @@ MAX_HOURS = 87_660
 # Rows before the start are counted, not refused; where most are, the hours are counted from something else.
 MOST_EARLY = 0.5
 MAX_PATH = 4096
+# Bytes of a text in a file of its own; a novel has one.
+MAX_TEXT = 1 << 24
 UNKNOWN = "row of an unknown sample"
 
 
@@ -184,7 +186,9 @@ def text(request: Request) -> Read:
         texts: list[str | None] = []
         for file in _files(request):
             try:
-                found = None if file is None else decode(file.read_bytes())
+                small = file is None or file.stat().st_size <= MAX_TEXT
+                reasons["text of more than 16 MB"] += not small
+                found = decode(file.read_bytes()) if file is not None and small else None
             except OSError:
                 reasons["file cannot be read"] += 1
                 found = None
