@@ -19,7 +19,7 @@ from picme.engine.store import private
 from picme.errors import ConfigError, DataError
 from picme.evaluate.between import Pairing, between, same, to_table
 from picme.evaluate.predictions import Predictions
-from picme.results.record import read_record, unfinished
+from picme.results.record import read_record, read_table, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ class Opened:
         """The prepared cohort of a task; None where it is not kept."""
         key = self.info.get("stages", {}).get("prepare")
         file = self.folder / "store" / "prepare" / str(key) / "views" / task / "cohort.parquet"
-        return pl.read_parquet(file) if key and file.is_file() else None
+        return read_table(file) if key and file.is_file() else None
 
     def chosen(self, task: str) -> tuple[str, str] | None:
         """Combination and strategy chosen on validation."""
@@ -157,7 +157,7 @@ def _open(folder: Path, name: str) -> Opened:
             f"{folder} has no table summary; finish it first: picme run {folder}/config.yaml --out {folder}"
         )
     tables = {
-        file.stem: pl.read_parquet(file)
+        file.stem: read_table(file)
         for file in sorted((folder / "results").glob("*.parquet"))
         if file.stem in ("summary", "alignment")
     }
@@ -228,6 +228,7 @@ def _pairing(a: Opened, b: Opened, task: str, resamples: int, confidence: float,
         )
         chosen = a.chosen(task), b.chosen(task)
         return between(pairing, first, second, chosen, resamples=resamples, confidence=confidence, seed=seed)
-    except DataError as error:
-        pairing.reason, pairing.rows = str(error), []
+    except (DataError, pl.exceptions.PolarsError) as error:
+        damaged = f"the predictions of {a.name} or {b.name} are damaged"  # the library's own words may quote a cell
+        pairing.reason, pairing.rows = str(error) if isinstance(error, DataError) else damaged, []
         return pairing

@@ -25,7 +25,7 @@ from picme.engine.step import Context
 from picme.engine.store import Store, private, write_json
 from picme.errors import ConfigError, PicmeError, near
 from picme.fitting.epoch_log import check_loggers
-from picme.results.record import put_away, read_record, study_hash, unfinished
+from picme.results.record import FORMAT, known_record, put_away, read_record, read_table, study_hash, unfinished
 
 if TYPE_CHECKING:
     from picme.config.study import Config
@@ -133,7 +133,7 @@ def _run(study: Run, until: str, quiet: bool) -> Run:
 
 def begin(study: Run) -> None:
     """Write the configuration of a run; results of another one, or of other raw data, are put away first."""
-    record = read_record(study.folder)
+    record = known_record(study.folder)
     same = (record.get("config"), record.get("raw")) == (study_hash(study.tree), study.design.raw)
     if not same and any((study.folder / name).exists() for name in ("results", "report.html", "run.json")):
         put_away(study.folder)
@@ -212,15 +212,13 @@ def report_again(folder: Path) -> Path:
     Raises:
         ConfigError: if the folder has no result tables, or they are not those of its configuration.
     """
-    import polars as pl
-
     if said := unfinished(folder):
         raise ConfigError(said)
     files = sorted((folder / "results").glob("*.parquet"))
     if not files:
         raise ConfigError(f"{folder} has no result tables to make a report of")
     with private():
-        _build(folder, {file.stem: pl.read_parquet(file) for file in files}, read_yaml(folder / "config.yaml"))
+        _build(folder, {file.stem: read_table(file) for file in files}, read_yaml(folder / "config.yaml"))
     return folder / "report.html"
 
 
@@ -241,6 +239,7 @@ def write_record(study: Run, graph: Graph, timings: dict[str, float], failures: 
     write_json(
         study.folder / "run.json",
         {
+            "format": FORMAT,
             "picme": _version("picme"),
             "git_commit": _commit(),
             "command": " ".join(["picme", *sys.argv[1:]]) if Path(sys.argv[0]).name == "picme" else None,

@@ -16,7 +16,7 @@ from picme.config.loading import load as load_config
 from picme.config.loading import read_yaml, validate
 from picme.errors import ConfigError, DataError, near
 from picme.pipeline import Run
-from picme.results.record import unfinished
+from picme.results.record import read_table, unfinished
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Study:
         file = self.folder / "results" / f"{name}.parquet"
         if not file.is_file():
             raise DataError(f"{self.folder} has no table {name!r}{near(name, self.tables)}")
-        return pl.read_parquet(file)
+        return read_table(file)
 
     @property
     def selected(self) -> pl.DataFrame:
