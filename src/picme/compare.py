@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from picme.config.loading import read_yaml
+from picme.engine.store import private
 from picme.errors import ConfigError, DataError
 from picme.evaluate.between import Pairing, between, same, to_table
 from picme.evaluate.predictions import Predictions
-from picme.results.record import read_record, unfinished
+from picme.results.record import read_record, read_table, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,7 @@ class Opened:
         """Return the prepared cohort of a task; None where it is not kept."""
         key = self.info.get("stages", {}).get("prepare")
         file = self.folder / "store" / "prepare" / str(key) / "views" / task / "cohort.parquet"
-        return pl.read_parquet(file) if key and file.is_file() else None
+        return read_table(file) if key and file.is_file() else None
 
     def chosen(self, task: str) -> tuple[str, str] | None:
         """Return the combination and strategy that the study chose on validation."""
@@ -93,10 +94,11 @@ class Comparison:
         path = Path(out)
         if path.is_dir():
             raise ConfigError(f"--out {path} is a folder, expected an HTML file to write")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(page(self), encoding="utf-8")
-        part.replace(path)
+        with private():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f".{path.name}.part")
+            part.write_text(page(self), encoding="utf-8")
+            part.replace(path)
         return path
 
 
@@ -155,7 +157,7 @@ def _open(folder: Path, name: str) -> Opened:
             f"{folder} has no table summary; finish it first: picme run {folder}/config.yaml --out {folder}"
         )
     tables = {
-        file.stem: pl.read_parquet(file)
+        file.stem: read_table(file)
         for file in sorted((folder / "results").glob("*.parquet"))
         if file.stem in ("summary", "alignment")
     }
@@ -226,6 +228,7 @@ def _pairing(a: Opened, b: Opened, task: str, resamples: int, confidence: float,
         )
         chosen = a.chosen(task), b.chosen(task)
         return between(pairing, first, second, chosen, resamples=resamples, confidence=confidence, seed=seed)
-    except DataError as error:
-        pairing.reason, pairing.rows = str(error), []
+    except (DataError, pl.exceptions.PolarsError) as error:
+        damaged = f"the predictions of {a.name} or {b.name} are damaged"  # the library's own words may quote a cell
+        pairing.reason, pairing.rows = str(error) if isinstance(error, DataError) else damaged, []
         return pairing

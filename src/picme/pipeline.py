@@ -16,15 +16,16 @@ from picme.config.loading import dump, read_yaml
 from picme.design.graph import STAGES, study_graph
 from picme.design.stale import why_stale
 from picme.design.study import Design
+from picme.engine.faults import naming_faults
 from picme.engine.graph import by_stage
 from picme.engine.local import LocalExecutor
 from picme.engine.progress import Progress
 from picme.engine.schedule import Failure, Schedule
 from picme.engine.step import Context
-from picme.engine.store import Store, write_json
+from picme.engine.store import Store, private, write_json
 from picme.errors import ConfigError, PicmeError, near
 from picme.fitting.epoch_log import check_loggers
-from picme.results.record import put_away, read_record, study_hash, unfinished
+from picme.results.record import FORMAT, known_record, put_away, read_record, read_table, study_hash, unfinished
 
 if TYPE_CHECKING:
     from picme.config.study import Config
@@ -92,12 +93,18 @@ def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -
     """
     if until not in ORDER:
         raise ConfigError(f"unknown stage {until!r}{near(until, ORDER)}")
-    study = Run(config, make_folder(out))
+    with naming_faults(Path(out).absolute()):
+        study = Run(config, make_folder(out))
+        return _run(study, until, quiet)
+
+
+def _run(study: Run, until: str, quiet: bool) -> Run:
+    config, out = study.config, study.folder
     study.design.raw  # noqa: B018 (raw files that are missing are reported before anything is written)
     check_loggers(config.pretrain.loggers)
     stages = STAGES[: ORDER.index(until) + 1]
     graph = study_graph(study.design, study.store)
-    with study.store.lock():
+    with private(), study.store.lock():
         begin(study)
         with Progress(quiet, workers(config)) as progress, local_executor(study) as executor:
             failures = Schedule(graph, study.store, executor, progress, stages).run()
@@ -126,7 +133,7 @@ def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -
 
 def begin(study: Run) -> None:
     """Write the configuration of a run; results of another one, or of other raw data, are put away first."""
-    record = read_record(study.folder)
+    record = known_record(study.folder)
     same = (record.get("config"), record.get("raw")) == (study_hash(study.tree), study.design.raw)
     if not same and any((study.folder / name).exists() for name in ("results", "report.html", "run.json")):
         put_away(study.folder)
@@ -176,7 +183,8 @@ def make_folder(out: Path) -> Path:
         and not any((out / name).exists() for name in ("store", "config.yaml", ".lock"))
     ):
         raise ConfigError(f"--out {out} holds other files; choose an empty or new folder")
-    out.mkdir(parents=True, exist_ok=True)
+    with private():
+        out.mkdir(parents=True, exist_ok=True)
     out.chmod(0o700)
     return out
 
@@ -204,14 +212,13 @@ def report_again(folder: Path) -> Path:
     Raises:
         ConfigError: if the folder has no result tables, or they are not those of its configuration.
     """
-    import polars as pl
-
     if said := unfinished(folder):
         raise ConfigError(said)
     files = sorted((folder / "results").glob("*.parquet"))
     if not files:
         raise ConfigError(f"{folder} has no result tables to make a report of")
-    _build(folder, {file.stem: pl.read_parquet(file) for file in files}, read_yaml(folder / "config.yaml"))
+    with private():
+        _build(folder, {file.stem: read_table(file) for file in files}, read_yaml(folder / "config.yaml"))
     return folder / "report.html"
 
 
@@ -232,6 +239,7 @@ def write_record(study: Run, graph: Graph, timings: dict[str, float], failures: 
     write_json(
         study.folder / "run.json",
         {
+            "format": FORMAT,
             "picme": _version("picme"),
             "git_commit": _commit(),
             "command": " ".join(["picme", *sys.argv[1:]]) if Path(sys.argv[0]).name == "picme" else None,

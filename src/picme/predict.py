@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from picme.config.combinations import label, parse
+from picme.engine.store import private
 from picme.errors import ConfigError, DataError, near
 from picme.pipeline import Run
 from picme.tasks import build as build_task
@@ -59,8 +60,8 @@ def predict(
         How many stays were written and left out, and sentences on how the cohort differs from the training stays.
 
     Raises:
-        ConfigError, DataError: if there is no such model, a seed's is missing, or the cohort does not fit it: another
-            window, kind, column, type or unit.
+        ConfigError, DataError: if there is no such model, a seed's is missing or damaged, or the cohort does not fit
+            it: another window, kind, column, type or unit.
     """
     from picme.study import load
 
@@ -75,6 +76,9 @@ def predict(
     names = list(seeds[0].cell.combination)
     if not source.store.done(source.design.prepare):
         raise DataError(f"{cohort} has no prepared cohort; run `picme prepare` for it first")
+    source.store.whole(source.design.prepare)
+    for step in (study.design.prepare, *seeds, *(step.cell.pretrain for step in seeds if step.cell.pretrain)):
+        study.store.whole(step)
     notes = _fits(study, source, task, names)
     labels = build_task(task, trained.config.tasks[task]).labels
     with tempfile.TemporaryDirectory() as scratch:
@@ -102,8 +106,9 @@ def predict(
 
 
 def _write(table: pl.DataFrame, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    table.write_csv(file) if file.suffix == ".csv" else table.write_parquet(file)
+    with private():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        table.write_csv(file) if file.suffix == ".csv" else table.write_parquet(file)
 
 
 def _long(

@@ -16,7 +16,7 @@ from picme.config.loading import load as load_config
 from picme.config.loading import read_yaml, validate
 from picme.errors import ConfigError, DataError, near
 from picme.pipeline import Run
-from picme.results.record import unfinished
+from picme.results.record import read_table, unfinished
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Study:
         file = self.folder / "results" / f"{name}.parquet"
         if not file.is_file():
             raise DataError(f"{self.folder} has no table {name!r}{near(name, self.tables)}")
-        return pl.read_parquet(file)
+        return read_table(file)
 
     @property
     def selected(self) -> pl.DataFrame:
@@ -204,11 +204,15 @@ class Study:
             raise DataError(f"{label(chosen)} is not pretrained in {self.folder}")
         if split not in ("val", "test"):
             raise DataError(f"embeddings are kept of the splits val and test, not {split!r}")
-        folder = self._run.store.path(pretrain)
+        folder = self._run.store.whole(pretrain)
         rows = np.load(folder / "rows.npy")
         values = np.load(folder / "embeddings.npy", mmap_mode="r")
         frame = pl.read_parquet(
-            self._run.prepared / "views" / "pretrain" / "cohort.parquet", columns=["stay_id", "split"]
+            self._run.store.whole(self._run.design.prepare, "views/pretrain/cohort.parquet")
+            / "views"
+            / "pretrain"
+            / "cohort.parquet",
+            columns=["stay_id", "split"],
         )
         inside = frame.get_column("split").to_numpy()[rows] == split
         found = {name: np.asarray(values[index][inside]) for index, name in enumerate(chosen)}
@@ -225,7 +229,7 @@ class Study:
         if not self._run.store.done(self._run.design.prepare):
             raise DataError(f"the cohort of {self.folder} is not prepared")
         build_task(task, self.config.tasks[task])
-        return self._run.prepared / "views" / task
+        return self._run.store.whole(self._run.design.prepare, f"views/{task}/") / "views" / task
 
 
 def run(

@@ -43,6 +43,13 @@ def main() -> None:
             raise
         sys.stderr.write(f"picme: {error}\n")
         raise SystemExit(2) from None
+    except Exception as error:
+        from picme.engine.faults import fault
+
+        if debug or not (said := fault(error, Path.cwd())):
+            raise
+        sys.stderr.write(f"picme: {said}\n")
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         _interrupted()
         raise SystemExit(INTERRUPTED) from None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from picme.engine.faults import mapped
 from picme.errors import DataError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def decode_images(
     if not paths:
         np.save(out, np.zeros(shape, np.uint8))
         return DecodeResult(out, np.zeros(0, bool), {})
-    array = np.lib.format.open_memmap(partial_file, mode="w+", dtype=np.uint8, shape=shape)
+    array = mapped(partial_file, np.uint8, shape)
     decoded = np.zeros(len(paths), dtype=bool)
     damaged: dict[int, str] = {}
     given = [(index, path) for index, path in enumerate(paths) if path is not None]

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from picme.config.base import File, Section
+from picme.config.bounds import Number
 from picme.config.notes import DemographicsConfig, ImagesConfig, NotesConfig
 
 GROUPS = ("gender", "ethnicity", "age_group")
@@ -33,11 +34,11 @@ class MimicSource(Section):
 class CohortConfig(Section):
     """Rules that choose stays, measurements and labels."""
 
-    min_age: int = Field(18, ge=0)
+    min_age: Number = Field(18, ge=0)
     """Youngest age admitted, in years."""
-    min_hours: int = Field(48, ge=1)
+    min_hours: Number = Field(48, ge=1)
     """Shortest ICU stay for the mortality task, and its prediction time, in hours after ICU admission."""
-    max_hours: int | None = Field(None, ge=1)
+    max_hours: Number | None = Field(None, ge=1)
     """Most hours of a time series that are kept, from ICU admission on; all of them if not given."""
     channels: str | Path | None = None
     """Variables of the time series: `default`, `benchmark`, or the path of a YAML file in their format; the set that

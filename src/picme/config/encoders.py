@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from picme.config.base import Component, Section
+from picme.config.bounds import Depth, Number, Width
 from picme.errors import ConfigError
 
 PACKAGE = "package:"
@@ -26,7 +27,7 @@ def _layer_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
 class ProjectionConfig(Section):
     """The last step of an encoder, from its features to the common embedding size; always trained."""
 
-    hidden: tuple[int, ...] = ()
+    hidden: tuple[Width, ...] = ()
     """Sizes of the hidden layers, with ReLU after each; empty for one linear layer."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout before the last layer."""
@@ -78,19 +79,19 @@ class TransformerEncoder(EncoderConfig):
     """Commit or tag of a hub model."""
     mode: Literal["locked", "lora", "full"] = "locked"
     """Part trained beside the projection: none, low-rank adapters of the attention (LoRA), or the whole model."""
-    lora_rank: int = Field(8, ge=1)
+    lora_rank: Width = Field(8, ge=1)
     """Rank of the adapters."""
     lora_alpha: float = Field(32, gt=0)
     """Scale of the adapters."""
     lora_dropout: float = Field(0.01, ge=0, lt=1)
     """Dropout before the adapters."""
-    lora_from_layer: int = Field(0, ge=0)
+    lora_from_layer: Depth = Field(0, ge=0)
     """First adapted layer, counted from 0; the layers below are locked: they run once and their output is stored."""
     pooling: Literal["cls", "mean"] = "cls"
     """The text's vector: the first token's, or the mean over tokens."""
-    max_length: int = Field(512, ge=4)
+    max_length: Number = Field(512, ge=4)
     """Most tokens of a text (or window), special tokens included."""
-    windows: Literal["off"] | int = "off"
+    windows: Literal["off"] | Depth = "off"
     """A text beyond `max_length` is read in windows that start so many tokens apart, and their vectors are averaged.
     `off` cuts the text instead."""
 
@@ -149,7 +150,7 @@ class ImageEncoder(EncoderConfig):
     network."""
     grey: Literal["repeat", "first_conv"] = "repeat"
     """Treatment of one-channel images: repeat them to three channels, or sum the first convolution's weights to one."""
-    resize: int | None = Field(None, ge=16)
+    resize: Number | None = Field(None, ge=16)
     """Side in pixels to which stored images are resized; as stored if not given."""
     mean: tuple[float, ...] | None = None
     """Mean of each channel, for pixels in [0, 1]; the model's own if not given."""
@@ -205,9 +206,9 @@ class LSTMEncoder(HourlyConfig):
     """An LSTM over hours."""
 
     name: Literal["lstm"] = "lstm"
-    hidden: int = Field(128, ge=1)
+    hidden: Width = Field(128, ge=1)
     """Units of each layer and direction."""
-    layers: int = Field(1, ge=1)
+    layers: Depth = Field(1, ge=1)
     """Number of stacked layers."""
     bidirectional: bool = False
     """Read each series in both directions."""
@@ -217,7 +218,7 @@ class GRUDConfig(SeriesConfig):
     """GRU-D: a gated recurrent unit whose inputs and state decay with the time since the last measurement."""
 
     name: Literal["grud"] = "grud"
-    hidden: int = Field(64, ge=1)
+    hidden: Width = Field(64, ge=1)
     """Hidden units."""
 
 
@@ -225,11 +226,11 @@ class TCNConfig(HourlyConfig):
     """A temporal convolutional network: causal, dilated convolutions over hours."""
 
     name: Literal["tcn"] = "tcn"
-    hidden: int = Field(64, ge=1)
+    hidden: Width = Field(64, ge=1)
     """Channels of each convolution."""
-    blocks: int = Field(4, ge=1)
+    blocks: Depth = Field(4, ge=1)
     """Residual blocks of two convolutions; the dilation doubles from block to block, from 1."""
-    kernel: int = Field(3, ge=2)
+    kernel: Width = Field(3, ge=2)
     """Hours that a convolution spans. A state sees 1 + 2 (kernel - 1) (2^blocks - 1) hours: 61 with the defaults."""
 
 
@@ -240,13 +241,13 @@ class SeriesTransformerConfig(HourlyConfig):
     pooling: Literal["last", "mean", "max", "all"] = "mean"
     """The series' vector: the state of its last hour, mean or maximum over its hours, or all three side by side. Every
     state has seen every hour."""
-    hidden: int = Field(64, ge=2)
+    hidden: Width = Field(64, ge=2)
     """Size of an hour's state; even, and divisible by `heads`."""
-    layers: int = Field(2, ge=1)
+    layers: Depth = Field(2, ge=1)
     """Number of stacked layers."""
-    heads: int = Field(4, ge=1)
+    heads: Depth = Field(4, ge=1)
     """Attention heads of each layer."""
-    feedforward: int = Field(128, ge=1)
+    feedforward: Width = Field(128, ge=1)
     """Units between the two linear maps of each layer."""
 
     @model_validator(mode="after")
@@ -261,7 +262,7 @@ class MLPEncoder(EncoderConfig):
 
     reads: ClassVar[tuple[str, ...]] = ("tabular",)
     name: Literal["mlp"] = "mlp"
-    hidden: tuple[int, ...] = (128,)
+    hidden: tuple[Width, ...] = (128,)
     """Sizes of the hidden layers (ReLU and dropout after each)."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout after each hidden layer."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from picme.config.base import Section
+from picme.config.bounds import Number, Seed
+from picme.config.names import Column
 from picme.strategies import BUILT_IN
 
 if TYPE_CHECKING:
@@ -83,15 +85,15 @@ class EvaluateConfig(Section):
     """Resamples for the intervals of subgroups (and of `summary` if nothing is compared)."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Coverage of every interval."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = Field(default=0, ge=0)
     """Seed of the resampling."""
-    attributes: tuple[str, ...] = ("gender", "ethnicity", "age_group")
+    attributes: tuple[Column, ...] = ("gender", "ethnicity", "age_group")
     """Cohort columns that define subgroups, where a cohort has them."""
-    groups: tuple[str, ...] = ()
+    groups: tuple[Column, ...] = ()
     """Further cohort columns that define subgroups; an unknown column is an error."""
-    crossed: tuple[tuple[str, ...], ...] = (("gender", "ethnicity"),)
+    crossed: tuple[tuple[Column, ...], ...] = (("gender", "ethnicity"),)
     """Columns taken together as one attribute (`gender × ethnicity`)."""
-    min_group: int = Field(default=10, ge=1)
+    min_group: Number = Field(default=10, ge=1)
     """Subgroups with fewer stays are suppressed: neither counts nor metrics are written."""
     ece_bins: int = Field(default=10, ge=2, le=100)
     """Bins of equal width for the calibration curve and the expected calibration error."""

@@ -7,12 +7,13 @@ from typing import Literal
 from pydantic import Field
 
 from picme.config.base import Component
+from picme.config.bounds import Depth, Width
 
 
 class FusionConfig(Component):
     """Settings shared by all fusion heads."""
 
-    hidden: int = Field(256, ge=1)
+    hidden: Width = Field(256, ge=1)
     """Hidden units."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout before each linear layer of the head."""
@@ -22,7 +23,7 @@ class ConcatConfig(FusionConfig):
     """A multilayer perceptron on the concatenated embeddings and the presence bits."""
 
     name: Literal["concat"] = "concat"
-    layers: int = Field(1, ge=0)
+    layers: Depth = Field(1, ge=0)
     """Hidden layers; 0 is a linear head."""
 
 
@@ -51,9 +52,9 @@ class AttentionConfig(FusionConfig):
     """A transformer over the modalities and a class token."""
 
     name: Literal["attention"] = "attention"
-    layers: int = Field(1, ge=1)
+    layers: Depth = Field(1, ge=1)
     """Transformer layers."""
-    heads: int = Field(4, ge=1)
+    heads: Depth = Field(4, ge=1)
     """Attention heads; divides the embedding size."""
 
 

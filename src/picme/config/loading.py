@@ -103,17 +103,23 @@ def parse_overrides(items: list[str]) -> dict[str, Any]:
     return parsed
 
 
-def read_yaml(config: str | Path) -> dict[str, Any]:
+def read_yaml(config: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """Read a configuration file or preset as plain values, unchecked.
 
+    Args:
+        config: the file or preset.
+        above: the files that name it as their preset.
+
     Raises:
-        ConfigError: if it is missing or no YAML.
+        ConfigError: if it is missing, no UTF-8 or no YAML, or starts from itself.
     """
+    if str(config) in above:
+        raise ConfigError(f"{config} starts from itself, by its key `preset`")
     path = Path(config)
     if path.suffix in {".yaml", ".yml"} or path.is_file():
         if not path.is_file():
             raise ConfigError(f"configuration file {path} does not exist")
-        text, where = path.read_text(encoding="utf-8"), str(path)
+        text, where = _text(path), str(path)
     else:
         known = presets()
         if str(config) not in known:
@@ -124,11 +130,24 @@ def read_yaml(config: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = f" line {line + 1}" if line is not None else ""
-        raise ConfigError(f"{where}{place} is not valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be parsed"
+        raise ConfigError(f"{where}{place} is not valid YAML: {problem}") from None
+    except (RecursionError, ValueError) as error:
+        what = "is nested too deeply" if isinstance(error, RecursionError) else "holds a number or date that is none"
+        raise ConfigError(f"{where} {what}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{where} does not hold a configuration (keys and values)")
     base = tree.pop("preset", None)
-    return _merge(read_yaml(str(base)), tree) if base else tree
+    return _merge(read_yaml(str(base), (*above, str(config))), tree) if base else tree
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"configuration file {path} is not UTF-8, from its byte {error.start} on; save it so"
+        ) from None
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +170,7 @@ def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
     if isinstance(value, str):
         try:
             value = yaml.load(value, Yaml)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, RecursionError, ValueError):
             raise ConfigError(f"--set {key}: the value is not valid YAML") from None
     *parents, last = key.split(".")
     node = tree

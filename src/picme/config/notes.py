@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from picme.config.base import Section
+from picme.config.bounds import Number
 from picme.errors import near
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -130,7 +131,7 @@ class NotesConfig(Section):
     and makes the leakage audit fail; `remove` takes the sentence out and counts it."""
     radiology_parts: tuple[str, ...] = ("examination", "indication", "findings", "impression")
     """Parts of a radiology report that are used; a report without any recognised heading is used whole."""
-    max_characters: int = Field(default=200_000, ge=100)
+    max_characters: Number = Field(default=200_000, ge=100)
     """A note longer than this is a broken row: it is left out and counted."""
 
     @field_validator("discharge_sections")

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from picme.config.base import Component
+from picme.config.bounds import Number, Seed
 
 
 class ObjectiveConfig(Component):
@@ -18,7 +19,7 @@ class ObjectiveConfig(Component):
     """Smallest and largest value of τ."""
     train_temperature: bool = True
     """Train τ; otherwise it stays as given."""
-    chunk: int | None = Field(None, ge=1)
+    chunk: Number | None = Field(None, ge=1)
     """Rows of the similarity matrix evaluated at a time; chosen from the size of the batch if not given."""
 
     @model_validator(mode="after")
@@ -76,7 +77,7 @@ class SymileConfig(ObjectiveConfig):
     negatives: Literal["auto", "all", "sampled"] = "auto"
     """`all` takes every triple of the batch (three modalities at most); `sampled` shuffles the partners once a step;
     `auto` is `all` for up to three modalities and `sampled` beyond."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the sampled negatives."""
 
 
@@ -84,7 +85,7 @@ class GRAMConfig(ObjectiveConfig):
     """GRAM: the volume of the parallelotope that a stay's embeddings span."""
 
     name: Literal["gram"] = "gram"
-    anchor: int | None = Field(None, ge=0)
+    anchor: Number | None = Field(None, ge=0)
     """Index of the modality that is exchanged between stays; each in turn if not given."""
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from picme.config.base import File, Section
+from picme.config.names import Column
 
 
 class Physionet2012Source(Section):
@@ -45,7 +46,7 @@ class TableSource(Section):
     them and the `.0` of a whole number do not count, all else does, leading zeros and capitals too."""
     subject: str | None = None
     """Column of the subject, who may have several samples and is never split. Without it each sample is a subject."""
-    groups: tuple[str, ...] = ()
+    groups: tuple[Column, ...] = ()
     """Columns for subgroup results; empty cells become the group `unknown`."""
     split: str | None = None
     """Column holding `train`, `val` or `test`, where the division is given with the data."""
@@ -56,6 +57,9 @@ class TableSource(Section):
     fingerprint: Literal["time", "content"] = "time"
     """What tells that an image or text file which a table names has changed: its size and time, or all that it holds
     (which takes as long as reading them)."""
+    outside: bool = False
+    """Also read images and texts that lie outside the folder in which their paths start: by an absolute path, `..` or a
+    link. Otherwise they are an error, since a table from elsewhere could name any file of this machine."""
     max_unmatched: float = Field(0.2, ge=0, le=1)
     """Largest share of a file's rows whose sample id is in no other file (in the source's own, where there is one)
     before the data are refused; fewer are counted."""

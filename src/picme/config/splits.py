@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from picme.config.base import File, Section
+from picme.config.bounds import Seed
 
 
 class SplitsConfig(Section):
@@ -22,7 +23,7 @@ class SplitsConfig(Section):
     val: float = Field(0.1, gt=0, lt=1)
     """Share of subjects for validation (`hash`, `time`, `group`); of the training sets' subjects (`sets`). The rest is
     test."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the hash, and of the drawing of groups; another seed gives other splits."""
     test_list: File | None = None
     """`paper`: the benchmark's test subjects, a CSV of subject id and 0 or 1 without header."""

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from picme.config.base import Section, choice
+from picme.config.bounds import Batch, Draws, Epochs, Hours, Number, Processes, Repeats, Width
 from picme.config.cohort import GROUPS, CohortConfig, MimicSource
 from picme.config.evaluate import EvaluateConfig
 from picme.config.fusions import CONFIGS as FUSIONS
 from picme.config.modalities import ModalityConfig
+from picme.config.names import Column, check_file_names
 from picme.config.objectives import CONFIGS as OBJECTIVES
 from picme.config.objectives import InfoNCEConfig, OneVersusOthersConfig
 from picme.config.report import ReportConfig
@@ -74,11 +76,11 @@ SOURCES = {
 class TaskConfig(Section):
     """Settings of one task: what is predicted, and when."""
 
-    labels: tuple[str, ...] = ()
+    labels: tuple[Column, ...] = ()
     """Label columns; empty for a task whose labels the source defines (`mortality`, `phenotyping`)."""
     kind: Literal["binary", "multilabel"] | None = None
     """`binary` has one label, `multilabel` has several. Where it is not given, the number of labels decides."""
-    hours: float | None = Field(None, gt=0)
+    hours: Hours | None = Field(None, gt=0)
     """Prediction time of a task on own data: time series are cut there. The tasks of picme's own have theirs."""
 
 
@@ -87,9 +89,9 @@ class StudyConfig(Section):
 
     combination_sizes: Literal["all"] | tuple[int, ...] = "all"
     """Sizes of the combinations: every one from two up, or these; sizes above the number of modalities are left out."""
-    seeds: int = Field(10, ge=1)
+    seeds: Repeats = Field(10, ge=1)
     """Fine-tunings of each cell, with seeds 0, 1, …"""
-    embed_dim: int = Field(256, ge=2)
+    embed_dim: Width = Field(256, ge=2)
     """Size of every modality's embedding."""
     projection: Literal["own", "shared"] = "own"
     """`own`: each encoder's projection gives its embeddings. `shared`: one linear layer follows that is common to all
@@ -111,12 +113,12 @@ class StudyConfig(Section):
 class SearchConfig(Section):
     """Search of learning rate and batch size on validation stays, with seed 0."""
 
-    trials: int = Field(20, ge=1)
+    trials: Epochs = Field(20, ge=1)
     """Optuna trials of each search: for pretraining each combination that is searched on, for fine-tuning each task,
     combination and strategy."""
     learning_rates: tuple[float, float] = (1e-6, 1e-2)
     """Lowest and highest learning rate; trials draw log-uniformly between them."""
-    batch_sizes: tuple[int, ...] = (16, 32, 64, 128)
+    batch_sizes: tuple[Batch, ...] = (16, 32, 64, 128)
     """Batch sizes to choose from."""
 
     @field_validator("learning_rates")
@@ -145,23 +147,23 @@ Search = Annotated[
 class PretrainConfig(Section):
     """Contrastive pretraining of each combination."""
 
-    window: float = Field(48, gt=0)
+    window: Hours = Field(48, gt=0)
     """Hours after ICU admission whose data pretraining sees."""
     pair_objective: choice("objectives", OBJECTIVES, "infonce") = InfoNCEConfig()  # type: ignore[valid-type]
     """The objective for two modalities."""
     objective: choice("objectives", OBJECTIVES, "ovo") = OneVersusOthersConfig()  # type: ignore[valid-type]
     """The objective for three modalities and more."""
-    epochs: int = Field(75, ge=1)
+    epochs: Epochs = Field(75, ge=1)
     """Greatest number of passes over the training stays."""
-    patience: int = Field(15, ge=1)
+    patience: Epochs = Field(15, ge=1)
     """Epochs without a better validation recall@5 before training stops."""
-    batch_size: int = Field(64, ge=2)
+    batch_size: Batch = Field(64, ge=2)
     """Stays in a batch, which are each other's negatives."""
     learning_rate: float = Field(1e-3, gt=0)
     """Learning rate of encoders and temperature; λ has its own, in the objective."""
     weight_decay: float = Field(1e-4, ge=0)
     """AdamW's decoupled weight decay."""
-    seeds: int = Field(1, ge=1)
+    seeds: Repeats = Field(1, ge=1)
     """Number of draws of encoders: pretrainings of each combination, and as many untrained encoders for the control
     `random`, so that neither gains more from averaging. Fine-tuning with seed s takes draw s modulo this number, so as
     many as `study.seeds` give each seed its own. Alignment is measured on the first."""
@@ -182,15 +184,15 @@ class PretrainConfig(Section):
 class AlignConfig(Section):
     """Settings of the measures of alignment."""
 
-    ks: tuple[int, ...] = (1, 5, 10)
+    ks: tuple[Number, ...] = (1, 5, 10)
     """Values of k for recall@k."""
-    gallery: int = Field(1000, ge=2)
+    gallery: Number = Field(1000, ge=2)
     """Number of candidates in a retrieval; a smaller split is used whole."""
-    draws: int = Field(5, ge=1)
+    draws: Draws = Field(5, ge=1)
     """Number of galleries that are drawn and averaged where the split is larger."""
     tsne: Literal["largest", "all", "off"] | tuple[str, ...] = "largest"
     """Combinations whose t-SNE frames are kept over the epochs."""
-    tsne_stays: int = Field(150, ge=5)
+    tsne_stays: Number = Field(150, ge=5)
     """Number of stays shown in a frame."""
 
 
@@ -217,7 +219,7 @@ class FinetuneConfig(Section):
     combinations: Literal["best", "paper", "all"] | tuple[str, ...] = "best"
     """Combinations that are fine-tuned. `best` takes the best-aligned of each size on validation, `paper` the ten of
     the paper's Table 1, `all` every one; or a list."""
-    best: int = Field(1, ge=1)
+    best: Number = Field(1, ge=1)
     """Number of combinations of each size that `best` takes."""
     singles: bool = True
     """Fine-tune each modality alone as well (with `supervised` and `random`)."""
@@ -225,11 +227,11 @@ class FinetuneConfig(Section):
     """Strategies that are compared; `picme list strategies` says what each is."""
     fusions: dict[str, choice("fusions", FUSIONS)] = Field(default_factory=dict)  # type: ignore[valid-type]
     """Strategies of your own, named in `strategies` like the others: trained as `supervised`, with this fusion head."""
-    epochs: int = Field(75, ge=1)
+    epochs: Epochs = Field(75, ge=1)
     """Greatest number of passes over the training stays."""
-    patience: int = Field(15, ge=1)
+    patience: Epochs = Field(15, ge=1)
     """Epochs without a better validation AUROC before training stops."""
-    batch_size: int = Field(64, ge=2)
+    batch_size: Batch = Field(64, ge=2)
     """Stays in a batch."""
     learning_rate: float = Field(1e-3, gt=0)
     """AdamW's learning rate."""
@@ -247,7 +249,7 @@ class FinetuneConfig(Section):
     task where `loss` says so; `none` weighs nothing."""
     search: Search = "off"
     """Search of learning rate and batch size before the seeds are trained. `off` takes the values above."""
-    hidden: int = Field(256, ge=1)
+    hidden: Width = Field(256, ge=1)
     """Hidden units of the fusion heads."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout in the fusion heads."""
@@ -257,7 +259,7 @@ class FinetuneConfig(Section):
     combination are scaled to add up to 1."""
     order: tuple[str, ...] = ()
     """Order of the modalities as steps of the gated LSTM; the configuration's order where empty."""
-    orders: int = Field(0, ge=0)
+    orders: Repeats = Field(0, ge=0)
     """Number of other orders, drawn at random, in which the gated LSTM of the largest combination is trained as well,
     with seed 0. They show how much its result depends on the order."""
     label_efficiency: Literal["off"] | LabelEfficiencyConfig = "off"
@@ -272,6 +274,7 @@ class FinetuneConfig(Section):
 
     @model_validator(mode="after")
     def _known(self) -> FinetuneConfig:
+        check_file_names(self.fusions, "fusion")
         for name in self.fusions:
             taken = name in strategies()
             if taken or not name.isidentifier():
@@ -290,10 +293,10 @@ class FinetuneConfig(Section):
 class ExecutionConfig(Section):
     """Settings of where and how steps run; they change no number, so they are in no key."""
 
-    workers: int | Literal["auto"] = "auto"
+    workers: Processes | Literal["auto"] = "auto"
     """Number of steps side by side; `auto` is one for each core, of which one at a time uses the GPU where there is
     one."""
-    threads: int = Field(1, ge=1)
+    threads: Processes = Field(1, ge=1)
     """Number of threads of each step."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device that models are trained on; `auto` takes CUDA, then MPS, then the CPU."""
@@ -341,7 +344,14 @@ class Config(Section):
         for name in modalities:
             if not name.isidentifier():
                 raise ValueError(f"a modality's name is letters, digits and underscores, not {name!r}")
+        check_file_names(modalities, "modality")
         return modalities
+
+    @field_validator("tasks")
+    @classmethod
+    def _named_tasks(cls, tasks: dict[str, Any]) -> dict[str, Any]:
+        check_file_names(tasks, "task")
+        return tasks
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:

@@ -13,10 +13,12 @@ import traceback
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import TYPE_CHECKING, Protocol, Self
 
+from picme.engine.faults import fault
 from picme.engine.step import ALL_CORES, Context, Step
 from picme.errors import PicmeError, place_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
 
@@ -110,15 +112,21 @@ def perform(step: Step, context: Context, threads: int) -> None:
         about |= step.run(folder, context)
 
 
-def explain(error: BaseException) -> str:
+def explain(error: BaseException, where: Path | None = None) -> str:
     """Return one sentence for an error; picme's own speak for themselves, others are named by type and place.
 
     The message of a foreign error is left out: it may quote data.
+
+    Args:
+        error: what a step raised.
+        where: the run folder, for faults of the machine such as a full disk.
     """
     if os.environ.get("PICME_DEBUG") and (error.__cause__ is not None or not isinstance(error, PicmeError)):
         traceback.print_exception(error)  # a worker's traceback travels along as the cause
     if isinstance(error, PicmeError):
         return str(error)
+    if where is not None and (said := fault(error, where)):
+        return said
     return f"{type(error).__name__}{place_of(error)} (run with --debug for the traceback)"
 
 

@@ -92,6 +92,7 @@ class Schedule:
     def _end(self, future: Future[None]) -> None:
         step, error = self._running.pop(future), future.exception()
         if error is None:
+            self.store.trust(step)
             self.progress.end(step, self.store.manifest(step))
             self._finish(step)
             return
@@ -101,7 +102,7 @@ class Schedule:
                 f"a worker process died during {step.title}, most often for lack of memory; "
                 "run the same command again to resume, with a smaller execution.workers"
             ) from error
-        failure = Failure(step, explain(error))
+        failure = Failure(step, explain(error, self.store.run))
         self.failures.append(failure)
         self.progress.say(f"{step.title} failed: {failure.reason}")
         self._lose(step.key)
@@ -131,11 +132,20 @@ class Schedule:
             self._sort()
         self._ready.sort(key=lambda step: (self.order[step.stage], -step.weight))
 
+    def _usable(self, step: Step) -> bool:
+        """Return whether a step is finished and its artifact as it was written; a damaged one is removed."""
+        if not self.store.done(step):
+            return False
+        if said := self.store.damage(step):
+            self.progress.say(f"{said}; it is made again")
+            self.store.discard(step)
+        return said is None
+
     def _sort(self) -> None:
         new = [step for key, step in self.graph.steps.items() if key not in self._seen and step.stage in self.order]
         for step in new:
             self._seen.add(step.key)
-            if self.store.done(step):
+            if self._usable(step):
                 self._done.add(step.key)
                 continue
             inputs = {one.key for one in step.inputs}

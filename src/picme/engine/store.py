@@ -1,6 +1,8 @@
 """The store: one folder for each artifact, complete or not there at all.
 
 An artifact is written in a folder of its attempt and renamed when it is complete, so nothing half-written is ever read.
+Its manifest holds a checksum of each file and of itself, so that a file which has changed since is seen. All of it is
+for its owner alone: folders 0700, files 0600.
 An attempt's folder belongs to one process at a time: a second attempt at the same step, while the first is alive, gets
 a folder of its own, and whichever ends first leaves the artifact. What an interrupted attempt left is taken over by
 renaming it, which only one can do. Whether a process of another host is alive cannot be seen; the lock of the run
@@ -22,6 +24,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isal.isal_zlib import crc32
+
 from picme.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from picme.engine.step import Step
 
 _ATTEMPTS = itertools.count()
+_BLOCK = 1 << 22
 
 
 def fingerprint(
@@ -66,12 +71,36 @@ def _tree(folder: Path, files: Iterable[Path], content: bool) -> dict[str, Any]:
     return {"path": str(folder), "files": count, "size": total, "tree": digest.hexdigest()[:16]}
 
 
+def inside(folder: Path, *names: str) -> Path:
+    """Return a path below a folder, for names that a configuration or another package gives.
+
+    Raises:
+        DataError: if a name would lead out of the folder, by `..`, as an absolute path or through a link.
+    """
+    path = folder.joinpath(*names)
+    whole = not any(not name or "\0" in name or "/" in name or os.sep in name for name in names)
+    if not whole or ".." in names or not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"nothing is written outside {folder}, where a name such as {names[-1][:60]!r} would lead")
+    return path
+
+
+@contextmanager
+def private() -> Iterator[None]:
+    """Make what the block writes readable to its owner alone: it is about patients."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 class Store:
     """The artifacts of a folder: `store/<kind>/<key>/`, with `manifest.json` written last."""
 
     def __init__(self, run: Path) -> None:
         self.run = run
         self.root = run / "store"
+        self._whole: set[str] = set()  # keys of the artifacts that were found as they were written
 
     def path(self, step: Step) -> Path:
         """Return the folder of a finished artifact."""
@@ -94,14 +123,64 @@ class Store:
         file = self.path(step) / "manifest.json"
         if not file.is_file():
             raise DataError(f"{step.title} is not finished in {self.run}; run its stage first")
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return manifest
+        try:
+            manifest: dict[str, Any] = json.loads(file.read_bytes())
+            return {**manifest, "seconds": float(manifest["seconds"])}
+        except (ValueError, TypeError, KeyError):
+            raise DataError(_damaged(step, file)) from None
+
+    def damage(self, step: Step, below: str = "") -> str | None:
+        """Return one sentence if a finished artifact is not as its manifest's checksums say; each is read once.
+
+        Args:
+            step: whose artifact it is.
+            below: the folder within the artifact that counts; all of it if not given.
+        """
+        if step.key in self._whole:
+            return None
+        folder = self.path(step)
+        try:
+            written = self.manifest(step)
+        except DataError as error:
+            return str(error)
+        said = written.pop("checksum", None)
+        if said is not None:  # earlier versions wrote none
+            if said != _checksum_of(written):
+                return _damaged(step, folder / "manifest.json")
+            found = {os.path.relpath(file, folder) for file in _files(folder)}
+            for name in sorted(one for one in {*found, *written["files"]} if one.startswith(below)):
+                if name not in found or _checksum(folder / name) != written["files"].get(name):
+                    return _damaged(step, folder / name)
+        if not below:
+            self._whole.add(step.key)
+        return None
+
+    def whole(self, step: Step, below: str = "") -> Path:
+        """Return the folder of a finished artifact that is as it was written.
+
+        Raises:
+            DataError: if it is not finished, or has changed since.
+        """
+        self.manifest(step)
+        if said := self.damage(step, below):
+            raise DataError(f"{said}; `picme run` with the same --out makes it again")
+        return self.path(step)
+
+    def trust(self, step: Step) -> None:
+        """Note that an artifact has just been written, so that it is not read once more."""
+        self._whole.add(step.key)
+
+    def discard(self, step: Step) -> None:
+        """Remove an artifact, so that the step is done again."""
+        shutil.rmtree(self.path(step))
 
     def manifests(self, kind: str) -> Iterator[dict[str, Any]]:
         """Yield the manifests of all finished artifacts of a kind, of other configurations too."""
         for file in sorted((self.root / kind).glob("[!.]*/manifest.json")):
             with suppress(OSError, ValueError):
-                yield json.loads(file.read_text(encoding="utf-8"))
+                manifest = json.loads(file.read_text(encoding="utf-8"))
+                if isinstance(manifest, dict):
+                    yield manifest
 
     @contextmanager
     def attempt(self, step: Step) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -114,15 +193,19 @@ class Store:
         about: dict[str, Any] = {}
         start = time.perf_counter()
         try:
-            yield folder, about
+            with private():
+                yield folder, about
+                seconds = time.perf_counter() - start + float(about.pop("earlier_seconds", 0.0))
+                described = {"kind": step.kind, "key": step.key, "name": step.name, "version": step.version}
+                described |= {"seconds": round(seconds, 3), **about, "fields": step.fields}
+                described["files"] = {os.path.relpath(file, folder): _checksum(file) for file in _files(folder)}
+                described = json.loads(json.dumps(described, default=str))
+                write_json(folder / "manifest.json", {**described, "checksum": _checksum_of(described)})
         except BaseException:
             _leave(folder)
             raise
-        seconds = time.perf_counter() - start + float(about.pop("earlier_seconds", 0.0))
-        described = {"kind": step.kind, "key": step.key, "name": step.name, "version": step.version}
-        described |= {"seconds": round(seconds, 3), **about, "fields": step.fields}
-        write_json(folder / "manifest.json", described)
         self._publish(step, folder)
+        self.trust(step)
 
     def _publish(self, step: Step, folder: Path) -> None:
         """Put a complete artifact in its place; where another attempt was first, its artifact stays."""
@@ -140,14 +223,15 @@ class Store:
 
     def _claim(self, step: Step) -> Path:
         """Make the folder of a new attempt, or take over that of one that is over."""
-        (self.root / step.kind).mkdir(parents=True, exist_ok=True)
+        with private():
+            (self.root / step.kind).mkdir(parents=True, exist_ok=True)
         mine = self.root / step.kind / f".{step.key}.{_owner()}.partial"
         for left in self._attempts(step):
             if not _alive(left):
                 with suppress(OSError):  # another attempt was faster
                     left.rename(mine)
                     return mine
-        mine.mkdir()
+        mine.mkdir(mode=0o700)
         return mine
 
     def _attempts(self, step: Step) -> list[Path]:
@@ -185,6 +269,35 @@ class Store:
         for left in self.root.glob("*/.*.partial"):
             if not _alive(left):
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _damaged(step: Step, file: Path) -> str:
+    return f"{step.title} is damaged: {file} is not as it was written"
+
+
+def _files(folder: Path) -> list[Path]:
+    """List the files below a folder.
+
+    Raises:
+        DataError: if a link is among them: an artifact holds all that belongs to it.
+    """
+    found = sorted(folder.rglob("*"))
+    if links := [path for path in found if path.is_symlink()]:
+        raise DataError(f"{links[0]} is a link, which no artifact holds")
+    return [path for path in found if path.is_file() and path != folder / "manifest.json"]
+
+
+def _checksum(file: Path) -> str:
+    """Return CRC-32 of a file: it finds any damage of one place, at the speed of the disk."""
+    value = 0
+    with file.open("rb", buffering=0) as handle:
+        while block := handle.read(_BLOCK):
+            value = crc32(block, value)
+    return f"{value:08x}"
+
+
+def _checksum_of(manifest: Mapping[str, Any]) -> str:
+    return f"{crc32(json.dumps(manifest, sort_keys=True).encode()):08x}"
 
 
 def _partial(folder: Path) -> list[Path]:

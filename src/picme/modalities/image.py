@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from picme.engine.faults import mapped
 from picme.errors import DataError
 from picme.modalities.base import PooledModality, load_array
 from picme.schema import ImageRows
@@ -198,9 +199,7 @@ def _decode(paths: list[Path], pool: Path, size: int, max_damaged: float, worker
     damaged: dict[int, str] = dict(decode_images(paths, fresh, size, workers, max_damaged).damaged)
     if target.is_file():
         old, new = load_array(target), load_array(fresh)
-        joined = np.lib.format.open_memmap(
-            pool / ".joined.npy", mode="w+", dtype=np.uint8, shape=(len(old) + len(new), size, size)
-        )
+        joined = mapped(pool / ".joined.npy", np.uint8, (len(old) + len(new), size, size))
         joined[: len(old)], joined[len(old) :] = old, new
         joined.flush()
         del joined, old, new

@@ -12,6 +12,7 @@ import polars as pl
 from picme.cohort.extract import extract
 from picme.cohort.leakage import leakage_table
 from picme.cohort.splits import assign_views
+from picme.engine.store import inside
 from picme.errors import ConfigError, DataError
 from picme.modalities import open_modality, write_views
 from picme.prepare.audit import leakage
@@ -164,8 +165,8 @@ def _write(step: Prepare, extraction: Extraction, folder: Path) -> list[pl.DataF
     for modality in step.modalities:
         kind, options = step.kind_of(modality)
         rows = {name: view.modalities[modality] for name, view in extraction.views.items()}
-        folders = {name: folder / "views" / name / modality for name in rows}
-        found = write_views(kind, rows, folders, folder / "pool" / modality, **options)
+        folders = {name: inside(folder / "views", name, modality) for name in rows}
+        found = write_views(kind, rows, folders, inside(folder / "pool", modality), **options)
         if found.height:
             left_out.append(found.select(pl.lit(modality).alias("modality"), "reason", pl.col("count").cast(pl.Int64)))
     return left_out

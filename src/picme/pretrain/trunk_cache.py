@@ -13,6 +13,7 @@ import torch
 
 from picme.config.encoders import trunk_identity
 from picme.encoders import build
+from picme.engine.faults import mapped
 from picme.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -224,8 +225,7 @@ def _open(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         empty = np.zeros(shape, dtype=dtype)
         np.save(path, empty)
         return empty
-    mapped: np.ndarray = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    return mapped
+    return mapped(path, dtype, shape)
 
 
 def _is_current(folder: Path, meta: Mapping[str, Any], name: str = "meta.json") -> bool:

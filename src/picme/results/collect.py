@@ -24,13 +24,16 @@ def collect(graph: Graph, store: Store, stages: Sequence[str], tasks: Sequence[s
         store: where the artifacts are.
         stages: the stages in their order, which is that of the rows about costs.
         tasks: the tasks in their order, which is that of rows about tasks; others (such as pretraining) come after.
+
+    Raises:
+        DataError: if an artifact has changed since it was written.
     """
     parts: dict[str, list[pl.DataFrame]] = {}
     costs = []
     done = [step for step in graph.steps.values() if store.done(step)]
     replaced = {(read.key, name) for step in done for name in step.replaces for read in step.inputs}
     for step in done:
-        for name, part in step.tables(store.path(step)).items():
+        for name, part in step.tables(store.whole(step)).items():
             if (step.key, name) not in replaced:
                 parts.setdefault(name, []).append(table(name).conform(part))
     for step in sorted(done, key=lambda step: stages.index(step.stage)):

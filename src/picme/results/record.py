@@ -8,19 +8,72 @@ from typing import TYPE_CHECKING, Any
 
 from picme.config.loading import read_yaml
 from picme.engine.step import key_of
+from picme.engine.store import inside
+from picme.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import polars as pl
+
+FORMAT = 1
+"""Number of the record's form, raised when an earlier version of picme could not read it."""
+KINDS: dict[str, type] = {
+    "format": int, "config": str, "raw": list, "code": dict, "stages": dict, "packages": dict, "machine": dict,
+    "seconds": dict, "failures": list,
+}  # fmt: skip
 # What belongs to one configuration; the record comes last, so that it is known until then whose the others are.
 BELONGING = ("results", "report.html", "config.yaml", "run.json")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return what `run.json` holds; empty where there is none."""
+    """Return what `run.json` holds; empty where there is none.
+
+    Raises:
+        DataError: if it is damaged, or a newer version of picme wrote it.
+    """
     file = folder / "run.json"
-    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return record
+    if not file.is_file():
+        return {}
+    again = f"`picme run {folder}/config.yaml --out {folder}` writes it again from what is finished"
+    try:
+        record = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        raise DataError(f"{file} is damaged: it is no JSON; {again}") from None
+    wrong = not isinstance(record, dict) or [
+        key for key, kind in KINDS.items() if not isinstance(record.get(key) or kind(), kind)
+    ]
+    if wrong:
+        what = f"{wrong[0]!r} is not what a run writes" if isinstance(wrong, list) else "it holds no record"
+        raise DataError(f"{file} is damaged: {what}; {again}")
+    if record.get("format", FORMAT) > FORMAT:
+        raise DataError(f"{file} was written by a newer picme ({record.get('picme')}); this version cannot read it")
+    return dict(record)
+
+
+def known_record(folder: Path) -> dict[str, Any]:
+    """Return what `run.json` holds; empty where there is none that can be read, since a run writes it again."""
+    try:
+        return read_record(folder)
+    except DataError:
+        return {}
+
+
+def read_table(file: Path) -> pl.DataFrame:
+    """Read a result table or a cohort from its file.
+
+    Raises:
+        DataError: if it is damaged.
+    """
+    import polars as pl
+
+    try:
+        return pl.read_parquet(file)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"{file} is damaged: it cannot be read as Parquet ({type(error).__name__}); `picme run` with the same --out"
+            " writes it again"
+        ) from None
 
 
 def study_hash(tree: dict[str, Any]) -> str:
@@ -41,7 +94,7 @@ def unfinished(folder: Path) -> str | None:
 
 def put_away(folder: Path) -> None:
     """Move results, report, configuration and record into `earlier/HASH`, a folder for each configuration."""
-    kept = folder / "earlier" / (read_record(folder).get("config") or "unknown")
+    kept = inside(folder / "earlier", known_record(folder).get("config") or "unknown")
     kept.mkdir(parents=True, exist_ok=True)
     for name in BELONGING:
         if (folder / name).exists():

@@ -113,7 +113,9 @@ class ImageFiles:
         self._index: dict[str, Path] | None = None
 
     def find(self, subject: int, study: int, dicom: str) -> Path | None:
-        """Return the file of an image, or None where it is missing."""
+        """Return the file of an image, or None where it is missing or its dicom_id is a path."""
+        if "/" in dicom or "\0" in dicom:
+            return None
         subject_folder = Path(f"p{str(subject)[:2]}") / f"p{subject}" / f"s{study}"
         for root in (self.folder / "files", self.folder):
             for ending in IMAGE_ENDINGS:
@@ -122,7 +124,8 @@ class ImageFiles:
                     return path
         if self._index is None:
             self._index = self._walk()
-        return self._index.get(dicom)
+        found = self._index.get(dicom)
+        return found if found is not None and found.is_file() else None
 
     def _walk(self) -> dict[str, Path]:
         index: dict[str, Path] = {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import lzma
+import re
 import tarfile
 import zipfile
 import zlib
@@ -16,12 +18,19 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import IO
 
 SETS = ("a", "b", "c")
 ENDINGS = (".zip", ".tar.gz", ".tgz", "")
 OUTCOME = "In-hospital_death"
 OUTCOMES = ("RecordID", "SAPS-I", "SOFA", "Length_of_stay", "Survival", OUTCOME)
 
+
+# A record takes some 8 KB and a set 30 MB; an archive that unpacks to far more was made to fill the memory.
+LARGEST_RECORD = 4 << 20
+LARGEST_SET = 1 << 30
+# Digits of ASCII, few enough for a 64-bit integer.
+_RECORD = re.compile(r"[0-9]{1,18}")
 
 # Stands between records; it cannot be part of a line, since it is taken out of all content.
 MARKER = "\x1f"
@@ -60,21 +69,46 @@ def find_sets(folder: Path, unlabelled: bool = False) -> dict[str, Path]:
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of every file of a set."""
+    """Yield name and content of every file of a set; what is no file, such as a pipe, is not opened.
+
+    Raises:
+        DataError: if a file is too large for a record, all are together, or the archive cannot be read as it is packed.
+    """
+    total = 0
+
+    def content(stream: IO[bytes]) -> bytes:
+        nonlocal total
+        found = stream.read(LARGEST_RECORD + 1)
+        total += len(found)
+        if len(found) > LARGEST_RECORD or total > LARGEST_SET:
+            raise DataError(
+                f"{path} holds more than records of 48 hours can ({LARGEST_RECORD >> 20} MB in one file or "
+                f"{LARGEST_SET >> 20} MB in all); download it again"
+            )
+        return found
+
     if path.is_dir():
         for file in sorted(path.rglob("*.txt")):
-            yield file.name, file.read_bytes()
+            if file.is_file():
+                with file.open("rb") as stream:
+                    yield file.name, content(stream)
     elif path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
+                if info.flag_bits & 1:
+                    raise DataError(f"{path} is encrypted; unpack it, or download it again")
                 if info.filename.endswith(".txt"):
-                    yield info.filename, archive.read(info)
+                    try:
+                        with archive.open(info) as stream:
+                            yield info.filename, content(stream)
+                    except NotImplementedError:
+                        raise DataError(f"{path} is compressed in a way that is not read here; unpack it") from None
     else:
         with tarfile.open(path, "r:gz") as tar:
             for member in tar:
-                content = tar.extractfile(member) if member.name.endswith(".txt") else None
-                if content is not None:
-                    yield member.name, content.read()
+                packed = tar.extractfile(member) if member.name.endswith(".txt") and member.isfile() else None
+                if packed is not None:
+                    yield member.name, content(packed)
 
 
 def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tuple[list[int], pl.DataFrame]:
@@ -100,7 +134,7 @@ def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tu
     try:
         for name, content in _members(path):
             stem = name.rsplit("/", 1)[-1][:-4]
-            if not stem.isdecimal():
+            if not _RECORD.fullmatch(stem):
                 counts["all", "file that is not a record"] += 1
             elif int(stem) in seen:
                 counts["all", "record seen before"] += 1
@@ -109,8 +143,8 @@ def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tu
                 records.append(int(stem))
                 content = content.replace(MARKER.encode(), b"")
                 parts += [f"{MARKER},{MARKER},{stem},,\n".encode(), content, b"" if content.endswith(b"\n") else b"\n"]
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise DataError(f"{path} is damaged or cut off ({error}); download it again") from error
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        raise DataError(f"{path} is damaged or cut off ({type(error).__name__}); download it again") from None
     if not records:
         raise DataError(f"{path} holds no record; expected files such as 132539.txt")
     columns = dict.fromkeys(("time", "parameter", "value", "rest", "more"), pl.String)

@@ -266,6 +266,6 @@ def _readers(
         counts[name, UNKNOWN] += int((~file.ids.is_in(samples.implode())).sum())
         others = (x for other, e in modalities.items() if other != name for x in e.get("columns") or ())
         taken = {column for column in (*parts, *others) if column is not None}
-        request = Request(name, entry, file, samples, taken, source.max_bad_rows, counts, notes)
+        request = Request(name, entry, file, samples, taken, source.max_bad_rows, source.outside, counts, notes)
         readers[name] = cache(read_modality(request))
     return readers

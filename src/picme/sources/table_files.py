@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from picme.engine.memory import check_memory
 from picme.errors import DataError, near_column
 from picme.sources.cells import NULL_WORDS, ids, words
 from picme.sources.delimited import Unreadable, parse
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 BINARY = {"0": 0, "0.0": 0, "false": 0, "no": 0, "n": 0, "1": 1, "1.0": 1, "true": 1, "yes": 1, "y": 1}
 SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+# Bytes of memory for each of a text: as read, as decoded, as cells.
+_AS_CELLS = 4
+_PART = 1 << 24
+# A gzipped table is a tenth of its size; beyond this ratio and 256 MB it was made to fill the memory.
+_RATIO = 400
+_FREE = 1 << 28
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -41,8 +48,7 @@ def read(path: Path, key: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
         if ending == ".parquet":
             frame = pl.read_parquet(path)
         else:
-            raw = path.read_bytes()
-            text, _, oddities = decode(gzip.decompress(raw) if ending.endswith(".gz") else raw)
+            text, _, oddities = decode(_bytes(path))
             frame = parse(text, SEPARATORS[ending])
     except Unreadable as error:
         raise DataError(f"{key}: {path}{error}") from None
@@ -55,6 +61,28 @@ def read(path: Path, key: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
     if frame.is_empty():
         raise DataError(f"{key}: {path} has no rows")
     return frame, oddities
+
+
+def _bytes(path: Path) -> bytes:
+    """Read a text file, unpacked as long as it fits the memory and is no more than text can be packed.
+
+    Raises:
+        DataError: if it is too large.
+    """
+    size = path.stat().st_size
+    if not path.name.lower().endswith(".gz"):
+        check_memory(size * _AS_CELLS, str(path), "divide it, or write it as Parquet")
+        return path.read_bytes()
+    parts: list[bytes] = []
+    unpacked = 0
+    with gzip.open(path) as stream:
+        while part := stream.read(_PART):
+            parts.append(part)
+            unpacked += len(part)
+            check_memory(unpacked * _AS_CELLS, f"{path}, unpacked,", "divide it, or write it as Parquet")
+            if unpacked > max(_FREE, size * _RATIO):
+                raise DataError(f"{path} unpacks to over {_RATIO} times its size, which a table does not; unpack it")
+    return b"".join(parts)
 
 
 class File:

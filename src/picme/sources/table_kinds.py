@@ -31,6 +31,8 @@ MAX_HOURS = 87_660
 # Rows before the start are counted, not refused; where most are, the hours are counted from something else.
 MOST_EARLY = 0.5
 MAX_PATH = 4096
+# Bytes of a text in a file of its own; a novel has one.
+MAX_TEXT = 1 << 24
 UNKNOWN = "row of an unknown sample"
 
 
@@ -46,6 +48,8 @@ class Request:
     taken: set[str]
     """Columns that have another use (ids, labels, groups, other modalities)."""
     max_bad_rows: float
+    outside: bool
+    """Whether files outside the modality's folder may be read."""
     counts: Counter[tuple[str, str]]
     notes: list[str]
 
@@ -107,10 +111,16 @@ def _mark(mark: object) -> str:
 
 
 def _files(request: Request) -> list[Path | None]:
-    """List the files that exist; others are counted, and it is an error if all are missing."""
+    """List the files that exist; others are counted, and it is an error if all are missing or some lie outside."""
     folder = request.folder()
     cells = words(request.cells(request.option("column"))).to_list()
     found, reasons = _existing(cells, folder)
+    outside = [row for row, file in enumerate(found) if file is not None and not _within(file, folder)]
+    if outside and not request.outside:
+        raise DataError(
+            f"modalities.{request.name}: {len(outside)} of the files named in column {request.option('column')!r} of "
+            f"{request.file.path} lie outside {folder}, by their path or by a link; source.outside: true reads them"
+        )
     named = sum(cell is not None for cell in cells)
     if reasons.total() == named:
         raise DataError(
@@ -138,6 +148,10 @@ def _existing(cells: list[str | None], folder: Path) -> tuple[list[Path | None],
     return found, reasons
 
 
+def _within(file: Path, folder: Path) -> bool:
+    return file.resolve().is_relative_to(folder.resolve())
+
+
 def named_files(source: Any, modalities: Mapping[str, Mapping[str, Any]]) -> dict[Path, list[Path]]:
     """List the images and text files that the user's own tables name: folder in which the paths start → files.
 
@@ -153,7 +167,9 @@ def named_files(source: Any, modalities: Mapping[str, Mapping[str, Any]]) -> dic
         frame, _ = read(Path(path), "source.path")
         if entry["column"] in frame.columns:
             found, _ = _existing(words(frame[entry["column"]]).to_list(), folder)
-            files.setdefault(folder, []).extend(one for one in found if one is not None)
+            files.setdefault(folder, []).extend(
+                one for one in found if one is not None and (source.outside or _within(one, folder))
+            )
     return files
 
 
@@ -170,7 +186,9 @@ def text(request: Request) -> Read:
         texts: list[str | None] = []
         for file in _files(request):
             try:
-                found = None if file is None else decode(file.read_bytes())
+                small = file is None or file.stat().st_size <= MAX_TEXT
+                reasons["text of more than 16 MB"] += not small
+                found = decode(file.read_bytes()) if file is not None and small else None
             except OSError:
                 reasons["file cannot be read"] += 1
                 found = None

@@ -43,7 +43,8 @@ def find_table(table: str, places: Iterable[Path]) -> Path | None:
     places = [place for place in places if place.is_dir()]
     files = [place / f"{table}{ending}" for ending in ENDINGS for place in places]
     folders = [place / table for place in places if any((place / table).glob("*.parquet"))]
-    return next((path for path in [*files, *folders] if path.exists()), None)
+    # A pipe or a device exists too, and reading it would wait for ever.
+    return next((path for path in [*files, *folders] if path.is_file() or path.is_dir()), None)
 
 
 def columns(path: Path) -> list[str]:

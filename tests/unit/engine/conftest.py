@@ -29,12 +29,15 @@ def store(tmp_path: Path) -> Store:
 def pass_through(store: Store) -> Callable[..., list[Failure]]:
     """Runs steps, or a graph, on this machine; gives the failures."""
 
-    def passed(*steps: Step, graph: Graph | None = None, workers: int = 1, gpus: float | None = None) -> list[Failure]:
+    def passed(
+        *steps: Step, graph: Graph | None = None, workers: int = 1, gpus: float | None = None, quiet: bool = True
+    ) -> list[Failure]:
         graph = graph or Graph()
         graph.add(*steps)
-        progress = Progress(quiet=True, workers=workers)
-        store.root.mkdir(parents=True, exist_ok=True)
-        with LocalExecutor(Context(store), workers, 1, gpus) as executor:
-            return Schedule(graph, store, executor, progress, ("first", "second")).run()
+        progress = Progress(quiet=quiet, workers=workers)
+        mine = Store(store.run)  # each run opens its own
+        mine.root.mkdir(parents=True, exist_ok=True)
+        with LocalExecutor(Context(mine), workers, 1, gpus) as executor:
+            return Schedule(graph, mine, executor, progress, ("first", "second")).run()
 
     return passed

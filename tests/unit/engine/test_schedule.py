@@ -244,3 +244,18 @@ def test_a_schedule_without_steps_has_no_failures(store: Store) -> None:
             raise AssertionError
 
     assert Schedule(Graph(), store, Nobody(), Progress(True, 1), ("first",)).run() == []  # type: ignore[arg-type]
+
+
+def test_a_damaged_artifact_is_made_again_and_said_and_nothing_else(
+    store: Store, pass_through: PassThrough, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Toy(label="first")
+    steps = [first, Toy(label="other"), Later(label="second", reads=(first,))]
+    pass_through(*steps)
+    before = {step.name: store.manifest(step)["started"] for step in steps}
+    (store.path(first) / "whole").write_text("First", encoding="utf-8")
+    assert pass_through(*steps, quiet=False) == []
+    after = {step.name: store.manifest(step)["started"] for step in steps}
+    assert [name for name in before if before[name] != after[name]] == ["first"]
+    assert (store.path(first) / "whole").read_text(encoding="utf-8") == "first"
+    assert "toy of first is damaged" in capsys.readouterr().err

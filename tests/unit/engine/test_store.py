@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import multiprocessing
 import os
 import threading
@@ -17,10 +18,11 @@ from toy_steps import Toy
 import picme.engine.store as module
 from picme.engine.local import perform
 from picme.engine.step import Context
-from picme.engine.store import Store
+from picme.engine.store import Store, inside
 from picme.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 STEP = Toy(label="made")
@@ -255,3 +257,99 @@ def test_what_no_attempt_will_go_on_from_is_removed(store: Store) -> None:
     with store.attempt(Toy(label="under way")) as (folder, _):
         store.clean()
         assert attempts(store) == [folder.name]
+
+
+# ---- damage
+
+
+def made(run: Path) -> Store:
+    with Store(run).attempt(STEP) as (folder, about):
+        (folder / "part").mkdir()
+        (folder / "part" / "one").write_bytes(bytes(range(256)) * 50_000)
+        (folder / "two").write_bytes(b"two")
+        about["by"] = "me"
+    return Store(run)
+
+
+def damages(folder: Path) -> dict[str, Callable[[], object]]:
+    manifest = folder / "manifest.json"
+
+    def flip(file: Path, place: int) -> None:
+        content = bytearray(file.read_bytes())
+        content[place] ^= 1
+        file.write_bytes(content)
+
+    return {
+        "part/one": lambda: flip(folder / "part" / "one", 12_345_678),
+        "two": lambda: (folder / "two").unlink(),
+        "three": lambda: (folder / "three").write_bytes(b""),
+        "manifest.json": lambda: flip(manifest, manifest.read_bytes().index(b'"me"') + 1),
+    }
+
+
+@pytest.mark.parametrize("name", ["part/one", "two", "three", "manifest.json"])
+def test_one_changed_byte_is_seen_and_named(tmp_path: Path, name: str) -> None:
+    store = made(tmp_path)
+    damages(store.path(STEP))[name]()
+    with pytest.raises(
+        DataError, match=rf"^toy of made is damaged: .*{name} is not .*; `picme run` .* makes it again$"
+    ):
+        store.whole(STEP)
+    store.discard(STEP)
+    assert not store.done(STEP)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"kind": "toy"}', b"\xff\xfe"])
+def test_a_manifest_that_is_none_is_damage(tmp_path: Path, content: bytes) -> None:
+    store = made(tmp_path)
+    (store.path(STEP) / "manifest.json").write_bytes(content)
+    assert "is damaged" in str(store.damage(STEP))
+
+
+def test_only_what_is_read_has_to_be_whole(tmp_path: Path) -> None:
+    store = made(tmp_path)
+    damages(store.path(STEP))["two"]()
+    assert store.whole(STEP, "part/") == store.path(STEP)
+    with pytest.raises(DataError, match="two is not"):
+        store.whole(STEP)
+
+
+def test_an_artifact_is_read_once_in_a_run(tmp_path: Path) -> None:
+    store = made(tmp_path)
+    assert store.damage(STEP) is None
+    damages(store.path(STEP))["two"]()
+    assert store.damage(STEP) is None
+    assert Store(tmp_path).damage(STEP) is not None
+
+
+def test_an_artifact_of_before_there_were_checksums_is_taken_as_it_is(tmp_path: Path) -> None:
+    store = made(tmp_path)
+    file = store.path(STEP) / "manifest.json"
+    old = {name: value for name, value in json.loads(file.read_text()).items() if name not in ("files", "checksum")}
+    file.write_text(json.dumps(old))
+    assert store.whole(STEP) == store.path(STEP)
+
+
+def test_files_are_their_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        store = made(tmp_path)
+    finally:
+        assert os.umask(before) == 0
+    modes = {path.name: path.stat().st_mode & 0o777 for path in [store.root, *store.root.rglob("*")]}
+    assert {name: 0o700 if name in ("store", "toy", STEP.key, "part") else 0o600 for name in modes} == modes
+
+
+@pytest.mark.parametrize("name", ["..", "/tmp", "a/b", "", "a\0", "link"])
+def test_a_name_leads_nowhere_outside(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link").symlink_to(tmp_path)
+    with pytest.raises(DataError, match="nothing is written outside"):
+        inside(tmp_path / "folder", name)
+    assert inside(tmp_path / "folder", "a", "b") == tmp_path / "folder" / "a" / "b"
+
+
+def test_an_artifact_holds_no_link(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a link"), Store(tmp_path).attempt(STEP) as (folder, _):
+        (folder / "link").symlink_to("/etc/passwd")
+    assert not Store(tmp_path).done(STEP)
