@@ -34,7 +34,7 @@ File = Annotated[Path, AfterValidator(lambda path: Path(os.path.abspath(path)))]
 class Section(BaseModel):
     """A part of the configuration: strict about keys, immutable, documented field by field."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     @classmethod
     def meanings(cls) -> dict[str, str]:
