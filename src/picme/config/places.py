@@ -93,6 +93,8 @@ def spelt_out(value: Any, model: Any, place: str = "") -> Any:
 
 
 def _check_text(text: str, place: str) -> None:
+    if len(text) > 4096:
+        raise ConfigError(f"{place or 'configuration'!r} has a text of {len(text)} characters, expected 4096 at most")
     if "\0" in text or (not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)):
         raise ConfigError(f"{place or 'configuration'!r} has a character that is not text: {ascii(text)[:60]}")
 
