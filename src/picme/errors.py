@@ -30,13 +30,14 @@ class TrainingError(PicmeError):
     """A training that cannot go on (a NaN embedding, a batch of one); names modality and epoch."""
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    """Return a hint for a misspelt name: `; did you mean 'x'?` or the known names."""
+def near(name: str, known: Iterable[str], every: bool = False) -> str:
+    """Return a hint for a misspelt name: `; did you mean 'x'?` or the known names, and with `every` both."""
     names = sorted(str(item) for item in known)
     match = get_close_matches(str(name), names, n=1, cutoff=0.6)
-    if match:
+    if match and not every:
         return f"; did you mean {match[0]!r}?"
-    return f"; known: {', '.join(names)}" if names else ""
+    listed = f" known: {', '.join(names)}" if names else ""
+    return f"; did you mean {match[0]!r}?{listed}" if match else listed and f";{listed}"
 
 
 def near_column(name: str, found: Iterable[str], expected: Iterable[str], of: str = "columns") -> str:

@@ -41,7 +41,9 @@ def main() -> None:
     except PicmeError as error:
         if debug:
             raise
-        sys.stderr.write(f"picme: {error}\n")
+        # One line that cannot steer the terminal, whatever a name in it holds.
+        line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in " ".join(str(error).split()))
+        sys.stderr.write(f"picme: {line}\n")
         raise SystemExit(2) from None
     except Exception as error:
         from picme.engine.faults import fault

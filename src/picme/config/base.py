@@ -27,7 +27,14 @@ from pydantic_core import PydanticKnownError
 from picme.errors import ConfigError, near
 from picme.registry import Registry
 
-File = Annotated[Path, AfterValidator(lambda path: Path(os.path.abspath(path)))]  # noqa: PTH100 (links stay links)
+
+def _absolute(path: Path) -> Path:
+    if any(len(os.fsencode(part)) > 255 for part in path.parts):
+        raise ValueError("a name in this path is longer than 255 bytes")
+    return Path(os.path.abspath(path))  # noqa: PTH100 (links stay links)
+
+
+File = Annotated[Path, AfterValidator(_absolute)]
 """A path of raw data, absolute once it is checked: it says the same from another folder, and in a key."""
 
 

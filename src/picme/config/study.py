@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
@@ -23,6 +23,9 @@ from picme.config.synthetic import SyntheticConfig
 from picme.errors import ConfigError, near
 from picme.strategies import BUILT_IN, STRATEGIES, strategies, strategy
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 # The ten combinations of the paper's Table 1.
 PAPER_COMBINATIONS = (
     "discharge+radiology",
@@ -36,6 +39,11 @@ PAPER_COMBINATIONS = (
     "discharge+radiology+image+timeseries",
     "discharge+radiology+image+timeseries+demographics",
 )
+
+
+def paper_combinations(modalities: Iterable[str]) -> list[str]:
+    """Return those of the paper's ten combinations that a study's modalities make."""
+    return [one for one in PAPER_COMBINATIONS if set(one.split("+")) <= set(modalities)]
 
 
 def _known(name: str, fusions: dict[str, Any], where: str = "") -> None:
@@ -184,7 +192,7 @@ class PretrainConfig(Section):
 class AlignConfig(Section):
     """Settings of the measures of alignment."""
 
-    ks: tuple[Number, ...] = (1, 5, 10)
+    ks: tuple[Annotated[Number, Field(ge=1)], ...] = Field((1, 5, 10), min_length=1)
     """Values of k for recall@k."""
     gallery: Number = Field(1000, ge=2)
     """Number of candidates in a retrieval; a smaller split is used whole."""
@@ -218,7 +226,7 @@ class FinetuneConfig(Section):
 
     combinations: Literal["best", "paper", "all"] | tuple[str, ...] = "best"
     """Combinations that are fine-tuned. `best` takes the best-aligned of each size on validation, `paper` the ten of
-    the paper's Table 1, `all` every one; or a list."""
+    the paper's Table 1 (those that the modalities make), `all` every one; or a list."""
     best: Number = Field(1, ge=1)
     """Number of combinations of each size that `best` takes."""
     singles: bool = True
@@ -286,7 +294,7 @@ class FinetuneConfig(Section):
             if name not in self.strategies:
                 raise ValueError(f"fusions.{name} is not named in strategies, so it would not be run")
         for name in self.strategies:
-            _known(name, self.fusions)
+            _known(name, self.fusions, "strategies: ")
         return self
 
 
@@ -356,8 +364,8 @@ class Config(Section):
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
         named = self.finetune.combinations if isinstance(self.finetune.combinations, tuple) else ()
-        if self.finetune.combinations == "paper":
-            named = PAPER_COMBINATIONS
+        if self.finetune.combinations == "paper" and not paper_combinations(self.modalities):
+            raise ValueError("finetune.combinations: the modalities make none of the combinations of `paper`")
         tsne = self.align.tsne if isinstance(self.align.tsne, tuple) else ()
         labels = self.finetune.label_efficiency
         fewer = labels.combinations if labels != "off" and isinstance(labels.combinations, tuple) else ()
@@ -404,7 +412,7 @@ class Config(Section):
                 "configuration"
             )
         if not self.tasks:
-            raise ValueError("at least one task is needed")
+            raise ValueError("tasks: at least one task is needed")
         return self
 
     def _check_subgroups(self) -> None:

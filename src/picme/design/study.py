@@ -11,7 +11,7 @@ from picme.align.step import Align
 from picme.config.combinations import Combination, combinations, label, parse
 from picme.config.encoders import EncoderConfig, has_locked_trunk, trunk_identity
 from picme.config.fusions import CONFIGS as FUSIONS
-from picme.config.study import PAPER_COMBINATIONS
+from picme.config.study import paper_combinations
 from picme.engine.code import code_of
 from picme.engine.store import fingerprint
 from picme.errors import ConfigError
@@ -162,7 +162,7 @@ class Design:
             return None
         if chosen == "all":
             return self.combinations
-        return [parse(text, names) for text in (PAPER_COMBINATIONS if chosen == "paper" else chosen)]
+        return [parse(text, names) for text in (paper_combinations(names) if chosen == "paper" else chosen)]
 
     @cached_property
     def pretrained_combinations(self) -> list[Combination]:

@@ -88,13 +88,13 @@ def _writes(error: BaseException) -> bool:
     return bool(re.search(r"\d+ requested and \d+ written|unexpected pos|file write failed|PytorchStreamWriter", said))
 
 
-def mapped(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
+def mapped(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
     """Return a new array of zeros that is mapped to a `.npy` file, whose room on the disk is taken beforehand.
 
     Raises:
         OSError: if there is no room; found only while the array is filled, that would kill the process.
     """
-    array: np.ndarray = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    array: np.memmap = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     try:
         if hasattr(os, "posix_fallocate"):
             with path.open("r+b") as handle:

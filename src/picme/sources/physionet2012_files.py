@@ -99,8 +99,8 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                     raise DataError(f"{path} is encrypted; unpack it, or download it again")
                 if info.filename.endswith(".txt"):
                     try:
-                        with archive.open(info) as stream:
-                            yield info.filename, content(stream)
+                        with archive.open(info) as unpacked:
+                            yield info.filename, content(unpacked)
                     except NotImplementedError:
                         raise DataError(f"{path} is compressed in a way that is not read here; unpack it") from None
     else:

@@ -54,7 +54,7 @@ def test_presets_open_with_the_command_that_runs_them() -> None:
         ("study.combination_sizes", [1], ["two modalities"]),
         ("study.combination_sizes", [6, 7], ["study.combination_sizes", "6 modalities"]),
         ("splits.train", 0.95, ["splits"]),
-        ("tasks", {}, ["task"]),
+        ("tasks.mortality", None, ["tasks"]),
         ("finetune.gate", [0.5, 0.5], ["finetune.gate", "2 weights", "5 modalities"]),
         ("finetune.gate", [0.5, 0.5, 0.5, 0, 0], ["finetune.gate", "1.5"]),
         ("finetune.gate", [1.5, -0.5, 0, 0, 0], ["finetune.gate"]),
@@ -64,7 +64,7 @@ def test_presets_open_with_the_command_that_runs_them() -> None:
 )
 def test_a_mistake_is_one_sentence_naming_the_key(key: str, value: object, words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        load("demo", {key: value})
+        load("demo", {"tasks.phenotyping": None, key: value})
     message = str(caught.value)
     assert "\n" not in message
     for word in words:
@@ -74,8 +74,10 @@ def test_a_mistake_is_one_sentence_naming_the_key(key: str, value: object, words
 def test_unknown_preset_and_missing_file() -> None:
     with pytest.raises(ConfigError, match="did you mean 'demo'"):
         load("dmo")
-    with pytest.raises(ConfigError, match="does not exist"):
+    with pytest.raises(ConfigError, match=r"does not exist$"):
         load("nowhere.yaml")
+    with pytest.raises(ConfigError, match="does not exist; the preset is called 'demo'"):
+        load("demo.yaml")
 
 
 def test_broken_yaml_names_its_line(tmp_path: Path) -> None:
@@ -99,6 +101,38 @@ def test_a_file_starts_from_a_preset(tmp_path: Path) -> None:
     config = load(file)
     assert config.pretrain.epochs == 7
     assert config.pretrain.batch_size == load("demo").pretrain.batch_size
+
+
+def test_null_takes_a_part_of_a_preset_away(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("preset: demo\nmodalities: {image: null}\ntasks: {phenotyping: null}\n", encoding="utf-8")
+    config = load(file)
+    assert list(config.modalities) == ["discharge", "radiology", "timeseries", "demographics"]
+    assert list(config.tasks) == ["mortality"]
+    assert load("demo", parse_overrides(["modalities.image=null", "tasks.phenotyping="])) == config
+    # The demo fine-tunes the paper's ten combinations: five of them, and the single ones, have no image.
+    assert len(Design(config).named or ()) == 5
+
+
+def test_a_mapping_merges_in_a_file_as_on_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    for text, key, value in (
+        ("tasks: {mortality: {}}", "tasks", "{mortality: {}}"),
+        ("pretrain: {search: {trials: 3}}", "pretrain", "{search: {trials: 3}}"),
+        ("modalities: {image: {encoder: {mode: full}}}", "modalities.image", "{encoder: {mode: full}}"),
+        ("modalities: {timeseries: {encoder: {name: grud}}}", "modalities.timeseries.encoder.name", "grud"),
+    ):
+        file.write_text(f"preset: demo\n{text}\n", encoding="utf-8")
+        assert load(file) == load("demo", parse_overrides([f"{key}={value}"])), text
+    assert list(load("demo", {"tasks": {"mortality": {}}}).tasks) == ["mortality", "phenotyping"]
+
+
+@pytest.mark.parametrize("text", ["name: a\nname: b\n", "name: a\npretrain:\n  epochs: 1\n  epochs: 2\n"])
+def test_a_key_that_is_there_twice_is_an_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"preset: demo\n{text}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"mine\.yaml line {text.count(chr(10)) + 1} .*key '(name|epochs)' is there"):
+        load(file)
 
 
 def test_another_component_does_not_inherit_the_first_ones_fields(tmp_path: Path) -> None:
@@ -149,7 +183,7 @@ def test_impossible_combinations_of_values() -> None:
 def test_a_name_that_a_run_folder_had_known_is_of_a_package_that_is_not_installed(tmp_path: Path) -> None:
     text = dump(load("demo")).replace("name: lstm", "name: gru")
     (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"^unknown name 'gru' in .*did you mean 'grud'\?$"):
+    with pytest.raises(ConfigError, match=r"^unknown name 'gru' in .*did you mean 'grud'\? known: .*tcn.*transformer$"):
         load(tmp_path / "config.yaml")
     (tmp_path / "store").mkdir()
     with pytest.raises(ConfigError, match=r"encoder'; is the package that supplied it installed\?$"):

@@ -36,7 +36,7 @@ def test_a_name_that_cannot_be_a_file_of_the_run_is_refused(name: str) -> None:
         ("finetune", {"fusions": {name: {"name": "concat"}}, "strategies": [name]}),
     ]
     for key, value in places:
-        with pytest.raises(ConfigError, match="name|called") as caught:
+        with pytest.raises(ConfigError, match=r"name|called|character") as caught:
             load("demo", {key: value})
         assert len(str(caught.value)) < 300
         assert "\n" not in str(caught.value)
@@ -56,10 +56,10 @@ def test_a_column_is_one_that_can_be_seen(name: str) -> None:
         ("evaluate.groups", [name]),
         ("source", {"kind": "table", "path": "rows.csv", "groups": [name]}),
     ]:
-        with pytest.raises(ConfigError, match="column"):
+        with pytest.raises(ConfigError, match=r"column|character"):
             load("demo", {key: value})
 
 
 def test_usual_names_are_taken() -> None:
     tasks = {"in-hospital death": {"labels": ["Died (30 d), %"]}, "death_48.5h": {}, "Décès": {}}
-    assert list(load("demo", {"tasks": tasks}).tasks) == list(tasks)
+    assert set(tasks) < set(load("demo", {"tasks": tasks}).tasks)

@@ -6,7 +6,7 @@ import errno
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,9 @@ import pytest
 
 from picme.engine.faults import fault, mapped, naming_faults
 from picme.errors import DataError, PicmeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NUMBERS = [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EFBIG]
 
@@ -41,7 +44,7 @@ def test_other_errors_are_no_faults_of_the_machine(tmp_path: Path) -> None:
         assert fault(error, tmp_path) is None
     with pytest.raises(ValueError, match="x"), naming_faults(tmp_path):
         raise ValueError("x")
-    with pytest.raises(DataError, match="^its own$"), naming_faults(tmp_path):
+    with pytest.raises(DataError, match=r"^its own$"), naming_faults(tmp_path):
         raise DataError("its own")
 
 

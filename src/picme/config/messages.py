@@ -1,0 +1,102 @@
+"""What is wrong with a value of the configuration: one sentence that names its key, in the user's words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from picme.config.places import key, keys
+from picme.errors import near
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+# What pydantic expected, by the first word of its error's type, in words that need no knowledge of Python.
+EXPECTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "string": "a text",
+    "path": "a path",
+    "dict": "a section (keys and values)",
+    "model": "a section (keys and values)",
+    "tuple": "a list",
+    "list": "a list",
+}
+BOUNDS = {
+    "greater_than": ("gt", "a number above {}"),
+    "greater_than_equal": ("ge", "{} or more"),
+    "less_than": ("lt", "a number below {}"),
+    "less_than_equal": ("le", "{} or less"),
+    "too_short": ("min_length", "a list of {} or more"),
+    "too_long": ("max_length", "a list of {} or fewer"),
+}
+QUOTES = " '"
+
+
+def sentence(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the most telling of pydantic's findings about a section as one sentence."""
+    places = [key(model, [str(part) for part in item["loc"]]) for item in error.errors()]
+    findings = list(zip(places, error.errors(), strict=True))
+    # An unknown key comes first; where a word or a section is allowed, an error inside the section says more.
+    where, finding = min(findings, key=lambda one: (one[1]["type"] != "extra_forbidden", -one[0].count(".")))
+    kind, context, value = finding["type"], finding.get("ctx", {}), finding["input"]
+    if kind == "extra_forbidden":
+        *above, last = (str(part) for part in finding["loc"])
+        return f"unknown key {where!r}{near(last, keys(model, above))}"
+    if kind == "missing":
+        return f"key {where!r} is required"
+    if kind == "union_tag_invalid":
+        word, tag = str(context["discriminator"]).strip(QUOTES), str(context["tag"])
+        hint = near(tag, _words(context["expected_tags"], ", "), every=True)
+        if isinstance(value, dict) and not isinstance(value.get(word), str):
+            return f"'{where}.{word}' is {shown(value.get(word))}, expected a name{hint}"
+        return f"unknown {word} {shown(tag)} in {where!r}{hint}"
+    if kind == "union_tag_not_found":
+        return f"{where!r} needs the key {context['discriminator']}"
+    # A value that no option of a union takes has a finding for each; what a rule says of it tells the most.
+    among = [item for place, item in findings if place == where and item["input"] is value]
+    for item in among:
+        if item["type"] == "value_error":
+            message = _line(item["msg"].removeprefix("Value error, "))
+            return f"{where}: {message}" if finding["loc"] else message
+    expected = " or ".join(dict.fromkeys(map(_expected, among)))
+    hint = near(value, _words(context["expected"])) if kind == "literal_error" and isinstance(value, str) else ""
+    hint = hint if "did you mean" in hint else ""
+    if {item["type"] for item in among} & {"tuple_type", "list_type"} and isinstance(value, str | int | float):
+        hint = hint or f", such as [{shown(value)}]"
+    return f"{where!r} is {shown(value)}, expected {expected}{hint}"
+
+
+def _expected(item: Any) -> str:
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "literal_error":
+        return str(context["expected"])
+    if kind in BOUNDS:
+        name, words = BOUNDS[kind]
+        return words.format(context[name])
+    return EXPECTED.get(kind.split("_")[0], "another value")
+
+
+def _words(listed: Any, last: str = " or ") -> list[str]:
+    """Return the words of pydantic's list `'a', 'b' or 'c'`."""
+    return [word.strip(QUOTES) for word in str(listed).replace(last, ", ").split(", ")]
+
+
+def shown(value: Any) -> str:
+    """Return a value of the configuration on one line, short, in YAML's words."""
+    if isinstance(value, list | tuple):
+        text = f"[{', '.join(map(shown, value[:9]))}]"
+    elif isinstance(value, dict):
+        text = f"{{{', '.join(f'{name}: {shown(below)}' for name, below in value.items())}}}"
+    else:
+        text = (
+            {None: "null", True: "true", False: "false"}[value]
+            if value is None or isinstance(value, bool)
+            else repr(value)
+        )
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
