@@ -153,8 +153,15 @@ Search = Annotated[
 
 
 class PretrainConfig(Section):
-    """Contrastive pretraining of each combination."""
+    """Contrastive pretraining of each combination, or of all by one training."""
 
+    mode: Literal["each", "shared"] = "each"
+    """`each` pretrains every combination by itself. `shared` is one training over all modalities, which serves every
+    combination: each batch runs over a subset of the modalities, the stays take part with what they have of it, and λ
+    of a combination is the softmax of its modalities' logits."""
+    subsets: Literal["by_size", "uniform"] = "by_size"
+    """Subsets that `mode: shared` draws: `by_size` draws a size from 2 to all modalities and then one of the subsets of
+    that size; `uniform` draws one of all subsets of two modalities and more."""
     window: Hours = Field(48, gt=0)
     """Hours after ICU admission whose data pretraining sees."""
     pair_objective: choice("objectives", OBJECTIVES, "infonce") = InfoNCEConfig()  # type: ignore[valid-type]
@@ -180,7 +187,8 @@ class PretrainConfig(Section):
     has a score of its own, on that. `off` takes the values above."""
     search_combinations: Literal["size", "all"] = "size"
     """Combinations that are searched on: `size` takes one of each size, made of the first modalities in the
-    configuration's order, and every combination of that size gets its result; `all` searches for each by itself."""
+    configuration's order, and every combination of that size gets its result; `all` searches for each by itself. With
+    `mode: shared` the one training is searched."""
     validation: Literal["split", "batches"] = "split"
     """Candidates of the validation recall@5 by which pretraining is searched, stopped and chosen: the whole split, or
     as published, batches of 32 stays in their order, where chance is 5/32."""

@@ -71,6 +71,11 @@ def _changes(manifest: dict[str, Any], step: Step, store: Store) -> list[Reason]
     if manifest["fields"].keys() != step.fields.keys():
         return ["this version of picme describes the step by other fields"]
     now_fields = json.loads(json.dumps(step.fields, default=str))
+    modes = [
+        "shared" if "subsets" in (one.get("pretraining") or {}) else "each" for one in (manifest["fields"], now_fields)
+    ]
+    if modes[0] != modes[1]:
+        return [f"pretrain.mode: {modes[0]} → {modes[1]}"]
     before, now = dict(_leaves(manifest["fields"])), dict(_leaves(now_fields))
     upstream = {one.key: one for one in step.inputs}
     old: dict[str, None] = {}
@@ -135,7 +140,7 @@ def _finished(key: str, store: Store) -> dict[str, Any] | None:
 
 def _told(place: str, there: Any, here: Any, step: Step, fields: dict[str, Any]) -> str:
     """Return a sentence about one field."""
-    if re.search(r"\b(head_)?code\b", place):
+    if re.search(r"\b(head_|pair_)?code\b", place):
         return f"the code of {place.partition('code.')[2] or place} has changed"
     cell, pretraining = fields.get("cell", {}), fields.get("pretraining", {})
     if place == "cell.head.order":

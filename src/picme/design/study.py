@@ -19,7 +19,14 @@ from picme.finetune.step import FROZEN, Cell, EmbedPretrained, EmbedUntrained, F
 from picme.prepare.raw import listed_files, raw_files
 from picme.prepare.step import Availability, Hospital, Prepare, PretrainWindow, TaskPart
 from picme.pretrain.features import Encoding, Features
-from picme.pretrain.step import CourseSettings, Pretrain, Pretraining, PretrainSearch
+from picme.pretrain.step import (
+    CourseSettings,
+    Pretrain,
+    Pretraining,
+    PretrainSearch,
+    Restricted,
+    SharedPretraining,
+)
 from picme.registry import Registry
 from picme.strategies import of_fusion, resolve, strategy
 
@@ -186,8 +193,16 @@ class Design:
         )
 
     def pretrain(self, combination: Combination, seed: int = 0) -> Pretrain:
-        """Return one pretraining."""
+        """Return one pretraining of a combination, or what it gets of the shared one."""
         section = self.config.pretrain
+        if section.mode == "shared":
+            whole = self._shared(seed)
+            if combination == whole.combination:
+                return whole
+            return self._once(
+                ("restricted", combination, seed),
+                lambda: Restricted(pretraining=self.pretraining(combination), seed=seed, whole=whole),
+            )
         on = combination if section.search_combinations == "all" else tuple(self.config.modalities)[: len(combination)]
         return self._once(
             ("pretrain", combination, seed),
@@ -201,6 +216,23 @@ class Design:
                 ),
             ),
         )
+
+    def _shared(self, seed: int) -> Pretrain:
+        """Return the pretraining over all modalities that serves every combination."""
+        section, one = self.config.pretrain, self.config.pretrain.pair_objective
+
+        def make() -> Pretrain:
+            shared = SharedPretraining(
+                **dict(self.pretraining(tuple(self.config.modalities))),
+                pair_objective=one,
+                pair_code=self._code("objectives", one.name),
+                subsets=section.subsets,
+            )
+            searched = section.search != "off"
+            search = PretrainSearch(pretraining=shared, space=section.search) if searched else None
+            return Pretrain(pretraining=shared, seed=seed, search=search)
+
+        return self._once(("shared", seed), make)
 
     def align(self, combination: Combination) -> Align:
         """Return the alignment of a combination's first pretraining."""

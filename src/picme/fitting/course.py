@@ -12,7 +12,7 @@ import math
 import time
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    import numpy as np
     from torch import Tensor, nn
 
 # An interrupted fit loses at most about this much work.
 SAVE_EVERY_SECONDS = 20.0
+
+Batch = TypeVar("Batch")
 
 
 @dataclass
@@ -48,8 +49,8 @@ def epoch_seed(seed: int, epoch: int) -> int:
 def fit(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: Callable[[int], Iterable[np.ndarray]],
-    loss_of: Callable[[np.ndarray], Tensor],
+    batches: Callable[[int], Iterable[Batch]],
+    loss_of: Callable[[Batch], Tensor],
     validate: Callable[[int], dict[str, Any]],
     *,
     epochs: int,
@@ -64,8 +65,8 @@ def fit(
     Args:
         model: the model, whose trainable parameters and buffers are kept and restored.
         optimizer: over those parameters.
-        batches: epoch → arrays of row numbers; must depend on nothing but the epoch.
-        loss_of: rows → scalar loss.
+        batches: epoch → its batches, such as arrays of row numbers; must depend on nothing but the epoch.
+        loss_of: batch → scalar loss.
         validate: epoch → a row of history; its key `score` is greater for better, NaN for undefined.
         epochs: most epochs.
         patience: epochs without a better score before training stops.
@@ -85,8 +86,8 @@ def fit(
     ) as course:
         for epoch in course.left():
             course.begin(epoch)
-            for rows in batches(epoch):
-                loss = course.loss(loss_of, rows)
+            for batch in batches(epoch):
+                loss = course.loss(loss_of, batch)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 course.clip()
@@ -179,14 +180,14 @@ class Course:
         torch.manual_seed(epoch_seed(self.seed, epoch))
         self.model.train()
 
-    def loss(self, loss_of: Callable[[np.ndarray], Tensor], rows: np.ndarray) -> Tensor:
+    def loss(self, loss_of: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
         """Compute the loss of one batch.
 
         Raises:
             TrainingError: if it is not finite, naming the epoch.
         """
         try:
-            loss = loss_of(rows)
+            loss = loss_of(batch)
         except TrainingError as error:
             raise self._stopped(f"epoch {self.epoch}: {error}") from error
         if not torch.isfinite(loss):

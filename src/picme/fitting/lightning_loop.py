@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
-from picme.fitting.course import Course, Fit
+from picme.fitting.course import Batch, Course, Fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    import numpy as np
     import torch
     from torch import Tensor, nn
 
@@ -33,8 +32,8 @@ ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 def fit_lightning(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: Callable[[int], Iterable[np.ndarray]],
-    loss_of: Callable[[np.ndarray], Tensor],
+    batches: Callable[[int], Iterable[Batch]],
+    loss_of: Callable[[Batch], Tensor],
     validate: Callable[[int], dict[str, Any]],
     *,
     epochs: int,
@@ -93,15 +92,15 @@ class _Steps(LightningModule):
     def __init__(
         self,
         course: Course,
-        batches: Callable[[int], Iterable[np.ndarray]],
-        loss_of: Callable[[np.ndarray], Tensor],
+        batches: Callable[[int], Iterable[Any]],
+        loss_of: Callable[[Any], Tensor],
     ) -> None:
         super().__init__()
         self.model = course.model
         self._course, self._batches, self._loss_of = course, batches, loss_of
 
     def train_dataloader(self) -> _Batches:
-        """Return the epoch's batches of row numbers."""
+        """Return the epoch's batches."""
         return _Batches(list(self._batches(self._course.first + self.current_epoch)))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -112,9 +111,9 @@ class _Steps(LightningModule):
         """Seed the epoch."""
         self._course.begin(self._course.first + self.current_epoch)
 
-    def training_step(self, rows: np.ndarray, index: int) -> Tensor:
+    def training_step(self, batch: Any, index: int) -> Tensor:
         """Return the loss of a batch."""
-        return self._course.loss(self._loss_of, rows)
+        return self._course.loss(self._loss_of, batch)
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *limits: Any, **named: Any) -> None:
         """Clip the gradient of all trained weights together."""
@@ -132,13 +131,13 @@ class _Batches:
     Lightning would take a bare list for many loaders, and torch's loader draws random numbers.
     """
 
-    def __init__(self, batches: list[np.ndarray]) -> None:
+    def __init__(self, batches: list[Any]) -> None:
         self._batches = batches
 
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._batches)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from picme.objectives.base import Info, Objective, Options, report
 from picme.objectives.chunked import contrast
 from picme.objectives.similarity import unit, without_absent
 from picme.objectives.weights import divergence, mixture
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class AllPairs(Objective):
@@ -64,6 +67,14 @@ class AllPairs(Objective):
         """Return the weight of each pair, in the order of `pairs`; the weights add up to 1."""
         everything = torch.ones(len(self.pairs), dtype=torch.bool, device=self.log_temperature.device)
         return mixture(self.weight_logits, everything, self.log_temperature.dtype).detach()
+
+    def restricted(self, members: Sequence[int]) -> dict[str, Tensor]:
+        """Return the parameters for a subset of the modalities: of the weights' logits those of its pairs."""
+        values: dict[str, Tensor] = dict(self.named_parameters())
+        if self.weight_logits is None:
+            return values
+        pairs = [self.pairs.index((min(pair), max(pair))) for pair in combinations(members, 2)]
+        return values | {"weight_logits": self.weight_logits[pairs]}
 
     def weight_parameters(self) -> list[nn.Parameter]:  # noqa: D102
         return [] if self.weight_logits is None else [self.weight_logits]

@@ -13,6 +13,8 @@ from picme.errors import ConfigError, TrainingError
 from picme.objectives.gather import gather
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from picme.config.base import Component
 
 Info = dict[str, Tensor]
@@ -125,6 +127,19 @@ class Objective(nn.Module):
     def weights(self) -> Tensor:
         """Return the weight of each modality (modality,), adding up to 1: uniform unless the objective trains them."""
         return torch.full((self.n_modalities,), 1 / self.n_modalities, device=self.log_temperature.device)
+
+    def restricted(self, members: Sequence[int]) -> dict[str, Tensor]:
+        """Return the parameters and buffers for a subset of the modalities: of λ's logits those of its members.
+
+        Shared pretraining calls an objective built for the subset's size with them. An objective with other parameters
+        for each modality has to override it.
+
+        Args:
+            members: indices of the subset's modalities.
+        """
+        values = dict(self.named_parameters()) | dict(self.named_buffers())
+        logits = values.get("weight_logits")
+        return values if logits is None else values | {"weight_logits": logits[list(members)]}
 
     def weight_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the weights, which have their own learning rate; all others have the encoders'."""

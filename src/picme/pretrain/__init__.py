@@ -1,1 +1,1 @@
-"""The stages `encode` and `pretrain`: locked encoder parts run once, and one pretraining for each combination."""
+"""The stages `encode` and `pretrain`: locked encoder parts run once; a pretraining for each combination, or for all."""

@@ -53,15 +53,20 @@ class ModalityEncoders(nn.Module):
         self._large = {one.modality for one in encodings if one.large}
 
     def forward(self, batch: Mapping[str, dict[str, Tensor]], present: Tensor) -> Tensor:
-        """Compute embeddings (modality, batch, dim), zero where absent (`present` is (batch, modality) bool).
+        """Compute embeddings (modality, batch, dim) of the modalities in a batch, zero where absent.
+
+        Args:
+            batch: of all modalities or some, in the combination's order.
+            present: (batch, modality) bool, of the same modalities.
 
         Raises:
             TrainingError: if an embedding is not finite, naming the modality.
         """
         embeddings = []
+        names = [name for name in self.combination if name in batch]
         kind = present.device.type
         half = has_bf16(kind) if self._precision == "auto" else self._precision == "bf16"
-        for index, name in enumerate(self.combination):
+        for index, name in enumerate(names):
             what = f"encoder {self._names[name]!r} of modality {name!r}"
             with (
                 calling(what, batch=batch[name]),
@@ -75,9 +80,7 @@ class ModalityEncoders(nn.Module):
             embeddings.append(embedding.masked_fill(~present[:, index, None], 0.0))
         stacked = torch.stack(embeddings)
         if not torch.isfinite(stacked).all():
-            bad = [
-                name for name, one in zip(self.combination, embeddings, strict=True) if not torch.isfinite(one).all()
-            ]
+            bad = [name for name, one in zip(names, embeddings, strict=True) if not torch.isfinite(one).all()]
             raise TrainingError(f"the embedding of modality {bad[0]!r} is not finite; try a smaller learning rate")
         return stacked
 

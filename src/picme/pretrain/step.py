@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from picme.config.combinations import label
 from picme.engine.step import Context, Part, Step
@@ -12,7 +12,12 @@ from picme.pretrain.features import Encoding
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     import polars as pl
+
+    from picme.objectives import Objective
+    from picme.objectives.subsets import SubsetObjective
+    from picme.pretrain.subsets import Draw
 
 
 class CourseSettings(Part):
@@ -47,6 +52,44 @@ class Pretraining(Part):
     def cost(self) -> float:
         """The relative cost of a training."""
         return sum(one.cost for one in self.encodings)
+
+    def objectives(self) -> tuple[Objective | SubsetObjective, Objective]:
+        """Build the objective that is trained, and that of all modalities together, which may be the same."""
+        from picme.objectives import build
+
+        objective = build(self.objective, len(self.encodings))
+        return objective, objective
+
+    def draws(self, batches: list[np.ndarray], present: np.ndarray, seed: int, epoch: int) -> list[Draw]:
+        """Return what each batch of an epoch runs over; `present` is (stay, modality) bool."""
+        from picme.pretrain.subsets import Draw
+
+        return [Draw(rows, tuple(range(len(self.encodings)))) for rows in batches]
+
+
+class SharedPretraining(Pretraining):
+    """The pretraining that serves all combinations, but for its seed: each batch runs over a subset of the modalities.
+
+    `objective` is that of three modalities and more.
+    """
+
+    pair_objective: Any
+    """The section of the objective of two modalities."""
+    pair_code: str | None = None
+    """Hash of its source code, where another package supplies it."""
+    subsets: Literal["by_size", "uniform"]
+    """How subsets are drawn, see `pretrain.subsets`."""
+
+    def objectives(self) -> tuple[SubsetObjective, Objective]:  # noqa: D102
+        from picme.objectives.subsets import SubsetObjective
+
+        shared = SubsetObjective(self.objective, self.pair_objective, len(self.encodings))
+        return shared, shared.whole
+
+    def draws(self, batches: list[np.ndarray], present: np.ndarray, seed: int, epoch: int) -> list[Draw]:  # noqa: D102
+        from picme.pretrain.subsets import draw_subsets
+
+        return draw_subsets(batches, present, self.subsets, seed, epoch)
 
 
 class PretrainSearch(Step):
@@ -118,3 +161,25 @@ class Pretrain(Step):
         from picme.pretrain.tables import pretraining_tables
 
         return pretraining_tables(self, folder)
+
+
+class Restricted(Pretrain):
+    """What a shared pretraining gives to a combination of some of its modalities, as that combination's pretraining."""
+
+    kind: ClassVar[str] = "restrict"
+    gpus: ClassVar[float] = 0.0
+    timed: ClassVar[bool] = False
+
+    whole: Pretrain
+    """The shared pretraining, whose part `pretraining` is a `SharedPretraining`."""
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.pretrain.restrict import restrict
+
+        return restrict(self, folder, context)
+
+    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:
+        """Return λ of the combination; epochs and outcome are those of the shared pretraining."""
+        from picme.pretrain.tables import lambdas_table
+
+        return lambdas_table(self, folder)

@@ -23,7 +23,15 @@ def pretraining_tables(step: Pretrain, folder: Path) -> dict[str, pl.DataFrame]:
     known = {**manifest, "combination": label(step.combination)}
     found = {seeds.name: seeds.frame([{name: known.get(name) for name in seeds.schema}])}
     if step.seed == 0:
-        for name, file in (("pretraining", "history.parquet"), ("lambdas", "lambdas.parquet")):
-            rows = pl.read_parquet(folder / file).with_columns(combination=pl.lit(label(step.combination)))
-            found[name] = rows.select(*table(name).schema)
+        found |= {"pretraining": _table(step, folder, "pretraining", "history.parquet"), **lambdas_table(step, folder)}
     return found
+
+
+def lambdas_table(step: Pretrain, folder: Path) -> dict[str, pl.DataFrame]:
+    """Return `lambdas` of the first seed."""
+    return {"lambdas": _table(step, folder, "lambdas", "lambdas.parquet")} if step.seed == 0 else {}
+
+
+def _table(step: Pretrain, folder: Path, name: str, file: str) -> pl.DataFrame:
+    rows = pl.read_parquet(folder / file).with_columns(combination=pl.lit(label(step.combination)))
+    return rows.select(*table(name).schema)

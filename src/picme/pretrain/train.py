@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from picme.fitting.course import Fit, fit
 from picme.fitting.device import peak_memory_mb, resolve_device
 from picme.fitting.epoch_log import EpochLog
 from picme.fitting.search import found
-from picme.objectives import build as build_objective
 from picme.pretrain.features import open_encoded
 from picme.pretrain.matching import matches_itself, validation_recall
 from picme.pretrain.model import ModalityEncoders, embed
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from picme.engine.step import Context
     from picme.modalities.view import ViewData
     from picme.objectives import Objective
+    from picme.objectives.subsets import SubsetObjective
     from picme.pretrain.features import Encoding
     from picme.pretrain.step import Pretrain, Pretraining
+    from picme.pretrain.subsets import Draw
 
 # A weight above this means that λ has all but chosen one modality.
 DOMINANT = 0.8
@@ -62,10 +64,18 @@ def pretrain(step: Pretrain, folder: Path, context: Context) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Trained:
-    """Encoders and objective with the weights of the best epoch, and how they came about."""
+    """Encoders and objective with the weights of the best epoch, and how they came about.
+
+    Attributes:
+        encoders: of the combination.
+        objective: what was trained with them.
+        whole: the objective of all modalities together; the same unless training was shared by all combinations.
+        result: history and best epoch.
+    """
 
     encoders: ModalityEncoders
-    objective: Objective
+    objective: Objective | SubsetObjective
+    whole: Objective
     result: Fit
 
 
@@ -82,6 +92,8 @@ def train(
     report: Callable[[int, float], None] | None = None,
 ) -> Trained:
     """Pretrain the encoders of one combination, stopped and chosen by recall@5 on validation.
+
+    A shared pretraining runs each batch over a subset of the modalities, and is validated on all of them.
 
     Args:
         pretraining: what is trained, and for how long.
@@ -107,22 +119,23 @@ def train(
     present = view.present(combination)
     model = ModalityEncoders(pretraining.encodings, view, seed).to(device)
     chosen = pretraining.objective
-    objective = build_objective(chosen, len(combination)).to(device)
+    objective, whole = pretraining.objectives()
+    objective.to(device)
     joint = torch.nn.ModuleDict({"encoders": model, "objective": objective})
     weight_rate = chosen.model_dump().get("weight_learning_rate") or learning_rate
     groups = _groups(model, objective, course.weight_decay, weight_rate)
     optimizer = torch.optim.AdamW(groups, lr=learning_rate)
 
-    def embeddings(chosen: np.ndarray) -> tuple[Tensor, Tensor]:
-        mask = torch.from_numpy(present[chosen]).to(device)
-        return model(view.batch(combination, chosen, device), mask), mask
+    def batches(epoch: int) -> list[Draw]:
+        parts = view.training_batches(combination, rows["train"], batch_size, seed, epoch)
+        return pretraining.draws(parts, present, seed, epoch)
 
-    def batches(epoch: int) -> list[np.ndarray]:
-        return view.training_batches(combination, rows["train"], batch_size, seed, epoch)
-
-    def loss_of(part: np.ndarray) -> Tensor:
-        embedded, mask = embeddings(part)
-        loss = _loss(objective, chosen.name, embedded, mask)
+    def loss_of(drawn: Draw) -> Tensor:
+        part, members = drawn
+        mask = torch.from_numpy(present[part][:, members]).to(device)
+        embedded = model(view.batch([combination[index] for index in members], part, device), mask)
+        of_subset = partial(objective, members=members) if objective is not whole else objective
+        loss = _loss(of_subset, chosen.name, embedded, mask)
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss of objective {chosen.name!r} is not finite; try a smaller learning rate")
         return loss
@@ -140,10 +153,10 @@ def train(
         values = embed(model, view, rows["val"], device) if len(rows["val"]) >= 2 else None
         row: dict[str, Any] = {"val_loss": math.nan, "val_recall5": math.nan}
         if values is not None:
-            row["val_loss"] = _mean_loss(objective, chosen.name, values, present[rows["val"]], batch_size, device)
-            row["val_recall5"] = validation_recall(objective, values, present[rows["val"]], pretraining.validation)
-        row["temperature"] = float(objective.log_temperature.detach().exp())
-        row["weights"] = _weights(objective)
+            row["val_loss"] = _mean_loss(whole, chosen.name, values, present[rows["val"]], batch_size, device)
+            row["val_recall5"] = validation_recall(whole, values, present[rows["val"]], pretraining.validation)
+        row["temperature"] = float(whole.log_temperature.detach().exp())
+        row["weights"] = _weights(whole)
         # Ties in recall, frequent in small validation sets, go to the lower loss.
         row["score"] = row["val_recall5"] - 1e-4 * math.tanh(row["val_loss"]) if values is not None else math.nan
         snapshot(epoch)
@@ -161,31 +174,28 @@ def train(
             epochs=course.epochs, patience=course.patience, seed=seed,
             state=None if folder is None else folder / "state.pt", log=logged.row if logged else None,
         )  # fmt: skip
-    return Trained(model, objective, result)
+    return Trained(model, objective, whole, result)
 
 
 def _keep(trained: Trained, view: ViewData, combination: list[str], folder: Path) -> dict[str, Any]:
     """Write weights, history and held-out embeddings; return what the manifest says of them."""
-    model, objective, result = trained.encoders, trained.objective, trained.result
+    model, objective, result = trained.encoders, trained.whole, trained.result
     device = objective.log_temperature.device
     save_file(model.trainable_state(), folder / "encoders.safetensors")
-    save_file(
-        {k: v.detach().cpu().contiguous() for k, v in objective.state_dict().items()}, folder / "objective.safetensors"
-    )
+    # What two parts of an objective share is here once.
+    state = dict(trained.objective.named_parameters()) | dict(trained.objective.named_buffers())
+    save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, folder / "objective.safetensors")
     _write_history(result.history, result.best_epoch, combination, folder)
     held_out = np.concatenate([view.usable(combination, split, at_least=2) for split in ("val", "test")])
     np.save(folder / "rows.npy", held_out)
     np.save(folder / "present.npy", view.present(combination)[held_out])
     np.save(folder / "embeddings.npy", embed(model, view, held_out, device))
     (folder / "state.pt").unlink(missing_ok=True)
-    weights, warning = _weights(objective), None
-    if weights is not None and len(combination) > 2 and max(weights) > DOMINANT:
-        top = combination[int(np.argmax(weights))]
-        warning = f"{'+'.join(combination)}: λ of {top} is {max(weights):.2f}; the objective all but ignores the others"
+    weights = _weights(objective)
     return {
         "encoders": model.manifest(),
         "weights": weights,
-        "warning": warning,
+        "warning": dominance(weights, combination),
         "best_epoch": result.best_epoch,
         "epochs": len(result.history),
         "val_recall5": result.history[result.best_epoch]["val_recall5"],
@@ -196,7 +206,15 @@ def _keep(trained: Trained, view: ViewData, combination: list[str], folder: Path
     }
 
 
-def _loss(objective: Objective, name: str, embedded: Tensor, mask: Tensor) -> Tensor:
+def dominance(weights: list[float] | None, combination: list[str]) -> str | None:
+    """Return a sentence where λ of three modalities or more has all but chosen one."""
+    if weights is None or len(combination) == 2 or max(weights) <= DOMINANT:
+        return None
+    top = combination[int(np.argmax(weights))]
+    return f"{'+'.join(combination)}: λ of {top} is {max(weights):.2f}; the objective all but ignores the others"
+
+
+def _loss(objective: Callable[..., tuple[Tensor, Any]], name: str, embedded: Tensor, mask: Tensor) -> Tensor:
     """Return the objective's loss, a scalar, of embeddings (modality, batch, dim)."""
     what = f"objective {name!r}"
     with calling(what, embeddings=embedded, present=mask):
@@ -219,7 +237,7 @@ def _mean_loss(
 
 
 def _groups(
-    model: torch.nn.Module, objective: Objective, weight_decay: float, weight_rate: float
+    model: torch.nn.Module, objective: Objective | SubsetObjective, weight_decay: float, weight_rate: float
 ) -> list[dict[str, Any]]:
     """Return the optimizer's groups of parameters.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,8 @@ EVERYTHING = PRETRAINING | with_readers(NETWORKS | {"gradient_boosting", "logist
 }  # fmt: skip
 PRETRAIN: dict[str, tuple[Any, set[str]]] = {
     "window": (24, EVERYTHING),
+    "mode": ("shared", PRETRAINING),
+    "subsets": ("uniform", set()),
     "pair_objective": ({"name": "siglip"}, PRETRAINING - with_readers({"gated"}) | {"evaluate"}),
     "objective": ({"name": "all_pairs"}, PRETRAINING),
     "epochs": (7, PRETRAINING),
@@ -141,6 +144,28 @@ def test_a_field_makes_again_what_it_determines_and_nothing_else(
     tmp_path: Path, section: str, name: str, value: Any, expected: set[str]
 ) -> None:
     assert changed(tmp_path, **{f"{section}.{name}": value}) == expected
+
+
+def test_one_training_for_all_combinations_depends_on_both_objectives_and_on_how_subsets_are_drawn(
+    tmp_path: Path,
+) -> None:
+    shared = {"pretrain.mode": "shared"}
+    before = steps(tmp_path, **shared)
+    for change in (
+        {"pretrain.subsets": "uniform"}, {"pretrain.objective": {"name": "all_pairs"}},
+        {"pretrain.pair_objective": {"name": "siglip"}}, {"pretrain.epochs": 7},
+    ):  # fmt: skip
+        after = steps(tmp_path, **shared, **change)
+        assert after.keys() == before.keys()
+        assert {kind_of(one) for one in before if before[one] != after[one]} == PRETRAINING | {"restrict"}
+    assert steps(tmp_path, **shared, **{"pretrain.search_combinations": "all"}) == before
+    found = Counter(kind for kind, _ in before)
+    assert (found["pretrain"], found["restrict"], found["align"]) == (1, 25, 26)
+
+
+def test_a_pretraining_of_its_own_knows_nothing_of_the_shared_one() -> None:
+    part = Design(load("demo", BASE)).pretrain(("discharge", "radiology")).fields["pretraining"]
+    assert set(part) == {"prepare", "encodings", "objective", "code", "course", "validation"}
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     ({"pretrain.epochs": 7}, "evaluate", "6 finetune steps are made again"),
     ({"pretrain.objective": {"name": "all_pairs"}}, "pretrain", "pretrain.objective.name: ovo → all_pairs"),
     ({"pretrain.pair_objective": {"name": "siglip"}}, "pretrain", "pretrain.pair_objective.name: infonce → siglip"),
+    ({"pretrain.mode": "shared"}, "pretrain", "pretrain.mode: each → shared"),
     ({"pretrain.search": {"trials": 2}}, "pretrain",
      "pretrain.learning_rate: 0.002 → searched; pretrain.batch_size: 64 → searched; 4 search steps are new"),
     ({"align.gallery": 7}, "align", "align.gallery: 1000 → 7"),

@@ -22,7 +22,8 @@ RECALL = Column("val_recall5", NUMBER, "The recall@5 of finding the same stay, o
 
 PRETRAINING = Table(
     "pretraining",
-    "One row is an epoch of pretraining a combination with the first seed.",
+    "One row is an epoch of pretraining a combination with the first seed; with `pretrain.mode: shared` the "
+    "combination is all modalities.",
     (
         COMBINATION,
         EPOCH,
@@ -54,7 +55,8 @@ PRETRAINING_SEEDS = Table(
 )
 LAMBDAS = Table(
     "lambdas",
-    "One row is the weight λ of a modality in the objective at an epoch, for combinations of three and more.",
+    "One row is the weight λ of a modality in the objective at an epoch, for combinations of three and more; with "
+    "`pretrain.mode: shared` for pairs too.",
     (
         COMBINATION,
         EPOCH,
