@@ -36,14 +36,12 @@ def class_sizes(y: NDArray[np.floating], subject: NDArray[np.integer]) -> NDArra
 
 
 def effective_size(sizes: NDArray[np.integer]) -> float:
-    """Return the harmonic mean of the labels' sizes (label,); 0 if a label's smaller class is a single subject.
+    """Return the harmonic mean of the labels' sizes (label,).
 
     Labels of one class (size 0) have no metric and are left out.
     """
     sizes = sizes[sizes > 0]
-    if len(sizes) == 0 or sizes.min() < 2:
-        return 0.0
-    return float(len(sizes) / (1 / sizes).sum())
+    return float(len(sizes) / (1 / sizes).sum()) if len(sizes) else 0.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,7 @@ class Estimate:
         value: the metric on test as it is reported, or the difference.
         drawn: the same in each resample (resample,).
         size: number of subjects in the smaller class, from `effective_size`.
+        single: whether a label's smaller class is a single subject, so that resamples do not tell the label's error.
         centre: centre of the interval, if it is not the value: the AUPRC among others.
         among_others: AUPRC among others in each resample, for the interval of an AUPRC.
         difference: whether it is a difference of two metrics.
@@ -66,6 +65,7 @@ class Estimate:
     value: float
     drawn: NDArray[np.float64] = field(repr=False)
     size: float
+    single: bool = False
     centre: float | None = None
     among_others: NDArray[np.float64] | None = field(default=None, repr=False)
     difference: bool = False
@@ -75,7 +75,7 @@ class Estimate:
         """Return the difference to another prediction's metric on the same stays, in the same resamples."""
         value, drawn = self.value - other.value, self.drawn - other.drawn
         size, seeds = min(self.size, other.size), self.seeds + other.seeds
-        return Estimate(self.metric, value, drawn, size, difference=True, seeds=seeds)
+        return Estimate(self.metric, value, drawn, size, self.single or other.single, difference=True, seeds=seeds)
 
     @cached_property
     def parts(self) -> list[tuple[float, float]]:
@@ -109,8 +109,8 @@ class Estimate:
         fewest = FEWEST["auroc" if self.difference else self.metric]
         if np.isnan(self.value):
             return "undefined: no label has stays of both classes"
-        if self.size < fewest:
-            many = f"{self.size:.3g} subjects are in the" if self.size else "only one subject is in a label's"
+        if self.single or self.size < fewest:
+            many = "only one subject is in a label's" if self.single else f"{self.size:.3g} subjects are in the"
             return f"{many} smaller class, {fewest} are needed"
         if any(freedom == 0 for _, freedom in self.seeds):
             return "of a single seed it is not known how much models differ from seed to seed"
@@ -170,10 +170,10 @@ def estimated(
         The estimate of each metric by name.
     """
     roc, prc, among = bootstrap_all(y, p, subject, resamples, _ENOUGH if others else 0)
-    size = effective_size(class_sizes(y, subject))
+    sizes = class_sizes(y, subject)
     points = (float(macro(values)) for values in areas(y, p))
     found = {
-        name: Estimate(name, point, macro(drawn, axis=0), size)
+        name: Estimate(name, point, macro(drawn, axis=0), effective_size(sizes), bool((sizes == 1).any()))
         for name, point, drawn in zip(METRICS, points, (roc, prc), strict=True)
     }
     if others:
@@ -211,8 +211,8 @@ def over_seeds(
     for name in METRICS:
         values, drawn = (np.array([getattr(model[name], part) for model in models]) for part in ("value", "drawn"))
         part = _between_seeds(values, drawn) if len(values) > 1 else (0.0, 0.0)
-        size, seeds = models[0][name].size, (part,) if seeded else ()
-        found[name] = Estimate(name, float(values.mean()), drawn.mean(axis=0), size, seeds=seeds)
+        first, seeds = models[0][name], (part,) if seeded else ()
+        found[name] = replace(first, value=float(values.mean()), drawn=drawn.mean(axis=0), seeds=seeds)
     return found
 
 

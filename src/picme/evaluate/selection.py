@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from picme.evaluate.intervals import FEWEST
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -71,7 +69,7 @@ def choose(results: list[CellResult], config: EvaluateConfig) -> Selection:
     drawn = np.array([one.validation["auroc"].drawn for one in candidates])
     drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
     size = min(one.validation["auroc"].size for one in candidates)
-    if size < FEWEST["auroc"] or not drawn.shape[1]:
+    if size <= 1 or not drawn.shape[1]:  # of a single subject no resample tells how far it may be off
         tied = np.ones(len(candidates), dtype=bool)
     else:
         tied = indistinguishable(values, drawn, size, config.confidence)
@@ -90,7 +88,8 @@ def indistinguishable(
     Args:
         values: score of each cell (cell,).
         drawn: the same in resamples (cell, resample), all finite.
-        size: number of subjects in the smaller class.
+        size: number of subjects in the smaller class, above 1. A resample of so many varies by (size − 1)/size too
+            little, which is made up for.
         confidence: share of studies in which the truly best cell shall be among those returned.
 
     Returns:
@@ -99,7 +98,7 @@ def indistinguishable(
     kept = np.empty(len(values), dtype=bool)
     for index in range(len(values)):
         ahead, moved = values - values[index], drawn - drawn[index]
-        error = moved.std(axis=1, ddof=1) * np.sqrt(size / (size - 1))
+        error = moved.std(axis=1, ddof=1)
         differs = error > 1e-12
         # Cells with the same predictions never differ; one that is ahead by the same in all resamples is better.
         certain = bool((ahead[~differs] > 1e-12).any())
@@ -108,7 +107,8 @@ def indistinguishable(
             continue
         farthest = (ahead[differs] / error[differs]).max()
         by_chance = ((moved - ahead[:, None])[differs] / error[differs, None]).max(axis=0)
-        kept[index] = not certain and farthest <= max(0.0, float(np.quantile(by_chance, confidence)))
+        allowed = max(0.0, float(np.quantile(by_chance, confidence))) * np.sqrt(size / (size - 1))
+        kept[index] = not certain and farthest <= allowed
     return kept
 
 

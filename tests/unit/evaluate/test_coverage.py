@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -166,7 +167,7 @@ def test_why_there_is_no_interval_is_said() -> None:
         (of("auroc", 0.8, spread, 5, False), "5 subjects are in the smaller class, 6 are needed"),
         (of("auprc", 0.8, spread, 9.5, False), "9.5 subjects are in the smaller class, 10 are needed"),
         (of("auprc", 0.1, spread, 5), "6 are needed"),
-        (of("auroc", 0.8, spread, 0, False), "only one subject"),
+        (replace(of("auroc", 0.8, spread, 9, False), single=True), "only one subject is in a label's smaller class"),
         (of("auroc", 1.0, spread, 20, False), "does not tell how far"),
         (of("auroc", float("nan"), spread, 20), "undefined"),
         (of("auroc", 1.0, [1.0, 1.0, 1.0], 20), "the same in every resample"),

@@ -19,10 +19,10 @@ from picme.evaluate.selection import indistinguishable
 CONFIG = EvaluateConfig(resamples=200, interval_resamples=200)
 
 
-def drawn(aurocs: list[float], stays: int, study: int) -> tuple[np.ndarray, np.ndarray, float]:
+def drawn(aurocs: list[float], stays: int, study: int, labels: int = 1) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the scores of cells with these true AUROCs on the same stays, and in resamples."""
     rng = np.random.default_rng(study)
-    y = (rng.random((1, stays)) < 0.3).astype(float)
+    y = (rng.random((labels, stays)) < (0.3 if labels == 1 else np.linspace(0.05, 0.4, labels)[:, None])).astype(float)
     shared = rng.normal(size=y.shape)
     resamples = SubjectResamples.draw(stays, 200, study)
     found = [
@@ -35,12 +35,19 @@ def drawn(aurocs: list[float], stays: int, study: int) -> tuple[np.ndarray, np.n
         )["auroc"]
         for auroc in aurocs
     ]
-    return np.array([one.value for one in found]), np.array([one.drawn for one in found]), found[0].size
+    resampled = np.array([one.drawn for one in found])
+    resampled = resampled[:, np.isfinite(resampled).all(axis=0)]
+    return np.array([one.value for one in found]), resampled, found[0].size
 
 
-@pytest.mark.parametrize("aurocs", [[0.8, 0.75, 0.75, 0.7, 0.65, 0.6], [0.75] * 6])
-def test_the_truly_best_cell_is_among_the_tied_as_often_as_claimed(aurocs: list[float]) -> None:
-    kept = [indistinguishable(*drawn(aurocs, 120, study), 0.95) for study in range(120)]
+@pytest.mark.parametrize(
+    ("aurocs", "stays", "labels"),
+    [([0.8, 0.75, 0.75, 0.7, 0.65, 0.6], 120, 1), ([0.75] * 6, 120, 1), ([0.75] * 6, 30, 1), ([0.75] * 6, 40, 12)],
+)
+def test_the_truly_best_cell_is_among_the_tied_as_often_as_claimed(
+    aurocs: list[float], stays: int, labels: int
+) -> None:
+    kept = [indistinguishable(*drawn(aurocs, stays, study, labels), 0.95) for study in range(120)]
     # Binomial: with 95 % of 120 studies expected, fewer than 107 happen in 1 of 200 tries.
     assert sum(mask[0] for mask in kept) >= 107
     if aurocs[-1] < 0.65:
@@ -96,12 +103,15 @@ def test_shares_are_those_of_resamples_by_scikit_learn(study: Any) -> None:
     assert rows.filter(pl.col("combination") == "a")["best_share"].item() == pytest.approx(share)
 
 
-def test_too_few_events_tell_no_cells_apart(study: Any) -> None:
+def test_a_single_event_tells_no_cells_apart_and_few_do(study: Any) -> None:
     cells = [("a+b", "supervised", 1, 5.0), ("a", "supervised", 1, 0.0)]
     cohort, predictions = study("mortality", ["mortality"], 240, cells)
     val = cohort.filter(pl.col("split") == "val")
-    positives = val.filter(pl.col("mortality") == 1)["subject_id"].unique(maintain_order=True)[5:]
-    kept = cohort.filter((pl.col("split") != "val") | ~pl.col("subject_id").is_in(positives.implode()))
-    rows = evaluate(predictions.filter(pl.col("stay_id").is_in(kept["stay_id"].implode())), {"mortality": kept}, CONFIG)
-    assert rows["summary"]["tied"].to_list() == [True, True]
-    assert rows["summary"].filter("selected")["combination"].to_list() == ["a"]
+    positives = val.filter(pl.col("mortality") == 1)["subject_id"].unique(maintain_order=True)
+    for events, tied, chosen in ((1, [True, True], "a"), (5, [True, False], "a+b")):
+        gone = positives[events:].implode()
+        kept = cohort.filter((pl.col("split") != "val") | ~pl.col("subject_id").is_in(gone))
+        here = predictions.filter(pl.col("stay_id").is_in(kept["stay_id"].implode()))
+        rows = evaluate(here, {"mortality": kept}, CONFIG)["summary"].sort("combination", descending=True)
+        assert rows["tied"].to_list() == tied
+        assert rows.filter("selected")["combination"].to_list() == [chosen]
