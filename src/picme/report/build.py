@@ -61,9 +61,8 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
     """Return the report as HTML."""
     made, failed = chapters(tables, config)
     sections = _fit(made)
-    audit = [
-        block for make in (cohort.quarantine, cohort.audit, cohort.measured_leak) if (block := make(tables, config))
-    ]
+    makers = (cohort.quarantine, cohort.event_rows, cohort.audit, cohort.measured_leak)
+    audit = [block for make in makers if (block := make(tables, config))]
     available = cohort.availability(tables, config)
     found, names = answers(tables, config), modalities(tables, config)
     blocks = [block for section in sections for block in section.blocks] + audit + ([available] if available else [])

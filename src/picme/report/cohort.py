@@ -133,6 +133,20 @@ def quarantine(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     return DataTable("quarantine", "Set aside", columns, rows, reading, tall=rows.height > 14)
 
 
+def event_rows(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """List where the rows of each event table ended."""
+    rows = frame(tables, "event_rows")
+    if rows.is_empty():
+        return None
+    columns = [
+        Column("Table", lambda row: row["table"]),
+        Column("Place", lambda row: row["place"]),
+        Column("Rows", lambda row: count(row["rows"], "event_rows.rows"), lambda row: row["rows"], numeric=True),
+    ]
+    reading = Markup("Where each row of the event tables ended; the places of a table add up to its rows.")
+    return DataTable("event-rows", "Rows of the event tables", columns, rows, reading, tall=rows.height > 14)
+
+
 def audit(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     """List the checks of the leakage audit."""
     rows = frame(tables, "leakage").filter(~_MEASURED)

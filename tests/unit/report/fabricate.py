@@ -63,6 +63,14 @@ def fabricate(seed: int = 0, seeds: int = 3) -> dict[str, pl.DataFrame]:
         "quarantine": pl.DataFrame(
             {"modality": ["image", "stays"], "reason": ["damaged_file", "no_age"], "count": [2, 1]}
         ),
+        "event_rows": pl.DataFrame(
+            {
+                "modality": ["timeseries"] * 2,
+                "table": ["chartevents"] * 2,
+                "place": ["measurement of a stay", "item of no channel"],
+                "rows": [1200, 34],
+            }
+        ),
         "fairness": _fairness(summary),
         "agreement": pl.DataFrame(
             {

@@ -32,6 +32,7 @@ SHOWN = {
     "calibration-errors": "calibration",
     "thresholds": "thresholds",
     "quarantine": "quarantine",
+    "event-rows": "event_rows",
     "leakage": "leakage",
     "measured-leak": "leakage",
     "availability": "availability",
