@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from picme.errors import PicmeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
 
 _AGAIN = "and run the same command again, which goes on from here"
 _ELSEWHERE = "choose another --out"
@@ -94,6 +94,8 @@ def mapped(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
     Raises:
         OSError: if there is no room; found only while the array is filled, that would kill the process.
     """
+    import numpy as np
+
     array: np.memmap = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     try:
         if hasattr(os, "posix_fallocate"):
