@@ -12,12 +12,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from picme_hospital.arguments import MODALITIES, ArgumentError, check_influence
+from picme_hospital.arguments import MODALITIES, Absence, ArgumentError, check_absence, check_influence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MODALITIES", "ArgumentError", "check_influence", "write_events", "write_hospital"]
+__all__ = [
+    "MODALITIES",
+    "Absence",
+    "ArgumentError",
+    "check_absence",
+    "check_influence",
+    "write_events",
+    "write_hospital",
+]
 
 
 def write_hospital(
@@ -27,6 +35,7 @@ def write_hospital(
     images: bool = True,
     image_size: tuple[int, int] | None = None,
     influence: dict[str, float] | None = None,
+    absence: Absence | None = None,
 ) -> Path:
     """Write a hospital's three releases and its true risks; the same arguments write the same bytes.
 
@@ -44,12 +53,13 @@ def write_hospital(
         image_size: Rows and columns of every film; by default they vary between 320 and 512.
         influence: Each modality's share of the variance of mortality's logit, each share visible in that modality
             only. The shares add up to 1; a modality that is left out has 0. By default the modalities overlap.
+        absence: Which records do not exist; by default 3 % of each modality's, at random.
 
     Returns:
         `folder`.
 
     Raises:
-        ArgumentError: If `stays`, `seed` or `influence` is impossible; nothing is written then.
+        ArgumentError: If `stays`, `seed`, `influence` or `absence` is impossible; nothing is written then.
     """
     from picme_hospital.arguments import check
     from picme_hospital.images import write_images
@@ -59,8 +69,9 @@ def write_hospital(
     from picme_hospital.studies import schedule
     from picme_hospital.tables import truth, write_tables
 
-    check(stays, seed, influence)
-    hospital = admit(stays, seed, influence)
+    absence = absence or Absence()
+    check(stays, seed, influence, absence)
+    hospital = admit(stays, seed, influence, absence)
     studies = schedule(hospital)
     folder.mkdir(parents=True, exist_ok=True)
     write_tables(hospital, folder / "ehr")

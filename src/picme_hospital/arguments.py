@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 MODALITIES: tuple[str, ...] = ("discharge", "radiology", "image", "timeseries", "demographics")
 """The five modalities that show a synthetic patient."""
 
 FEWEST_STAYS = 20
+MISSING = 0.03
+RECORDS = ("timeseries", "discharge", "radiology", "image")
+"""The modalities whose records can be absent; demographics cannot."""
+
+
+@dataclass(frozen=True)
+class Absence:
+    """Which records of an admission do not exist.
+
+    Attributes:
+        shares: For a modality, the share of admissions without its records; 3 % for one that is not named.
+        slope: The change of the log odds of absence for each standard deviation of the logit of death. Below 0 the
+            less severely ill lack more records, so that absence tells the outcome (missing not at random).
+    """
+
+    shares: dict[str, float] = field(default_factory=dict)
+    slope: float = 0.0
+
+    def every(self) -> dict[str, float]:
+        """Return the share of each modality that can be absent."""
+        return {name: self.shares.get(name, MISSING) for name in RECORDS}
 
 
 class ArgumentError(ValueError):
     """An argument with which no hospital can be written; the message is one sentence that names the argument."""
 
 
-def check(stays: int, seed: int, influence: dict[str, float] | None) -> None:
+def check(stays: int, seed: int, influence: dict[str, float] | None, absence: Absence) -> None:
     """Raise an ArgumentError if `write_hospital` cannot work with these arguments."""
     for name, value, least in (("stays", stays, FEWEST_STAYS), ("seed", seed, 0)):
         if value < least:
@@ -24,6 +46,12 @@ def check(stays: int, seed: int, influence: dict[str, float] | None) -> None:
         check_influence(influence)
     except ArgumentError as error:
         raise ArgumentError(f"synthetic hospital, influence: {error}") from error
+    try:
+        check_absence(absence.shares)
+    except ArgumentError as error:
+        raise ArgumentError(f"synthetic hospital, absence: {error}") from error
+    if not math.isfinite(absence.slope):
+        raise ArgumentError(f"synthetic hospital, absence: the slope is {absence.slope}: it must be a number")
 
 
 def check_influence(influence: dict[str, float] | None) -> None:
@@ -39,7 +67,16 @@ def check_influence(influence: dict[str, float] | None) -> None:
         raise ArgumentError(f"the shares add up to {sum(influence.values()):g}: they must add up to 1")
 
 
-def _hint(name: str) -> str:
+def check_absence(shares: dict[str, float]) -> None:
+    """Raise an ArgumentError unless `shares` holds shares of modalities whose records can be absent."""
+    for name, share in shares.items():
+        if name not in RECORDS:
+            raise ArgumentError(f"unknown modality {name!r}{_hint(name, RECORDS)}")
+        if not 0 <= share <= 1:
+            raise ArgumentError(f"the share of {name!r} is {share}: it must be between 0 and 1")
+
+
+def _hint(name: str, known: tuple[str, ...] = MODALITIES) -> str:
     """Return a hint for a misspelt modality: the closest known name, or all of them."""
-    match = get_close_matches(name, sorted(MODALITIES), n=1, cutoff=0.6)
-    return f"; did you mean {match[0]!r}?" if match else f"; known: {', '.join(sorted(MODALITIES))}"
+    match = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean {match[0]!r}?" if match else f"; known: {', '.join(sorted(known))}"

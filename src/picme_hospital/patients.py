@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 
+from picme_hospital.arguments import Absence
 from picme_hospital.files import stream
 from picme_hospital.latent import Latent, draw
 
@@ -16,7 +19,6 @@ SHORT = 0.12  # the share of stays under 48 hours, whatever the outcome
 TWO_STAYS = 0.02  # the share of admissions with a second ICU stay
 TRANSFER = 0.055  # the share of stays that change the ICU
 MINOR = 1 / 300  # the share of subjects aged 17
-MISSING = 0.03  # the share of admissions that lack a modality's records, for each modality
 
 
 @dataclass
@@ -76,13 +78,16 @@ class Hospital:
         return np.searchsorted(self.admission, np.arange(len(self.hadm_id)))
 
 
-def admit(stays: int, seed: int = 0, influence: dict[str, float] | None = None) -> Hospital:
+def admit(
+    stays: int, seed: int = 0, influence: dict[str, float] | None = None, absence: Absence | None = None
+) -> Hospital:
     """Draw a hospital with exactly `stays` ICU stays.
 
     Args:
         stays: The number of ICU stays.
         seed: The seed of every random number.
         influence: Each modality's share of mortality's logit, see `picme_hospital.write_hospital`.
+        absence: Which records do not exist; by default 3 % of each modality's, at random.
     """
     rng = stream(seed, "patients")
     per_subject = rng.choice([1, 2, 3], size=stays, p=[0.88, 0.09, 0.03])
@@ -144,7 +149,7 @@ def admit(stays: int, seed: int = 0, influence: dict[str, float] | None = None) 
         edregtime=np.where(emergency, admittime - rng.integers(60, 600, n) * 60, -1),
         icd_version=np.where(rng.random(n) < np.array([0, 0, 0.5, 1, 1])[period[subject]], 10, 9),
         marital=_marital(latent.views["discharge"]["age"], rng),
-        missing={name: rng.random(n) < MISSING for name in ("timeseries", "discharge", "radiology", "image")},
+        missing=_missing(absence or Absence(), latent.risk, rng),
         admission=admission,
         stay_id=_ids(rng, 30_000_000, stays),
         intime=intime,
@@ -152,6 +157,23 @@ def admit(stays: int, seed: int = 0, influence: dict[str, float] | None = None) 
         transferred=rng.random(stays) < TRANSFER,
         latent=latent,
     )
+
+
+def _missing(absence: Absence, risk: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Draw for each modality the admissions whose records do not exist, (A,) bool."""
+    severity = logit(np.clip(risk, 1e-6, 1 - 1e-6))
+    severity = absence.slope * (severity - severity.mean()) / severity.std()
+
+    def excess(intercept: float, share: float) -> float:
+        return float(expit(intercept + severity).mean()) - share
+
+    drawn = {}
+    for name, share in absence.every().items():
+        chance: np.ndarray | float = share
+        if absence.slope and 0 < share < 1:
+            chance = expit(brentq(excess, -100, 100, args=(share,)) + severity)
+        drawn[name] = rng.random(len(risk)) < chance
+    return drawn
 
 
 def _length(n: int, rng: np.random.Generator) -> np.ndarray:

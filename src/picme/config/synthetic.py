@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field, FiniteFloat, field_validator
 
 from picme.config.base import Section
 from picme.config.bounds import Seed, Stays
-from picme_hospital import check_influence
+from picme_hospital import check_absence, check_influence
 
 
 class SyntheticConfig(Section):
@@ -22,6 +22,18 @@ class SyntheticConfig(Section):
     """Planted truth for attribution methods: each modality's share of the variance of mortality's logit (they add up
     to 1; a modality left out has 0), each share visible in that modality only. Without it the modalities overlap, as
     in life."""
+    absence: dict[str, float] = Field(default_factory=dict)
+    """Share of admissions without the records of a modality (timeseries, discharge, radiology, image); 3 % of each that
+    is not named."""
+    absence_slope: FiniteFloat = 0.0
+    """Change of the log odds of absence for each standard deviation of the logit of death. Below 0 the less severely
+    ill lack more records: absence then tells the outcome."""
+
+    @field_validator("absence")
+    @classmethod
+    def _absence(cls, value: dict[str, float]) -> dict[str, float]:
+        check_absence(value)
+        return value
 
     @field_validator("influence")
     @classmethod

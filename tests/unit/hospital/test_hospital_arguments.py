@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from picme_hospital import ArgumentError, check_influence, write_hospital
+from picme_hospital import Absence, ArgumentError, check_influence, write_hospital
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,3 +38,18 @@ def test_impossible_numbers(tmp_path: Path, stays: int, seed: int, name: str) ->
 def test_possible_influence() -> None:
     check_influence(None)
     check_influence({"image": 0.25, "timeseries": 0.75})
+
+
+@pytest.mark.parametrize(
+    ("absence", "word"),
+    [
+        (Absence({"demographics": 0.1}), "unknown modality 'demographics'; known: discharge, image"),
+        (Absence({"image": 1.1}), "the share of 'image' is 1.1: it must be between 0 and 1"),
+        (Absence({"image": float("nan")}), "the share of 'image' is nan"),
+        (Absence(slope=float("inf")), "the slope is inf"),
+    ],
+)
+def test_impossible_absence(tmp_path: Path, absence: Absence, word: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^synthetic hospital, absence: {word}"):
+        write_hospital(tmp_path / "x", 20, absence=absence)
+    assert not (tmp_path / "x").exists()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from picme_hospital import Absence
 from picme_hospital.patients import HOUR, admit
 
 
@@ -43,3 +45,18 @@ def test_length_of_stay_tells_nothing_of_death() -> None:
     long = (h.outtime - h.intime >= 48 * HOUR)[h.first_stay()]
     excess = (h.latent.died - h.latent.risk)[long]
     assert abs(excess.mean()) < 4 * excess.std() / np.sqrt(len(excess))
+
+
+def test_records_are_absent_at_random_or_by_severity_in_the_share_asked_for() -> None:
+    shares = {"image": 0.4, "radiology": 0.0, "discharge": 1.0}
+    for slope in (0.0, -1.5):
+        h = admit(4000, seed=5, absence=Absence(shares, slope))
+        found = {name: mask.mean() for name, mask in h.missing.items()}
+        assert found["image"] == pytest.approx(0.4, abs=0.03)
+        assert (found["radiology"], found["discharge"]) == (0, 1)
+        assert found["timeseries"] == pytest.approx(0.03, abs=0.01)
+        died = [h.latent.died[h.missing["image"] == absent].mean() for absent in (False, True)]
+        if slope:
+            assert died[0] > 1.5 * died[1], "the less severely ill lack it more often"
+        else:
+            assert died[0] == pytest.approx(died[1], abs=0.04)
