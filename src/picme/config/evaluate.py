@@ -87,8 +87,9 @@ class EvaluateConfig(Section):
     """Coverage of every interval."""
     seed: Seed = Field(default=0, ge=0)
     """Seed of the resampling."""
-    attributes: tuple[Column, ...] = ("gender", "ethnicity", "age_group")
-    """Cohort columns that define subgroups, where a cohort has them."""
+    attributes: tuple[Column, ...] = ("gender", "ethnicity", "age_group", "modalities")
+    """Cohort columns that define subgroups, where a cohort has them; `modalities` divides the stays that have all from
+    those that lack some, where `require` admits these."""
     groups: tuple[Column, ...] = ()
     """Further cohort columns that define subgroups; an unknown column is an error."""
     crossed: tuple[tuple[Column, ...], ...] = (("gender", "ethnicity"),)

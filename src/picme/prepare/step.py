@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-TABLES = ("cohort_flow", "availability", "leakage", "label_agreement", "quarantine", "event_rows")
+TABLES = ("cohort_flow", "availability", "presence", "leakage", "label_agreement", "quarantine", "event_rows")
 
 
 # Columns of `availability` that only the encoders of a study tell.

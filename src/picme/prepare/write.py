@@ -17,6 +17,7 @@ from picme.errors import ConfigError, DataError
 from picme.modalities import open_modality, write_views
 from picme.prepare.audit import leakage
 from picme.prepare.contents import judge_contents
+from picme.prepare.presence import SPLITS, availability, patterns, what_stays_have, without
 from picme.prepare.statistics import FILE, learnt_from, statistics
 from picme.sources.rows import present, take
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from picme.prepare.step import Hospital, Prepare
     from picme.schema import Extraction, View
 
-SPLITS = ("train", "val", "test")
+# The group of a stay by what it has: scores of those that have everything are comparable with a study of these alone.
+COMPLETENESS = "modalities"
 FLOW = {"task": pl.String, "step": pl.String, "stays": pl.Int64, "subjects": pl.Int64}
 
 
@@ -66,23 +68,25 @@ def write_cohort(step: Prepare, folder: Path, hospital: Path | None) -> dict[str
     _empty(folder)
     extraction = extract(step, folder / "scratch", hospital)
     flow = [extraction.flow]
-    availability: list[dict[str, Any]] = []
+    had: dict[str, pl.DataFrame] = {}
     division = assign_views({name: view.stays for name, view in extraction.views.items()}, step.splits)
     extraction.notes += division.notes
     for name, view in extraction.views.items():
         found = division.stays.filter(pl.col("view") == name)
         view.stays = view.stays.with_columns(found.get_column("split"))
-        availability += _availability(name, view)
+        had[name] = what_stays_have(view)
         left = found.get_column("left").to_numpy()
         flow.append(pl.DataFrame(_leave(name, view, left, division.reasons), schema=FLOW))
         flow.append(_require(name, view, step.require))
     quarantine = [] if extraction.quarantine is None else [extraction.quarantine]
     quarantine += _write(step, extraction, folder)
-    flow += _drop_damaged(step, extraction, folder, availability)
+    flow += _drop_damaged(step, extraction, folder, had)
     learnt = learnt_from(step)
     _check(extraction, labelled=learnt is not None)
     (folder / FILE).write_text(json.dumps(statistics(step, folder, learnt)), encoding="utf-8")
-    _tables(folder, extraction, flow, availability, quarantine)
+    _tables(folder, extraction, flow, quarantine)
+    availability(had).write_parquet(folder / "availability.parquet")
+    patterns(had).write_parquet(folder / "presence.parquet")
     audit = leakage_table(leakage(step.cohort.notes.mode, extraction), judge_contents(step, folder))
     audit.write_parquet(folder / "leakage.parquet")
     shutil.rmtree(folder / "scratch", ignore_errors=True)
@@ -92,26 +96,6 @@ def write_cohort(step: Prepare, folder: Path, hospital: Path | None) -> dict[str
         "groups": {name: view.groups for name, view in extraction.views.items()},
         "notes": extraction.notes,
     }
-
-
-def _availability(name: str, view: View) -> list[dict[str, Any]]:
-    """Count the stays of each split that have each modality, before any is required."""
-    split = view.stays.get_column("split").to_numpy()
-    rows = []
-    for modality, values in view.modalities.items():
-        here = present(values)
-        for part in SPLITS:
-            inside = split == part
-            rows.append(
-                {
-                    "task": name,
-                    "modality": modality,
-                    "split": part,
-                    "stays_present": int(here[inside].sum()),
-                    "stays_total": int(inside.sum()),
-                }
-            )
-    return rows
 
 
 def _leave(name: str, view: View, left: np.ndarray, reasons: list[str]) -> list[dict[str, Any]]:
@@ -174,11 +158,11 @@ def _write(step: Prepare, extraction: Extraction, folder: Path) -> list[pl.DataF
 
 
 def _drop_damaged(
-    step: Prepare, extraction: Extraction, folder: Path, availability: list[dict[str, Any]]
+    step: Prepare, extraction: Extraction, folder: Path, had: dict[str, pl.DataFrame]
 ) -> list[pl.DataFrame]:
     """Take stays that no longer meet the rule out of their split: what cannot be read is known only after writing.
 
-    What cannot be read is not available either, so `availability` is corrected.
+    What cannot be read is not available either, so `had` is corrected.
     """
     flow = []
     for name, view in extraction.views.items():
@@ -187,18 +171,19 @@ def _drop_damaged(
             for modality in step.modalities
         ]
         readable = [np.asarray(one.present, dtype=bool) for one in opened]
-        parts = view.stays.get_column("split").to_numpy()
         for modality, here in zip(step.modalities, readable, strict=True):
-            damaged = parts[present(view.modalities[modality]) & ~here]
-            for row in availability:
-                if (row["task"], row["modality"]) == (name, modality):
-                    row["stays_present"] -= int((damaged == row["split"]).sum())
+            damaged = view.stays.get_column("stay_id").filter(pl.Series(present(view.modalities[modality]) & ~here))
+            had[name] = without(had[name], modality, damaged)
         count = np.sum(readable, axis=0)
         fits = count >= _needed(step.require, len(opened))
         if not fits.all():
             split = pl.when(pl.Series(fits)).then(pl.col("split")).otherwise(None)
             view.stays = view.stays.with_columns(split.alias("split"))
             flow.append(pl.DataFrame([_step(name, "data readable", view.stays.filter(pl.Series(fits)))]))
+        if step.require != "complete" and COMPLETENESS not in view.stays.columns:
+            whole = pl.when(pl.Series(count == len(opened))).then(pl.lit("all")).otherwise(pl.lit("some missing"))
+            view.stays = view.stays.with_columns(whole.alias(COMPLETENESS))
+            view.groups.append(COMPLETENESS)
         ordered = ["stay_id", "subject_id", "split", *view.groups, *view.labels]
         rest = [column for column in view.stays.columns if column not in ordered]
         target = folder / "views" / name
@@ -249,7 +234,6 @@ def _tables(
     folder: Path,
     extraction: Extraction,
     flow: list[pl.DataFrame],
-    availability: list[dict[str, Any]],
     quarantine: list[pl.DataFrame],
 ) -> None:
     steps = pl.concat(
@@ -262,7 +246,6 @@ def _tables(
     steps.sort(pl.col("task").replace_strict(order, return_dtype=pl.Int64), maintain_order=True).write_parquet(
         folder / "cohort_flow.parquet"
     )
-    pl.DataFrame(availability).write_parquet(folder / "availability.parquet")
     if quarantine:
         columns = [pl.col("modality").cast(pl.String), pl.col("reason").cast(pl.String), pl.col("count").cast(pl.Int64)]
         pl.concat([part.select(columns) for part in quarantine]).write_parquet(folder / "quarantine.parquet")

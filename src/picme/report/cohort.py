@@ -106,6 +106,33 @@ def availability(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     return DataTable("availability", "Availability: stays that have a modality", columns, pivot, reading, source=rows)
 
 
+def presence(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """List how many stays have which modalities, and how many of these have the outcome."""
+    rows = frame(tables, "presence")
+    if rows.height <= rows.select("task", "split").unique().height:
+        return None  # all stays have the same
+    columns = [
+        Column("Task", lambda row: task_title(row["task"])),
+        Column("Split", lambda row: row["split"]),
+        Column("Modalities", lambda row: (row["modalities"] or "none").replace("+", ", ")),
+        Column("Stays", lambda row: count(row["stays"], "presence.stays"), lambda row: row["stays"], numeric=True),
+        Column("With the outcome", _outcomes, lambda row: row["with_outcome"], numeric=True),
+    ]
+    reading = Markup(
+        "How many stays have exactly these modalities, before any is required. Where the outcome is more frequent in"
+        " some rows than in others, what is missing tells something of it."
+    )
+    return DataTable("presence", "Which modalities stays have", columns, rows, reading, tall=rows.height > 14)
+
+
+def _outcomes(row: Row) -> Markup:
+    found = row["with_outcome"]
+    if missing(found):
+        return Markup("")
+    share = percent(found / row["stays"] if row["stays"] else None, "derived:presence")
+    return say("{n} ({share})", n=count(found, "presence.with_outcome"), share=share)
+
+
 def _tokens_read(rows: pl.DataFrame) -> Markup:
     """Say what share of the texts' tokens the encoders read; nothing where there is no text."""
     texts = rows.filter(pl.col("tokens_total") > 0).group_by("modality", maintain_order=True)

@@ -53,7 +53,18 @@ def prepared(
 
 @pytest.mark.parametrize(("require", "stays"), [("complete", 32), ("any", 36), ("none", 40)])
 def test_stays_are_kept_by_the_rule(tmp_path: Path, require: str, stays: int) -> None:
-    assert prepared(tmp_path, require).height == stays
+    cohort = prepared(tmp_path, require)
+    assert cohort.height == stays
+    if require == "complete":
+        assert "modalities" not in cohort.columns
+    else:
+        lacking = cohort.filter(pl.col("modalities") == "some missing")["stay_id"].cast(pl.Int64)
+        assert sorted(lacking) == list(range(5 if require == "any" else 0, 40, 10 if require == "any" else 5))
+    table = pl.read_parquet(next((tmp_path / "run" / "store" / "prepare").glob("*")) / "presence.parquet")
+    counts = table.group_by("task", "modalities").agg(pl.col("stays", "with_outcome").sum())
+    died = {modalities: rest for task, modalities, *rest in counts.rows() if task == "died"}
+    # Before any is required: of the stays 0, 5, … 35 every other one is even, and only these lack c too.
+    assert died == {"a+b+c": [32, 16], "a+c": [4, 4], "a": [4, 0]}
 
 
 def test_images_that_cannot_be_read_are_not_available(tmp_path: Path) -> None:
@@ -79,6 +90,8 @@ def test_images_that_cannot_be_read_are_not_available(tmp_path: Path) -> None:
     counts = pl.read_parquet(study.prepared / "availability.parquet").filter(pl.col("task") == "died")
     per_modality = counts.group_by("modality").agg(pl.col("stays_present", "stays_total").sum()).sort("modality")
     assert per_modality.rows() == [("a", 60, 60), ("film", 57, 60)]
+    patterns = pl.read_parquet(study.prepared / "presence.parquet").filter(pl.col("task") == "died")
+    assert dict(patterns.group_by("modalities").agg(pl.col("stays").sum()).rows()) == {"a+film": 57, "a": 3}
 
 
 def test_no_training_stay_is_one_sentence(tmp_path: Path) -> None:

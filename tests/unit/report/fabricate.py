@@ -63,6 +63,15 @@ def fabricate(seed: int = 0, seeds: int = 3) -> dict[str, pl.DataFrame]:
         "quarantine": pl.DataFrame(
             {"modality": ["image", "stays"], "reason": ["damaged_file", "no_age"], "count": [2, 1]}
         ),
+        "presence": pl.DataFrame(
+            {
+                "task": ["mortality", "mortality", "phenotyping"],
+                "split": ["train", "train", "test"],
+                "modalities": ["discharge+image", "", "image"],
+                "stays": [310, 12, 57],
+                "with_outcome": [31, 5, None],
+            }
+        ),
         "event_rows": pl.DataFrame(
             {
                 "modality": ["timeseries"] * 2,

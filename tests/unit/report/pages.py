@@ -36,6 +36,7 @@ SHOWN = {
     "leakage": "leakage",
     "measured-leak": "leakage",
     "availability": "availability",
+    "presence": "presence",
     "gate-orders": "gate_orders",
     "pretraining-seeds": "pretraining_seeds",
     "published-times": "runtimes",

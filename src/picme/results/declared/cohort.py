@@ -40,6 +40,17 @@ AVAILABILITY = Table(
         Column("tokens_read", WHOLE, "The number of these tokens that the encoder reads.", "tokens"),
     ),
 )
+PRESENCE = Table(
+    "presence",
+    "One row counts the stays of a task and split that have exactly the same modalities, before any is required.",
+    (
+        Column("task", TEXT, "The task, or `pretrain` for the stays that pretraining sees."),
+        SPLIT,
+        Column("modalities", TEXT, "The modalities that the stays have, joined with `+`; empty for none."),
+        Column("stays", WHOLE, "The number of these stays.", "stays"),
+        Column("with_outcome", WHOLE, "The number of them with the outcome, of a task with one label.", "stays"),
+    ),
+)
 QUARANTINE = Table(
     "quarantine",
     "One row counts the rows, texts or images of the raw data that could not be used for one reason.",
@@ -94,4 +105,4 @@ CEILING = Table(
     ),
 )
 
-TABLES = (COHORT_FLOW, AVAILABILITY, QUARANTINE, EVENT_ROWS, LEAKAGE, LABEL_AGREEMENT, CEILING)
+TABLES = (COHORT_FLOW, AVAILABILITY, PRESENCE, QUARANTINE, EVENT_ROWS, LEAKAGE, LABEL_AGREEMENT, CEILING)
