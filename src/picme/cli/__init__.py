@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from picme.cli.choices import complete_group, complete_stage, complete_strategy
-from picme.cli.options import HELP, INTERRUPTED, ConfigArgument, Debug, Json, Out, Quiet, Set
+from picme.cli.options import HELP, INTERRUPTED, ConfigArgument, Debug, Json, Out, Quiet, Set, check_words
 from picme.errors import ConfigError, PicmeError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def main() -> None:
     if debug:
         os.environ["PICME_DEBUG"] = "1"
     try:
+        check_words(sys.argv)
         app(standalone_mode=True)
     except SystemExit as ending:
         # Typer ends so on Ctrl-C, without a word.
@@ -253,7 +254,7 @@ def predict(
         ),
     ],
     task: Annotated[str, typer.Option(help="Task to predict.")],
-    out: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .csv or .parquet.")],
     strategy: Annotated[
         str | None,
         typer.Option(help="Strategy; the one best on validation if not given.", autocompletion=complete_strategy),
@@ -285,7 +286,7 @@ def predict(
 @app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN_A RUN_B …", help="Folders of finished studies.")],
-    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("compare.html"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("compare.html"),
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples over subjects.")] = 2000,
     as_json: Json = False,
     debug: Debug = False,

@@ -107,7 +107,8 @@ def parse_overrides(items: list[str]) -> dict[str, Any]:
     for item in items:
         key, sign, value = item.partition("=")
         if not sign or not key.strip():
-            raise ConfigError(f"--set takes key=value, not {item!r}")
+            written = f"; write --set {key.strip()}=VALUE" if key.strip() and not sign else ""
+            raise ConfigError(f"--set takes key=value, not {item!r}{written}")
         parsed[key.strip()] = value
     return parsed
 

@@ -8,7 +8,9 @@ from picme.config.places import key, keys
 from picme.errors import near
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+    from pydantic import ValidationError
+
+    from picme.config.base import Section
 
 # What pydantic expected, by the first word of its error's type, in words that need no knowledge of Python.
 EXPECTED = {
@@ -34,7 +36,7 @@ BOUNDS = {
 QUOTES = " '"
 
 
-def sentence(error: ValidationError, model: type[BaseModel]) -> str:
+def sentence(error: ValidationError, model: type[Section]) -> str:
     """Return the most telling of pydantic's findings about a section as one sentence."""
     places = [key(model, [str(part) for part in item["loc"]]) for item in error.errors()]
     findings = list(zip(places, error.errors(), strict=True))
