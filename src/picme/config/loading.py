@@ -22,9 +22,11 @@ class Yaml(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Make a mapping; YAML would keep the last of two equal keys without a word."""
         seen: set[str] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is there twice", key.start_mark)
+        for key, _ in node.value:
+            wrong = "a key is a list or section, expected a text" if not isinstance(key, yaml.ScalarNode) else None
+            if wrong or key.value in seen:
+                wrong = wrong or f"key {key.value!r} is there twice"
+                raise yaml.constructor.ConstructorError(None, None, wrong, key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 

@@ -46,6 +46,9 @@ def sentence(error: ValidationError, model: type[Section]) -> str:
     if kind == "extra_forbidden":
         *above, last = (str(part) for part in finding["loc"])
         return f"unknown key {where!r}{near(last, keys(model, above))}"
+    if kind == "missing" and isinstance(finding["loc"][-1], int):
+        parent, _, place = where.rpartition(".")
+        return f"{parent!r} is {shown(value)}, which lacks value {int(place) + 1} of its list"
     if kind == "missing":
         return f"key {where!r} is required"
     if kind == "union_tag_invalid":
@@ -65,7 +68,11 @@ def sentence(error: ValidationError, model: type[Section]) -> str:
     expected = " or ".join(dict.fromkeys(map(_expected, among)))
     hint = near(value, _words(context["expected"])) if kind == "literal_error" and isinstance(value, str) else ""
     hint = hint if "did you mean" in hint else ""
-    if {item["type"] for item in among} & {"tuple_type", "list_type"} and isinstance(value, str | int | float):
+    if (
+        {item["type"] for item in among} & {"tuple_type", "list_type"}
+        and isinstance(value, str | int | float)
+        and not where[-1].isdigit()
+    ):
         hint = hint or f", such as [{shown(value)}]"
     return f"{where!r} is {shown(value)}, expected {expected}{hint}"
 

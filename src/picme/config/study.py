@@ -211,6 +211,11 @@ class AlignConfig(Section):
     tsne_stays: Number = Field(150, ge=5)
     """Number of stays shown in a frame."""
 
+    @field_validator("ks")
+    @classmethod
+    def _each_once(cls, ks: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(ks)))
+
 
 class LabelEfficiencyConfig(Section):
     """Fine-tuning with a part of the training labels, to see how much each strategy loses."""
