@@ -85,7 +85,8 @@ class TaskConfig(Section):
     """Settings of one task: what is predicted, and when."""
 
     labels: tuple[Column, ...] = ()
-    """Label columns; empty for a task whose labels the source defines (`mortality`, `phenotyping`)."""
+    """Label columns; `digit=3` is 1 where the column `digit` holds 3. Empty for a task whose labels the source defines
+    (`mortality`, `phenotyping`)."""
     kind: Literal["binary", "multilabel"] | None = None
     """`binary` has one label, `multilabel` has several. Where it is not given, the number of labels decides."""
     hours: Hours | None = Field(None, gt=0)

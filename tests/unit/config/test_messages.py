@@ -105,7 +105,7 @@ def test_what_was_expected_is_said_in_plain_words(key: str, value: object, sente
 def test_keys_of_yaml_are_texts_and_there_once(tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text("preset: demo\n? [a, b]\n: 3\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="line 2 is not valid YAML: a key is a list or section, expected a text$"):
+    with pytest.raises(ConfigError, match=r"line 2 is not valid YAML: a key is a list or section, expected a text$"):
         load(file)
     with pytest.raises(ConfigError, match="--set study: the value is not valid YAML: key 'seeds' is there twice"):
         load("demo", {"study": "{seeds: 2, seeds: 3}"})
