@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,6 +40,18 @@ def check_overrides(items: list[str] | None) -> list[str] | None:
 
         parse_overrides(items)
     return items
+
+
+def number(meaning: str) -> Any:
+    """Return an option that takes a whole number; the command line's own words for what is none are a library's."""
+
+    def whole(text: str) -> int:
+        try:
+            return int(text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+    return typer.Option(parser=whole, metavar="NUMBER", help=meaning)
 
 
 def check_words(words: list[str]) -> None:

@@ -80,7 +80,7 @@ class ComparisonsConfig(Section):
         for key, pairs in (("controls", self.controls), ("strategies", self.strategies)):
             for one, other in pairs:
                 if one == other:
-                    raise ValueError(f"`{key}` compares {one!r} with itself")
+                    raise ValueError(f"{key}: {one!r} is compared with itself")
         return self
 
 

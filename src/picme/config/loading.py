@@ -91,7 +91,7 @@ def validate(tree: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(spelt_out(tree, Config))
     except ValidationError as error:
-        raise ConfigError(sentence(error, Config)) from None
+        raise ConfigError(sentence(error, Config, tree)) from None
 
 
 def dump(config: Config) -> str:
@@ -135,6 +135,9 @@ def read_yaml(config: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]
         text, where = _text(path), str(path)
     else:
         known = presets()
+        if str(config) not in known and path.is_dir():
+            there = f"; its configuration is {path / 'config.yaml'}" if (path / "config.yaml").is_file() else ""
+            raise ConfigError(f"{path} is a folder, expected a YAML file or the name of a preset{there}")
         if str(config) not in known:
             raise ConfigError(f"unknown preset {str(config)!r}{near(str(config), known)}")
         text, where = (files("picme") / "presets" / f"{config}.yaml").read_text(encoding="utf-8"), f"preset {config}"
@@ -194,6 +197,7 @@ def _parse(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}" if mark is not None and "\n" in text else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be parsed"
+        problem = "it is indented by a tab, expected blanks" if "'\\t'" in problem else problem
         raise ConfigError(f"{where}{place} is not valid YAML: {problem}") from None
     except (RecursionError, ValueError) as error:
         what = "is nested too deeply" if isinstance(error, RecursionError) else "holds a number or date that is none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -389,6 +390,8 @@ class Config(Section):
             ("finetune.label_efficiency.combinations", fewer),
         ):
             for combination in combinations:
+                if len(others := re.split(r"[^\w+]+", combination)) > 1 and set(others) <= set(self.modalities):
+                    raise ValueError(f"{key}: {combination!r} is written {'+'.join(others)!r}")
                 for name in combination.split("+"):
                     if name not in self.modalities:
                         raise ValueError(

@@ -182,5 +182,12 @@ def test_slips_on_the_command_line_are_told_what_to_write(
     assert sentence in said
 
 
+@pytest.mark.parametrize("words", [("demo", "--stays", "ten"), ("compare", "a", "b", "--resamples", "3.5")])
+def test_options_that_are_no_number_are_told_in_plain_words(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == 2
+    assert f"'{words[-1]}' is not a whole number" in done.output
+
+
 def test_out_has_a_short_form(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["plan", "demo", "-o", str(tmp_path / "a.b=c"), "--json"]).exit_code == 0
