@@ -240,7 +240,8 @@ def _seeds(study: Run, opened: Study, task: str, wanted: str | None, combination
         if wanted in without:
             raise ConfigError(f"{wanted} is a baseline and keeps no model to predict with")
         if wanted not in (known := summary["strategy"].unique()):
-            raise ConfigError(f"task {task} has no model by strategy {wanted!r}{near(wanted, known)}")
+            of = f" of {combination}" if combination else ""
+            raise ConfigError(f"task {task} has no model{of} by strategy {wanted!r}{near(wanted, known)}")
         summary = summary.filter(pl.col("strategy") == wanted)
     summary = summary.filter(~pl.col("strategy").is_in(without))
     if not summary.height:
