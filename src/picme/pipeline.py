@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 import time
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +23,7 @@ from picme.engine.step import Context
 from picme.engine.store import Store, private, write_json
 from picme.errors import ConfigError, PicmeError, near
 from picme.fitting.epoch_log import check_loggers
+from picme.results.origin import origin, version_of
 from picme.results.record import FORMAT, known_record, put_away, read_record, read_table, study_hash, unfinished
 
 if TYPE_CHECKING:
@@ -240,11 +239,10 @@ def write_record(study: Run, graph: Graph, timings: dict[str, float], failures: 
         study.folder / "run.json",
         {
             "format": FORMAT,
-            "picme": _version("picme"),
-            "git_commit": _commit(),
+            **origin(),
             "command": " ".join(["picme", *sys.argv[1:]]) if Path(sys.argv[0]).name == "picme" else None,
             "python": platform.python_version(),
-            "packages": {name: _version(name) for name in PACKAGES},
+            "packages": {name: version_of(name) for name in PACKAGES},
             "machine": {
                 "system": platform.system(),
                 "architecture": platform.machine(),
@@ -293,24 +291,3 @@ def plan(config: Config, out: Path) -> list[dict[str, Any]]:
     for stage in dict.fromkeys(stage for growth in graph.growths for stage in growth.stages):
         rows = [*(row for row in rows if row["stage"] != stage), {"stage": stage, **unknown}]
     return sorted(rows, key=lambda row: STAGES.index(row["stage"]))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """Return the commit of a source checkout."""
-    folder = Path(__file__).resolve().parents[2]
-    if not (folder / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=5
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None

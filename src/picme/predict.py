@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,49 +62,150 @@ def predict(
         How many stays were written and left out, and sentences on how the cohort differs from the training stays.
 
     Raises:
-        ConfigError, DataError: if there is no such model, a seed's is missing or damaged, or the cohort does not fit
-            it: another window, kind, column, type or unit.
+        ConfigError, DataError: as `Model` and its methods raise them.
     """
     from picme.study import load
 
     for option, file in (("--out", out), ("--contributions", contributions)):
         if file is not None and file.suffix not in (".csv", ".parquet"):
             raise ConfigError(f"{option} {file} must end in .csv or .parquet")
-    trained, new = load(run), load(cohort)
-    if task not in trained.config.tasks:
-        raise ConfigError(f"unknown task {task!r}{near(task, trained.config.tasks)}")
-    study, source = Run.opened(trained.config, trained.folder), Run.opened(new.config, new.folder)
-    seeds = _seeds(study, trained, task, strategy, combination)
-    names = list(seeds[0].cell.combination)
-    if not source.store.done(source.design.prepare):
-        raise DataError(f"{cohort} has no prepared cohort; run `picme prepare` for it first")
-    source.store.whole(source.design.prepare)
-    for step in (study.design.prepare, *seeds, *(step.cell.pretrain for step in seeds if step.cell.pretrain)):
-        study.store.whole(step)
-    notes = _fits(study, source, task, names)
-    labels = build_task(task, trained.config.tasks[task]).labels
-    with tempfile.TemporaryDirectory() as scratch:
-        view = _view(study, source, seeds[0].cell, Path(scratch))
-        inside = np.flatnonzero(view.cohort.get_column("split").is_not_null().to_numpy())
-        rows = inside[view.present(names)[inside].any(axis=1)]
-        if not len(rows):
-            raise DataError(f"none of the {len(inside)} stays in {cohort} has {' or '.join(names)}")
-        models = [_model(study, step, view) for step in seeds]
-        found = np.mean([model.probabilities(rows) for model in models], axis=0)
-        added = (
-            np.mean([_contributions(study, step, model, rows) for step, model in zip(seeds, models, strict=True)], 0)
-            if contributions
-            else None
-        )
-    stays = view.cohort.get_column("stay_id").gather(rows)
-    found = _calibrated(study, seeds, labels, found)
-    table = pl.DataFrame({"stay_id": stays}).with_columns(
-        pl.Series(name, found[:, index]).fill_nan(None) for index, name in enumerate(labels)
-    )
+    model = Model(load(run), task, strategy, combination)
+    with model.applied(cohort) as new:
+        table = model.probabilities(new)
+        added = model.contributions(new) if contributions else None
     _write(table, out)
     if contributions is not None and added is not None:
-        _write(_long(added, stays, labels, names, view.present(names)[rows]), contributions)
-    return Predicted(table.height, len(inside) - table.height, tuple(notes))
+        _write(added, contributions)
+    return Predicted(table.height, new.left_out, new.notes)
+
+
+class Applied(NamedTuple):
+    """The models of all seeds on new stays.
+
+    Attributes:
+        view: the new stays, normalised and encoded with what was learnt from the training stays.
+        rows: those of the view that have any modality of the combination.
+        seeds: one model for each seed.
+        left_out: number of stays that have none of the combination's modalities.
+        notes: sentences on how the cohort differs from the training stays.
+    """
+
+    view: ViewData
+    rows: np.ndarray
+    seeds: list[Classifier]
+    left_out: int
+    notes: tuple[str, ...]
+
+    @property
+    def stays(self) -> pl.Series:
+        """Return the ids of the stays at `rows`."""
+        return self.view.cohort.get_column("stay_id").gather(self.rows)
+
+
+class Model:
+    """The models of a finished study for one task, combination and strategy, one for each seed; `Study.model` makes it.
+
+    Attributes:
+        task: the task.
+        combination: the modalities that the models read, joined by `+`.
+        strategy: the strategy they were trained by.
+        labels: the labels they predict.
+    """
+
+    def __init__(self, trained: Study, task: str, strategy: str | None = None, combination: str | None = None) -> None:
+        if task not in trained.config.tasks:
+            raise ConfigError(f"unknown task {task!r}{near(task, trained.config.tasks)}")
+        self._run = Run.opened(trained.config, trained.folder)
+        self._steps = _seeds(self._run, trained, task, strategy, combination)
+        cell = self._steps[0].cell
+        self.task, self.combination, self.strategy = task, label(cell.combination), cell.strategy
+        self.labels = build_task(task, trained.config.tasks[task]).labels
+        pretrained = (step.cell.pretrain for step in self._steps if step.cell.pretrain)
+        for step in (self._run.design.prepare, *self._steps, *pretrained):
+            self._run.store.whole(step)
+
+    def __repr__(self) -> str:
+        return f"Model({self.task!r}, {self.combination!r}, {self.strategy!r}, seeds={len(self._steps)})"
+
+    def predict_proba(self, cohort: str | Path | Study) -> pl.DataFrame:
+        """Return calibrated probabilities of new stays, averaged over the seeds.
+
+        Args:
+            cohort: a study or run folder whose prepare stage is done: the new stays, read with the same modalities.
+                How they were prepared otherwise, or look different, is said in warnings.
+
+        Returns:
+            One row for each stay that has any of the combination's modalities: stay_id, and a column for each label.
+
+        Raises:
+            DataError: if the cohort does not fit the model: another window, kind, column, type or unit.
+        """
+        with self.applied(cohort) as new:
+            _warn(new.notes)
+            return self.probabilities(new)
+
+    def encode(self, cohort: str | Path | Study, seed: int = 0) -> dict[str, np.ndarray]:
+        """Return the embeddings of new stays by one seed's encoders, before the fusion head.
+
+        Args:
+            cohort: as for `predict_proba`.
+            seed: of the fine-tuning; frozen encoders are the same for all that take one pretraining.
+
+        Returns:
+            {modality: (stay, dim) float32}, zero where absent, and `stay_id` (stay,), as `Study.embeddings` returns.
+
+        Raises:
+            ConfigError: if there is no such seed.
+            DataError: as for `predict_proba`.
+        """
+        if not 0 <= seed < len(self._steps):
+            raise ConfigError(f"there is no seed {seed!r}; known: 0 to {len(self._steps) - 1}")
+        with self.applied(cohort) as new:
+            _warn(new.notes)
+            found = _embeddings(new.seeds[seed], new.rows)
+            names = self._steps[0].cell.combination
+            return {name: found[:, index] for index, name in enumerate(names)} | {"stay_id": new.stays.to_numpy()}
+
+    @contextmanager
+    def applied(self, cohort: str | Path | Study) -> Iterator[Applied]:
+        """Open new stays and the models on them; what their encoders' locked parts give is kept until the end."""
+        from picme.study import Study, load
+
+        new = cohort if isinstance(cohort, Study) else load(cohort)
+        source = Run.opened(new.config, new.folder)
+        if not source.store.done(source.design.prepare):
+            raise DataError(f"{new.folder} has no prepared cohort; run `picme prepare` for it first")
+        source.store.whole(source.design.prepare)
+        names = list(self._steps[0].cell.combination)
+        notes = _fits(self._run, source, self.task, names)
+        with tempfile.TemporaryDirectory() as scratch:
+            view = _view(self._run, source, self._steps[0].cell, Path(scratch))
+            inside = np.flatnonzero(view.cohort.get_column("split").is_not_null().to_numpy())
+            rows = inside[view.present(names)[inside].any(axis=1)]
+            if not len(rows):
+                raise DataError(f"none of the {len(inside)} stays in {new.folder} has {' or '.join(names)}")
+            seeds = [_model(self._run, step, view) for step in self._steps]
+            yield Applied(view, rows, seeds, len(inside) - len(rows), tuple(notes))
+
+    def probabilities(self, new: Applied) -> pl.DataFrame:
+        """Return the calibrated probabilities of opened stays, as `predict_proba` does."""
+        found = np.mean([model.probabilities(new.rows) for model in new.seeds], axis=0)
+        found = _calibrated(self._run, self._steps, self.labels, found)
+        return pl.DataFrame({"stay_id": new.stays}).with_columns(
+            pl.Series(name, found[:, index]).fill_nan(None) for index, name in enumerate(self.labels)
+        )
+
+    def contributions(self, new: Applied) -> pl.DataFrame:
+        """Return what each modality adds to the logits of opened stays, one row per stay, label and modality."""
+        pairs = zip(self._steps, new.seeds, strict=True)
+        added = np.mean([_contributions(self._run, step, model, new.rows) for step, model in pairs], axis=0)
+        names = list(self._steps[0].cell.combination)
+        return _long(added, new.stays, self.labels, names, new.view.present(names)[new.rows])
+
+
+def _warn(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
 
 
 def _write(table: pl.DataFrame, file: Path) -> None:
@@ -136,6 +239,9 @@ def _seeds(study: Run, opened: Study, task: str, wanted: str | None, combination
     if wanted is not None:
         if wanted in without:
             raise ConfigError(f"{wanted} is a baseline and keeps no model to predict with")
+        if wanted not in (known := summary["strategy"].unique()):
+            of = f" of {combination}" if combination else ""
+            raise ConfigError(f"task {task} has no model{of} by strategy {wanted!r}{near(wanted, known)}")
         summary = summary.filter(pl.col("strategy") == wanted)
     summary = summary.filter(~pl.col("strategy").is_in(without))
     if not summary.height:
@@ -247,6 +353,18 @@ def _model(study: Run, step: Finetune, view: ViewData) -> Classifier:
         )
         embedded = all_rows(encoders.to(device).eval(), view, device)
     return restore(step, view, device, study.store, embedded)
+
+
+def _embeddings(model: Classifier, rows: np.ndarray) -> np.ndarray:
+    """Return the embeddings of rows as the encoders give them, (row, modality, dim)."""
+    import torch
+
+    from picme.evaluate.attribute import embeddings_of
+    from picme.finetune.classifier import FrozenClassifier
+
+    with torch.no_grad():
+        values = model.values[rows] if isinstance(model, FrozenClassifier) else embeddings_of(model, rows)
+    return values.cpu().numpy()
 
 
 def _contributions(study: Run, step: Finetune, model: Classifier, rows: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import polars as pl
@@ -20,9 +20,12 @@ from picme.results.record import read_table, unfinished
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import plotly.graph_objects as go
 
     from picme.config.study import Config
+    from picme.predict import Model
     from picme.report.blocks import Plate
 
 
@@ -41,6 +44,23 @@ class Series:
     values: np.ndarray
     lengths: np.ndarray
     columns: list[str]
+
+    def padded(self, length: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the series at one length: cut from the end, or filled up with zeros.
+
+        Args:
+            length: hours; those of the longest series if not given.
+
+        Returns:
+            Values (stay, length, column) float32, and the mask (stay, length) bool, true where an hour is the stay's.
+        """
+        longest = int(self.lengths.max(initial=0)) if length is None else length
+        mask = np.arange(longest) < self.lengths[:, None]
+        values = np.zeros((*mask.shape, len(self.columns)), dtype=np.float32)
+        starts = self.lengths.cumsum() - self.lengths
+        hours = starts[:, None] + np.arange(longest)
+        values[mask] = self.values[hours[mask]]
+        return values, mask
 
 
 class Study:
@@ -185,38 +205,65 @@ class Study:
         columns = json.loads((folder / "columns.json").read_text(encoding="utf-8"))["columns"]
         return Series(frame.get_column("stay_id").to_numpy()[inside], values, lengths[inside], columns)
 
-    def embeddings(self, combination: str, split: str = "test") -> dict[str, np.ndarray]:
+    @overload
+    def embeddings(self, combination: str, split: str | Sequence[str] = "test") -> dict[str, np.ndarray]: ...
+
+    @overload
+    def embeddings(
+        self, combination: list[str] | tuple[str, ...], split: str | Sequence[str] = "test"
+    ) -> dict[str, dict[str, np.ndarray]]: ...
+
+    def embeddings(
+        self, combination: str | list[str] | tuple[str, ...], split: str | Sequence[str] = "test"
+    ) -> dict[str, np.ndarray] | dict[str, dict[str, np.ndarray]]:
         """Return the pretrained embeddings of held-out stays.
 
         Args:
-            combination: such as `discharge+image`.
-            split: `val` or `test`.
+            combination: such as `discharge+image`, or a list of such.
+            split: `val` or `test`, or both as a list.
 
         Returns:
-            {modality: (stay, dim) float32}, zero where absent, and `stay_id` (stay,) in the same order.
+            {modality: (stay, dim) float32}, zero where absent, and `stay_id` (stay,) in the same order. For a list of
+            combinations, that of each by its name.
 
         Raises:
-            DataError: if the combination is not pretrained, or the split is not held out.
+            ConfigError: if a combination names a modality that the study does not have.
+            DataError: if a combination is not pretrained, or a split is not held out.
         """
+        if not isinstance(combination, str):
+            return {one: self.embeddings(one, split) for one in combination}
         chosen = parse(combination, list(self.config.modalities))
-        pretrain = self._run.design.pretrain(chosen)
-        if not self._run.store.done(pretrain):
+        splits = [split] if isinstance(split, str) else list(split)
+        if wrong := [one for one in splits if one not in ("val", "test")]:
+            raise DataError(f"embeddings are kept of the splits val and test, not {wrong[0]!r}")
+        store, design = self._run.store, self._run.design
+        pretrain = design.pretrain(chosen)
+        if not store.done(pretrain):
             raise DataError(f"{label(chosen)} is not pretrained in {self.folder}")
-        if split not in ("val", "test"):
-            raise DataError(f"embeddings are kept of the splits val and test, not {split!r}")
-        folder = self._run.store.whole(pretrain)
+        folder = store.whole(pretrain)
         rows = np.load(folder / "rows.npy")
         values = np.load(folder / "embeddings.npy", mmap_mode="r")
-        frame = pl.read_parquet(
-            self._run.store.whole(self._run.design.prepare, "views/pretrain/cohort.parquet")
-            / "views"
-            / "pretrain"
-            / "cohort.parquet",
-            columns=["stay_id", "split"],
-        )
-        inside = frame.get_column("split").to_numpy()[rows] == split
+        cohort = store.whole(design.prepare, "views/pretrain/cohort.parquet") / "views" / "pretrain" / "cohort.parquet"
+        frame = pl.read_parquet(cohort, columns=["stay_id", "split"])[rows]
+        inside = frame.get_column("split").is_in(splits).to_numpy()
         found = {name: np.asarray(values[index][inside]) for index, name in enumerate(chosen)}
-        return found | {"stay_id": frame.get_column("stay_id").to_numpy()[rows[inside]]}
+        return found | {"stay_id": frame.get_column("stay_id").to_numpy()[inside]}
+
+    def model(self, task: str, strategy: str | None = None, combination: str | None = None) -> Model:
+        """Return the models of a task, one for each seed, to be applied to new stays.
+
+        Args:
+            task: such as `mortality`.
+            strategy: the one best on validation if not given.
+            combination: such as `discharge+image`; the one best on validation if not given.
+
+        Raises:
+            ConfigError: if there is no such task, or no such model of it.
+            DataError: if the model of a seed is missing or damaged.
+        """
+        from picme.predict import Model
+
+        return Model(self, task, strategy, combination)
 
     @property
     def report(self) -> Path:

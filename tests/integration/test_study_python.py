@@ -7,6 +7,7 @@ import sys
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
+import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 import pytest
@@ -14,7 +15,7 @@ import yaml
 from polars.testing import assert_frame_equal
 
 import picme
-from picme.errors import DataError
+from picme.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,3 +124,78 @@ def test_a_run_without_tables_has_no_figures(study: picme.Study, tmp_path: Path)
     assert empty.selected.is_empty()
     with pytest.raises(DataError, match=r"^the study in .* is not finished; go on with"):
         empty.figure("alignment")
+
+
+FIVE = "discharge+radiology+image+timeseries+demographics"
+
+
+def logit(p: np.ndarray) -> np.ndarray:
+    return np.log(p / (1 - p))
+
+
+def test_a_model_gives_new_stays_the_calibrated_mean_over_the_seeds(study: picme.Study, tmp_path: Path) -> None:
+    """The study's own stays are the new ones: calibration is a line on the logit of the mean that the tables have."""
+    from picme.predict import predict
+
+    model = study.model("mortality", "contrastive", FIVE)
+    assert (model.labels, model.strategy, model.combination) == (("mortality",), "contrastive", FIVE)
+    found = model.predict_proba(study)
+    predict(study.folder, study.folder, "mortality", "contrastive", FIVE, tmp_path / "p.parquet")
+    assert_frame_equal(found, pl.read_parquet(tmp_path / "p.parquet"))
+    cell = {"task": "mortality", "strategy": "contrastive", "combination": FIVE, "split": "test"}
+    means = (
+        study.table("predictions")
+        .filter(*(pl.col(name) == value for name, value in cell.items()))
+        .group_by("stay_id")
+        .agg(pl.col("probability").mean())
+        .join(found, on="stay_id")
+    )
+    assert means.height > 10
+    x, y = logit(means["probability"].to_numpy()), logit(means["mortality"].to_numpy())
+    slope, intercept = np.polyfit(x, y, 1)
+    np.testing.assert_allclose(slope * x + intercept, y, atol=1e-4)
+
+
+def test_a_model_encodes_stays_as_its_pretraining_did(study: picme.Study) -> None:
+    """The window of pretraining is that of mortality here, so that frozen encoders see the same of a stay."""
+    kept = study.embeddings(FIVE, split=["val", "test"])
+    found = study.model("mortality", "contrastive", FIVE).encode(str(study.folder))
+    place = {stay: row for row, stay in enumerate(found["stay_id"])}
+    both = [row for row, stay in enumerate(kept["stay_id"]) if stay in place]
+    assert len(both) > 20
+    for name in FIVE.split("+"):
+        ours = found[name][[place[kept["stay_id"][row]] for row in both]]
+        np.testing.assert_allclose(ours, kept[name][both], atol=1e-4)
+
+
+def test_trained_encoders_are_those_of_the_seed(study: picme.Study) -> None:
+    model = study.model("phenotyping", "supervised", "radiology+demographics")
+    first, second = (model.encode(study, seed=seed) for seed in (0, 1))
+    assert set(first) == {"radiology", "demographics", "stay_id"}
+    assert first["radiology"].shape == (study.cohort("phenotyping").height, study.config.study.embed_dim)
+    assert np.abs(first["radiology"] - second["radiology"]).max() > 0.01
+    with pytest.raises(ConfigError, match=r"there is no seed 2; known: 0 to 1"):
+        model.encode(study, seed=2)
+
+
+def test_a_model_that_is_not_there_is_told(study: picme.Study) -> None:
+    with pytest.raises(ConfigError, match=r"unknown task 'mortalty'; did you mean 'mortality'"):
+        study.model("mortalty")
+    with pytest.raises(ConfigError, match=r"names an unknown modality 'imag'; did you mean 'image'"):
+        study.model("mortality", combination="imag+radiology")
+    with pytest.raises(ConfigError, match=r"has no model by strategy 'contrastiv'; did you mean 'contrastive'"):
+        study.model("mortality", "contrastiv")
+
+
+def test_embeddings_of_several_combinations_and_splits(study: picme.Study) -> None:
+    names = ["radiology+image", FIVE]
+    found = study.embeddings(names, split=("val", "test"))
+    assert list(found) == names
+    one, other = (study.embeddings(names[0], split=split) for split in ("val", "test"))
+    assert set(found[names[0]]["stay_id"]) == {*one["stay_id"], *other["stay_id"]}
+    rows = np.isin(found[names[0]]["stay_id"], other["stay_id"])
+    np.testing.assert_array_equal(found[names[0]]["image"][rows], other["image"])
+    with pytest.raises(DataError, match=r"^image is not pretrained"):
+        study.embeddings(["image"])
+    with pytest.raises(DataError, match=r"splits val and test, not 'train'"):
+        study.embeddings(FIVE, split=["test", "train"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from picme.cli.choices import complete_group, complete_stage, complete_strategy
-from picme.cli.options import HELP, INTERRUPTED, ConfigArgument, Debug, Json, Out, Quiet, Set
+from picme.cli.options import HELP, INTERRUPTED, ConfigArgument, Debug, Json, Out, Quiet, Set, check_words, number
 from picme.errors import ConfigError, PicmeError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def main() -> None:
     if debug:
         os.environ["PICME_DEBUG"] = "1"
     try:
+        check_words(sys.argv)
         app(standalone_mode=True)
     except SystemExit as ending:
         # Typer ends so on Ctrl-C, without a word.
@@ -81,8 +82,8 @@ def common(
 @app.command()
 def demo(
     out: Out = None,
-    stays: Annotated[int | None, typer.Option(help="ICU stays of the synthetic hospital.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Fine-tunings of each cell.")] = None,
+    stays: Annotated[int | None, number("ICU stays of the synthetic hospital.")] = None,
+    seeds: Annotated[int | None, number("Fine-tunings of each cell.")] = None,
     set_: Set = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -253,7 +254,7 @@ def predict(
         ),
     ],
     task: Annotated[str, typer.Option(help="Task to predict.")],
-    out: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .csv or .parquet.")],
     strategy: Annotated[
         str | None,
         typer.Option(help="Strategy; the one best on validation if not given.", autocompletion=complete_strategy),
@@ -285,8 +286,8 @@ def predict(
 @app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN_A RUN_B …", help="Folders of finished studies.")],
-    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("compare.html"),
-    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples over subjects.")] = 2000,
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("compare.html"),
+    resamples: Annotated[int, number("Bootstrap resamples over subjects.")] = 2000,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -296,6 +297,8 @@ def compare(
     """
     from picme.compare import compare as make_comparison
 
+    if resamples < 100:
+        raise ConfigError(f"--resamples is {resamples}, expected 100 or more")
     found = make_comparison(runs, resamples=resamples)
     path = found.write(out)
     if as_json:
@@ -307,10 +310,10 @@ def compare(
 @app.command()
 def synth(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder.")],
-    stays: Annotated[int, typer.Option(help="ICU stays.")] = 600,
-    seed: Annotated[int, typer.Option(help="The same seed writes the same files.")] = 0,
-    chart_rows: Annotated[int, typer.Option(help="Only event tables, with so many rows of chartevents.")] = 0,
-    lab_rows: Annotated[int, typer.Option(help="With --chart-rows: so many rows of labevents.")] = 0,
+    stays: Annotated[int, number("ICU stays.")] = 600,
+    seed: Annotated[int, number("The same seed writes the same files.")] = 0,
+    chart_rows: Annotated[int, number("Only event tables, with so many rows of chartevents.")] = 0,
+    lab_rows: Annotated[int, number("With --chart-rows: so many rows of labevents.")] = 0,
     debug: Debug = False,
 ) -> None:
     """Only the synthetic hospital: MIMIC-IV, MIMIC-IV-Note and MIMIC-CXR-JPG in their own formats.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from picme.cli.choices import complete_config
+from picme.errors import ConfigError
 
 # Status of a command that Ctrl-C ended.
 INTERRUPTED = 130
@@ -25,6 +28,43 @@ Examples:
   picme list                                     everything that a configuration can name
 """
 
+
+def check_overrides(items: list[str] | None) -> list[str] | None:
+    """Check `--set` before the words that stand alone, of which `--set key value` would leave the value.
+
+    Raises:
+        ConfigError: if an item has no `=`.
+    """
+    if items:
+        from picme.config.loading import parse_overrides
+
+        parse_overrides(items)
+    return items
+
+
+def number(meaning: str) -> Any:
+    """Return an option that takes a whole number; the command line's own words for what is none are a library's."""
+
+    def whole(text: str) -> int:
+        try:
+            return int(text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+    return typer.Option(parser=whole, metavar="NUMBER", help=meaning)
+
+
+def check_words(words: list[str]) -> None:
+    """Check that no word of the command line is a key of the configuration without its `--set`.
+
+    Raises:
+        ConfigError: if one is.
+    """
+    for before, word in pairwise(words):
+        if re.match(r"(--)?[a-z]\w*(\.\w+)+=", word) and not before.startswith("-"):
+            raise ConfigError(f"a key of the configuration is given by --set {word.removeprefix('--')}")
+
+
 ConfigArgument = Annotated[
     str,
     typer.Argument(
@@ -33,10 +73,15 @@ ConfigArgument = Annotated[
         autocompletion=complete_config,
     ),
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="Run folder; runs/NAME if not given.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run folder; runs/NAME if not given.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key, such as pretrain.epochs=10; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Overrides a key, such as pretrain.epochs=10; repeatable.",
+        callback=check_overrides,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; results and errors only.")]

@@ -75,6 +75,14 @@ class ComparisonsConfig(Section):
     )
     """Strategies that a user would take without picme; they are never selected as best."""
 
+    @model_validator(mode="after")
+    def _pairs_differ(self) -> Self:
+        for key, pairs in (("controls", self.controls), ("strategies", self.strategies)):
+            for one, other in pairs:
+                if one == other:
+                    raise ValueError(f"{key}: {one!r} is compared with itself")
+        return self
+
 
 class EvaluateConfig(Section):
     """Settings of metrics, intervals, comparisons and subgroups, and of what is attributed to modalities."""

@@ -22,9 +22,11 @@ class Yaml(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Make a mapping; YAML would keep the last of two equal keys without a word."""
         seen: set[str] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is there twice", key.start_mark)
+        for key, _ in node.value:
+            wrong = "a key is a list or section, expected a text" if not isinstance(key, yaml.ScalarNode) else None
+            if wrong or key.value in seen:
+                wrong = wrong or f"key {key.value!r} is there twice"
+                raise yaml.constructor.ConstructorError(None, None, wrong, key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -89,7 +91,7 @@ def validate(tree: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(spelt_out(tree, Config))
     except ValidationError as error:
-        raise ConfigError(sentence(error, Config)) from None
+        raise ConfigError(sentence(error, Config, tree)) from None
 
 
 def dump(config: Config) -> str:
@@ -107,7 +109,8 @@ def parse_overrides(items: list[str]) -> dict[str, Any]:
     for item in items:
         key, sign, value = item.partition("=")
         if not sign or not key.strip():
-            raise ConfigError(f"--set takes key=value, not {item!r}")
+            written = f"; write --set {key.strip()}=VALUE" if key.strip() and not sign else ""
+            raise ConfigError(f"--set takes key=value, not {item!r}{written}")
         parsed[key.strip()] = value
     return parsed
 
@@ -132,6 +135,9 @@ def read_yaml(config: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]
         text, where = _text(path), str(path)
     else:
         known = presets()
+        if str(config) not in known and path.is_dir():
+            there = f"; its configuration is {path / 'config.yaml'}" if (path / "config.yaml").is_file() else ""
+            raise ConfigError(f"{path} is a folder, expected a YAML file or the name of a preset{there}")
         if str(config) not in known:
             raise ConfigError(f"unknown preset {str(config)!r}{near(str(config), known)}")
         text, where = (files("picme") / "presets" / f"{config}.yaml").read_text(encoding="utf-8"), f"preset {config}"
@@ -191,6 +197,7 @@ def _parse(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}" if mark is not None and "\n" in text else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be parsed"
+        problem = "it is indented by a tab, expected blanks" if "'\\t'" in problem else problem
         raise ConfigError(f"{where}{place} is not valid YAML: {problem}") from None
     except (RecursionError, ValueError) as error:
         what = "is nested too deeply" if isinstance(error, RecursionError) else "holds a number or date that is none"

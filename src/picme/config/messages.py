@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
-from picme.config.places import key, keys
+from picme.config.places import field, key, keys
 from picme.errors import near
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+    from pydantic import ValidationError
+
+    from picme.config.base import Section
 
 # What pydantic expected, by the first word of its error's type, in words that need no knowledge of Python.
 EXPECTED = {
@@ -34,8 +36,8 @@ BOUNDS = {
 QUOTES = " '"
 
 
-def sentence(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the most telling of pydantic's findings about a section as one sentence."""
+def sentence(error: ValidationError, model: type[Section], tree: dict[str, Any]) -> str:
+    """Return the most telling of pydantic's findings about a section, made of these plain values, as one sentence."""
     places = [key(model, [str(part) for part in item["loc"]]) for item in error.errors()]
     findings = list(zip(places, error.errors(), strict=True))
     # An unknown key comes first; where a word or a section is allowed, an error inside the section says more.
@@ -43,7 +45,11 @@ def sentence(error: ValidationError, model: type[BaseModel]) -> str:
     kind, context, value = finding["type"], finding.get("ctx", {}), finding["input"]
     if kind == "extra_forbidden":
         *above, last = (str(part) for part in finding["loc"])
-        return f"unknown key {where!r}{near(last, keys(model, above))}"
+        known = [*keys(model, above), *([] if above else ["preset"])]
+        return f"unknown key {where!r}{near(last, known)}"
+    if kind == "missing" and isinstance(finding["loc"][-1], int):
+        parent, _, place = where.rpartition(".")
+        return f"{parent!r} is {shown(value)}, which lacks value {int(place) + 1} of its list"
     if kind == "missing":
         return f"key {where!r} is required"
     if kind == "union_tag_invalid":
@@ -59,11 +65,19 @@ def sentence(error: ValidationError, model: type[BaseModel]) -> str:
     for item in among:
         if item["type"] == "value_error":
             message = _line(item["msg"].removeprefix("Value error, "))
-            return f"{where}: {message}" if finding["loc"] else message
+            within = "." if message.partition(": ")[0] in keys(model, where.split(".")) else ": "
+            return f"{where}{within}{message}" if finding["loc"] else message
+    if value is None and len(finding["loc"]) == 2 and get_origin(field(model, where.partition(".")[0])) is dict:
+        named = [name for name, section in tree[where.partition(".")[0]].items() if section is not None]
+        return f"{where!r} is null, but no preset has it to take away{near(where.partition('.')[2], named)}"
     expected = " or ".join(dict.fromkeys(map(_expected, among)))
     hint = near(value, _words(context["expected"])) if kind == "literal_error" and isinstance(value, str) else ""
     hint = hint if "did you mean" in hint else ""
-    if {item["type"] for item in among} & {"tuple_type", "list_type"} and isinstance(value, str | int | float):
+    if (
+        {item["type"] for item in among} & {"tuple_type", "list_type"}
+        and isinstance(value, str | int | float)
+        and not where[-1].isdigit()
+    ):
         hint = hint or f", such as [{shown(value)}]"
     return f"{where!r} is {shown(value)}, expected {expected}{hint}"
 

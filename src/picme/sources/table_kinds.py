@@ -74,10 +74,12 @@ class Request:
         """Return the configured `columns`, patterns such as `lab_*` replaced by what they match; None for none."""
         chosen: list[str] = []
         for name in self.entry.get("columns") or ():
-            matched = [name] if name in found or not set(name) & set("*?[") else fnmatch.filter(found, name)
+            matched = [name]
+            if name not in found and set(name) & set("*?["):
+                matched = [one for one in fnmatch.filter(found, name) if one not in self.taken]
             if not matched:
                 raise DataError(f"{self.file.path} has nothing like {name!r} (modalities.{self.name}.columns)")
-            chosen += [one for one in matched if one not in chosen and (one == name or one not in self.taken)]
+            chosen += [one for one in matched if one not in chosen]
         return chosen or None
 
     def marked(self, cells: pl.Series, names: pl.Series) -> pl.Series:

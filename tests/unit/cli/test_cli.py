@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from picme.cli import app
+from picme.cli import app, main
 from picme.cli.choices import GROUPS, complete_config, complete_group, complete_stage, complete_strategy, names
 from picme.errors import ConfigError
 from picme.pipeline import ORDER
@@ -156,3 +156,38 @@ def test_the_plan_says_which_combinations_are_left_out(tmp_path: Path) -> None:
     assert "leaves out" not in CliRunner().invoke(app, command).output
     said = CliRunner().invoke(app, [*command, "--set", "study.combination_sizes=[2,5]"]).output
     assert "study.combination_sizes leaves out 15 of 26 combinations: sizes 3, 4" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("demo", "--set", "study.seeds", "3"), "write --set study.seeds=VALUE"),
+        (("demo", "study.seeds=3"), "given by --set study.seeds=3"),
+        (("demo", "--study.seeds=3"), "given by --set study.seeds=3"),
+        (("dmeo",), "did you mean 'demo'?"),
+        (("physionet",), "did you mean 'physionet2012'?"),
+        (("demo.yaml",), "the preset is called 'demo'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_slips_on_the_command_line_are_told_what_to_write(
+    words: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["picme", "plan", *words])
+    with pytest.raises(SystemExit) as ending:
+        main()
+    assert ending.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert sentence in said
+
+
+@pytest.mark.parametrize("words", [("demo", "--stays", "ten"), ("compare", "a", "b", "--resamples", "3.5")])
+def test_options_that_are_no_number_are_told_in_plain_words(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == 2
+    assert f"'{words[-1]}' is not a whole number" in done.output
+
+
+def test_out_has_a_short_form(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["plan", "demo", "-o", str(tmp_path / "a.b=c"), "--json"]).exit_code == 0

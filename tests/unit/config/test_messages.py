@@ -15,6 +15,7 @@ from picme.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 WRONG: list[Any] = [
     None, True, -1, 0, 3.7, 1e308, float("inf"), float("nan"), 10**30, -(10**30), "", "x", "é\u202e\n\t", "\0",
@@ -85,14 +86,50 @@ def test_five_hundred_wrong_values_each_end_in_one_sentence_that_names_the_key()
         ("align.ks", [], "'align.ks' is [], expected a list of 1 or more"),
         ("align.ks", [0], "'align.ks.0' is 0, expected 1 or more"),
         ("modalities.image", 3, "'modalities.image' is 3, expected a section (keys and values)"),
+        ("finetune.strategies", ["gatd"], "finetune.strategies: unknown strategy 'gatd'; did you mean 'gated'?"),
+        ("finetune.combinations", ["discharge-image"],
+         "finetune.combinations: 'discharge-image' is written 'discharge+image'"),
+        ("modalities.imag", None, "'modalities.imag' is null, but no preset has it to take away; did you mean 'image"),
+        ("tasks.phenotypin", None, "'tasks.phenotypin' is null, but no preset has it to take away; did you mean 'phe"),
+        ("presets", "demo", "unknown key 'presets'; did you mean 'preset'?"),
         ("modalities", {1: {}}, "'modalities' has the key 1, expected a text (in quotes)"),
         ("evaluate.attributes", ["gendr"], "evaluate.attributes names 'gendr', which the cohort will not have"),
+        ("evaluate.attributes", "gender", "'evaluate.attributes' is 'gender', expected a list, such as ['gender']"),
         ("evaluate.comparisons.strategies", [["gatd", "supervised"]], "evaluate.comparisons.strategies: unknown str"),
+        ("evaluate.comparisons.strategies", ["gated"], "'evaluate.comparisons.strategies.0' is 'gated', expected a"),
+        ("evaluate.comparisons.strategies", [["gated"]],
+         "'evaluate.comparisons.strategies.0' is ['gated'], which lacks value 2 of its list"),
+        ("evaluate.comparisons.controls", [["gated", "gated"]],
+         "evaluate.comparisons.controls: 'gated' is compared with itself"),
     ],
 )  # fmt: skip
 def test_what_was_expected_is_said_in_plain_words(key: str, value: object, sentence: str) -> None:
     with pytest.raises(ConfigError, match=f"^{re.escape(sentence)}"):
         load("demo", {key: value})
+
+
+def test_a_run_folder_in_place_of_its_configuration_and_a_tab_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is a folder, expected a YAML file or the name of a preset$"):
+        load(tmp_path)
+    file = tmp_path / "config.yaml"
+    file.write_text("study:\n\tseeds: 3\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"its configuration is {re.escape(str(file))}$"):
+        load(tmp_path)
+    with pytest.raises(ConfigError, match=r"line 2 is not valid YAML: it is indented by a tab, expected blanks$"):
+        load(file)
+
+
+def test_keys_of_yaml_are_texts_and_there_once(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text("preset: demo\n? [a, b]\n: 3\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"line 2 is not valid YAML: a key is a list or section, expected a text$"):
+        load(file)
+    with pytest.raises(ConfigError, match="--set study: the value is not valid YAML: key 'seeds' is there twice"):
+        load("demo", {"study": "{seeds: 2, seeds: 3}"})
+
+
+def test_a_k_given_twice_is_measured_once() -> None:
+    assert load("demo", {"align.ks": [5, 1, 5]}).align.ks == (1, 5)
 
 
 def test_a_component_may_be_given_by_its_name_alone() -> None:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 import torch
 
 from picme.config.encoders import ImageEncoder, LSTMEncoder, TransformerEncoder
+from picme.config.loading import load
 from picme.encoders import build
 from picme.errors import DataError, TrainingError
 from picme.modalities import open_modality
@@ -190,6 +194,35 @@ def test_bf16_is_near_fp32(model: Path, view: Path) -> None:
     assert half.dtype == np.float32
     assert 0 < np.linalg.norm(half - exact) / np.linalg.norm(exact) < 0.02
     assert json.loads((out / "meta.json").read_text())["precision"] == "bf16"
+
+
+# The instructions that torch, oneDNN, MKL and numpy choose on a processor of 2008.
+OLD = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from picme.config.encoders import TransformerEncoder
+from picme.modalities import open_modality
+from picme.pretrain.trunk_cache import cache_features
+view = Path(sys.argv[1])
+config = TransformerEncoder(model=sys.argv[2], max_length=24)
+modality = open_modality("text", view / "view", view / "pool", config)
+cache_features(modality, config, modality.spec(), view / "old", precision=sys.argv[3])
+"""
+
+
+def test_the_demos_features_are_those_of_any_x86(model: Path, view: Path) -> None:
+    """The demo asks for fp32: by the instructions of an old processor it differs in the last digits only."""
+    precision = load("demo").study.precision
+    config = TransformerEncoder(model=str(model), max_length=24)
+    modality = text(view, config)
+    here = np.load(
+        cache_features(modality, config, modality.spec(), view / "new", precision=precision) / "features.npy"
+    )
+    words = [sys.executable, "-c", ELSEWHERE, str(view), str(model), precision]
+    subprocess.run(words, env=os.environ | OLD, check=True)
+    there = np.load(view / "old" / "features.npy")
+    assert np.linalg.norm(there - here) / np.linalg.norm(here) < 1e-5
 
 
 def test_values_that_are_not_finite_stop_it(model: Path, view: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -701,6 +701,7 @@ def run_info() -> dict[str, object]:
     return {
         "picme": "0.1.0",
         "git_commit": "0123abc",
+        "installed": "git+file:///src/picme@0123abc",
         "packages": {"torch": "2.14.0", "polars": "2.1.0"},
         "machine": {"cpu": "x86_64", "cores": 2, "memory_gb": 8},
         "command": "picme demo --out runs/demo",

@@ -13,7 +13,7 @@ import pages
 import polars as pl
 import pytest
 
-from picme.report.build import MOST_BYTES, build, page, plates
+from picme.report.build import MOST_BYTES, build, commands, page, plates
 from picme.report.export import embedded
 from picme.report.numbers import text_of
 from picme.results.latex import escape
@@ -345,3 +345,18 @@ def test_the_same_tables_give_the_same_page(
     small: dict[str, pl.DataFrame], config: dict[str, Any], tmp_path: Path
 ) -> None:
     assert page(tmp_path, small, config, {}) == page(tmp_path, small, config, {})
+
+
+def test_the_commands_install_what_ran_and_the_weights_it_read(tmp_path: Path) -> None:
+    said = {"installed": "git+file:///a%20b@c0", "command": "picme run x.yaml", "git_changes": True}
+    config = {"modalities": {"image": {"encoder": {"weights": "package:some_model"}}}}
+    lines = commands(tmp_path / "mine", said, config)
+    assert lines == [
+        "# as it was run: picme run x.yaml",
+        "# picme's checkout had changes that its commit lacks",
+        "pip install git+file:///a%20b@c0 some-model",
+        "picme run mine/config.yaml --out mine-again",
+    ]
+    assert not [line for line in commands(tmp_path, {"picme": "0.1.0"}, {}) if line.startswith("pip")], (
+        "a version alone says not where it can be had"
+    )

@@ -436,6 +436,43 @@ def test_columns_by_pattern(folder: Path) -> None:
         run(folder, modalities={**MODALITIES, "table": {"kind": "tabular", "columns": ["x_*"]}})
 
 
+def test_a_pattern_takes_no_label_and_what_it_takes_is_free_no_more(folder: Path) -> None:
+    (folder / "samples.csv").write_text(SAMPLES.replace("sex,age", "lab_sex,lab_age"))
+    patterned = {"kind": "tabular", "columns": ["lab_*"]}
+    views = run(folder, modalities={"labs": patterned, "rest": {"kind": "tabular"}}).views["pretrain"].modalities
+    assert views["rest"].frame.columns == ["note", "file", "part"]  # type: ignore[union-attr]
+    with pytest.raises(DataError, match=r"has nothing like 'di\*' \(modalities\.labs\.columns\)"):
+        run(folder, modalities={"labs": {"kind": "tabular", "columns": ["di*"]}, "note": MODALITIES["note"]})
+
+
+def test_a_class_is_a_label_of_its_own(folder: Path) -> None:
+    """A column of several classes is refused with what to write, which then is read as one 0/1 column each."""
+    text = SAMPLES.replace("sample,", "digit,sample,")
+    for name, digit in (("s2,", 2), ("s1,", 0), ("s4,", ""), ("s3,", 1)):
+        text = text.replace(name, f"{digit},{name}")
+    (folder / "samples.csv").write_text(text)
+    with pytest.raises(DataError, match=r"column 'digit' must hold 0/1.*; a label for each of its 3 values") as told:
+        run(folder, tasks={"digit": {}})
+    written = str(told.value).partition("labels: ")[2]
+    labels = yaml.safe_load(written)
+    assert labels == ["digit=0", "digit=1", "digit=2"]
+    view = run(folder, tasks={"which": {"labels": labels}}).views["which"]
+    assert view.labels == labels
+    assert view.stays.select("stay_id", *labels).rows() == [("s1", 1, 0, 0), ("s2", 0, 0, 1), ("s3", 0, 1, 0)]
+    with pytest.raises(DataError, match=r"no cell of column 'digit' holds '7', which a label names"):
+        run(folder, tasks={"which": {"labels": ["digit=7"]}})
+    free = {**MODALITIES, "rest": {"kind": "tabular"}}
+    rest = run(folder, modalities=free, tasks={"which": {"labels": labels}}).views["which"].modalities["rest"]
+    assert "digit" not in rest.frame.columns  # type: ignore[union-attr]
+    held = {**MODALITIES, "rest": {"kind": "tabular", "columns": ["digit"]}}
+    with pytest.raises(ConfigError, match=r"modalities\.rest: column 'digit' is the label of tasks\.which"):
+        run(folder, modalities=held, tasks={"which": {"labels": labels}})
+    with pytest.raises(DataError, match=r"values is written labels: \['sex=VALUE', …\]$"):
+        run(folder, modalities={"note": MODALITIES["note"]}, tasks={"sex": {}})
+    new = run(folder, {"unlabelled": True}, tasks={"which": {"labels": ["answer=3"]}}).views["which"]
+    assert new.stays["answer=3"].null_count() == 4
+
+
 def test_files_in_other_encodings(folder: Path) -> None:
     extraction = run(folder)
     for encoding in ("utf-16", "utf-8-sig"):
