@@ -225,6 +225,27 @@ def test_the_lock_keeps_a_second_process_out(store: Store) -> None:
         assert os.access(store.run / ".lock", os.W_OK)
 
 
+def test_the_holder_of_the_lock_is_told_once_what_killed_processes_were_in(store: Store) -> None:
+    killed(store.run, "a")
+    with store.attempt(Toy(label="under way")), pytest.raises(RuntimeError), store.attempt(Toy(label="failed")):
+        raise RuntimeError
+    with store.attempt(Toy(label="under way")):
+        with store.lock() as told:
+            assert told == [(STEP.kind, STEP.key)], "neither what is alive nor what has left by itself"
+        with store.lock() as told:
+            assert told == []
+        with store.attempt(STEP) as (folder, _):
+            assert (folder / "begun").exists(), "and it goes on"
+
+
+def test_what_ends_while_the_lock_is_held_is_not_told_at_the_next_start(store: Store) -> None:
+    with pytest.raises(KeyboardInterrupt), store.lock():
+        killed(store.run, "a")
+        raise KeyboardInterrupt
+    with store.lock() as told:
+        assert told == []
+
+
 def test_a_file_system_without_locks_is_not_another_process(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*arguments: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
