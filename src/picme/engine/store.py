@@ -21,6 +21,7 @@ import shutil
 import socket
 import time
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,8 @@ class Store:
             if said != _checksum_of(written):
                 return _damaged(step, folder / "manifest.json")
             found = {os.path.relpath(file, folder) for file in _files(folder)}
-            for name in sorted(one for one in {*found, *written["files"]} if one.startswith(below)):
+            later = {name for name in found - {*written["files"]} if any(fnmatch(name, one) for one in step.grows)}
+            for name in sorted(one for one in {*found, *written["files"]} - later if one.startswith(below)):
                 if name not in found or _checksum(folder / name) != written["files"].get(name):
                     return _damaged(step, folder / name)
         if not below:

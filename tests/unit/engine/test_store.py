@@ -335,6 +335,16 @@ def test_only_what_is_read_has_to_be_whole(tmp_path: Path) -> None:
         store.whole(STEP)
 
 
+def test_what_a_step_lets_its_artifact_grow_by_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = made(tmp_path)
+    monkeypatch.setattr(Toy, "grows", ("part/*",))
+    (store.path(STEP) / "part" / "cache").mkdir()
+    (store.path(STEP) / "part" / "cache" / "later").touch()
+    assert store.whole(STEP) == store.path(STEP)
+    damages(store.path(STEP))["part/one"]()
+    assert "part/one is not" in str(Store(tmp_path).damage(STEP)), "what was written first is held to its checksum"
+
+
 def test_an_artifact_is_read_once_in_a_run(tmp_path: Path) -> None:
     store = made(tmp_path)
     assert store.damage(STEP) is None
