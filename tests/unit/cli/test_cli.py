@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from picme.cli import app
+from picme.cli import app, main
 from picme.cli.choices import GROUPS, complete_config, complete_group, complete_stage, complete_strategy, names
 from picme.errors import ConfigError
 from picme.pipeline import ORDER
@@ -156,3 +156,23 @@ def test_the_plan_says_which_combinations_are_left_out(tmp_path: Path) -> None:
     assert "leaves out" not in CliRunner().invoke(app, command).output
     said = CliRunner().invoke(app, [*command, "--set", "study.combination_sizes=[2,5]"]).output
     assert "study.combination_sizes leaves out 15 of 26 combinations: sizes 3, 4" in said
+
+
+def test_a_mistake_of_picme_is_told_without_its_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def quotes(*arguments: object) -> None:
+        raise ValueError("cannot parse 'Anna Smith'")
+
+    monkeypatch.setattr("picme.config.loading.load", quotes)
+    monkeypatch.setattr(sys, "argv", ["picme", "check", "demo"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert said.startswith("picme: ValueError at quotes:")
+    assert "Anna" not in said
+    monkeypatch.setenv("PICME_DEBUG", "")  # set by the next, and so put back
+    monkeypatch.setattr(sys, "argv", ["picme", "check", "demo", "--debug"])
+    with pytest.raises(ValueError, match="Anna"):
+        main()
