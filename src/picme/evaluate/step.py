@@ -19,7 +19,7 @@ class Evaluate(Step):
 
     kind: ClassVar[str] = "evaluate"
     stage: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     prepare: Prepare
     tasks: tuple[TaskPart, ...]
