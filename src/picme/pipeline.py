@@ -103,9 +103,11 @@ def _run(study: Run, until: str, quiet: bool) -> Run:
     check_loggers(config.pretrain.loggers)
     stages = STAGES[: ORDER.index(until) + 1]
     graph = study_graph(study.design, study.store)
-    with private(), study.store.lock():
+    with private(), study.store.lock() as killed:
         begin(study)
         with Progress(quiet, workers(config)) as progress, local_executor(study) as executor:
+            if killed:
+                progress.say(_was_killed(killed, study.graph))
             failures = Schedule(graph, study.store, executor, progress, stages).run()
         graph = study.graph  # in the order of the configuration, however it has grown
         timings = {stage: round(seconds, 3) for stage, seconds in progress.seconds.items()}
@@ -128,6 +130,16 @@ def _run(study: Run, until: str, quiet: bool) -> Run:
             f"{which}{first.step.title} failed, all that does not need {one} is finished in {out}: {first.reason}"
         )
     return study
+
+
+def _was_killed(steps: list[tuple[str, str]], graph: Graph) -> str:
+    """Return the note of which steps, each its kind and key, the run before this one was killed in."""
+    titles = [graph.steps[key].title if key in graph.steps else kind for kind, key in steps]
+    named = " and ".join(sorted(set(titles))[:3]) + f" and {len(titles) - 3} more" * (len(titles) > 3)
+    return (
+        f"the run before this one was killed in {named}, most often for lack of memory, of which a smaller "
+        "execution.workers takes less; it goes on from there"
+    )
 
 
 def begin(study: Run) -> None:

@@ -13,7 +13,7 @@ import picme.evaluate.gather
 from picme.compare import compare
 from picme.config.loading import dump, load, presets, read_yaml, validate
 from picme.errors import ConfigError, DataError, PicmeError
-from picme.pipeline import report_again, run
+from picme.pipeline import Run, report_again, run
 from picme.results.record import study_hash, unfinished
 from picme.study import load as load_study
 
@@ -84,6 +84,22 @@ def test_a_study_that_cannot_be_prepared_leaves_a_record_and_no_report(tree: dic
         run(wrong, tmp_path / "run", quiet=True)
     assert names(tmp_path / "run") == {".lock", "config.yaml", "results", "run.json", "store"}
     assert names(tmp_path / "run" / "results") == set()
+
+
+def test_a_run_says_what_the_one_before_was_killed_in(
+    tree: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, config = tmp_path / "run", config_of(tree)
+    run(config, out, until="prepare")
+    assert "killed" not in capsys.readouterr().err
+    step = Run(config, out).graph.of("finetune")[0]
+    for kind, key in (("embed", "of another configuration"), (step.kind, step.key)):
+        (out / "store" / kind / f".{key}.anotherhost-1-1-0.partial").mkdir(parents=True)
+    run(config, out, until="prepare")
+    said = capsys.readouterr().err
+    assert f"the run before this one was killed in embed and {step.title}, most often for lack of memory" in said
+    run(config, out, until="prepare")
+    assert "killed" not in capsys.readouterr().err
 
 
 def test_results_of_another_configuration_are_put_away_and_an_interrupted_study_says_so(

@@ -27,7 +27,10 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Entry point: errors of the input end in one sentence and status 2, Ctrl-C in 130."""
+    """Entry point: errors of the input end in one sentence and status 2, Ctrl-C in 130.
+
+    A mistake of picme's own ends with status 1, and without its message, which may quote data.
+    """
     debug = "--debug" in sys.argv
     if debug:
         os.environ["PICME_DEBUG"] = "1"
@@ -47,12 +50,14 @@ def main() -> None:
         sys.stderr.write(f"picme: {line}\n")
         raise SystemExit(2) from None
     except Exception as error:
-        from picme.engine.faults import fault
-
-        if debug or not (said := fault(error, Path.cwd())):
+        if debug:
             raise
-        sys.stderr.write(f"picme: {said}\n")
-        raise SystemExit(2) from None
+        from picme.engine.faults import fault
+        from picme.engine.local import explain
+
+        said = fault(error, Path.cwd(), sys.argv[1:])
+        sys.stderr.write(f"picme: {said or explain(error)}\n")
+        raise SystemExit(2 if said else 1) from None
     except KeyboardInterrupt:
         _interrupted()
         raise SystemExit(INTERRUPTED) from None

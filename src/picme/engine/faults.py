@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from picme.errors import PicmeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
 
@@ -39,7 +39,7 @@ _SAID = {
 _LITTLE = 1 << 20
 
 
-def fault(error: BaseException, where: Path) -> str | None:
+def fault(error: BaseException, where: Path, given: Iterable[str] | None = None) -> str | None:
     """Return the sentence for an error that the machine is to blame for, else None.
 
     Libraries say what the system said in their own errors' messages or not at all; then the disk itself is asked.
@@ -47,6 +47,8 @@ def fault(error: BaseException, where: Path) -> str | None:
     Args:
         error: any exception.
         where: the folder that was worked in. A file in it is named; others, whose names may be a patient's, are not.
+        given: words of the command line, where there is no run folder to work in: the one that is the file's path, or
+            leads to it, is named in its place.
     """
     number = _number(error)
     if number is None and isinstance(error, OSError | RuntimeError) and _writes(error):
@@ -62,7 +64,10 @@ def fault(error: BaseException, where: Path) -> str | None:
     path = where
     if isinstance(named, str | bytes):
         found = Path(named if isinstance(named, str) else named.decode(errors="replace"))
-        path = found if found.is_absolute() and where in (found, *found.parents) else where
+        if given is not None:
+            known = {Path(word.rpartition("=")[2]).absolute() for word in given}
+            found = next((one for one in (found.absolute(), *found.absolute().parents) if one in known), where)
+        path = found if found.is_absolute() and (given is not None or where in (found, *found.parents)) else where
     text = str(path)
     return _SAID[number].format(text if len(text) <= 200 else f"{text[:197]}…")
 

@@ -97,8 +97,11 @@ class LocalExecutor:
         """End the worker processes, at once if `cancel`."""
         if self._pool is not None:
             if cancel:
-                for process in list((getattr(self._pool, "_processes", None) or {}).values()):
+                processes = list((getattr(self._pool, "_processes", None) or {}).values())
+                for process in processes:
                     process.kill()
+                for process in processes:
+                    process.join(timeout=5)
             self._pool.shutdown(wait=not cancel, cancel_futures=True)
             self._pool = None
 

@@ -21,6 +21,7 @@ import shutil
 import socket
 import time
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,8 @@ class Store:
             if said != _checksum_of(written):
                 return _damaged(step, folder / "manifest.json")
             found = {os.path.relpath(file, folder) for file in _files(folder)}
-            for name in sorted(one for one in {*found, *written["files"]} if one.startswith(below)):
+            later = {name for name in found - {*written["files"]} if any(fnmatch(name, one) for one in step.grows)}
+            for name in sorted(one for one in {*found, *written["files"]} - later if one.startswith(below)):
                 if name not in found or _checksum(folder / name) != written["files"].get(name):
                     return _damaged(step, folder / name)
         if not below:
@@ -238,10 +240,13 @@ class Store:
         return [file for file in _partial(self.root / step.kind) if file.name.startswith(f".{step.key}.")]
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[list[tuple[str, str]]]:
         """Keep two processes from writing one run folder.
 
-        What other hosts left in it is nobody's once the lock is held.
+        What killed processes left in it, those of other hosts too, is nobody's once the lock is held.
+
+        Yields:
+            Kind and key of the steps that processes were in when they were killed, which is told once.
 
         Raises:
             DataError: if another process holds it, or the file system has no locks.
@@ -259,10 +264,20 @@ class Store:
                     f"the file system of {self.run} has no file locks ({error.strerror}), which keep two runs apart; "
                     "choose an --out elsewhere, or mount it with locks"
                 ) from None
-            for left in self.root.glob("*/.*.partial"):
-                if _owner_of(left)[:1] not in ([], [_host()]):
-                    _leave(left)
-            yield
+            killed = [left for left in sorted(self.root.glob("*/.*.partial")) if self._over(left)]
+            for left in killed:
+                _leave(left)
+            try:
+                yield [(left.parent.name, left.name.split(".")[1]) for left in killed]
+            finally:
+                for left in self.root.glob("*/.*.partial"):
+                    if self._over(left):  # of a worker whose end has been told
+                        _leave(left)
+
+    def _over(self, left: Path) -> bool:
+        """Return whether an attempt's process ended without leaving it, by what the holder of the lock can see."""
+        owner = _owner_of(left)
+        return bool(owner) and not (owner[0] == _host() and _alive(left))
 
     def clean(self) -> None:
         """Remove what attempts left that are over; a study that is finished resumes none of them."""

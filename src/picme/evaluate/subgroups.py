@@ -1,6 +1,8 @@
 """Headline AUROC in subgroups of the test stays, singly and crossed, with counts, intervals and the gap to the rest.
 
-Groups with fewer stays than `min_group` are suppressed: neither counts nor metrics are written. The gap of a group is
+Groups with fewer stays than `min_group` are suppressed: neither counts nor metrics are written. A value that fewer
+subjects of the whole cohort have is not written either, since a column of ids or of text has one for each: all such
+groups of an attribute are one suppressed row. The gap of a group is
 the AUROC of all other stays minus its own, over the labels that both sides can judge, so nothing is chosen by its
 result. The intervals of all gaps of a prediction hold together: they share one critical value, the quantile of the
 greatest standardised error over the groups of all attributes, in the same resamples of subjects.
@@ -27,11 +29,19 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 CROSS = " × "
+SMALL = "(smaller groups)"
+"""What stands for the values that too few subjects have for a name."""
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """An attribute by which stays are divided: the groups' names, and each stay's group `code` (stay,)."""
+    """An attribute by which stays are divided.
+
+    Attributes:
+        name: of the attribute.
+        groups: the groups' names, `SMALL` for each that too few subjects have.
+        code: (stay,) the place of each stay's group among them.
+    """
 
     name: str
     groups: list[str]
@@ -62,14 +72,17 @@ def attributes(cohort: pl.DataFrame, stays: SplitStays, config: EvaluateConfig) 
                 raise ConfigError(f"evaluate.{key} names {missing[0]!r}, which the cohort does not have{hint}")
             if not missing and columns not in wanted:
                 wanted.append(columns)
-    return [_attribute(stays.frame, columns) for columns in wanted]
+    return [_attribute(cohort, stays.frame, columns, config.min_group) for columns in wanted]
 
 
-def _attribute(frame: pl.DataFrame, columns: tuple[str, ...]) -> Grouping:
+def _attribute(cohort: pl.DataFrame, frame: pl.DataFrame, columns: tuple[str, ...], least: int) -> Grouping:
     parts = [pl.col(column).cast(pl.String).fill_null(UNKNOWN) for column in columns]
-    values = frame.select(pl.concat_str(parts, separator=CROSS).alias("group"))["group"]
-    groups, code = np.unique(values.to_numpy().astype(str), return_inverse=True)
-    return Grouping(CROSS.join(columns), groups.tolist(), code.astype(np.int64))
+    group = pl.concat_str(parts, separator=CROSS).alias("group")
+    subjects = cohort.group_by(group).agg(pl.col("subject_id").n_unique())
+    named = set(subjects.filter(pl.col("subject_id") >= least)["group"])
+    groups, code = np.unique(frame.select(group)["group"].to_numpy().astype(str), return_inverse=True)
+    names = [name if name in named else SMALL for name in groups.tolist()]
+    return Grouping(CROSS.join(columns), names, code.astype(np.int64))
 
 
 def subgroup_rows(
@@ -91,7 +104,9 @@ def subgroup_rows(
             if not members.any():
                 continue
             row: dict[str, Any] = {**cell.key, "attribute": attribute.name, "group": group}
-            row["suppressed"] = int(members.sum()) < config.min_group
+            row["suppressed"] = group == SMALL or int(members.sum()) < config.min_group
+            if group == SMALL and any(other["group"] == SMALL for other in rows[first:]):
+                continue
             if not row["suppressed"]:
                 row |= _group_columns(y, p, members, stays, resamples, config.confidence)
                 others = judged & ~members

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from picme.finetune import build as build_head
 from picme.fitting.component import calling, check_shape
+from picme.fitting.size import fitting_memory
 from picme.pretrain.model import ModalityEncoders, modality_seed
 from picme.pretrain.train import load_encoders
 
@@ -170,11 +171,12 @@ def assemble(
     if weights is None and cell.pretrain is not None:
         weights = store.manifest(cell.pretrain)["weights"]
     model.n_labels, model.head_name = n_labels, cell.head.name
-    model.head = build_head(
-        cell.head,
-        len(cell.combination),
-        cell.encodings[0].embed_dim,
-        n_labels,
-        weights=None if weights is None else list(weights),
-    ).to(device)
+    with fitting_memory(f"fusion head {cell.head.name!r}", "finetune.hidden, the head's own sizes or study.embed_dim"):
+        model.head = build_head(
+            cell.head,
+            len(cell.combination),
+            cell.encodings[0].embed_dim,
+            n_labels,
+            weights=None if weights is None else list(weights),
+        ).to(device)
     return model

@@ -18,6 +18,7 @@ import torch
 
 from picme.engine.store import left_by, write_json
 from picme.errors import TrainingError
+from picme.fitting.size import check_training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -119,6 +120,7 @@ class Course:
         log: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         torch.set_flush_denormal(True)
+        check_training(model)
         self.model, self.optimizer, self.validate = model, optimizer, validate
         self.epochs, self.patience, self.seed, self.state, self.norm, self.log = (
             epochs, patience, seed, state, clip, log,

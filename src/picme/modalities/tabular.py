@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from picme.engine.memory import check_memory
 from picme.errors import DataError
 from picme.modalities.base import Misfit, Modality, load_array, missing_or_order
 from picme.modalities.units import FEW, distribution, other_units
@@ -114,6 +115,14 @@ class TabularModality(Modality):
         names = [column["name"] for column in statistics["columns"]]
         if names != self.frame.columns:
             raise DataError(f"{self.folder} has other columns than the table its statistics were made from")
+        widths = {column["name"]: len(column.get("categories", ())) + 2 for column in statistics["columns"]}
+        widest = max(widths, key=lambda name: widths[name])
+        size = len(self.frame) * sum(widths.values()) * np.dtype(np.float32).itemsize
+        check_memory(
+            2 * size,  # the columns one by one, and all together
+            f"a table with {sum(widths.values()):,} columns once its categories have one each",
+            f"leave out columns of many categories, most of all {widest!r} with {widths[widest]:,}",
+        )
         parts: list[np.ndarray] = []
         titles: list[str] = []
         for column in statistics["columns"]:

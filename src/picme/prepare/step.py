@@ -51,6 +51,7 @@ class Prepare(Step):
     version: ClassVar[int] = 6
     stage: ClassVar[str] = "prepare"
     cores: ClassVar[int] = ALL_CORES
+    grows: ClassVar[tuple[str, ...]] = ("pool/*",)  # tokens of the texts, by the tokenizer of each encoder
     timed: ClassVar[bool] = True
 
     source: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from math import prod
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from picme.encoders import build
+from picme.engine.memory import check_memory
 from picme.errors import TrainingError
 from picme.fitting.component import calling, check_shape
+from picme.fitting.size import fitting_memory
 from picme.pretrain.trunk_cache import has_bf16
 
 if TYPE_CHECKING:
@@ -40,9 +43,10 @@ class ModalityEncoders(nn.Module):
         encoders = {}
         for one in encodings:
             torch.manual_seed(modality_seed(seed, one.modality))
-            encoders[one.modality] = build(
-                one.encoder, view.modalities[one.modality].spec(), one.embed_dim, one.modality
-            )
+            name = one.modality
+            keys = f"modalities.{name}.encoder's sizes or study.embed_dim"
+            with fitting_memory(f"the encoder of modality {name!r}", keys):
+                encoders[name] = build(one.encoder, view.modalities[name].spec(), one.embed_dim, name)
         self.encoders = nn.ModuleDict(encoders)
         self.shared: nn.Linear | None = None
         if encodings[0].shared:
@@ -144,6 +148,8 @@ def embed(
         mask = torch.from_numpy(present[chosen]).to(device)
         embedded = model(view.batch(combination, chosen, device), mask).cpu().numpy()
         if out is None:
-            out = np.zeros((len(combination), len(rows), embedded.shape[-1]), dtype=np.float32)
+            shape = (len(combination), len(rows), embedded.shape[-1])
+            check_memory(4.0 * prod(shape), f"embeddings of {len(rows):,} stays", "make study.embed_dim smaller")
+            out = np.zeros(shape, dtype=np.float32)
         out[:, place[chosen]] = embedded
     return out if out is not None else np.zeros((len(combination), 0, 1), dtype=np.float32)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from picme.config.names import LONGEST
 from picme.errors import DataError
 from picme.sources.recognise import it_holds
 from picme.sources.tables import ENDINGS, collect, refuse_unreadable, scan_table, typed
@@ -113,8 +114,8 @@ class ImageFiles:
         self._index: dict[str, Path] | None = None
 
     def find(self, subject: int, study: int, dicom: str) -> Path | None:
-        """Return the file of an image, or None where it is missing or its dicom_id is a path."""
-        if "/" in dicom or "\0" in dicom:
+        """Return the file of an image, or None where it is missing or its dicom_id is a path or no name of a file."""
+        if "/" in dicom or "\0" in dicom or len(dicom.encode()) > LONGEST:
             return None
         subject_folder = Path(f"p{str(subject)[:2]}") / f"p{subject}" / f"s{study}"
         for root in (self.folder / "files", self.folder):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from picme.engine.memory import check_memory
 from picme.errors import ConfigError, DataError, near, near_column
 from picme.registry import Registry
 from picme.schema import ImageRows, Rows, SeriesRows, TableRows, TextRows
@@ -275,13 +276,22 @@ def timeseries(request: Request) -> Read:
     index = rows["variable"].replace_strict({name: i for i, name in enumerate(names)}, return_dtype=pl.Int64)
     stay, time = rows["stay"].cast(pl.Int64).to_numpy(), rows["hours"].to_numpy()
     variable, value = index.to_numpy(), rows["value"].to_numpy()
+    held = 0
 
     def window(hours: float | None) -> SeriesRows:
+        nonlocal held
         seen = np.ones(len(time), bool) if hours is None else time <= hours
         lengths = np.zeros(len(request.samples), np.int64)
         np.maximum.at(lengths, stay[seen], np.floor(time[seen]).astype(np.int64) + 1)
         if hours is not None:
             lengths = np.minimum(lengths, ceil(hours))
+        numbers_held = len(names) * int(lengths.sum()) * np.dtype(np.float32).itemsize
+        check_memory(
+            held + 4 * numbers_held,  # the grid, and for each variable its value, its mask and how long ago it was
+            f"{request.file.path}: {int(lengths.sum()):,} hours of all samples by {len(names)} variables",
+            f"choose fewer of them in modalities.{request.name}.columns, or fewer hours in cohort.max_hours",
+        )
+        held += 3 * numbers_held
         grid = hourly(stay[seen], time[seen], variable[seen], value[seen], lengths, ["mean"] * len(names))
         return series(grid, lengths, names, np.full(len(names), np.nan))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -162,13 +164,26 @@ def reading(path: Path) -> Iterator[None]:
             reason = "does not exist"
         elif isinstance(error, pl.exceptions.NoDataError):
             reason = "is empty; a header and rows were expected"
-        elif path.suffix == ".gz":
+        elif isinstance(error, PermissionError):
+            reason = "may not be read by this user"
+        elif path.suffix == ".gz" and not _unpacks(path):
             reason = "cannot be read to its end: its compressed data end early or are damaged (a truncated download?)"
-        elif path.suffix == ".csv":
+        elif path.name.endswith((".csv", ".csv.gz")):
             reason = "cannot be read; a CSV file with as many fields in each row as its header was expected"
         else:
             reason = "cannot be read; a Parquet file was expected"
         raise DataError(f"{path} {reason}") from None
+
+
+def _unpacks(path: Path) -> bool:
+    """Return whether a compressed file can be read to its end."""
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(1 << 22):
+                pass
+    except (OSError, EOFError, zlib.error):
+        return False
+    return True
 
 
 def _open(path: Path, ragged: bool = False) -> tuple[pl.LazyFrame, pl.Schema]:

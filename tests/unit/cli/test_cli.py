@@ -191,3 +191,23 @@ def test_options_that_are_no_number_are_told_in_plain_words(words: tuple[str, ..
 
 def test_out_has_a_short_form(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["plan", "demo", "-o", str(tmp_path / "a.b=c"), "--json"]).exit_code == 0
+
+
+def test_a_mistake_of_picme_is_told_without_its_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def quotes(*arguments: object) -> None:
+        raise ValueError("cannot parse 'Anna Smith'")
+
+    monkeypatch.setattr("picme.config.loading.load", quotes)
+    monkeypatch.setattr(sys, "argv", ["picme", "check", "demo"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert said.startswith("picme: ValueError at quotes:")
+    assert "Anna" not in said
+    monkeypatch.setenv("PICME_DEBUG", "")  # set by the next, and so put back
+    monkeypatch.setattr(sys, "argv", ["picme", "check", "demo", "--debug"])
+    with pytest.raises(ValueError, match="Anna"):
+        main()

@@ -39,6 +39,22 @@ def test_files_elsewhere_are_not_named(tmp_path: Path) -> None:
     assert str(tmp_path) in said
 
 
+def test_without_a_run_folder_only_words_of_the_command_line_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ["check", "mimic-ehr", "--set", "source.cxr=data/cxr", "--out", "page.html"]
+    for file, named in (
+        ("data/cxr/files/p10000032.jpg", tmp_path / "data/cxr"),
+        (tmp_path / "page.html", tmp_path / "page.html"),
+        ("page.html", tmp_path / "page.html"),
+        ("notes/p10000032.txt", tmp_path),
+    ):
+        said = fault(OSError(errno.EACCES, "", str(file)), tmp_path, given)
+        assert said is not None
+        assert said.startswith(f"{named} may not be read")
+
+
 def test_other_errors_are_no_faults_of_the_machine(tmp_path: Path) -> None:
     for error in (ValueError("x"), FileNotFoundError(errno.ENOENT, "x"), OSError("5 requested and 0 written")):
         assert fault(error, tmp_path) is None

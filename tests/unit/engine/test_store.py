@@ -225,6 +225,27 @@ def test_the_lock_keeps_a_second_process_out(store: Store) -> None:
         assert os.access(store.run / ".lock", os.W_OK)
 
 
+def test_the_holder_of_the_lock_is_told_once_what_killed_processes_were_in(store: Store) -> None:
+    killed(store.run, "a")
+    with store.attempt(Toy(label="under way")), pytest.raises(RuntimeError), store.attempt(Toy(label="failed")):
+        raise RuntimeError
+    with store.attempt(Toy(label="under way")):
+        with store.lock() as told:
+            assert told == [(STEP.kind, STEP.key)], "neither what is alive nor what has left by itself"
+        with store.lock() as told:
+            assert told == []
+        with store.attempt(STEP) as (folder, _):
+            assert (folder / "begun").exists(), "and it goes on"
+
+
+def test_what_ends_while_the_lock_is_held_is_not_told_at_the_next_start(store: Store) -> None:
+    with pytest.raises(KeyboardInterrupt), store.lock():
+        killed(store.run, "a")
+        raise KeyboardInterrupt
+    with store.lock() as told:
+        assert told == []
+
+
 def test_a_file_system_without_locks_is_not_another_process(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*arguments: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
@@ -312,6 +333,16 @@ def test_only_what_is_read_has_to_be_whole(tmp_path: Path) -> None:
     assert store.whole(STEP, "part/") == store.path(STEP)
     with pytest.raises(DataError, match="two is not"):
         store.whole(STEP)
+
+
+def test_what_a_step_lets_its_artifact_grow_by_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = made(tmp_path)
+    monkeypatch.setattr(Toy, "grows", ("part/*",))
+    (store.path(STEP) / "part" / "cache").mkdir()
+    (store.path(STEP) / "part" / "cache" / "later").touch()
+    assert store.whole(STEP) == store.path(STEP)
+    damages(store.path(STEP))["part/one"]()
+    assert "part/one is not" in str(Store(tmp_path).damage(STEP)), "what was written first is held to its checksum"
 
 
 def test_an_artifact_is_read_once_in_a_run(tmp_path: Path) -> None:

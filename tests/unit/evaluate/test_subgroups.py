@@ -103,12 +103,30 @@ def test_small_groups_are_suppressed_counts_included(study: Any, size: int, supp
     )
     config = EvaluateConfig(resamples=200, interval_resamples=100, groups=("ward",))
     table = evaluate(predictions, {"mortality": cohort}, config)["subgroups"].filter(pl.col("attribute") == "ward")
-    rare = table.row(by_predicate=pl.col("group") == "rare", named=True)
+    rare = table.row(by_predicate=pl.col("group") != "common", named=True)
+    assert rare["group"] == ("(smaller groups)" if suppressed else "rare")
     assert rare["suppressed"] is suppressed
     values = [rare[name] for name in table.columns[5:] if name != "suppressed"]
     assert all(value is None for value in values) == suppressed
     common = table.row(by_predicate=pl.col("group") == "common", named=True)
     assert common["auroc"] is not None
+
+
+def test_values_of_few_subjects_are_not_written(study: Any) -> None:
+    cohort, predictions = study("mortality", ["mortality"], 300, CELLS)
+    held_out = cohort.filter(pl.col("split") == "test")["stay_id"].to_list()
+    twelve, elsewhere = held_out[:12], cohort.filter(pl.col("split") != "test")["stay_id"].to_list()[:20]
+    name = pl.col("subject_id").cast(pl.String) + " Anna"
+    cohort = cohort.with_columns(
+        pl.when(pl.col("stay_id").is_in(twelve)).then(pl.lit("ward 1"))
+        .when(pl.col("stay_id").is_in([held_out[12], *elsewhere])).then(pl.lit("ward 2"))
+        .otherwise(name).alias("ward")
+    )  # fmt: skip
+    config = EvaluateConfig(resamples=200, interval_resamples=100, groups=("ward",))
+    table = evaluate(predictions, {"mortality": cohort}, config)["subgroups"].filter(pl.col("attribute") == "ward")
+    # Of ward 2 one test stay is not enough for numbers, but its subjects in all splits are for its name.
+    rows = table.sort("group").select("group", "suppressed").rows()
+    assert rows == [("(smaller groups)", True), ("ward 1", False), ("ward 2", True)]
 
 
 def test_a_group_of_one_class_is_null_but_counted(study: Any) -> None:

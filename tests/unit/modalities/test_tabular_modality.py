@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from picme.engine import memory
 from picme.errors import DataError
 from picme.modalities import open_modality, write_views
 from picme.schema import TableRows
@@ -49,6 +50,19 @@ def test_numbers_and_categories_by_training_statistics(tmp_path: Path) -> None:
         [95, 0, 0, 1, 0],
         [0, 0, 0, 0, 0],
     ]
+
+
+def test_categories_that_memory_cannot_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pl.DataFrame({"age": range(400), "street": [f"street {row // 2}" for row in range(400)]})
+    table = written(frame, tmp_path)
+    statistics = table.fit(np.arange(400))
+    statistics["columns"][1]["categories"] = [f"street {number}" for number in range(200)]
+    size = 2 * 4 * 400 * (2 + 202)
+    monkeypatch.setattr(memory, "memory_limit", lambda: size)
+    table.with_statistics(statistics)
+    monkeypatch.setattr(memory, "memory_limit", lambda: size - 1)
+    with pytest.raises(DataError, match=r"with 204 columns .* most of all 'street' with 202"):
+        table.with_statistics(statistics)
 
 
 def test_missing_categories_truth_values_and_blanks(tmp_path: Path) -> None:

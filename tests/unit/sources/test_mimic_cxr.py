@@ -109,6 +109,12 @@ def test_the_standard_place_needs_no_walk(tmp_path, monkeypatch):
     assert ImageFiles(tmp_path).find(10_000_001, study, "d1") is not None
 
 
+def test_a_note_in_the_place_of_a_name_finds_no_image(tmp_path):
+    files = ImageFiles(tmp_path)
+    for name in ("Anna Smith was seen with fever. " * 20, "a/b", "a\0b"):
+        assert files.find(10000032, 50414267, name) is None
+
+
 def test_metadata_is_found_beside_or_below_or_above_the_images(tmp_path):
     rows = [film(1)]
     for place, asked in (("a", "a"), ("b/tables", "b"), ("c", "c/files")):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 
+from picme.errors import DataError
 from picme.sources.mimic_ehr import Release
-from picme.sources.tables import TIME, blank, typed
+from picme.sources.tables import TIME, blank, collect, scan_table, typed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,3 +76,10 @@ def test_a_column_of_null_words_is_empty_not_unreadable(tmp_path: Path) -> None:
     (tmp_path / "admissions.csv").write_text("subject_id,deathtime,insurance\n1,NA,NA\n3,,\n")
     frame, unreadable = Release.open(tmp_path).read("admissions", ["subject_id", "deathtime", "insurance"])
     assert (frame["deathtime"].null_count(), frame["insurance"].to_list(), unreadable) == (2, ["NA", None], {})
+
+
+def test_rows_that_do_not_fit_are_not_called_a_cut_download(tmp_path: Path) -> None:
+    file = tmp_path / "patients.csv.gz"
+    file.write_bytes(gzip.compress(b'subject_id,gender\n1,F\n2,"M\n3,F\n'))
+    with pytest.raises(DataError, match=r"patients\.csv\.gz cannot be read; a CSV file with as many fields"):
+        collect(scan_table(file, ["subject_id", "gender"]), file)

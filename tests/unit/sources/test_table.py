@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from picme.config.sources import TableSource
+from picme.engine import memory
 from picme.errors import ConfigError, DataError
 from picme.schema import Extraction, ImageRows, SeriesRows, TableRows, TextRows
 from picme.sources.table import extract
@@ -388,6 +389,16 @@ def long(folder: Path, rows: list[tuple[Any, Any, Any, Any]], **entry: Any) -> E
     (folder / "long.csv").write_text("\n".join(lines))
     series = {"kind": "timeseries", "path": folder / "long.csv", **entry}
     return run(folder, modalities={"series": series, "note": MODALITIES["note"]})
+
+
+def test_series_that_memory_cannot_hold_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("s1", 99, "hr", 70), ("s2", 49, "hr", 70), ("s2", 0, "sat", 97)]
+    size = 4 * (4 * 150 * 2)  # a grid, values, masks and how long ago each was
+    monkeypatch.setattr(memory, "memory_limit", lambda: size)
+    long(folder, rows, columns=["hr", "sat"])
+    monkeypatch.setattr(memory, "memory_limit", lambda: size - 1)
+    with pytest.raises(DataError, match=r"150 hours of all samples by 2 variables needs .*modalities\.series\.columns"):
+        long(folder, rows)
 
 
 def counted(extraction: Extraction) -> dict[str, int]:

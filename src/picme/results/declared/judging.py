@@ -15,7 +15,7 @@ SUBGROUPS = Table(
     (
         *CELL,
         ATTRIBUTE,
-        Column("group", TEXT, "The value of the attribute."),
+        Column("group", TEXT, "The value of the attribute; all that too few subjects have are `(smaller groups)`."),
         Column("n_stays", WHOLE, "The number of test stays of the group.", "stays"),
         Column("n_subjects", WHOLE, "The number of subjects of the group.", "subjects"),
         Column("positives", WHOLE, "The number of the group's stays and labels that are positive."),
