@@ -27,10 +27,10 @@ class ConFu(Objective):
     neither modality says alone, such as an exclusive or; the terms of pairs keep every two modalities comparable.
     Koutoupis et al. 2025 (arXiv 2511.21331), with φ = 0.5 as in the authors' code.
 
-    What differs from that code: the networks take the embeddings, of unit length, instead of what precedes the
-    encoders' projections, and have neither dropout nor a nonlinearity after their last layer; the loss is not halved;
-    τ is trained. With more than three modalities every fused pair meets every modality outside it. For K = 2 nothing
-    is fused and the loss is `InfoNCE`.
+    What differs from that code: the networks take the embeddings, at length √dim so that their numbers are about 1,
+    instead of what precedes the encoders' projections, and have neither dropout nor a nonlinearity after their last
+    layer; the loss is not halved; τ is trained. With more than three modalities every fused pair meets every modality
+    outside it. For K = 2 nothing is fused and the loss is `InfoNCE`.
 
     A term's candidates are the stays that have all its modalities; a term with fewer than two drops out of its mean,
     and the other mean counts alone if all of one have dropped out.
@@ -122,6 +122,7 @@ class ConFu(Objective):
     def _fuse(self, vectors: Tensor, places: Sequence[int]) -> Tensor:
         """Return the fused unit vectors (pair, stay, dim) of some pairs of unit vectors (modality, stay, dim)."""
         of, places = [self.pairs[place] for place in places], list(places)
+        vectors = vectors * math.sqrt(vectors.shape[2])
         first, first_bias, second, second_bias = (
             each[places].to(vectors) for each in (self.first, self.first_bias, self.second, self.second_bias)
         )

@@ -25,7 +25,7 @@ FLOOR = 1e-12  # least squared length: at 0 the slope of the square root is infi
 
 
 class GatedSymile(Objective):
-    """Symile whose factors are drawn towards learnt neutral directions, by a gate for each stay, modality and candidate.
+    """Symile with gates that draw a stay's factors towards learnt neutral directions, candidate by candidate.
 
     1/K Σ_t mean_k −log softmax_n(s_t(k, n) / τ)[k],  s_t(k, n) = dim^{(K−2)/2} ⟨x_n^t, ∏_{m≠t} g_kn^m⟩
 

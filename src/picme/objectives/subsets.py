@@ -21,9 +21,9 @@ TEMPERATURE = ("temperature", "temperature_range", "train_temperature")
 class SubsetObjective(nn.Module):
     """One objective for pairs and one for more modalities, over any subset of K modalities.
 
-    An objective of three modalities and more has the same parameters for every subset: τ, and of those of each modality,
-    such as λ's trained logits, the members', so that λ is their softmax. Pairs have the same τ where both objectives are
-    configured with the same temperature, and otherwise one of their own.
+    An objective of three modalities and more has the same parameters for every subset: τ, and of those that belong to
+    modalities, as λ's trained logits do, those of the subset's members; λ is the softmax of its logits. Pairs have the
+    same τ where both objectives are configured with the same temperature, and otherwise one of their own.
 
     Args:
         config: the objective of three modalities and more; not used if K is 2.

@@ -193,7 +193,7 @@ def confu(x, present, tau, fused, own):
             joint = []
             for k in np.flatnonzero(every):
                 inner = normal(x[i, k]) @ own["first"][place, 0] + normal(x[j, k]) @ own["first"][place, 1]
-                hidden = np.maximum(inner + own["first_bias"][place], 0)
+                hidden = np.maximum(inner * np.sqrt(x.shape[2]) + own["first_bias"][place], 0)
                 joint.append(hidden @ own["second"][place] + own["second_bias"][place])
             other = x[third][every]
             together.append((direction(joint, other, tau) + direction(other, joint, tau)) / 2)

@@ -119,7 +119,8 @@ def test_gradient_equals_finite_differences(objective, formula, share, chunk):
     present = None if share is None else presence(k, stays=5, share=share)
     objective.chunk = chunk
     parameters = tuple(objective.parameters())
-    assert torch.autograd.gradcheck(lambda x, *_: objective(x, present)[0], (x, *parameters), atol=1e-6)
+    many = len(parameters) > 3  # then in a random direction, instead of in that of every number
+    assert torch.autograd.gradcheck(lambda x, *_: objective(x, present)[0], (x, *parameters), atol=1e-6, fast_mode=many)
 
 
 @pytest.mark.parametrize(("objective", "formula"), CASES)
