@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from picme.config.base import Component
-from picme.config.bounds import Number, Seed
+from picme.config.bounds import Number, Seed, Width
 
 
 class ObjectiveConfig(Component):
@@ -81,12 +81,30 @@ class SymileConfig(ObjectiveConfig):
     """Seed of the sampled negatives."""
 
 
+class GatedSymileConfig(ObjectiveConfig):
+    """Gated Symile: Symile with gates that replace unreliable modalities by neutral directions."""
+
+    name: Literal["gated_symile"] = "gated_symile"
+    hidden: Width = Field(256, ge=1)
+    """Size of the gates' queries and keys."""
+
+
 class GRAMConfig(ObjectiveConfig):
     """GRAM: the volume of the parallelotope that a stay's embeddings span."""
 
     name: Literal["gram"] = "gram"
     anchor: Number | None = Field(None, ge=0)
     """Index of the modality that is exchanged between stays; each in turn if not given."""
+
+
+class ConFuConfig(ObjectiveConfig):
+    """ConFu: all pairs of modalities, and fused pairs against each third modality."""
+
+    name: Literal["confu"] = "confu"
+    hidden: Width = Field(256, ge=1)
+    """Units of the networks that fuse two modalities."""
+    fused: float = Field(0.5, ge=0, lt=1)
+    """Weight of the fused pairs; the rest is that of the pairs."""
 
 
 class SigLIPConfig(ObjectiveConfig):
@@ -105,6 +123,8 @@ CONFIGS: dict[str, type[Component]] = {
     "ovo": OneVersusOthersConfig,
     "released_ovo": ReleasedOvOConfig,
     "symile": SymileConfig,
+    "gated_symile": GatedSymileConfig,
     "gram": GRAMConfig,
+    "confu": ConFuConfig,
     "siglip": SigLIPConfig,
 }

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from picme.config.base import Component
     from picme.objectives.all_pairs import AllPairs
     from picme.objectives.base import Objective
+    from picme.objectives.confu import ConFu
+    from picme.objectives.gated_symile import GatedSymile
     from picme.objectives.gradcache import cached_backward
     from picme.objectives.gram import GRAM
     from picme.objectives.infonce import InfoNCE
@@ -28,6 +30,8 @@ __all__ = [
     "GRAM",
     "OBJECTIVES",
     "AllPairs",
+    "ConFu",
+    "GatedSymile",
     "InfoNCE",
     "Objective",
     "OneVersusOthers",
@@ -46,7 +50,9 @@ OBJECTIVES = Registry(
         "ovo": "picme.objectives.ovo:OneVersusOthers",
         "released_ovo": "picme.objectives.released_ovo:ReleasedOvO",
         "symile": "picme.objectives.symile:Symile",
+        "gated_symile": "picme.objectives.gated_symile:GatedSymile",
         "gram": "picme.objectives.gram:GRAM",
+        "confu": "picme.objectives.confu:ConFu",
         "siglip": "picme.objectives.siglip:SigLIP",
     },
 )
@@ -59,14 +65,21 @@ _LAZY = {
 }
 
 
-def build(config: Component, n_modalities: int) -> Objective:
-    """Build the objective that a configuration names, for combinations of `n_modalities`.
+def build(config: Component, n_modalities: int, embed_dim: int = 256) -> Objective:
+    """Build the objective that a configuration names.
+
+    Args:
+        config: the objective's section.
+        n_modalities: how many modalities it compares.
+        embed_dim: size of their embeddings; it matters where the objective has parameters of that size.
 
     Raises:
         ConfigError: if no objective has that name, or it does not take that many modalities.
     """
     with naming(f"building objective {config.name!r}"):
-        objective: Objective = OBJECTIVES.load(config.name).from_config(config, n_modalities=n_modalities)
+        kind = OBJECTIVES.load(config.name)
+        sizes = {"embed_dim": embed_dim} if getattr(kind, "takes_embed_dim", False) else {}
+        objective: Objective = kind.from_config(config, n_modalities=n_modalities, **sizes)
     return objective
 
 

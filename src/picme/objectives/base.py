@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Self, TypedDict
+from typing import TYPE_CHECKING, ClassVar, Self, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +41,15 @@ class Objective(nn.Module):
 
     Raises:
         ConfigError: if the objective does not take that many modalities.
-        TrainingError: when called with embeddings of another number of modalities.
+        TrainingError: when called with embeddings of another number of modalities, or of another size.
+
+    Attributes:
+        takes_embed_dim: whether the class has parameters of the embeddings' size, so that it is built with `embed_dim`.
+        embed_dim: size of the embeddings, where the objective depends on it.
     """
+
+    takes_embed_dim: ClassVar[bool] = False
+    embed_dim: int | None = None
 
     def __init__(
         self,
@@ -62,9 +69,9 @@ class Objective(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)), requires_grad=train_temperature)
 
     @classmethod
-    def from_config(cls, config: Component, n_modalities: int) -> Self:
-        """Build the objective from a configuration, whose fields are the constructor's arguments."""
-        return cls(n_modalities=n_modalities, **config.model_dump(exclude={"name", "weight_learning_rate"}))
+    def from_config(cls, config: Component, n_modalities: int, **sizes: int) -> Self:
+        """Build the objective from a configuration, whose fields are the constructor's arguments, as are `sizes`."""
+        return cls(n_modalities=n_modalities, **sizes, **config.model_dump(exclude={"name", "weight_learning_rate"}))
 
     def forward(self, embeddings: Tensor, present: Tensor | None = None) -> tuple[Tensor, Info]:
         """Compute the loss and the diagnostics of a batch.
@@ -84,6 +91,10 @@ class Objective(nn.Module):
             raise TrainingError(
                 f"{type(self).__name__} expects embeddings (modality, batch, dim) of {self.n_modalities} modalities, "
                 f"not of shape {tuple(embeddings.shape)}"
+            )
+        if self.embed_dim not in (None, embeddings.shape[2]):
+            raise TrainingError(
+                f"{type(self).__name__} expects embeddings of size {self.embed_dim}, not {embeddings.shape[2]}"
             )
         if present is not None and present.shape != (embeddings.shape[1], embeddings.shape[0]):
             raise TrainingError(

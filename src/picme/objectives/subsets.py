@@ -21,14 +21,15 @@ TEMPERATURE = ("temperature", "temperature_range", "train_temperature")
 class SubsetObjective(nn.Module):
     """One objective for pairs and one for more modalities, over any subset of K modalities.
 
-    An objective of three modalities and more has the same parameters for every subset: τ, and of λ's trained logits
-    those of the subset's members, so that λ is their softmax. Pairs have the same τ where both objectives are
-    configured with the same temperature, and otherwise one of their own.
+    An objective of three modalities and more has the same parameters for every subset: τ, and of those that belong to
+    modalities, as λ's trained logits do, those of the subset's members; λ is the softmax of its logits. Pairs have the
+    same τ where both objectives are configured with the same temperature, and otherwise one of their own.
 
     Args:
         config: the objective of three modalities and more; not used if K is 2.
         pair: the objective of two.
         n_modalities: K.
+        embed_dim: size of the embeddings.
 
     Attributes:
         whole: the objective of all K modalities, which holds the parameters.
@@ -37,14 +38,14 @@ class SubsetObjective(nn.Module):
         ConfigError: if an objective does not take that many modalities.
     """
 
-    def __init__(self, config: Component, pair: Component, n_modalities: int) -> None:
+    def __init__(self, config: Component, pair: Component, n_modalities: int, embed_dim: int = 256) -> None:
         super().__init__()
-        self.whole = build(config if n_modalities > 2 else pair, n_modalities)
-        self.pair = build(pair, 2) if n_modalities > 2 else self.whole
+        self.whole = build(config if n_modalities > 2 else pair, n_modalities, embed_dim)
+        self.pair = build(pair, 2, embed_dim) if n_modalities > 2 else self.whole
         if all(getattr(config, name, None) == getattr(pair, name, None) for name in TEMPERATURE):
             self.pair.log_temperature = self.whole.log_temperature
         # They are called with the parameters of `whole`; a plain dict keeps their own from being trained or stored.
-        self._sizes = {size: build(config, size) for size in range(3, n_modalities)}
+        self._sizes = {size: build(config, size, embed_dim) for size in range(3, n_modalities)}
 
     def forward(
         self, embeddings: Tensor, present: Tensor | None = None, members: Sequence[int] | None = None

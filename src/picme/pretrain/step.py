@@ -57,7 +57,7 @@ class Pretraining(Part):
         """Build the objective that is trained, and that of all modalities together, which may be the same."""
         from picme.objectives import build
 
-        objective = build(self.objective, len(self.encodings))
+        objective = build(self.objective, len(self.encodings), self.encodings[0].embed_dim)
         return objective, objective
 
     def draws(self, batches: list[np.ndarray], present: np.ndarray, seed: int, epoch: int) -> list[Draw]:
@@ -83,7 +83,8 @@ class SharedPretraining(Pretraining):
     def objectives(self) -> tuple[SubsetObjective, Objective]:  # noqa: D102
         from picme.objectives.subsets import SubsetObjective
 
-        shared = SubsetObjective(self.objective, self.pair_objective, len(self.encodings))
+        size = self.encodings[0].embed_dim
+        shared = SubsetObjective(self.objective, self.pair_objective, len(self.encodings), size)
         return shared, shared.whole
 
     def draws(self, batches: list[np.ndarray], present: np.ndarray, seed: int, epoch: int) -> list[Draw]:  # noqa: D102

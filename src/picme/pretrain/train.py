@@ -119,6 +119,7 @@ def train(
     present = view.present(combination)
     model = ModalityEncoders(pretraining.encodings, view, seed).to(device)
     chosen = pretraining.objective
+    torch.manual_seed(seed)  # for the objective's own parameters
     objective, whole = pretraining.objectives()
     objective.to(device)
     joint = torch.nn.ModuleDict({"encoders": model, "objective": objective})

@@ -131,5 +131,76 @@ def symile(x, present, tau):
     return float(np.mean(terms))
 
 
+def normal(vector):
+    length = np.linalg.norm(vector)
+    return vector / length if length else vector
+
+
+def sigmoid(value):
+    return 1 / (1 + np.exp(-value))
+
+
+def gated_symile(x, present, tau, own):
+    """`own` holds the objective's parameters as arrays, by name."""
+    modalities, count, dim = x.shape
+    temperature = np.log1p(np.exp(own["gate_temperature"])) + 0.1
+    strength = sigmoid(own["gate_strength"])
+
+    def null(candidate, target):
+        centred = candidate - candidate.mean()
+        normed = centred / np.sqrt(np.mean(centred**2) + 1e-5) * own["null.0.weight"] + own["null.0.bias"]
+        hidden = np.maximum(own["null.1.weight"] @ normed + own["null.1.bias"], 0)
+        return sigmoid((own["null.3.weight"] @ hidden + own["null.3.bias"] + own["null_bias"][target])[0] / temperature)
+
+    def score(stay, candidate, target):
+        product = normal(x[target, candidate])
+        query = product @ own["queries"][target]
+        for m in range(modalities):
+            if m == target:
+                continue
+            neutral = normal(own["neutral"][m])
+            if not present[stay, m]:
+                product = product * neutral
+                continue
+            vector = normal(x[m, stay])
+            gate = sigmoid(cosine(query, vector @ own["keys"][m]) / temperature)
+            gate = gate * (1 - null(normal(x[target, candidate]), target))
+            gated = gate * vector + (1 - gate) * neutral
+            product = product * normal((1 - strength) * vector + strength * gated)
+        return dim ** ((modalities - 2) / 2) / tau * product.sum()
+
+    terms = []
+    for target in range(modalities):
+        stays = [k for k in range(count) if present[k, target] and present[k].sum() >= 2]
+        if len(stays) < 2:
+            continue
+        scores = np.array([[score(k, n, target) for n in stays] for k in stays])
+        terms.append(np.mean(np.log(np.exp(scores).sum(1)) - np.diag(scores)))
+    return float(np.mean(terms)) if terms else 0.0
+
+
+def confu(x, present, tau, fused, own):
+    """`own` holds the objective's parameters as arrays, by name."""
+    pairs, alone, together = list(combinations(range(len(x)), 2)), [], []
+    for place, (i, j) in enumerate(pairs):
+        both = present[:, i] & present[:, j]
+        if both.sum() >= 2:
+            alone.append(infonce(x[[i, j]], present[:, [i, j]], tau))
+        for third in range(len(x)):
+            every = both & present[:, third]
+            if third in (i, j) or every.sum() < 2:
+                continue
+            joint = []
+            for k in np.flatnonzero(every):
+                inner = normal(x[i, k]) @ own["first"][place, 0] + normal(x[j, k]) @ own["first"][place, 1]
+                hidden = np.maximum(inner * np.sqrt(x.shape[2]) + own["first_bias"][place], 0)
+                joint.append(hidden @ own["second"][place] + own["second_bias"][place])
+            other = x[third][every]
+            together.append((direction(joint, other, tau) + direction(other, joint, tau)) / 2)
+    if not (alone and together):
+        return float(np.mean(alone)) if alone else 0.0
+    return float((1 - fused) * np.mean(alone) + fused * np.mean(together))
+
+
 def orders(modalities):
     return list(permutations(range(modalities)))

@@ -10,7 +10,17 @@ from torch import distributed, nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
-from picme.objectives import GRAM, AllPairs, InfoNCE, OneVersusOthers, ReleasedOvO, SigLIP, Symile
+from picme.objectives import (
+    GRAM,
+    AllPairs,
+    ConFu,
+    GatedSymile,
+    InfoNCE,
+    OneVersusOthers,
+    ReleasedOvO,
+    SigLIP,
+    Symile,
+)
 
 STAYS = 12
 # Stays of the first process, and whether presence is given.
@@ -38,6 +48,8 @@ def models():
     yield "siglip", 3, Model(SigLIP(3))
     yield "gram", 3, Model(GRAM(3))
     yield "symile", 3, Model(Symile(3, negatives="sampled"))
+    yield "gated_symile", 3, Model(GatedSymile(3, embed_dim=4, hidden=5))
+    yield "confu", 3, Model(ConFu(3, embed_dim=4, hidden=5))
 
 
 def data(modalities):

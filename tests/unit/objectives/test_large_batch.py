@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from picme.objectives import GRAM, AllPairs, OneVersusOthers, SigLIP, Symile
+from picme.objectives import GRAM, AllPairs, ConFu, GatedSymile, OneVersusOthers, SigLIP, Symile
 
 RESET = Path("/proc/self/clear_refs")
 
@@ -26,6 +26,8 @@ def status(field):
         (SigLIP(3), 4096),
         (GRAM(3, anchor=0), 4096),
         (Symile(3, negatives="sampled"), 4096),
+        (GatedSymile(3, 16, 16), 4096),
+        (ConFu(3, 16, 16), 4096),
         pytest.param(AllPairs(3), 16384, marks=pytest.mark.slow),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else str(value),

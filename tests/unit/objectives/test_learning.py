@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from picme.align import neighbour, retrieval, same_modality_share
-from picme.objectives import GRAM, AllPairs, InfoNCE, OneVersusOthers, ReleasedOvO, SigLIP, Symile
+from picme.objectives import GRAM, AllPairs, ConFu, GatedSymile, InfoNCE, OneVersusOthers, ReleasedOvO, SigLIP, Symile
 
 
 def networks(count, inputs, seed=0):
@@ -63,6 +63,8 @@ def by_product(embeddings, k=5):
         (GRAM(3), retrieval, 0.1),
         (Symile(3), by_product, 0.1),
         (Symile(4), by_product, 0.1),
+        (GatedSymile(3, 16), by_product, 0.1),
+        (ConFu(3, 16), retrieval, 0.3),
     ],
     ids=lambda value: f"{type(value).__name__}{value.n_modalities}" if isinstance(value, nn.Module) else "",
 )
@@ -98,6 +100,7 @@ def triples(bits):
     ("objective", "learns"),
     [
         (Symile(3), True),
+        (GatedSymile(3, 16), True),
         (AllPairs(3), False),
         (ReleasedOvO(3), False),
         (SigLIP(3, bias=-3.0), False),

@@ -11,6 +11,8 @@ import torch
 
 from picme.config.objectives import (
     AllPairsConfig,
+    ConFuConfig,
+    GatedSymileConfig,
     GRAMConfig,
     InfoNCEConfig,
     OneVersusOthersConfig,
@@ -31,9 +33,12 @@ def batch(modalities: int = 5, seed: int = 0) -> tuple[torch.Tensor, torch.Tenso
     return x, torch.rand(9, modalities, generator=generator) < 0.75
 
 
-def shared(config: type = OneVersusOthersConfig, modalities: int = 5, **options: object) -> SubsetObjective:
+def shared(
+    config: type = OneVersusOthersConfig, modalities: int = 5, embed_dim: int = 256, **options: object
+) -> SubsetObjective:
     pair = InfoNCEConfig(temperature=TAU)
-    objective = SubsetObjective(config(temperature=TAU, **options), pair, modalities)
+    torch.manual_seed(0)
+    objective = SubsetObjective(config(temperature=TAU, **options), pair, modalities, embed_dim)
     logits = getattr(objective.whole, "weight_logits", None)
     if logits is not None:
         logits.data.copy_(torch.linspace(-0.5, 0.7, len(logits)) if len(logits) > 5 else LOGITS[: len(logits)])
@@ -91,6 +96,27 @@ def test_every_objective_is_that_of_the_subset_alone(config: type) -> None:
             SymileConfig: lambda: formulas.symile(*numbers),
         }[config]()
     assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("config", [GatedSymileConfig, ConFuConfig])
+@pytest.mark.parametrize("members", [(0, 2, 3), (1, 2, 3, 4), (0, 1, 2, 3, 4)])
+def test_parameters_of_modalities_are_those_of_the_members(config: type, members: tuple[int, ...]) -> None:
+    objective, (x, present) = shared(config, embed_dim=6, hidden=3), batch()
+    kept = list(members)
+    loss, _ = objective(x[kept], present[:, kept], members)
+    whole = {name: value.detach().double().numpy() for name, value in objective.whole.named_parameters()}
+    if config is GatedSymileConfig:
+        own = {
+            name: value[kept] if len(value.shape or ()) and len(value) == 5 else value for name, value in whole.items()
+        }
+        expected = formulas.gated_symile(x[kept].numpy(), present[:, kept].numpy(), TAU, own)
+    else:
+        every = list(combinations(range(5), 2))
+        own = {n: v[[every.index(pair) for pair in combinations(kept, 2)]] for n, v in whole.items() if v.ndim}
+        expected = formulas.confu(x[kept].numpy(), present[:, kept].numpy(), TAU, 0.5, own)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    loss.backward()
+    assert not any(p.grad is None for p in objective.whole.parameters())
 
 
 @pytest.mark.parametrize(

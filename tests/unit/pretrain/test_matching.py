@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from picme.align import retrieval
-from picme.objectives import GRAM, AllPairs, Symile
+from picme.objectives import GRAM, AllPairs, ConFu, GatedSymile, Objective, Symile
 from picme.pretrain import matching
 from picme.pretrain.matching import matches_itself, matching_recall, validation_recall
 
@@ -66,10 +66,12 @@ def test_gram_is_scored_by_the_volume_with_each_candidate(modalities: int) -> No
     assert found != pytest.approx(retrieval(values, 2))
 
 
-def test_for_two_modalities_symile_is_scored_like_a_pair() -> None:
+@pytest.mark.parametrize("objective", [Symile(2), GatedSymile(2), ConFu(2)], ids=lambda one: type(one).__name__)
+def test_for_two_modalities_products_and_fused_pairs_are_scored_like_a_pair(objective: Objective) -> None:
     values = embeddings(2, 40)
     values[1] += 0.5 * values[0]
-    assert matching_recall(Symile(2), values, everyone(values)) == pytest.approx(retrieval(values, 5))
+    assert matches_itself(objective)
+    assert matching_recall(objective, values, everyone(values)) == pytest.approx(retrieval(values, 5))
 
 
 def test_others_are_scored_by_cosines_of_pairs() -> None:

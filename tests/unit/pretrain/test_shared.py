@@ -212,7 +212,12 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(
     ("loop", "objective"),
-    [("plain", SHARED["objective"]), ("lightning", {"name": "symile", "negatives": "sampled"})],
+    [
+        ("plain", SHARED["objective"]),
+        ("plain", {"name": "gated_symile", "hidden": 6}),
+        ("plain", {"name": "confu", "hidden": 6}),
+        ("lightning", {"name": "symile", "negatives": "sampled"}),
+    ],
 )
 def test_a_killed_training_ends_as_an_uninterrupted_one(
     finished: Finished, tree: dict[str, Any], tmp_path: Path, loop: str, objective: dict[str, Any]
