@@ -19,7 +19,7 @@ from picme.engine.store import private
 from picme.errors import ConfigError, DataError
 from picme.evaluate.between import Pairing, between, same, to_table
 from picme.evaluate.predictions import Predictions
-from picme.results.record import read_record, read_table, unfinished
+from picme.results.record import configuration, read_record, read_table, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,8 +148,7 @@ def _names(folders: list[Path]) -> list[str]:
 
 
 def _open(folder: Path, name: str) -> Opened:
-    if not (folder / "config.yaml").is_file():
-        raise ConfigError(f"{folder} is not a run folder: it has no config.yaml")
+    configuration(folder)
     if said := unfinished(folder):
         raise ConfigError(said)
     if not (folder / "results" / "summary.parquet").is_file():

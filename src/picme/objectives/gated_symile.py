@@ -102,7 +102,8 @@ class GatedSymile(Objective):
         if self.n_modalities == 2:
             return stays[1 - target] @ candidates.T
         rows, whole = self._inputs(stays, candidates, target)
-        return _scores(*rows, *whole) * candidates.shape[1] ** ((self.n_modalities - 2) / 2)
+        scale: float = candidates.shape[1] ** ((self.n_modalities - 2) / 2)
+        return _scores(*rows, *whole) * scale
 
     def restricted(self, members: Sequence[int]) -> dict[str, Tensor]:
         """Return the parameters for a subset of the modalities: of those of each modality, its members'."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from picme.config.loading import read_yaml
 from picme.engine.step import key_of
 from picme.engine.store import inside
-from picme.errors import DataError
+from picme.errors import ConfigError, DataError, near
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +74,37 @@ def read_table(file: Path) -> pl.DataFrame:
             f"{file} is damaged: it cannot be read as Parquet ({type(error).__name__}); `picme run` with the same --out"
             " writes it again"
         ) from None
+
+
+def result_tables(folder: Path) -> list[str]:
+    """Return the names of a run folder's result tables; none of a study that is not finished."""
+    return [] if unfinished(folder) else sorted(file.stem for file in (folder / "results").glob("*.parquet"))
+
+
+def result_table(folder: Path, name: str) -> pl.DataFrame:
+    """Read a result table of a finished study from its run folder.
+
+    Raises:
+        DataError: if it is not there or damaged, or the study is not finished.
+    """
+    if said := unfinished(folder):
+        raise DataError(said)
+    file = folder / "results" / f"{name}.parquet"
+    if not file.is_file():
+        raise DataError(f"{folder} has no table {name!r}{near(name, result_tables(folder))}")
+    return read_table(file)
+
+
+def configuration(folder: Path) -> Path:
+    """Return the configuration file of a run folder.
+
+    Raises:
+        ConfigError: if it is not a run folder.
+    """
+    file = folder / "config.yaml"
+    if not file.is_file():
+        raise ConfigError(f"{folder} is not a run folder: it has no config.yaml")
+    return file
 
 
 def study_hash(tree: dict[str, Any]) -> str:
