@@ -221,7 +221,7 @@ def _pairing(a: Opened, b: Opened, task: str, resamples: int, confidence: float,
             return pairing
     try:
         first, second = (
-            Predictions(run.predictions).task(task, cohort)
+            Predictions(run.predictions).task(task, cohort, (run.tree.get("pretrain") or {}).get("seeds") or 0)
             for run, cohort in zip((a, b), cohorts, strict=True)
             if cohort is not None
         )

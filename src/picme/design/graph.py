@@ -93,6 +93,7 @@ def _adds_evaluation(
                     finetuned=done,
                     variants=tuple(filter(finished, variants)),
                     settings=settings,
+                    draws=min(config.pretrain.seeds, config.study.seeds),
                 )
             )
 

@@ -127,8 +127,10 @@ def between(
         pairing.conflicts = max(pairing.conflicts, int(clash.sum()))
         y = np.where(both & ~clash, y_a, np.nan)
         values = one.p["test"][:, :, here], other.p["test"][:, order][:, :, there]
-        strategies = first[1], second[1]
-        judged = [judge(y, p, subject, draws, seeded(name)) for p, name in zip(values, strategies, strict=True)]
+        judged = [
+            judge(y, p, subject, draws, seeded(cell.strategy), cell.draws)
+            for p, cell in zip(values, (one, other), strict=True)
+        ]
         pairing.rows += _rows(pairing, family, first, second, judged, confidence)
     correct(pairing.rows)
     return pairing

@@ -146,7 +146,9 @@ def _judge(
     if key not in cache:
         cell = task.cell(result.combination, result.strategy)
         y = np.where(where, cell.y["test"], np.nan)
-        cache[key] = judge(y, cell.p["test"], task.stays["test"].subject, resamples, seeded(result.strategy))
+        cache[key] = judge(
+            y, cell.p["test"], task.stays["test"].subject, resamples, seeded(result.strategy), cell.draws
+        )
     return cache[key]
 
 
@@ -156,7 +158,8 @@ def judge(
     subject: NDArray[np.integer],
     resamples: SubjectResamples,
     depends_on_seed: bool,
+    draws: int = 0,
 ) -> Judged:
     """Estimate the metrics of predictions (seed, label, stay) as single models and as an ensemble."""
     ensemble = estimated(y, p.mean(axis=0, dtype=np.float64), subject, resamples, others=False)
-    return over_seeds(y, p, subject, resamples, depends_on_seed), ensemble
+    return over_seeds(y, p, subject, resamples, depends_on_seed, draws), ensemble

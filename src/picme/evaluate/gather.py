@@ -39,7 +39,7 @@ def evaluate(step: Evaluate, folder: Path, context: Context) -> dict[str, Any]:
         frames = [_frame(one, cohorts[name], tasks[name].labels, store) for one in seeds]
         pl.concat(frames).write_parquet(predictions / f"{number:05d}.parquet", compression="zstd")
     types = {label: kind for task in tasks.values() for label, kind in task.types}
-    found = judge(predictions, cohorts, step.settings, types)
+    found = judge(predictions, cohorts, step.settings, types, step.draws)
     found |= variant_tables(step.finetuned, step.variants, cohorts, tasks, store)
     for name, made in found.items():
         made.write_parquet(folder / f"{name}.parquet")

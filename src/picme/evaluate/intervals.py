@@ -188,6 +188,7 @@ def over_seeds(
     subject: NDArray[np.integer],
     resamples: SubjectResamples,
     seeded: bool = True,
+    draws: int = 0,
 ) -> dict[str, Estimate]:
     """Estimate the mean metric of single models, one for each seed, to take differences of.
 
@@ -201,6 +202,8 @@ def over_seeds(
         subject: index of each stay's subject (stay,).
         resamples: the draws; the first 1,000 are used.
         seeded: whether another seed gives another model.
+        draws: number of draws of encoders that the seeds take in turn, where there are several but fewer than seeds:
+            models on the same draw are alike, so it is draws that are compared.
 
     Returns:
         The estimate of each metric by name.
@@ -210,7 +213,9 @@ def over_seeds(
     found = {}
     for name in METRICS:
         values, drawn = (np.array([getattr(model[name], part) for model in models]) for part in ("value", "drawn"))
-        part = _between_seeds(values, drawn) if len(values) > 1 else (0.0, 0.0)
+        alike = [np.arange(turn, len(values), draws) for turn in range(draws)] if 1 < draws < len(values) else []
+        apart = (np.stack([each[rows].mean(axis=0) for rows in alike]) if alike else each for each in (values, drawn))
+        part = _between_seeds(*apart) if len(values) > 1 else (0.0, 0.0)
         first, seeds = models[0][name], (part,) if seeded else ()
         found[name] = replace(first, value=float(values.mean()), drawn=drawn.mean(axis=0), seeds=seeds)
     return found

@@ -63,8 +63,9 @@ class CellPredictions:
         labels: labels of the task.
         y: per split, labels (label, stay): NaN where undefined or without a prediction.
         p: per split, probabilities (seed, label, stay): 0 where there is no prediction.
-        unpredicted: labels without a probability, such as a baseline's label with one class in training. They are
-            undefined for this cell: their `y` is NaN, and what is a mean over labels is over the others.
+        unpredicted: labels without a probability, or with one class in training, of which nothing can be learnt. They
+            are undefined for this cell: their `y` is NaN, and what is a mean over labels is over the others.
+        draws: number of draws of encoders that the seeds take in turn; 0 if it is not known that seeds share any.
     """
 
     task: str
@@ -75,6 +76,7 @@ class CellPredictions:
     y: dict[str, NDArray[np.float64]]
     p: dict[str, NDArray[np.float32] | NDArray[np.float64]]
     unpredicted: tuple[str, ...] = ()
+    draws: int = 0
 
     @property
     def key(self) -> dict[str, str]:
@@ -107,9 +109,9 @@ class Predictions:
         """Return the tasks in the order of the table."""
         return self.frame.select(pl.col("task").unique(maintain_order=True)).collect()["task"].to_list()
 
-    def task(self, task: str, cohort: pl.DataFrame) -> TaskPredictions:
-        """Return one task's predictions, placed on its cohort."""
-        return TaskPredictions(self.frame.filter(pl.col("task") == task), task, cohort, self.where)
+    def task(self, task: str, cohort: pl.DataFrame, draws: int = 0) -> TaskPredictions:
+        """Return one task's predictions, placed on its cohort; for `draws` see `CellPredictions`."""
+        return TaskPredictions(self.frame.filter(pl.col("task") == task), task, cohort, self.where, draws)
 
 
 class TaskPredictions:
@@ -121,13 +123,18 @@ class TaskPredictions:
         keys: (combination, strategy) in the order of the table.
     """
 
-    def __init__(self, frame: pl.LazyFrame, task: str, cohort: pl.DataFrame, where: str) -> None:
-        self.frame, self.name, self.where = frame, task, where
+    def __init__(self, frame: pl.LazyFrame, task: str, cohort: pl.DataFrame, where: str, draws: int = 0) -> None:
+        self.frame, self.name, self.where, self.draws = frame, task, where, draws
         self.stays = {split: SplitStays.of(cohort, split) for split in SPLITS}
         overview = frame.group_by("combination", "strategy", "label", maintain_order=True).len().collect()
         found = overview["label"].unique(maintain_order=True).to_list()
         self.labels: list[str] = [name for name in cohort.columns if name in found]
         self.labels += [name for name in found if name not in self.labels]
+        # Of a label with one class in training nothing can be learnt: it would tell models apart by luck.
+        train = cohort.filter(pl.col("split") == "train")
+        self.unlearnt = {
+            name for name in self.labels if train.height and name in train and train[name].drop_nulls().n_unique() < 2
+        }
         self.keys = overview.select("combination", "strategy").unique(maintain_order=True).rows()
         self._parts: dict[Any, pl.DataFrame] | None = None
         if int(overview["len"].sum()) <= _ROWS_AT_ONCE:
@@ -159,6 +166,7 @@ class TaskPredictions:
             frame = self.frame.filter(chosen).collect()
         what = f"{self.where}: {self.name}, {combination}, {strategy}"
         frame, unpredicted = _predicted(frame, what)
+        unpredicted |= self.unlearnt
         frame = frame.select("seed", "split", "stay_id", "label", "target", "probability")
         frame = frame.join(self._rows, on=["split", "stay_id"], how="left").join(
             self._label_rows, on="label", how="left"
@@ -185,6 +193,7 @@ class TaskPredictions:
             y,
             p,
             tuple(x for x in self.labels if x in unpredicted),
+            self.draws,
         )
 
     def _dense(self, frame: pl.DataFrame, split: str, seeds: list[int], what: str) -> tuple[Any, Any]:

@@ -19,7 +19,7 @@ class Evaluate(Step):
 
     kind: ClassVar[str] = "evaluate"
     stage: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     prepare: Prepare
     tasks: tuple[TaskPart, ...]
@@ -29,6 +29,8 @@ class Evaluate(Step):
     """Fine-tunings with fewer labels or another order of the gate's steps, which have tables of their own."""
     settings: Any
     """The section `evaluate`, but for what concerns attributions."""
+    draws: int
+    """Draws of encoders that the seeds take in turn: `pretrain.seeds`."""
 
     @property
     def name(self) -> str:  # noqa: D102

@@ -74,7 +74,7 @@ def score_cell(
         n_seeds=len(cell.seeds),
         seed_auroc=seed_areas["test"][0],
         per_seed={name: macro(a) for name, a in zip(METRICS, seed_areas["test"], strict=True)},
-        single=over_seeds(cell.y["test"], cell.p["test"], test, resamples["test"], seeded(cell.strategy)),
+        single=over_seeds(cell.y["test"], cell.p["test"], test, resamples["test"], seeded(cell.strategy), cell.draws),
         ensemble=estimated(cell.y["test"], cell.ensemble("test"), test, resamples["test"]),
         validation=validation,
         defined=~np.isnan(cell.y["test"]),

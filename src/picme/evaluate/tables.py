@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from picme.config.evaluate import EvaluateConfig
+    from picme.evaluate.predictions import TaskPredictions
 
 # The tables that are made here.
 NAMES = (
@@ -41,6 +42,7 @@ def evaluate(
     cohorts: dict[str, pl.DataFrame],
     config: EvaluateConfig,
     phenotype_types: dict[str, str] | None = None,
+    draws: int = 0,
 ) -> dict[str, pl.DataFrame]:
     """Judge every combination and strategy of every task.
 
@@ -50,6 +52,7 @@ def evaluate(
         cohorts: per task its cohort: `stay_id`, `subject_id`, `split` and the columns that define subgroups.
         config: how to judge.
         phenotype_types: type of each label that has one (`acute`, `chronic`, `mixed`).
+        draws: number of draws of encoders that the seeds take in turn, if that is known.
 
     Returns:
         The tables of `NAMES` by name. Metrics are fractions; undefined ones are null.
@@ -63,19 +66,17 @@ def evaluate(
     for name in source.tasks():
         if name not in cohorts:
             raise DataError(f"{source.where} holds the task {name!r}, which has no cohort{near(name, cohorts)}")
-        _evaluate_task(source, name, cohorts[name], config, phenotype_types or {}, rows)
+        _evaluate_task(source.task(name, cohorts[name], draws), cohorts[name], config, phenotype_types or {}, rows)
     return {name: table(name).frame(rows[name]) for name in NAMES}
 
 
 def _evaluate_task(
-    source: Predictions,
-    name: str,
+    task: TaskPredictions,
     cohort: pl.DataFrame,
     config: EvaluateConfig,
     types: dict[str, str],
     rows: dict[str, list[dict[str, Any]]],
 ) -> None:
-    task = source.task(name, cohort)
     test = task.stays["test"]
     found = attributes(cohort, test, config)
     count = (

@@ -68,7 +68,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     ({"modalities.image.encoder.projection.hidden": [7]}, "pretrain",
      "modalities.image.encoder.projection.hidden: [] → [7]"),
     ({"evaluate.attributes": ["gender"]}, "evaluate",
-     "evaluate.attributes: [gender, ethnicity, age_group] → [gender]"),
+     "evaluate.attributes: [gender, ethnicity, age_group, modalities] → [gender]"),
     ({"evaluate.shapley": "off"}, "attribute", "evaluate.shapley: yes → no"),
     ({"finetune.strategies": ["contrastive", "gated"]}, "evaluate", "4 finetune steps are left out"),
     ({"finetune.strategies": ["gated", "supervised", "contrastive"]}, "evaluate", "finetune steps in another order"),

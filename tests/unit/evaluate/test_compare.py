@@ -142,6 +142,24 @@ def test_single_models_are_not_said_to_differ_because_averages_do() -> None:
     assert np.mean(found["ensemble"]) > 0.6
 
 
+def test_seeds_on_the_same_draw_of_encoders_are_not_independent() -> None:
+    rng = np.random.default_rng(1)
+    found: dict[int, list[bool]] = {0: [], 2: []}
+    for run in range(60):
+        y = (rng.random((1, 300)) < 0.3).astype(float)
+        shared = rng.normal(size=y.shape)
+        drawn = SubjectResamples.draw(300, 200, run)
+        scores = []
+        for _ in "ab":
+            strength = (1 + 0.1 * rng.normal(size=2))[np.arange(8) % 2, None, None]  # two draws, taken in turn
+            scores.append(strength * y + shared + 0.1 * rng.normal(size=(8, 1, 300)))
+        for draws, rejected in found.items():
+            a, b = (judge(y, p, np.arange(300), drawn, True, draws)[0]["auroc"] for p in scores)
+            rejected.append(a.minus(b).p_value() < 0.05)
+    assert np.mean(found[0]) > 0.3, "as independent seeds they seem to differ"
+    assert np.mean(found[2]) < 0.12
+
+
 def test_p_values_agree_with_their_intervals(study: Any) -> None:
     cells = [("a", "contrastive", 1, 1.0), ("a", "random", 1, 0.5), ("a", "supervised", 1, 0.9)]
     rows = [

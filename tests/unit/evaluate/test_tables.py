@@ -340,3 +340,17 @@ def test_a_label_that_one_seed_lacks_is_undefined_for_the_cell(one_label_short: 
     scores = evaluate(spoilt, {"phenotyping": cohort}, CONFIG)["scores"].filter(pl.col("strategy") == "supervised")
     assert scores.filter(pl.col("label") == "sepsis")["auroc"].null_count() == 4
     assert scores.filter(pl.col("label") != "sepsis")["auroc"].null_count() == 0
+
+
+def test_a_label_that_cannot_be_learnt_is_judged_in_no_cell(study: Any) -> None:
+    cells = [("a", "supervised", 2, 1.0), ("a", "random", 2, 0.5)]
+    cohort, predictions = study("phenotyping", ["x", "rare"], 160, cells)
+    train = cohort.head(20).with_columns(pl.col("stay_id") + 10_000, split=pl.lit("train"))
+    train = train.with_columns(
+        x=pl.int_range(pl.len()).mod(2).cast(cohort["x"].dtype), rare=pl.lit(0, cohort["rare"].dtype)
+    )
+    scores = evaluate(predictions, {"phenotyping": pl.concat([cohort, train])}, CONFIG)["scores"]
+    assert scores.filter(pl.col("label") == "rare")["auroc"].is_null().all()
+    test = scores.filter(pl.col("split") == "test").select("strategy", "seed", "label", "auroc")
+    wide = test.pivot(on="label", values="auroc")
+    assert wide["macro"].to_list() == wide["x"].to_list()
