@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from picme.evaluate.intervals import METRICS, Estimate, estimated, over_seeds
-from picme.evaluate.selection import best
+from picme.evaluate.selection import best, choose
 from picme.evaluate.summary import CellResult, seeded
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ def pairs(results: list[CellResult], config: EvaluateConfig) -> list[Pair]:
         )
         if single is not None and several is not None:
             found.append(("best vs best single", several, single))
+            chosen = choose(results, config).chosen
+            if chosen is not None and chosen is not single and chosen is not several:
+                combined = "+" in chosen.combination
+                found.append(("best vs best single", *((chosen, single) if combined else (several, chosen))))
     if "baselines" in settings.families:
         for baseline in settings.baselines:
             for combination in combinations:

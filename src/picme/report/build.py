@@ -17,7 +17,7 @@ from picme.report.blocks import DataTable, Plate, ShownChapter
 from picme.report.chapters import CHAPTERS, chapters
 from picme.report.export import embedded
 from picme.report.facts import answers, frame, modalities
-from picme.report.numbers import count, interval, many, percent, signed, text_of
+from picme.report.numbers import count, interval, level, many, percent, signed, text_of
 from picme.report.rules import lets_through, rules, studied
 from picme.report.theme import DARK, template
 from picme.report.words import ENDS, against, paragraph, size_sentences, strategy_text, task_sentences, task_title
@@ -155,7 +155,14 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(
-        percent=percent, signed=signed, count=count, interval=interval, many=many, against=against, ENDS=ENDS
+        percent=percent,
+        signed=signed,
+        count=count,
+        interval=interval,
+        level=level,
+        many=many,
+        against=against,
+        ENDS=ENDS,
     )
     made.tests["plate"] = lambda block: isinstance(block, Plate)
     made.tests["table"] = lambda block: isinstance(block, DataTable)

@@ -73,8 +73,9 @@ def headline_label(scores: pl.DataFrame, task: str) -> str | None:
 class Difference:
     """The difference of two cells in AUROC, of single models; `low` and `high` are None without a test.
 
-    `obstacle` may say why there is none. `ensembles` is the difference of the predictions averaged over seeds, with
-    the ends of its interval, where that is tested.
+    `p` is Holm's, which allows for the other comparisons of the same family. `obstacle` may say why there is no test.
+    `ensembles` is the difference of the predictions averaged over seeds, with the ends of its interval, where that is
+    tested.
     """
 
     other: Row
@@ -83,12 +84,18 @@ class Difference:
     high: float | None
     p: float | None
     tested: bool
+    confidence: float
     obstacle: str | None = None
     ensembles: tuple[float, float, float] | None = None
 
     @property
     def clear(self) -> bool:
-        """Return whether the interval leaves out zero."""
+        """Return whether chance is an unlikely explanation, all comparisons of the family counted."""
+        return self.alone if self.p is None else self.p < 1 - self.confidence
+
+    @property
+    def alone(self) -> bool:
+        """Return whether it would be clear if it were the only comparison: its interval leaves out zero."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
     @property
@@ -110,8 +117,10 @@ class Answer:
         alternative: whether `control` is an alternative of the strategy and not a control.
         across: the difference to the best single modality, or to the best combination where a single one is best.
         ceiling: the task's row of `ceiling`.
+        confidence: coverage of the intervals.
         tied: number of cells that cannot be told apart from the one best on validation, and of those that may be
             chosen; None where that is not known.
+        simplest: whether some of the tied have more modalities than the chosen one.
     """
 
     task: str
@@ -122,7 +131,9 @@ class Answer:
     alternative: bool
     across: Difference | None
     ceiling: Row | None
+    confidence: float
     tied: tuple[int, int] | None = None
+    simplest: bool = False
 
     @property
     def combined(self) -> bool:
@@ -199,19 +210,26 @@ def answer(tables: Tables, task: str, config: dict[str, Any]) -> Answer | None:
     never = unselectable(config)
     across = next((cell for cell in others if cell["strategy"] not in never), next(iter(others), None))
     limits = frame(tables, "ceiling").filter((pl.col("task") == task) & pl.col("auroc").is_not_null())
-    label = headline_label(frame(tables, "scores"), task)
+    label, sure = headline_label(frame(tables, "scores"), task), confidence(config)
     limit = [row for row in limits.to_dicts() if row["label"] == label] or limits.to_dicts()
     return Answer(
         task,
         declared_task(task, config),
         best,
         on_validation,
-        difference(tables, best, control) if control else None,
+        difference(tables, best, control, sure) if control else None,
         bool(strategy and control and control["strategy"] not in strategy.controls),
-        difference(tables, best, across) if across else None,
+        difference(tables, best, across, sure) if across else None,
         limit[0] if limit else None,
+        sure,
         (int(rows["tied"].sum()), len(rows["tied"].drop_nulls())) if best["tied"] is not None else None,
+        any(cell["tied"] and cell["combination"].count("+") > best["combination"].count("+") for cell in cells),
     )
+
+
+def confidence(config: dict[str, Any]) -> float:
+    """Return the coverage of the study's intervals."""
+    return float((config.get("evaluate") or {}).get("confidence", EvaluateConfig().confidence))
 
 
 def answers(tables: Tables, config: dict[str, Any]) -> list[Answer]:
@@ -220,8 +238,11 @@ def answers(tables: Tables, config: dict[str, Any]) -> list[Answer]:
     return [item for item in found if item is not None]
 
 
-def difference(tables: Tables, a: Row, b: Row) -> Difference | None:
-    """Return `a` minus `b` in AUROC: the tested difference where there is one, else that of the two summary rows."""
+def difference(tables: Tables, a: Row, b: Row, sure: float) -> Difference | None:
+    """Return `a` minus `b` in AUROC: the tested difference where there is one, else that of the two summary rows.
+
+    `sure` is the coverage of the interval.
+    """
     tests = frame(tables, "comparisons").filter((pl.col("task") == a["task"]) & (pl.col("metric") == "auroc"))
     for first, second, sign in ((a, b, 1), (b, a, -1)):
         for row in tests.iter_rows(named=True):
@@ -237,12 +258,13 @@ def difference(tables: Tables, a: Row, b: Row) -> Difference | None:
                     high,
                     row["p_adjusted"] if row["p_adjusted"] is not None else row["p_value"],
                     tested=True,
+                    confidence=sure,
                     obstacle=row["no_interval"],
                     ensembles=None if None in ends else (sign * row["ensemble_difference"], *ends),
                 )
     for key in ("auroc_mean", "ensemble_auroc"):
         if a[key] is not None and b[key] is not None:
-            return Difference(b, a[key] - b[key], None, None, None, tested=False)
+            return Difference(b, a[key] - b[key], None, None, None, tested=False, confidence=sure)
     return None
 
 

@@ -11,6 +11,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+
+def level(confidence: float) -> str:
+    """Return the coverage of an interval as words have it: `95 %`."""
+    return f"{100 * confidence:.6g}\u00a0%"
+
+
 MISSING = Markup('<span class="missing">–</span>')
 
 

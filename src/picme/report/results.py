@@ -8,8 +8,20 @@ import polars as pl
 from markupsafe import Markup
 
 from picme.report.blocks import Column, DataTable
-from picme.report.facts import frame, modalities, tasks
-from picme.report.numbers import MISSING, count, interval, missing, number, p_value, percent, say, signed, why_missing
+from picme.report.facts import confidence, frame, modalities, tasks
+from picme.report.numbers import (
+    MISSING,
+    count,
+    interval,
+    level,
+    missing,
+    number,
+    p_value,
+    percent,
+    say,
+    signed,
+    why_missing,
+)
 from picme.report.paper import Published, any_of_paper, score_of_paper
 from picme.report.words import combination_text, strategy_text, task_title
 
@@ -48,7 +60,7 @@ def main_table(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         Column("Strategy", lambda row: strategy_text(row["strategy"]), choose=True),
     ]
     for metric in ("auroc", "auprc"):
-        columns += _metric_columns(metric, best)
+        columns += _metric_columns(metric, best, confidence(config))
     columns.append(
         Column("Seeds", lambda row: count(row["n_seeds"], "summary.n_seeds"), lambda row: row["n_seeds"], numeric=True)
     )
@@ -58,9 +70,10 @@ def main_table(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         columns += [_paper_column(metric) for metric in ("auroc", "auprc")]
     stars = rows.filter(pl.col("selected").fill_null(False)).height
     reading = say(
-        "Test scores of {n} cells. Bold: the highest mean of a task. {star}Intervals (95\u00a0%, resampling subjects)"
+        "Test scores of {n} cells. Bold: the highest mean of a task. {star}Intervals ({level}, resampling subjects)"
         " belong to the prediction averaged over seeds; in a small sample its AUPRC is too high and may lie above its"
         " interval, which allows for that.",
+        level=level(confidence(config)),
         n=count(rows.height, "derived:summary"),
         star=Markup("★: chosen on validation stays. ") if stars else "",
     )
@@ -85,7 +98,7 @@ def _size(row: Row) -> int:
     return (row["combination"] or "").count("+") + 1
 
 
-def _metric_columns(metric: str, best: dict[tuple[str, str], Any]) -> list[Column]:
+def _metric_columns(metric: str, best: dict[tuple[str, str], Any], sure: float) -> list[Column]:
     mean, std, whole = f"{metric}_mean", f"{metric}_std", f"ensemble_{metric}"
 
     def cell(row: Row) -> Markup:
@@ -111,7 +124,7 @@ def _metric_columns(metric: str, best: dict[tuple[str, str], Any]) -> list[Colum
     name = metric.upper()
     return [
         Column(f"{name}, mean ± std, %", cell, lambda row: row[mean], numeric=True),
-        Column(f"{name} of the seed average (95 %), %", averaged, lambda row: row[whole], numeric=True),
+        Column(f"{name} of the seed average ({level(sure)}), %", averaged, lambda row: row[whole], numeric=True),
     ]
 
 
@@ -139,6 +152,7 @@ def comparisons(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     if rows.is_empty():
         return None
     clear = rows.filter((pl.col("low") > 0) | (pl.col("high") < 0)).height
+    ends = f"{level(confidence(config))} interval"
     columns = [
         Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
         Column("First", lambda row: _cell_name(row, "a")),
@@ -149,7 +163,7 @@ def comparisons(tables: Tables, config: dict[str, Any]) -> DataTable | None:
             field("difference"),
             True,
         ),
-        Column("95 % interval", lambda row: difference_interval(row, "comparisons"), field("low"), numeric=True),
+        Column(ends, lambda row: difference_interval(row, "comparisons"), field("low"), numeric=True),
         Column("p-value", lambda row: p_value(row["p_value"], "comparisons.p_value"), field("p_value"), numeric=True),
         Column(
             "adjusted p-value",
@@ -164,7 +178,7 @@ def comparisons(tables: Tables, config: dict[str, Any]) -> DataTable | None:
             True,
         ),
         Column(
-            "95 % interval",
+            ends,
             lambda row: difference_interval(row, "comparisons", "ensemble_"),
             field("ensemble_low"),
             numeric=True,

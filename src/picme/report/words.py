@@ -8,7 +8,7 @@ import polars as pl
 from markupsafe import Markup
 
 from picme.report.facts import answers, frame, modalities
-from picme.report.numbers import count, percent, points, say, signed, text_of
+from picme.report.numbers import count, level, p_value, percent, points, say, signed, text_of
 
 if TYPE_CHECKING:
     from picme.report.facts import Answer, Difference, Tables
@@ -73,7 +73,7 @@ def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
     value, source = item.auroc
     sentences = [
         say(
-            "For {what}, the best choice on validation stays is {combination}, with the strategy “{strategy}”."
+            "For {what}, the choice on validation stays is {combination}, with the strategy “{strategy}”."
             if item.on_validation
             else "For {what}, the highest score is that of {combination}, with the strategy “{strategy}”.",
             what=item.about.outcome or item.task.replace("_", " "),
@@ -123,8 +123,8 @@ def _how_sure(item: Answer) -> list[Markup]:
         return [say("Of {cells} cells no other is as good there, though {share}.", cells=cells, share=share)]
     return [
         say(
-            "There, {tied} of {cells} cells cannot be told apart from the best, of which this is the simplest, with the"
-            " fewest kinds of data; {share}.",
+            "There, {tied} of {cells} cells cannot be told apart from the best, of which this is {why}; {share}.",
+            why="the simplest, with the fewest kinds of data" if item.simplest else "the one with the highest score",
             tied=tied,
             cells=cells,
             share=share,
@@ -159,7 +159,8 @@ def _range(item: Answer) -> Markup:
     best = item.best
     if best["ensemble_auroc"] is not None and best["ensemble_auroc_low"] is not None:
         return say(
-            ", with a 95\u00a0% interval from {low} to {high}",
+            ", with a {level} interval from {low} to {high}",
+            level=level(item.confidence),
             low=percent(best["ensemble_auroc_low"], "summary.ensemble_auroc_low"),
             high=percent(best["ensemble_auroc_high"], "summary.ensemble_auroc_high"),
         )
@@ -210,10 +211,22 @@ def difference_sentence(answer: Answer, item: Difference, role: str) -> Markup:
         why = say(" ({why})", why=item.obstacle) if item.obstacle else ""
         return say("{start}; no test of single models was made{why}.{more}", start=start, why=why, more=ensembles)
     return say(
-        "{start}; the 95\u00a0% interval of the difference runs from {low} to {high} points, {verdict}.{more}",
+        "{start}; the {level} interval of the difference runs from {low} to {high} points, {verdict}.{more}",
+        level=level(item.confidence),
         more=ensembles,
         start=start,
         low=signed(item.low, ENDS),
         high=signed(item.high, ENDS),
-        verdict="so chance is an unlikely explanation" if item.clear else "so it could be chance",
+        verdict=_verdict(item),
+    )
+
+
+def _verdict(item: Difference) -> Markup:
+    if item.clear:
+        return Markup("so chance is an unlikely explanation")
+    if not item.alone:
+        return Markup("so it could be chance")
+    return say(
+        "which would be unlikely by chance, but not among all comparisons of its kind (p-value by Holm {p})",
+        p=p_value(item.p, "comparisons.p_adjusted"),
     )

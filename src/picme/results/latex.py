@@ -85,7 +85,7 @@ def summary_latex(summary: pl.DataFrame) -> str:
         ]
         for row in rows
     ]
-    columns = ["Task", "Combination", "Strategy", r"AUROC (\%)", r"AUPRC (\%)", r"AUROC, seed average [95\,\%]"]
+    columns = ["Task", "Combination", "Strategy", r"AUROC (\%)", r"AUPRC (\%)", "AUROC, seed average [interval]"]
     return booktabs(columns, made, "lllrrr", "Test scores, mean ± standard deviation over seeds.")
 
 

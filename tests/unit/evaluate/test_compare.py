@@ -257,6 +257,17 @@ def test_p_values_are_uniform_enough_under_no_difference() -> None:
     assert 0.4 < np.mean(np.array(found) < 0.5) < 0.6
 
 
+def test_the_chosen_cell_is_compared_even_if_another_combination_is_better_on_validation(study: Any) -> None:
+    cells = [("a+b+c", "supervised", 1, 2.05), ("a+b", "supervised", 1, 2.0), ("a", "supervised", 1, 0.0)]
+    cohort, predictions = study("mortality", ["mortality"], 240, cells)
+    tables = evaluate(predictions, {"mortality": cohort}, CONFIG)
+    summary = tables["summary"]
+    assert summary.filter("selected")["combination"].to_list() == ["a+b"]
+    assert summary.sort("validation_auroc")["combination"][-1] == "a+b+c"
+    rows = tables["comparisons"].filter(pl.col("family") == "best vs best single", pl.col("metric") == "auroc")
+    assert rows.select("combination_a", "combination_b").rows() == [("a+b+c", "a"), ("a+b", "a")]
+
+
 def test_the_chosen_cell_is_compared_with_the_best_single_modality(study: Any) -> None:
     cells = [
         ("a+b", "supervised", 1, 2.0),

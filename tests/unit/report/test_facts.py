@@ -150,16 +150,27 @@ def test_a_tested_difference_is_taken_from_the_table_either_way_round() -> None:
     forward = {"comparisons": pl.DataFrame([comparison(("a+b", "gated"), ("a", "supervised"), 0.07)])}
     backward = {"comparisons": pl.DataFrame([comparison(("a", "supervised"), ("a+b", "gated"), -0.07)])}
     for tables, low, high in ((forward, 0.06, 0.10), (backward, 0.04, 0.08)):
-        found = difference(tables, a, b)
+        found = difference(tables, a, b, 0.95)
         assert found is not None
         assert found.tested
         assert (found.value, found.low, found.high) == pytest.approx((0.07, low, high))
         assert found.clear
 
 
+def test_what_is_clear_alone_but_not_among_all_comparisons_is_not_clear() -> None:
+    row = comparison(("a", "gated"), ("b", "gated"), 0.07)
+    tables = {"comparisons": pl.DataFrame([{**row, "p_value": 0.01, "p_adjusted": 0.08}])}
+    found = difference(tables, cell("a", "gated", 0.9), cell("b", "gated", 0.8), 0.95)
+    assert found is not None
+    assert (found.alone, found.clear) == (True, False)
+    found = difference(tables, cell("a", "gated", 0.9), cell("b", "gated", 0.8), 0.9)
+    assert found is not None
+    assert found.clear
+
+
 def test_an_interval_around_zero_is_not_clear() -> None:
     tables = {"comparisons": pl.DataFrame([comparison(("a", "gated"), ("b", "gated"), 0.005)])}
-    found = difference(tables, cell("a", "gated", 0.9), cell("b", "gated", 0.8))
+    found = difference(tables, cell("a", "gated", 0.9), cell("b", "gated", 0.8), 0.95)
     assert found is not None
     assert not found.clear
 

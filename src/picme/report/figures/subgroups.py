@@ -8,9 +8,9 @@ import polars as pl
 from markupsafe import Markup
 
 from picme.report.blocks import Choice, Plate
-from picme.report.facts import by_rank, frame
+from picme.report.facts import by_rank, confidence, frame
 from picme.report.figures.dots import dodge, dots, guess_line, labelled_rows, points, strategies_of
-from picme.report.numbers import count, many, percent, say, signed
+from picme.report.numbers import count, level, many, percent, say, signed
 from picme.report.theme import MUTED, safe
 from picme.report.words import combination_text, strategy_text, task_title
 
@@ -48,12 +48,13 @@ def subgroups(tables: Tables, config: dict[str, Any]) -> Plate | None:
         ]
     if not views:
         return None
-    note = Markup(
-        "Symbols are the AUROC within a group, lines its 95\u00a0% interval; there is none where too few subjects have"
+    note = say(
+        "Symbols are the AUROC within a group, lines its {level} interval; there is none where too few subjects have"
         " or lack the outcome. A group’s AUROC is undefined where its stays all have the same outcome. Groups that are"
         " too small are suppressed, counts included. A gap is the AUROC of all other stays minus the group’s, over the"
         " labels that both can judge; the intervals of all gaps of a strategy hold together. A gap that may be zero"
-        " does not show that groups are treated alike: there may be too few stays to tell."
+        " does not show that groups are treated alike: there may be too few stays to tell.",
+        level=level(confidence(config)),
     )
     return Plate("subgroups", "Scores in subgroups", views, ("Task", "Combination", "Groups"), note)
 
