@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from picme.config.loading import dump, read_yaml
+from picme.config.loading import dump, load, read_yaml
 from picme.design.graph import STAGES, study_graph
 from picme.design.stale import why_stale
 from picme.design.study import Design
@@ -24,7 +24,16 @@ from picme.engine.store import Store, private, write_json
 from picme.errors import ConfigError, PicmeError, near
 from picme.fitting.epoch_log import check_loggers
 from picme.results.origin import origin, version_of
-from picme.results.record import FORMAT, known_record, put_away, read_record, read_table, study_hash, unfinished
+from picme.results.record import (
+    FORMAT,
+    known_record,
+    put_away,
+    read_record,
+    read_table,
+    run_folder,
+    study_hash,
+    unfinished,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from picme.config.study import Config
@@ -55,6 +64,16 @@ class Run:
         """Open a run to be looked at, with the raw files and code it was made from: these may have changed since."""
         record = read_record(folder)
         return cls(config, folder, record if "raw" in record else None)
+
+    @classmethod
+    def at(cls, folder: str | os.PathLike[str]) -> Run:
+        """Open a run folder with whatever stages are there, by the configuration that lies in it.
+
+        Raises:
+            ConfigError: if it is not a run folder.
+        """
+        path = run_folder(folder)
+        return cls.opened(load(path / "config.yaml"), path)
 
     @cached_property
     def tree(self) -> dict[str, Any]:

@@ -16,15 +16,16 @@ from picme.config.combinations import label, parse
 from picme.engine.store import private
 from picme.errors import ConfigError, DataError, near
 from picme.pipeline import Run
+from picme.results.record import result_table
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from os import PathLike
 
     from picme.finetune.classifier import Classifier
     from picme.finetune.step import Cell, Finetune
     from picme.modalities.view import ViewData
-    from picme.study import Study
 
 # Keys of a modality that say where its data lie, which may differ from file to file.
 PLACES = {"path", "folder", "id", "column", "hours", "variable", "value", "encoder", "max_damaged"}
@@ -64,12 +65,10 @@ def predict(
     Raises:
         ConfigError, DataError: as `Model` and its methods raise them.
     """
-    from picme.study import load
-
     for option, file in (("--out", out), ("--contributions", contributions)):
         if file is not None and file.suffix not in (".csv", ".parquet"):
             raise ConfigError(f"{option} {file} must end in .csv or .parquet")
-    model = Model(load(run), task, strategy, combination)
+    model = Model(Run.at(run), task, strategy, combination)
     with model.applied(cohort) as new:
         table = model.probabilities(new)
         added = model.contributions(new) if contributions else None
@@ -112,14 +111,13 @@ class Model:
         labels: the labels they predict.
     """
 
-    def __init__(self, trained: Study, task: str, strategy: str | None = None, combination: str | None = None) -> None:
-        if task not in trained.config.tasks:
-            raise ConfigError(f"unknown task {task!r}{near(task, trained.config.tasks)}")
-        self._run = Run.opened(trained.config, trained.folder)
-        self._steps = _seeds(self._run, trained, task, strategy, combination)
+    def __init__(self, run: Run, task: str, strategy: str | None = None, combination: str | None = None) -> None:
+        if task not in run.config.tasks:
+            raise ConfigError(f"unknown task {task!r}{near(task, run.config.tasks)}")
+        self._run, self._steps = run, _seeds(run, task, strategy, combination)
         cell = self._steps[0].cell
         self.task, self.combination, self.strategy = task, label(cell.combination), cell.strategy
-        self.labels = build_task(task, trained.config.tasks[task]).labels
+        self.labels = build_task(task, run.config.tasks[task]).labels
         pretrained = (step.cell.pretrain for step in self._steps if step.cell.pretrain)
         for step in (self._run.design.prepare, *self._steps, *pretrained):
             self._run.store.whole(step)
@@ -127,7 +125,7 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self.task!r}, {self.combination!r}, {self.strategy!r}, seeds={len(self._steps)})"
 
-    def predict_proba(self, cohort: str | Path | Study) -> pl.DataFrame:
+    def predict_proba(self, cohort: str | PathLike[str]) -> pl.DataFrame:
         """Return calibrated probabilities of new stays, averaged over the seeds.
 
         Args:
@@ -144,7 +142,7 @@ class Model:
             _warn(new.notes)
             return self.probabilities(new)
 
-    def encode(self, cohort: str | Path | Study, seed: int = 0) -> dict[str, np.ndarray]:
+    def encode(self, cohort: str | PathLike[str], seed: int = 0) -> dict[str, np.ndarray]:
         """Return the embeddings of new stays by one seed's encoders, before the fusion head.
 
         Args:
@@ -167,14 +165,11 @@ class Model:
             return {name: found[:, index] for index, name in enumerate(names)} | {"stay_id": new.stays.to_numpy()}
 
     @contextmanager
-    def applied(self, cohort: str | Path | Study) -> Iterator[Applied]:
+    def applied(self, cohort: str | PathLike[str]) -> Iterator[Applied]:
         """Open new stays and the models on them; what their encoders' locked parts give is kept until the end."""
-        from picme.study import Study, load
-
-        new = cohort if isinstance(cohort, Study) else load(cohort)
-        source = Run.opened(new.config, new.folder)
+        source = Run.at(cohort)
         if not source.store.done(source.design.prepare):
-            raise DataError(f"{new.folder} has no prepared cohort; run `picme prepare` for it first")
+            raise DataError(f"{source.folder} has no prepared cohort; run `picme prepare` for it first")
         source.store.whole(source.design.prepare)
         names = list(self._steps[0].cell.combination)
         notes = _fits(self._run, source, self.task, names)
@@ -183,7 +178,7 @@ class Model:
             inside = np.flatnonzero(view.cohort.get_column("split").is_not_null().to_numpy())
             rows = inside[view.present(names)[inside].any(axis=1)]
             if not len(rows):
-                raise DataError(f"none of the {len(inside)} stays in {new.folder} has {' or '.join(names)}")
+                raise DataError(f"none of the {len(inside)} stays in {source.folder} has {' or '.join(names)}")
             seeds = [_model(self._run, step, view) for step in self._steps]
             yield Applied(view, rows, seeds, len(inside) - len(rows), tuple(notes))
 
@@ -229,9 +224,9 @@ def _long(
     )
 
 
-def _seeds(study: Run, opened: Study, task: str, wanted: str | None, combination: str | None) -> list[Finetune]:
+def _seeds(study: Run, task: str, wanted: str | None, combination: str | None) -> list[Finetune]:
     """Return the finished fine-tunings of one combination and strategy, one for each seed."""
-    summary = opened.table("summary").filter(pl.col("task") == task)
+    summary = result_table(study.folder, "summary").filter(pl.col("task") == task)
     names = list(study.config.modalities)
     without = [name for name in summary["strategy"].unique() if study.design.strategy(name).encoders == "none"]
     if combination is not None:

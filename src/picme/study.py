@@ -14,9 +14,9 @@ import polars as pl
 from picme.config.combinations import label, parse
 from picme.config.loading import load as load_config
 from picme.config.loading import read_yaml, validate
-from picme.errors import ConfigError, DataError, near
+from picme.errors import DataError, near
 from picme.pipeline import Run
-from picme.results.record import read_table, unfinished
+from picme.results.record import result_table, result_tables, run_folder, unfinished
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
@@ -85,6 +85,9 @@ class Study:
             self._config = load_config(self.folder / "config.yaml")
         return self._config
 
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
     @cached_property
     def _run(self) -> Run:
         return Run.opened(self.config, self.folder)
@@ -100,9 +103,7 @@ class Study:
     @property
     def tables(self) -> list[str]:
         """Names of the result tables that are there; none of a study that is not finished."""
-        return (
-            [] if unfinished(self.folder) else sorted(file.stem for file in (self.folder / "results").glob("*.parquet"))
-        )
+        return result_tables(self.folder)
 
     def table(self, name: str) -> pl.DataFrame:
         """Return a result table; its `.to_pandas()` needs pandas (`pip install picme[pandas]`).
@@ -110,12 +111,7 @@ class Study:
         Raises:
             DataError: if it is not there, or the study is not finished.
         """
-        if said := unfinished(self.folder):
-            raise DataError(said)
-        file = self.folder / "results" / f"{name}.parquet"
-        if not file.is_file():
-            raise DataError(f"{self.folder} has no table {name!r}{near(name, self.tables)}")
-        return read_table(file)
+        return result_table(self.folder, name)
 
     @property
     def selected(self) -> pl.DataFrame:
@@ -263,7 +259,7 @@ class Study:
         """
         from picme.predict import Model
 
-        return Model(self, task, strategy, combination)
+        return Model(self._run, task, strategy, combination)
 
     @property
     def report(self) -> Path:
@@ -311,7 +307,4 @@ def load(folder: str | Path) -> Study:
     Raises:
         ConfigError: if it is not a run folder.
     """
-    path = Path(folder).expanduser().resolve()
-    if not (path / "config.yaml").is_file():
-        raise ConfigError(f"{path} is not a run folder: it has no config.yaml")
-    return Study(path)
+    return Study(run_folder(folder))

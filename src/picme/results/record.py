@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from picme.config.loading import read_yaml
 from picme.engine.step import key_of
 from picme.engine.store import inside
-from picme.errors import DataError
+from picme.errors import ConfigError, DataError, near
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
     import polars as pl
 
@@ -74,6 +75,37 @@ def read_table(file: Path) -> pl.DataFrame:
             f"{file} is damaged: it cannot be read as Parquet ({type(error).__name__}); `picme run` with the same --out"
             " writes it again"
         ) from None
+
+
+def run_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return the whole path of a run folder.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    path = Path(folder).expanduser().resolve()
+    if not (path / "config.yaml").is_file():
+        raise ConfigError(f"{path} is not a run folder: it has no config.yaml")
+    return path
+
+
+def result_tables(folder: Path) -> list[str]:
+    """List the result tables of a run folder; none of a study that is not finished."""
+    return [] if unfinished(folder) else sorted(file.stem for file in (folder / "results").glob("*.parquet"))
+
+
+def result_table(folder: Path, name: str) -> pl.DataFrame:
+    """Return a result table of a run folder.
+
+    Raises:
+        DataError: if it is not there or damaged, or the study is not finished.
+    """
+    if said := unfinished(folder):
+        raise DataError(said)
+    file = folder / "results" / f"{name}.parquet"
+    if not file.is_file():
+        raise DataError(f"{folder} has no table {name!r}{near(name, result_tables(folder))}")
+    return read_table(file)
 
 
 def study_hash(tree: dict[str, Any]) -> str:
