@@ -19,7 +19,7 @@ from picme.engine.store import private
 from picme.errors import ConfigError, DataError
 from picme.evaluate.between import Pairing, between, same, to_table
 from picme.evaluate.predictions import Predictions
-from picme.results.record import configuration, read_record, read_table, unfinished
+from picme.results.record import read_record, read_table, run_folder, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,7 +148,7 @@ def _names(folders: list[Path]) -> list[str]:
 
 
 def _open(folder: Path, name: str) -> Opened:
-    configuration(folder)
+    run_folder(folder)
     if said := unfinished(folder):
         raise ConfigError(said)
     if not (folder / "results" / "summary.parquet").is_file():

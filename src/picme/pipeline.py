@@ -26,14 +26,14 @@ from picme.fitting.epoch_log import check_loggers
 from picme.results.origin import origin, version_of
 from picme.results.record import (
     FORMAT,
-    configuration,
     known_record,
     put_away,
     read_record,
     read_table,
+    run_folder,
     study_hash,
     unfinished,
-)
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from picme.config.study import Config
@@ -66,14 +66,14 @@ class Run:
         return cls(config, folder, record if "raw" in record else None)
 
     @classmethod
-    def at(cls, folder: str | Path) -> Run:
-        """Open the run in a folder, to be looked at.
+    def at(cls, folder: str | os.PathLike[str]) -> Run:
+        """Open a run folder with whatever stages are there, by the configuration that lies in it.
 
         Raises:
-            ConfigError: if it is not a run folder, or a package that its configuration names is not installed.
+            ConfigError: if it is not a run folder.
         """
-        path = Path(folder).expanduser().resolve()
-        return cls.opened(load(configuration(path)), path)
+        path = run_folder(folder)
+        return cls.opened(load(path / "config.yaml"), path)
 
     @cached_property
     def tree(self) -> dict[str, Any]:

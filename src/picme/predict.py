@@ -21,11 +21,11 @@ from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from os import PathLike
 
     from picme.finetune.classifier import Classifier
     from picme.finetune.step import Cell, Finetune
     from picme.modalities.view import ViewData
-    from picme.study import Study
 
 # Keys of a modality that say where its data lie, which may differ from file to file.
 PLACES = {"path", "folder", "id", "column", "hours", "variable", "value", "encoder", "max_damaged"}
@@ -112,14 +112,12 @@ class Model:
     """
 
     def __init__(self, run: Run, task: str, strategy: str | None = None, combination: str | None = None) -> None:
-        tasks = run.config.tasks
-        if task not in tasks:
-            raise ConfigError(f"unknown task {task!r}{near(task, tasks)}")
-        self._run = run
-        self._steps = _seeds(run, task, strategy, combination)
+        if task not in run.config.tasks:
+            raise ConfigError(f"unknown task {task!r}{near(task, run.config.tasks)}")
+        self._run, self._steps = run, _seeds(run, task, strategy, combination)
         cell = self._steps[0].cell
         self.task, self.combination, self.strategy = task, label(cell.combination), cell.strategy
-        self.labels = build_task(task, tasks[task]).labels
+        self.labels = build_task(task, run.config.tasks[task]).labels
         pretrained = (step.cell.pretrain for step in self._steps if step.cell.pretrain)
         for step in (self._run.design.prepare, *self._steps, *pretrained):
             self._run.store.whole(step)
@@ -127,7 +125,7 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self.task!r}, {self.combination!r}, {self.strategy!r}, seeds={len(self._steps)})"
 
-    def predict_proba(self, cohort: str | Path | Study) -> pl.DataFrame:
+    def predict_proba(self, cohort: str | PathLike[str]) -> pl.DataFrame:
         """Return calibrated probabilities of new stays, averaged over the seeds.
 
         Args:
@@ -144,7 +142,7 @@ class Model:
             _warn(new.notes)
             return self.probabilities(new)
 
-    def encode(self, cohort: str | Path | Study, seed: int = 0) -> dict[str, np.ndarray]:
+    def encode(self, cohort: str | PathLike[str], seed: int = 0) -> dict[str, np.ndarray]:
         """Return the embeddings of new stays by one seed's encoders, before the fusion head.
 
         Args:
@@ -167,9 +165,9 @@ class Model:
             return {name: found[:, index] for index, name in enumerate(names)} | {"stay_id": new.stays.to_numpy()}
 
     @contextmanager
-    def applied(self, cohort: str | Path | Study) -> Iterator[Applied]:
+    def applied(self, cohort: str | PathLike[str]) -> Iterator[Applied]:
         """Open new stays and the models on them; what their encoders' locked parts give is kept until the end."""
-        source = Run.at(cohort if isinstance(cohort, str | Path) else cohort.folder)
+        source = Run.at(cohort)
         if not source.store.done(source.design.prepare):
             raise DataError(f"{source.folder} has no prepared cohort; run `picme prepare` for it first")
         source.store.whole(source.design.prepare)

@@ -16,7 +16,7 @@ from picme.config.loading import load as load_config
 from picme.config.loading import read_yaml, validate
 from picme.errors import DataError, near
 from picme.pipeline import Run
-from picme.results.record import configuration, result_table, result_tables, unfinished
+from picme.results.record import result_table, result_tables, run_folder, unfinished
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
@@ -84,6 +84,9 @@ class Study:
         if self._config is None:
             self._config = load_config(self.folder / "config.yaml")
         return self._config
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
 
     @cached_property
     def _run(self) -> Run:
@@ -304,6 +307,4 @@ def load(folder: str | Path) -> Study:
     Raises:
         ConfigError: if it is not a run folder.
     """
-    path = Path(folder).expanduser().resolve()
-    configuration(path)
-    return Study(path)
+    return Study(run_folder(folder))

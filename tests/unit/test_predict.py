@@ -106,10 +106,11 @@ def test_other_rules_of_the_cohort_are_said(old: Run, tmp_path: Path) -> None:
     assert fits(old, new) == ["the new stays were prepared with cohort.min_age 5, the model's with 18"]
 
 
-def test_a_missing_seed_is_not_left_out_of_the_mean(old: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_seed_is_not_left_out_of_the_mean(old: Run) -> None:
     cell = {"task": "died", "combination": "person+labs", "strategy": "contrastive"}
-    summary = pl.DataFrame([cell | {"selected": True, "validation_auroc": 0.7}])
-    monkeypatch.setattr("picme.predict.result_table", lambda folder, name: summary)
+    pl.DataFrame([cell | {"selected": True, "validation_auroc": 0.7}]).write_parquet(
+        old.folder / "results" / "summary.parquet"
+    )
 
     def seeds() -> int:
         return len(_seeds(old, "died", "contrastive", None))

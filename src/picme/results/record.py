@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from picme.config.loading import read_yaml
@@ -12,7 +13,7 @@ from picme.engine.store import inside
 from picme.errors import ConfigError, DataError, near
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
     import polars as pl
 
@@ -76,13 +77,25 @@ def read_table(file: Path) -> pl.DataFrame:
         ) from None
 
 
+def run_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return the whole path of a run folder.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    path = Path(folder).expanduser().resolve()
+    if not (path / "config.yaml").is_file():
+        raise ConfigError(f"{path} is not a run folder: it has no config.yaml")
+    return path
+
+
 def result_tables(folder: Path) -> list[str]:
-    """Return the names of a run folder's result tables; none of a study that is not finished."""
+    """List the result tables of a run folder; none of a study that is not finished."""
     return [] if unfinished(folder) else sorted(file.stem for file in (folder / "results").glob("*.parquet"))
 
 
 def result_table(folder: Path, name: str) -> pl.DataFrame:
-    """Read a result table of a finished study from its run folder.
+    """Return a result table of a run folder.
 
     Raises:
         DataError: if it is not there or damaged, or the study is not finished.
@@ -93,18 +106,6 @@ def result_table(folder: Path, name: str) -> pl.DataFrame:
     if not file.is_file():
         raise DataError(f"{folder} has no table {name!r}{near(name, result_tables(folder))}")
     return read_table(file)
-
-
-def configuration(folder: Path) -> Path:
-    """Return the configuration file of a run folder.
-
-    Raises:
-        ConfigError: if it is not a run folder.
-    """
-    file = folder / "config.yaml"
-    if not file.is_file():
-        raise ConfigError(f"{folder} is not a run folder: it has no config.yaml")
-    return file
 
 
 def study_hash(tree: dict[str, Any]) -> str:
