@@ -213,8 +213,11 @@ def make_folder(out: Path) -> Path:
         and not any((out / name).exists() for name in ("store", "config.yaml", ".lock"))
     ):
         raise ConfigError(f"--out {out} holds other files; choose an empty or new folder")
-    with private():
-        out.mkdir(parents=True, exist_ok=True)
+    try:
+        with private():
+            out.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError:  # as in /proc
+        raise ConfigError(f"--out {out} is where no folder can be made; choose another") from None
     out.chmod(0o700)
     return out
 

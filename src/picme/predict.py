@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from picme.config.combinations import label, parse
+from picme.engine.faults import naming_faults
 from picme.engine.store import private
 from picme.errors import ConfigError, DataError, near
 from picme.pipeline import Run
@@ -204,7 +205,7 @@ def _warn(notes: tuple[str, ...]) -> None:
 
 
 def _write(table: pl.DataFrame, file: Path) -> None:
-    with private():
+    with private(), naming_faults(file.absolute()):
         file.parent.mkdir(parents=True, exist_ok=True)
         table.write_csv(file) if file.suffix == ".csv" else table.write_parquet(file)
 

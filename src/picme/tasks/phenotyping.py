@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from picme.config.cohort import CohortConfig
     from picme.tasks.icd_groups import Phenotypes
 
+CODE = r"^([VE]?\d{2,5}|[A-Z]\d[0-9A-Z]{1,5})$"
+"""What a diagnosis code looks like in ICD-9 and ICD-10, without its dot."""
 TYPES = (
     ("Acute and unspecified renal failure", "acute"),
     ("Acute cerebrovascular disease", "acute"),
@@ -49,6 +51,8 @@ class Phenotyping(Task):
 
     def make_labels(self, stays: MimicStays) -> pl.DataFrame:
         """Label each stay whose admission has any coded diagnosis; report unknown codes and a second definition."""
+        import polars as pl
+
         from picme.tasks.icd_groups import label_agreement, phenotype_labels
 
         admissions, chosen = stays.stays["hadm_id"], stays.rules.phenotypes
@@ -59,7 +63,9 @@ class Phenotyping(Task):
         labels = phenotype_labels(codes, chosen, titles)
         if labels.unmapped.height:
             stays.leave_out("diagnosis code in no group of the definition", int(labels.unmapped["rows"].sum()))
-            top = ", ".join(f"ICD-{version} {code}" for version, code, _ in labels.unmapped.head(10).iter_rows())
+            # What is no code may be a patient's text or number, and is not quoted.
+            told = labels.unmapped.filter(pl.col("icd_code").str.contains(CODE)).head(10)
+            top = ", ".join(f"ICD-{version} {code}" for version, code, _ in told.iter_rows()) or "none looks like one"
             stays.note(f"{labels.unmapped.height} diagnosis codes are in no group of the phenotype definition: {top}")
         other = second_definition(stays.rules)
         if other is not None:

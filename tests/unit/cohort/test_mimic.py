@@ -259,3 +259,10 @@ def test_an_unknown_task_and_missing_tables_are_named(tmp_path: Path) -> None:
     (release / "icu" / "chartevents.csv").unlink()
     with pytest.raises(DataError, match="table 'chartevents' not found"):
         extract(MimicSource(ehr=release), CohortConfig(), MODALITIES, ["mortality"], 48, tmp_path / "c")
+
+
+def test_unknown_codes_are_quoted_only_where_they_are_codes(tmp_path: Path) -> None:
+    odd = [diagnosis(1, "U099", 10), diagnosis(2, "Seen with Mrs. Smith", 10), diagnosis(3, "10000032", 10)]
+    (note,) = (one for one in run(tmp_path, diagnoses=CODES + odd).notes if "diagnosis codes are in no group" in one)
+    assert note.startswith("3 diagnosis codes")
+    assert note.endswith(": ICD-10 U099")
