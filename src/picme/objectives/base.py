@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,7 @@ class Objective(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)), requires_grad=train_temperature)
 
     @classmethod
-    def from_config(cls, config: Component, n_modalities: int, **sizes: int) -> Self:
+    def from_config(cls, config: Component, n_modalities: int, **sizes: Any) -> Self:
         """Build the objective from a configuration, whose fields are the constructor's arguments, as are `sizes`."""
         return cls(n_modalities=n_modalities, **sizes, **config.model_dump(exclude={"name", "weight_learning_rate"}))
 
