@@ -102,8 +102,7 @@ class GatedSymile(Objective):
         if self.n_modalities == 2:
             return stays[1 - target] @ candidates.T
         rows, whole = self._inputs(stays, candidates, target)
-        scale: float = candidates.shape[1] ** ((self.n_modalities - 2) / 2)
-        return _scores(*rows, *whole) * scale
+        return _scores(*rows, *whole) * math.sqrt(candidates.shape[1]) ** (self.n_modalities - 2)
 
     def restricted(self, members: Sequence[int]) -> dict[str, Tensor]:
         """Return the parameters for a subset of the modalities: of those of each modality, its members'."""
@@ -114,7 +113,7 @@ class GatedSymile(Objective):
     def _term(self, stays: Tensor, target: int) -> Tensor:
         """Compute the term of one modality from the unit vectors (modality, stay, dim) of the stays that have it."""
         count, dim = stays.shape[1:]
-        scale = self.scale(stays.dtype) * dim ** ((self.n_modalities - 2) / 2)
+        scale = self.scale(stays.dtype) * math.sqrt(dim) ** (self.n_modalities - 2)
         if count < 2:
             return (stays.sum() + sum(each.sum() for each in self.parameters())) * 0.0
         rows, whole = self._inputs(stays, stays[target], target)

@@ -75,11 +75,11 @@ def _matching(
 ) -> dict[str, Any]:
     """Return what tells how well the combination is aligned: its objective's own recall, where it has one."""
     shared = cast("SubsetObjective", step.whole.pretraining.objectives()[0])
-    objective, values = shared.of(places)
+    objective, _ = shared.of(places)
     if not matches_itself(objective):
         return {"matched_by": "pairs"}
     shared.load_state_dict(load_file(context.store.path(step.whole) / "objective.safetensors"), strict=False)
-    objective.load_state_dict(values, strict=False)
+    objective.load_state_dict(shared.of(places)[1], strict=False)
     views = context.store.path(step.pretraining.prepare) / "views"
     split_of = pl.read_parquet(views / "pretrain" / "cohort.parquet", columns=["split"])["split"].to_numpy()
     val = split_of[rows] == "val"

@@ -101,7 +101,7 @@ def test_every_objective_is_that_of_the_subset_alone(config: type) -> None:
 @pytest.mark.parametrize("config", [GatedSymileConfig, ConFuConfig])
 @pytest.mark.parametrize("members", [(0, 2, 3), (1, 2, 3, 4), (0, 1, 2, 3, 4)])
 def test_parameters_of_modalities_are_those_of_the_members(config: type, members: tuple[int, ...]) -> None:
-    objective, (x, present) = shared(config, embed_dim=6, hidden=3), batch()
+    objective, (x, present) = shared(config, embed_dim=6, hidden=16), batch()
     kept = list(members)
     loss, _ = objective(x[kept], present[:, kept], members)
     whole = {name: value.detach().double().numpy() for name, value in objective.whole.named_parameters()}

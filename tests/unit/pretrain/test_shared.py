@@ -184,6 +184,33 @@ def test_a_combination_has_its_objectives_own_score_where_there_is_one(finished:
         assert known["val_recall5"] == pytest.approx(np.mean(hits), abs=1e-9)
 
 
+def test_that_score_is_by_the_trained_parameters_of_the_combination(finished: Finished, tree: dict[str, Any]) -> None:
+    run, view = finished(
+        "pretrain",
+        modalities={"again": tree["modalities"]["person"]},
+        study={"combination_sizes": [3]},
+        pretrain={"mode": "shared", "objective": {"name": "confu", "hidden": 6}},
+    )
+    names = (*NAMES, "again")
+    artifact = run.store.path(run.design.pretrain(names))
+    trained = load_file(artifact / "objective.safetensors")
+    own = {name: trained[f"whole.{name}"].double().numpy() for name in ("first", "first_bias", "second", "second_bias")}
+    assert np.abs(own["first_bias"]).max() > 0, "zero before the training"
+    values = np.load(artifact / "embeddings.npy").astype(np.float64)[:, : len(view.usable(names, "val", 2))]
+    unit = values / np.linalg.norm(values, axis=2, keepdims=True)
+    members, hits = (0, 2, 3), []
+    for target in members:
+        one, other = (index for index in members if index != target)
+        place = list(combinations(range(4), 2)).index((one, other))
+        inner = 8**0.5 * (unit[one] @ own["first"][place, 0] + unit[other] @ own["first"][place, 1])
+        fused = np.maximum(inner + own["first_bias"][place], 0) @ own["second"][place] + own["second_bias"][place]
+        scores = fused / np.linalg.norm(fused, axis=1, keepdims=True) @ unit[target].T
+        hits.append((scores >= np.diag(scores)[:, None] - 1e-9).sum(axis=1) <= 5)
+    known = run.store.manifest(run.design.pretrain(tuple(names[index] for index in members)))
+    assert known["matched_by"] == "objective"
+    assert known["val_recall5"] == pytest.approx(np.mean(hits), abs=1e-9)
+
+
 # ---- the training
 
 
