@@ -17,7 +17,7 @@ from picme.pipeline import Run
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from picme.finetune.classifier import Classifier
     from picme.finetune.step import Cell, Finetune
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 PLACES = {"path", "folder", "id", "column", "hours", "variable", "value", "encoder", "max_damaged"}
 
 
+# The column that says which modalities a prediction was made from, and what it says where there are none.
+USED, NONE = "modalities_used", "none"
+
+
 class Predicted(NamedTuple):
-    """How many stays a prediction wrote, how many have none of the combination's modalities, and what else to know."""
+    """How many stays have a prediction, how many none of the combination's modalities, and what else to know."""
 
     written: int
     left_out: int
@@ -44,17 +48,24 @@ def predict(
     combination: str | None,
     out: Path,
     contributions: Path | None = None,
+    withhold: tuple[str, ...] = (),
 ) -> Predicted:
-    """Write one row per stay: stay_id and a calibrated probability for each label.
+    """Write one row per stay: stay_id, a calibrated probability for each label, and the modalities it was made from.
+
+    A strategy that takes any subset predicts from what each stay has; modalities that the cohort lacks altogether count
+    as absent, and a stay with none has a row without probabilities, whose modalities are `none`. For other strategies
+    such a stay has no row.
 
     Args:
         run: a finished run folder.
         cohort: a run folder whose prepare stage is done: the new stays, read with the same modalities.
         task: of both.
-        strategy, combination: the ones best on validation if not given.
+        strategy, combination: the ones best on validation if not given; of a strategy that takes any subset, all
+            modalities.
         out: `.csv` or `.parquet`.
         contributions: `.csv` or `.parquet` for one row per stay, label and modality: what the modality adds to the
             logit (before calibration), compared with the training stays' average one; see `contributions`.
+        withhold: modalities that are taken to be absent, for a strategy that takes any subset.
 
     Returns:
         How many stays were written and left out, and sentences on how the cohort differs from the training stays.
@@ -73,36 +84,51 @@ def predict(
         raise ConfigError(f"unknown task {task!r}{near(task, trained.config.tasks)}")
     study, source = Run.opened(trained.config, trained.folder), Run.opened(new.config, new.folder)
     seeds = _seeds(study, trained, task, strategy, combination)
-    names = list(seeds[0].cell.combination)
+    names, subsets = list(seeds[0].cell.combination), study.design.strategy(seeds[0].cell.strategy).subsets
     if not source.store.done(source.design.prepare):
         raise DataError(f"{cohort} has no prepared cohort; run `picme prepare` for it first")
     source.store.whole(source.design.prepare)
-    for step in (study.design.prepare, *seeds, *(step.cell.pretrain for step in seeds if step.cell.pretrain)):
+    read = [step.trained for step in seeds]
+    for step in (study.design.prepare, *seeds, *read, *(step.cell.pretrain for step in seeds if step.cell.pretrain)):
         study.store.whole(step)
-    notes = _fits(study, source, task, names)
+    for name in withhold:
+        if not subsets or name not in names:
+            raise ConfigError(
+                f"--withhold {name}: {'+'.join(names)} by {seeds[0].cell.strategy} "
+                + (f"has no such modality{near(name, names)}" if subsets else "is not made for absent modalities")
+            )
+    lacking = [name for name in names if subsets and not (source.prepared / "views" / task / name).is_dir()]
+    names = [name for name in names if name not in (*withhold, *lacking)]
+    notes = [f"{cohort} has no modality {name!r}; it counts as absent" for name in lacking]
+    notes += _fits(study, source, task, names)
     labels = build_task(task, trained.config.tasks[task]).labels
     with tempfile.TemporaryDirectory() as scratch:
-        view = _view(study, source, seeds[0].cell, Path(scratch))
+        view = _view(study, source, seeds[0].trained.cell, Path(scratch), lacking)
         inside = np.flatnonzero(view.cohort.get_column("split").is_not_null().to_numpy())
-        rows = inside[view.present(names)[inside].any(axis=1)]
+        present = view.present(names) if names else np.zeros((len(view), 0), dtype=bool)
+        rows = inside[present[inside].any(axis=1)]
         if not len(rows):
-            raise DataError(f"none of the {len(inside)} stays in {cohort} has {' or '.join(names)}")
-        models = [_model(study, step, view) for step in seeds]
+            raise DataError(f"none of the {len(inside)} stays in {cohort} has {' or '.join(names) or 'any modality'}")
+        models = [_model(study, step, view, names) for step in seeds]
         found = np.mean([model.probabilities(rows) for model in models], axis=0)
         added = (
             np.mean([_contributions(study, step, model, rows) for step, model in zip(seeds, models, strict=True)], 0)
             if contributions
             else None
         )
-    stays = view.cohort.get_column("stay_id").gather(rows)
-    found = _calibrated(study, seeds, labels, found)
-    table = pl.DataFrame({"stay_id": stays}).with_columns(
-        pl.Series(name, found[:, index]).fill_nan(None) for index, name in enumerate(labels)
+    calibrated = np.full((len(view), len(labels)), np.nan)
+    calibrated[rows] = _calibrated(study, seeds, labels, found)
+    written = inside if subsets else rows
+    stays = view.cohort.get_column("stay_id")
+    table = pl.DataFrame({"stay_id": stays.gather(written)}).with_columns(
+        *(pl.Series(name, calibrated[written, index]).fill_nan(None) for index, name in enumerate(labels)),
+        pl.Series(USED, ["+".join(np.array(names)[has]) or NONE for has in present[written]], dtype=pl.String),
     )
     _write(table, out)
     if contributions is not None and added is not None:
-        _write(_long(added, stays, labels, names, view.present(names)[rows]), contributions)
-    return Predicted(table.height, len(inside) - table.height, tuple(notes))
+        order, mask = models[0].combination, models[0].present.cpu().numpy()[rows]
+        _write(_long(added, stays.gather(rows), labels, list(order), mask), contributions)
+    return Predicted(len(rows), len(inside) - len(rows), tuple(notes))
 
 
 def _write(table: pl.DataFrame, file: Path) -> None:
@@ -135,7 +161,7 @@ def _seeds(study: Run, opened: Study, task: str, wanted: str | None, combination
         summary = summary.filter(pl.col("combination") == label(parse(combination, names)))
     if wanted is not None:
         if wanted in without:
-            raise ConfigError(f"{wanted} is a baseline and keeps no model to predict with")
+            raise ConfigError(f"{wanted} keeps no model to predict with")
         summary = summary.filter(pl.col("strategy") == wanted)
     summary = summary.filter(~pl.col("strategy").is_in(without))
     if not summary.height:
@@ -146,9 +172,10 @@ def _seeds(study: Run, opened: Study, task: str, wanted: str | None, combination
     if wanted is None and combination is None and summary.get_column("selected").any():
         summary = summary.filter(pl.col("selected"))
     best = summary.sort("validation_auroc", descending=True, nulls_last=True).row(0, named=True)
-    place = (task, parse(best["combination"], names), best["strategy"])
+    whole = combination is None and wanted is not None and study.design.strategy(wanted).subsets
+    place = (task, tuple(names) if whole else parse(best["combination"], names), best["strategy"])
     steps = [study.design.finetune(*place, seed) for seed in range(study.config.study.seeds)]
-    found = [step for step in steps if study.store.done(step)]
+    found = [step for step in steps if study.store.done(step) and study.store.done(step.trained)]
     if not found:
         raise DataError(
             f"{study.folder} has results, but no models of {best['combination']} by {best['strategy']} that this "
@@ -163,24 +190,33 @@ def _seeds(study: Run, opened: Study, task: str, wanted: str | None, combination
     return found
 
 
-def _view(study: Run, source: Run, cell: Cell, scratch: Path) -> ViewData:
-    """Return the new stays, normalised and encoded with what was learnt from the training stays."""
+def _view(study: Run, source: Run, cell: Cell, scratch: Path, lacking: Sequence[str] = ()) -> ViewData:
+    """Return the new stays, normalised and encoded with what was learnt from the training stays.
+
+    Modalities that the new stays lack altogether are absent in every one.
+    """
     from picme.fitting.device import resolve_device
     from picme.modalities import open_modality
+    from picme.modalities.absent import AbsentModality
     from picme.modalities.view import ViewData
+    from picme.pretrain.features import open_encoded
     from picme.pretrain.trunk_cache import cache_features
 
     task, device = cell.task.name, str(resolve_device(study.config.execution.device))
     features: dict[str, Path] = {}
-    for one in cell.encodings:
+    encodings = {one.modality: one for one in cell.encodings if one.modality not in lacking}
+    for one in encodings.values():
         if one.features is not None:
             folder, pool = source.prepared / "views" / task / one.modality, source.prepared / "pool" / one.modality
             opened: Any = open_modality(one.kind, folder, pool, one.encoder)
             features[one.modality] = cache_features(
                 opened, one.encoder, opened.spec(), scratch / one.modality, device=device, precision=one.precision
             )
-    encodings = {one.modality: one for one in cell.encodings}
-    return ViewData(source.prepared, task, encodings, features, study.prepared / "statistics.json")
+    view = ViewData(source.prepared, task, encodings, features, study.prepared / "statistics.json")
+    unread = [one for one in cell.encodings if one.modality in lacking]
+    for name, like in open_encoded(cell.prepare, task, unread, study.store).modalities.items() if unread else ():
+        view.modalities[name] = AbsentModality(like, len(view))
+    return view
 
 
 def _fits(study: Run, source: Run, task: str, names: list[str]) -> list[str]:
@@ -227,8 +263,8 @@ def _differences(where: str, given: Mapping[str, Any], mine: Mapping[str, Any]) 
             yield f"the new stays were prepared with {where}.{key} {one!r}, the model's with {other!r}"
 
 
-def _model(study: Run, step: Finetune, view: ViewData) -> Classifier:
-    """Return the trained model of one seed on the new stays."""
+def _model(study: Run, step: Finetune, view: ViewData, names: Sequence[str]) -> Classifier:
+    """Return the trained model of one seed on the new stays, which reads the modalities of some names."""
     from picme.finetune.embed import all_rows
     from picme.finetune.restore import restore
     from picme.finetune.step import EmbedUntrained
@@ -236,17 +272,22 @@ def _model(study: Run, step: Finetune, view: ViewData) -> Classifier:
     from picme.pretrain.model import ModalityEncoders
     from picme.pretrain.train import load_encoders
 
-    cell, device = step.cell, resolve_device(study.config.execution.device)
+    cell, device = step.trained.cell, resolve_device(study.config.execution.device)
     embedded = None
-    drawn = [one.seed for one in step.embedded if isinstance(one, EmbedUntrained)]
+    drawn = [one.seed for one in step.trained.embedded if isinstance(one, EmbedUntrained)]
     if cell.frozen:
+        chosen = [one for one in cell.encodings if one.modality in names]
         encoders = (
-            load_encoders(study.store.path(cell.pretrain), cell.encodings, view)
+            load_encoders(study.store.path(cell.pretrain), chosen, view)
             if cell.pretrain is not None
-            else ModalityEncoders(cell.encodings, view, drawn[0])
+            else ModalityEncoders(chosen, view, drawn[0])
         )
-        embedded = all_rows(encoders.to(device).eval(), view, device)
-    return restore(step, view, device, study.store, embedded)
+        found = all_rows(encoders.to(device).eval(), view, device)
+        embedded = np.zeros((len(cell.encodings), *found.shape[1:]), dtype=np.float32)
+        embedded[[cell.combination.index(one.modality) for one in chosen]] = found
+    model = restore(step, view, device, study.store, embedded)
+    model.restrict(names)
+    return model
 
 
 def _contributions(study: Run, step: Finetune, model: Classifier, rows: np.ndarray) -> np.ndarray:
@@ -258,10 +299,10 @@ def _contributions(study: Run, step: Finetune, model: Classifier, rows: np.ndarr
     from picme.finetune.restore import restore
     from picme.pretrain.features import open_encoded
 
-    cell = step.cell
+    cell = step.trained.cell
     view = open_encoded(cell.prepare, cell.task.name, cell.encodings, study.store)
     trained = restore(step, view, model.device, study.store)
-    mean = training_mean(trained, view.usable(cell.combination, "train"))
+    mean = training_mean(trained, view.usable(step.cell.combination, "train"))
     present = model.present[torch.from_numpy(rows).to(model.device)]
     return integrated_gradients(model.head, embeddings_of(model, rows), present, mean).per_label
 
