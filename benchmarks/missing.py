@@ -3,8 +3,8 @@
     python benchmarks/missing.py [--quick]
 
 Dedicated models for every combination of five modalities and every single one are 31 trainings, on 80 modalities in
-all, 16 times the five-modality one. `any_subset` is one training over all five with modalities withheld at random, after
-which each subset takes its predictions from it. Both sides train the same number of epochs on the same synthetic
+all, 16 times the five-modality one. `any_subset` is one training over all five with modalities withheld at random,
+after which each subset takes its predictions from it. Both sides train the same number of epochs on the same synthetic
 hospital, on one core; the locked encoders' output is there before either starts. `ratio` is 31 × the time of
 `supervised` on five modalities / the time of one `any_subset` training with the predictions of all 31 subsets, and
 `times_five` is the latter over the former.
@@ -69,9 +69,7 @@ def main() -> None:
         subsets = combinations(list(names), list(range(1, len(names) + 1)))
         one = timed(study, subsets, "any_subset")
     print(f"{stays} stays, {epochs} epochs, one core: five modalities by `supervised` {dedicated:.1f} s;")
-    print(
-        f"`any_subset` with the predictions of all {len(subsets)} subsets {one:.1f} s, {one / dedicated:.2f} times as long."
-    )
+    print(f"`any_subset` with the predictions of all {len(subsets)} subsets {one:.1f} s, {one / dedicated:.2f} times.")
     print(
         json.dumps(
             {

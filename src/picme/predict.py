@@ -74,6 +74,7 @@ def predict(
         ConfigError, DataError: if there is no such model, a seed's is missing or damaged, or the cohort does not fit
             it: another window, kind, column, type or unit.
     """
+    from picme.evaluate.recalibrate import of_cell, of_patterns
     from picme.study import load
 
     for option, file in (("--out", out), ("--contributions", contributions)):
@@ -117,7 +118,11 @@ def predict(
             else None
         )
     calibrated = np.full((len(view), len(labels)), np.nan)
-    calibrated[rows] = _calibrated(study, seeds, labels, found)
+    if subsets:
+        used = models[0].present.cpu().numpy()[rows]
+        calibrated[rows] = of_patterns(seeds, labels, study.store, models[0].device, found, used)
+    else:
+        calibrated[rows] = of_cell(seeds, labels, study.store, found)
     written = inside if subsets else rows
     stays = view.cohort.get_column("stay_id")
     table = pl.DataFrame({"stay_id": stays.gather(written)}).with_columns(
@@ -305,18 +310,3 @@ def _contributions(study: Run, step: Finetune, model: Classifier, rows: np.ndarr
     mean = training_mean(trained, view.usable(step.cell.combination, "train"))
     present = model.present[torch.from_numpy(rows).to(model.device)]
     return integrated_gradients(model.head, embeddings_of(model, rows), present, mean).per_label
-
-
-def _calibrated(study: Run, seeds: list[Finetune], labels: tuple[str, ...], found: np.ndarray) -> np.ndarray:
-    """Return probabilities (row, label) calibrated by a slope and intercept fitted on the run's validation stays."""
-    from picme.evaluate.calibration import apply_calibration, fit_calibration
-
-    kept = [np.load(study.store.path(step) / "predictions.npz") for step in seeds]
-    average = np.mean([one["val"] for one in kept], axis=0)
-    cohort = pl.read_parquet(study.prepared / "views" / seeds[0].cell.task.name / "cohort.parquet")
-    targets = cohort.select(pl.col(name).cast(pl.Float64) for name in labels).to_numpy()[kept[0]["val_rows"]]
-    result = np.empty_like(found)
-    for index in range(len(labels)):
-        slope, intercept = fit_calibration(average[:, index], targets[:, index])
-        result[:, index] = apply_calibration(found[:, index], slope, intercept)
-    return result

@@ -10,6 +10,7 @@ import pytest
 
 from picme.config.loading import validate
 from picme.errors import ConfigError, DataError
+from picme.evaluate import recalibrate
 from picme.evaluate.calibration import apply_calibration, fit_calibration
 from picme.pipeline import run as run_pipeline
 from picme.predict import predict
@@ -65,24 +66,30 @@ def test_the_counts_name_the_stays_with_none(study: Run, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_probabilities_are_those_of_the_study(study: Run, tmp_path: Path, strategy: str) -> None:
-    for combination in (None, "labs+person", "labs"):
-        place = NAMES if combination is None else tuple(combination.split("+"))
+def test_probabilities_are_those_of_the_study_calibrated_for_each_pattern(
+    study: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    """A pattern's stays are calibrated on the validation stays that have it, by the model of that combination."""
+    monkeypatch.setattr(recalibrate, "ENOUGH", 3)
+    cohort = pl.read_parquet(study.prepared / "views" / "label" / "cohort.parquet")
+    target, there = cohort["label"].cast(pl.Float64).to_numpy(), cohort.select("stay_id").join(
+        presence(study, NAMES), on="stay_id", how="left", maintain_order="left"
+    )  # fmt: skip
+    has = there.select(pl.col(NAMES).fill_null(False)).to_numpy()
+    found = predicted(study, study.folder, tmp_path, strategy)
+    for pattern in (("labs",), ("person",), NAMES):
         kept = [
-            dict(np.load(study.store.path(study.design.finetune("label", place, strategy, seed)) / "predictions.npz"))
+            dict(np.load(study.store.path(study.design.finetune("label", pattern, strategy, seed)) / "predictions.npz"))
             for seed in range(2)
         ]
-        cohort = pl.read_parquet(study.prepared / "views" / "label" / "cohort.parquet")
         val, test = (np.mean([one[split] for one in kept], axis=0)[:, 0] for split in ("val", "test"))
-        slope, intercept = fit_calibration(val, cohort["label"].cast(pl.Float64).to_numpy()[kept[0]["val_rows"]])
-        expected = pl.DataFrame(
-            {
-                "stay_id": cohort["stay_id"].gather(kept[0]["test_rows"]),
-                "p": apply_calibration(test, slope, intercept),
-            }
-        )
-        joined = predicted(study, study.folder, tmp_path, strategy, combination).join(expected, on="stay_id")
-        assert joined.height == len(test)
+        val_rows, test_rows = kept[0]["val_rows"], kept[0]["test_rows"]
+        whole = has[val_rows][:, [name in pattern for name in NAMES]].all(axis=1)
+        assert min(np.bincount(target[val_rows[whole]].astype(int))) >= 3
+        slope, intercept = fit_calibration(val[whole], target[val_rows[whole]])
+        values = {"stay_id": cohort["stay_id"].gather(test_rows), "p": apply_calibration(test, slope, intercept)}
+        joined = found.filter(pl.col("modalities_used") == "+".join(pattern)).join(pl.DataFrame(values), on="stay_id")
+        assert joined.height > 3
         np.testing.assert_allclose(joined["label"].to_numpy(), joined["p"].to_numpy(), atol=1e-5)
 
 
