@@ -24,8 +24,8 @@ from picme.finetune.step import (
     EmbedUntrained,
     Finetune,
     FinetuneSearch,
+    RestrictedFinetune,
 )
-from picme.finetune.step import Restricted as RestrictedFinetune
 from picme.prepare.raw import listed_files, raw_files
 from picme.prepare.step import Availability, Hospital, Prepare, PretrainWindow, TaskPart
 from picme.pretrain.features import Encoding, Features

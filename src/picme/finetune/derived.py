@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from picme.engine.step import Context
-    from picme.finetune.step import Averaged, Finetune, Restricted
+    from picme.finetune.step import Averaged, Finetune, RestrictedFinetune
     from picme.modalities.view import ViewData
 
 
-def restrict(step: Restricted, folder: Path, context: Context) -> dict[str, Any]:
+def restrict(step: RestrictedFinetune, folder: Path, context: Context) -> dict[str, Any]:
     """Keep what a model of every subset predicts for a combination's stays, with all other modalities withheld."""
     cell, store = step.whole.cell, context.store
     view = open_encoded(cell.prepare, cell.task.name, cell.encodings, store)

@@ -235,7 +235,7 @@ class Finetune(Step):
         return {"finetuning": table}
 
 
-class Restricted(Finetune):
+class RestrictedFinetune(Finetune):
     """What a training for every subset predicts for one combination, as that combination's fine-tuning."""
 
     kind: ClassVar[str] = "restrict"
