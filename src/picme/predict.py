@@ -21,7 +21,7 @@ from picme.results.record import result_table
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from os import PathLike
 
     from picme.finetune.classifier import Classifier
@@ -32,8 +32,12 @@ if TYPE_CHECKING:
 PLACES = {"path", "folder", "id", "column", "hours", "variable", "value", "encoder", "max_damaged"}
 
 
+# The column that says which modalities a prediction was made from, and what it says where there are none.
+USED, NONE = "modalities_used", "none"
+
+
 class Predicted(NamedTuple):
-    """How many stays a prediction wrote, how many have none of the combination's modalities, and what else to know."""
+    """How many stays have a prediction, how many none of the combination's modalities, and what else to know."""
 
     written: int
     left_out: int
@@ -48,17 +52,24 @@ def predict(
     combination: str | None,
     out: Path,
     contributions: Path | None = None,
+    withhold: tuple[str, ...] = (),
 ) -> Predicted:
-    """Write one row per stay: stay_id and a calibrated probability for each label.
+    """Write one row per stay: stay_id, a calibrated probability for each label, and the modalities it was made from.
+
+    A strategy that takes any subset predicts from what each stay has; modalities that the cohort lacks altogether count
+    as absent, and a stay with none has a row without probabilities, whose modalities are `none`. For other strategies
+    such a stay has no row.
 
     Args:
         run: a finished run folder.
         cohort: a run folder whose prepare stage is done: the new stays, read with the same modalities.
         task: of both.
-        strategy, combination: the ones best on validation if not given.
+        strategy, combination: the ones best on validation if not given; of a strategy that takes any subset, all
+            modalities.
         out: `.csv` or `.parquet`.
         contributions: `.csv` or `.parquet` for one row per stay, label and modality: what the modality adds to the
             logit (before calibration), compared with the training stays' average one; see `contributions`.
+        withhold: modalities that are taken to be absent, for a strategy that takes any subset.
 
     Returns:
         How many stays were written and left out, and sentences on how the cohort differs from the training stays.
@@ -69,14 +80,14 @@ def predict(
     for option, file in (("--out", out), ("--contributions", contributions)):
         if file is not None and file.suffix not in (".csv", ".parquet"):
             raise ConfigError(f"{option} {file} must end in .csv or .parquet")
-    model = Model(Run.at(run), task, strategy, combination)
+    model = Model(Run.at(run), task, strategy, combination, withhold)
     with model.applied(cohort) as new:
         table = model.probabilities(new)
         added = model.contributions(new) if contributions else None
     _write(table, out)
     if contributions is not None and added is not None:
         _write(added, contributions)
-    return Predicted(table.height, new.left_out, new.notes)
+    return Predicted(len(new.rows), new.left_out, new.notes)
 
 
 class Applied(NamedTuple):
@@ -84,22 +95,30 @@ class Applied(NamedTuple):
 
     Attributes:
         view: the new stays, normalised and encoded with what was learnt from the training stays.
-        rows: those of the view that have any modality of the combination.
+        inside: the rows of the view that are asked about.
+        rows: those of them that have any of `names`.
+        names: the modalities that are read: those of the combination that are neither withheld nor lacking.
+        present: whether each stay of the view has each of `names`.
         seeds: one model for each seed.
-        left_out: number of stays that have none of the combination's modalities.
         notes: sentences on how the cohort differs from the training stays.
     """
 
     view: ViewData
+    inside: np.ndarray
     rows: np.ndarray
+    names: list[str]
+    present: np.ndarray
     seeds: list[Classifier]
-    left_out: int
     notes: tuple[str, ...]
 
     @property
-    def stays(self) -> pl.Series:
-        """Return the ids of the stays at `rows`."""
-        return self.view.cohort.get_column("stay_id").gather(self.rows)
+    def left_out(self) -> int:
+        """Return the number of stays that have none of the modalities."""
+        return len(self.inside) - len(self.rows)
+
+    def stays(self, rows: np.ndarray) -> pl.Series:
+        """Return the ids of the stays at some rows."""
+        return self.view.cohort.get_column("stay_id").gather(rows)
 
 
 class Model:
@@ -112,16 +131,35 @@ class Model:
         labels: the labels they predict.
     """
 
-    def __init__(self, run: Run, task: str, strategy: str | None = None, combination: str | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        task: str,
+        strategy: str | None = None,
+        combination: str | None = None,
+        withhold: Sequence[str] = (),
+    ) -> None:
         if task not in run.config.tasks:
             raise ConfigError(f"unknown task {task!r}{near(task, run.config.tasks)}")
         self._run, self._steps = run, _seeds(run, task, strategy, combination)
         cell = self._steps[0].cell
         self.task, self.combination, self.strategy = task, label(cell.combination), cell.strategy
         self.labels = build_task(task, run.config.tasks[task]).labels
+        self._subsets, self._withheld = run.design.strategy(cell.strategy).subsets, withhold
+        for name in withhold:
+            if not self._subsets or name not in cell.combination:
+                raise ConfigError(
+                    f"--withhold {name}: {self.combination} by {cell.strategy} "
+                    + (
+                        f"has no such modality{near(name, cell.combination)}"
+                        if self._subsets
+                        else "is not made for absent modalities"
+                    )
+                )
         pretrained = (step.cell.pretrain for step in self._steps if step.cell.pretrain)
-        for step in (self._run.design.prepare, *self._steps, *pretrained):
-            self._run.store.whole(step)
+        trained = (step.trained for step in self._steps)
+        for step in (run.design.prepare, *self._steps, *trained, *pretrained):
+            run.store.whole(step)
 
     def __repr__(self) -> str:
         return f"Model({self.task!r}, {self.combination!r}, {self.strategy!r}, seeds={len(self._steps)})"
@@ -134,7 +172,8 @@ class Model:
                 How they were prepared otherwise, or look different, is said in warnings.
 
         Returns:
-            One row for each stay that has any of the combination's modalities: stay_id, and a column for each label.
+            One row for each stay that has any of the combination's modalities: `stay_id`, a column for each label, and
+            `modalities_used`. By a strategy that takes any subset, a stay without any has a row without probabilities.
 
         Raises:
             DataError: if the cohort does not fit the model: another window, kind, column, type or unit.
@@ -162,8 +201,9 @@ class Model:
         with self.applied(cohort) as new:
             _warn(new.notes)
             found = _embeddings(new.seeds[seed], new.rows)
+            named = {name: found[:, index] for index, name in enumerate(new.seeds[seed].combination)}
             names = self._steps[0].cell.combination
-            return {name: found[:, index] for index, name in enumerate(names)} | {"stay_id": new.stays.to_numpy()}
+            return {name: named[name] for name in names} | {"stay_id": new.stays(new.rows).to_numpy()}
 
     @contextmanager
     def applied(self, cohort: str | PathLike[str]) -> Iterator[Applied]:
@@ -172,31 +212,47 @@ class Model:
         if not source.store.done(source.design.prepare):
             raise DataError(f"{source.folder} has no prepared cohort; run `picme prepare` for it first")
         source.store.whole(source.design.prepare)
-        names = list(self._steps[0].cell.combination)
-        notes = _fits(self._run, source, self.task, names)
+        wanted, folder = self._steps[0].cell.combination, source.prepared / "views" / self.task
+        lacking = [name for name in wanted if self._subsets and not (folder / name).is_dir()]
+        names = [name for name in wanted if name not in (*self._withheld, *lacking)]
+        notes = [f"{source.folder} has no modality {name!r}; it counts as absent" for name in lacking]
+        notes += _fits(self._run, source, self.task, names)
         with tempfile.TemporaryDirectory() as scratch:
-            view = _view(self._run, source, self._steps[0].cell, Path(scratch))
+            view = _view(self._run, source, self._steps[0].trained.cell, Path(scratch), lacking)
             inside = np.flatnonzero(view.cohort.get_column("split").is_not_null().to_numpy())
-            rows = inside[view.present(names)[inside].any(axis=1)]
+            present = view.present(names) if names else np.zeros((len(view), 0), dtype=bool)
+            rows = inside[present[inside].any(axis=1)]
             if not len(rows):
-                raise DataError(f"none of the {len(inside)} stays in {source.folder} has {' or '.join(names)}")
-            seeds = [_model(self._run, step, view) for step in self._steps]
-            yield Applied(view, rows, seeds, len(inside) - len(rows), tuple(notes))
+                any_of = " or ".join(names) or "any modality"
+                raise DataError(f"none of the {len(inside)} stays in {source.folder} has {any_of}")
+            seeds = [_model(self._run, step, view, names) for step in self._steps]
+            yield Applied(view, inside, rows, names, present, seeds, tuple(notes))
 
     def probabilities(self, new: Applied) -> pl.DataFrame:
         """Return the calibrated probabilities of opened stays, as `predict_proba` does."""
+        from picme.evaluate.recalibrate import of_cell, of_patterns
+
         found = np.mean([model.probabilities(new.rows) for model in new.seeds], axis=0)
-        found = _calibrated(self._run, self._steps, self.labels, found)
-        return pl.DataFrame({"stay_id": new.stays}).with_columns(
-            pl.Series(name, found[:, index]).fill_nan(None) for index, name in enumerate(self.labels)
+        calibrated, store = np.full((len(new.view), len(self.labels)), np.nan), self._run.store
+        if self._subsets:
+            used, device = new.seeds[0].present.cpu().numpy()[new.rows], new.seeds[0].device
+            calibrated[new.rows] = of_patterns(self._steps, self.labels, store, device, found, used)
+        else:
+            calibrated[new.rows] = of_cell(self._steps, self.labels, store, found)
+        written = new.inside if self._subsets else new.rows
+        used_of = ["+".join(np.array(new.names)[has]) or NONE for has in new.present[written]]
+        return pl.DataFrame({"stay_id": new.stays(written)}).with_columns(
+            *(pl.Series(name, calibrated[written, index]).fill_nan(None) for index, name in enumerate(self.labels)),
+            pl.Series(USED, used_of, dtype=pl.String),
         )
 
     def contributions(self, new: Applied) -> pl.DataFrame:
         """Return what each modality adds to the logits of opened stays, one row per stay, label and modality."""
         pairs = zip(self._steps, new.seeds, strict=True)
         added = np.mean([_contributions(self._run, step, model, new.rows) for step, model in pairs], axis=0)
-        names = list(self._steps[0].cell.combination)
-        return _long(added, new.stays, self.labels, names, new.view.present(names)[new.rows])
+        model = new.seeds[0]
+        present = model.present.cpu().numpy()[new.rows]
+        return _long(added, new.stays(new.rows), self.labels, list(model.combination), present)
 
 
 def _warn(notes: tuple[str, ...]) -> None:
@@ -234,7 +290,7 @@ def _seeds(study: Run, task: str, wanted: str | None, combination: str | None) -
         summary = summary.filter(pl.col("combination") == label(parse(combination, names)))
     if wanted is not None:
         if wanted in without:
-            raise ConfigError(f"{wanted} is a baseline and keeps no model to predict with")
+            raise ConfigError(f"{wanted} keeps no model to predict with")
         if wanted not in (known := summary["strategy"].unique()):
             of = f" of {combination}" if combination else ""
             raise ConfigError(f"task {task} has no model{of} by strategy {wanted!r}{near(wanted, known)}")
@@ -248,9 +304,10 @@ def _seeds(study: Run, task: str, wanted: str | None, combination: str | None) -
     if wanted is None and combination is None and summary.get_column("selected").any():
         summary = summary.filter(pl.col("selected"))
     best = summary.sort("validation_auroc", descending=True, nulls_last=True).row(0, named=True)
-    place = (task, parse(best["combination"], names), best["strategy"])
+    whole = combination is None and wanted is not None and study.design.strategy(wanted).subsets
+    place = (task, tuple(names) if whole else parse(best["combination"], names), best["strategy"])
     steps = [study.design.finetune(*place, seed) for seed in range(study.config.study.seeds)]
-    found = [step for step in steps if study.store.done(step)]
+    found = [step for step in steps if study.store.done(step) and study.store.done(step.trained)]
     if not found:
         raise DataError(
             f"{study.folder} has results, but no models of {best['combination']} by {best['strategy']} that this "
@@ -265,24 +322,33 @@ def _seeds(study: Run, task: str, wanted: str | None, combination: str | None) -
     return found
 
 
-def _view(study: Run, source: Run, cell: Cell, scratch: Path) -> ViewData:
-    """Return the new stays, normalised and encoded with what was learnt from the training stays."""
+def _view(study: Run, source: Run, cell: Cell, scratch: Path, lacking: Sequence[str] = ()) -> ViewData:
+    """Return the new stays, normalised and encoded with what was learnt from the training stays.
+
+    Modalities that the new stays lack altogether are absent in every one.
+    """
     from picme.fitting.device import resolve_device
     from picme.modalities import open_modality
+    from picme.modalities.absent import AbsentModality
     from picme.modalities.view import ViewData
+    from picme.pretrain.features import open_encoded
     from picme.pretrain.trunk_cache import cache_features
 
     task, device = cell.task.name, str(resolve_device(study.config.execution.device))
     features: dict[str, Path] = {}
-    for one in cell.encodings:
+    encodings = {one.modality: one for one in cell.encodings if one.modality not in lacking}
+    for one in encodings.values():
         if one.features is not None:
             folder, pool = source.prepared / "views" / task / one.modality, source.prepared / "pool" / one.modality
             opened: Any = open_modality(one.kind, folder, pool, one.encoder)
             features[one.modality] = cache_features(
                 opened, one.encoder, opened.spec(), scratch / one.modality, device=device, precision=one.precision
             )
-    encodings = {one.modality: one for one in cell.encodings}
-    return ViewData(source.prepared, task, encodings, features, study.prepared / "statistics.json")
+    view = ViewData(source.prepared, task, encodings, features, study.prepared / "statistics.json")
+    unread = [one for one in cell.encodings if one.modality in lacking]
+    for name, like in open_encoded(cell.prepare, task, unread, study.store).modalities.items() if unread else ():
+        view.modalities[name] = AbsentModality(like, len(view))
+    return view
 
 
 def _fits(study: Run, source: Run, task: str, names: list[str]) -> list[str]:
@@ -329,8 +395,8 @@ def _differences(where: str, given: Mapping[str, Any], mine: Mapping[str, Any]) 
             yield f"the new stays were prepared with {where}.{key} {one!r}, the model's with {other!r}"
 
 
-def _model(study: Run, step: Finetune, view: ViewData) -> Classifier:
-    """Return the trained model of one seed on the new stays."""
+def _model(study: Run, step: Finetune, view: ViewData, names: Sequence[str]) -> Classifier:
+    """Return the trained model of one seed on the new stays, which reads the modalities of some names."""
     from picme.finetune.embed import all_rows
     from picme.finetune.restore import restore
     from picme.finetune.step import EmbedUntrained
@@ -338,17 +404,22 @@ def _model(study: Run, step: Finetune, view: ViewData) -> Classifier:
     from picme.pretrain.model import ModalityEncoders
     from picme.pretrain.train import load_encoders
 
-    cell, device = step.cell, resolve_device(study.config.execution.device)
+    cell, device = step.trained.cell, resolve_device(study.config.execution.device)
     embedded = None
-    drawn = [one.seed for one in step.embedded if isinstance(one, EmbedUntrained)]
+    drawn = [one.seed for one in step.trained.embedded if isinstance(one, EmbedUntrained)]
     if cell.frozen:
+        chosen = [one for one in cell.encodings if one.modality in names]
         encoders = (
-            load_encoders(study.store.path(cell.pretrain), cell.encodings, view)
+            load_encoders(study.store.path(cell.pretrain), chosen, view)
             if cell.pretrain is not None
-            else ModalityEncoders(cell.encodings, view, drawn[0])
+            else ModalityEncoders(chosen, view, drawn[0])
         )
-        embedded = all_rows(encoders.to(device).eval(), view, device)
-    return restore(step, view, device, study.store, embedded)
+        found = all_rows(encoders.to(device).eval(), view, device)
+        embedded = np.zeros((len(cell.encodings), *found.shape[1:]), dtype=np.float32)
+        embedded[[cell.combination.index(one.modality) for one in chosen]] = found
+    model = restore(step, view, device, study.store, embedded)
+    model.restrict(names)
+    return model
 
 
 def _embeddings(model: Classifier, rows: np.ndarray) -> np.ndarray:
@@ -372,24 +443,9 @@ def _contributions(study: Run, step: Finetune, model: Classifier, rows: np.ndarr
     from picme.finetune.restore import restore
     from picme.pretrain.features import open_encoded
 
-    cell = step.cell
+    cell = step.trained.cell
     view = open_encoded(cell.prepare, cell.task.name, cell.encodings, study.store)
     trained = restore(step, view, model.device, study.store)
-    mean = training_mean(trained, view.usable(cell.combination, "train"))
+    mean = training_mean(trained, view.usable(step.cell.combination, "train"))
     present = model.present[torch.from_numpy(rows).to(model.device)]
     return integrated_gradients(model.head, embeddings_of(model, rows), present, mean).per_label
-
-
-def _calibrated(study: Run, seeds: list[Finetune], labels: tuple[str, ...], found: np.ndarray) -> np.ndarray:
-    """Return probabilities (row, label) calibrated by a slope and intercept fitted on the run's validation stays."""
-    from picme.evaluate.calibration import apply_calibration, fit_calibration
-
-    kept = [np.load(study.store.path(step) / "predictions.npz") for step in seeds]
-    average = np.mean([one["val"] for one in kept], axis=0)
-    cohort = pl.read_parquet(study.prepared / "views" / seeds[0].cell.task.name / "cohort.parquet")
-    targets = cohort.select(pl.col(name).cast(pl.Float64) for name in labels).to_numpy()[kept[0]["val_rows"]]
-    result = np.empty_like(found)
-    for index in range(len(labels)):
-        slope, intercept = fit_calibration(average[:, index], targets[:, index])
-        result[:, index] = apply_calibration(found[:, index], slope, intercept)
-    return result

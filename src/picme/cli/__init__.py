@@ -273,6 +273,9 @@ def predict(
             help="Second file to write, .csv or .parquet: what each modality adds to each prediction's logit."
         ),
     ] = None,
+    withhold: Annotated[
+        str, typer.Option(help="Modalities a,b taken to be absent, for a strategy that takes any subset.")
+    ] = "",
     debug: Debug = False,
 ) -> None:
     """Probabilities for new stays by the models of a finished run.
@@ -281,10 +284,13 @@ def predict(
     """
     from picme.predict import predict as make_predictions
 
-    count, without, notes = make_predictions(run_folder, input_, task, strategy, combination, out, contributions)
+    absent = tuple(name.strip() for name in withhold.split(",") if name.strip())
+    count, without, notes = make_predictions(
+        run_folder, input_, task, strategy, combination, out, contributions, absent
+    )
     for note in notes:
         typer.echo(f"Note: {note}", err=True)
-    left_out = f"; {without} have none of the combination's modalities and no row" if without else ""
+    left_out = f"; {without} have none of the combination's modalities and no prediction" if without else ""
     typer.echo(f"{count} stays written to {out}{left_out}")
 
 

@@ -9,12 +9,15 @@ from pydantic import Field, model_validator
 from picme.config.base import Section
 from picme.config.bounds import Number, Seed
 from picme.config.names import Column
-from picme.strategies import BUILT_IN
+from picme.strategies import BUILT_IN, FOR_SUBSETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from picme.strategies import Strategy
+
+# Those that a study is compared with by default; others bring their comparisons where a study names them.
+USUAL = tuple(one for name, one in BUILT_IN.items() if name not in FOR_SUBSETS)
 
 
 class ThresholdRule(Section):
@@ -58,21 +61,19 @@ class ComparisonsConfig(Section):
     controls: tuple[tuple[str, str], ...] = Field(
         default_factory=lambda: tuple(
             (one.name, other)
-            for one in sorted(BUILT_IN.values(), key=lambda one: not one.starts_from_pretraining)
+            for one in sorted(USUAL, key=lambda one: not one.starts_from_pretraining)
             for other in one.controls
         )
     )
     """Pairs of a strategy and its control, which show first what pretraining adds and then what the gate does. By
-    default, the controls that each strategy declares; a strategy of another package brings its own where a study names
-    it and lists no pairs."""
+    default, the controls that each strategy declares; one that takes any subset, or one of another package, brings its
+    own where a study names it and lists no pairs."""
     strategies: tuple[tuple[str, str], ...] = Field(
-        default_factory=lambda: tuple((one.name, other) for one in BUILT_IN.values() for other in one.alternatives)
+        default_factory=lambda: tuple((one.name, other) for one in USUAL for other in one.alternatives)
     )
     """Pairs of strategies that are alternatives for a user. By default, the alternatives that each strategy
     declares."""
-    baselines: tuple[str, ...] = Field(
-        default_factory=lambda: tuple(one.name for one in BUILT_IN.values() if one.baseline)
-    )
+    baselines: tuple[str, ...] = Field(default_factory=lambda: tuple(one.name for one in USUAL if one.baseline))
     """Strategies that a user would take without picme; they are never selected as best."""
 
     @model_validator(mode="after")
@@ -115,7 +116,7 @@ class EvaluateConfig(Section):
     comparisons: ComparisonsConfig = Field(default_factory=ComparisonsConfig)
     """Choice of the differences that are tested."""
     controls: tuple[str, ...] = Field(
-        default_factory=lambda: tuple(one.name for one in BUILT_IN.values() if not one.selectable and not one.baseline)
+        default_factory=lambda: tuple(one.name for one in USUAL if not one.selectable and not one.baseline)
     )
     """Strategies that exist to be compared with; they are never selected as best."""
     shapley: Literal["all", "largest", "off"] = "largest"

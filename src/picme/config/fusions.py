@@ -27,6 +27,14 @@ class ConcatConfig(FusionConfig):
     """Hidden layers; 0 is a linear head."""
 
 
+class ConcatTokensConfig(FusionConfig):
+    """A multilayer perceptron as `concat`, with a learnt vector in place of an absent modality's embedding."""
+
+    name: Literal["concat_tokens"] = "concat_tokens"
+    layers: Depth = Field(1, ge=0)
+    """Hidden layers; 0 is a linear head."""
+
+
 class RecurrentConfig(FusionConfig):
     """A head that takes the modalities as steps of a recurrent network."""
 
@@ -66,6 +74,7 @@ class GatedSumConfig(FusionConfig):
 
 CONFIGS: dict[str, type[Component]] = {
     "concat": ConcatConfig,
+    "concat_tokens": ConcatTokensConfig,
     "gated_lstm": GatedLSTMConfig,
     "lstm": LSTMConfig,
     "attention": AttentionConfig,

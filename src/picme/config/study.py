@@ -22,7 +22,7 @@ from picme.config.sources import Physionet2012Source, TableSource
 from picme.config.splits import SplitsConfig
 from picme.config.synthetic import SyntheticConfig
 from picme.errors import ConfigError, near
-from picme.strategies import BUILT_IN, STRATEGIES, strategies, strategy
+from picme.strategies import BUILT_IN, FOR_SUBSETS, STRATEGIES, strategies, strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -236,6 +236,21 @@ class LabelEfficiencyConfig(Section):
         return tuple(sorted(set(shares)))
 
 
+class AnySubsetConfig(Section):
+    """Training of the strategies that take any subset of the modalities."""
+
+    withhold: Literal["uniform"] | Annotated[float, Field(ge=0, lt=1)] = "uniform"
+    """Modalities withheld from each stay in each batch: `uniform` draws their number, from none to all but one of those
+    that the stay has; a number is the rate at which each is withheld. One that the stay has always stays."""
+    draws: Draws = Field(1, ge=1)
+    """Draws of what each stay keeps in each batch, whose mean loss is taken. The encoders run once for all of them."""
+    auxiliary: float = Field(0.0, ge=0)
+    """Weight of the loss of a linear head on each single modality's embedding; these heads are not kept."""
+    ranking: float = Field(0.0, ge=0)
+    """Weight of a hinge on a stay's loss with more of its modalities minus that with fewer, both drawn: more should not
+    be worse (SimMLM, arXiv 2507.19264). Above 0, both losses are trained on."""
+
+
 class FinetuneConfig(Section):
     """Fine-tuning on the tasks."""
 
@@ -250,10 +265,13 @@ class FinetuneConfig(Section):
     """Strategies that are compared; `picme list strategies` says what each is."""
     fusions: dict[str, choice("fusions", FUSIONS)] = Field(default_factory=dict)  # type: ignore[valid-type]
     """Strategies of your own, named in `strategies` like the others: trained as `supervised`, with this fusion head."""
+    any_subset: AnySubsetConfig = AnySubsetConfig()
+    """Training of the strategies that take any subset of the modalities."""
     epochs: Epochs = Field(75, ge=1)
     """Greatest number of passes over the training stays."""
     patience: Epochs = Field(15, ge=1)
-    """Epochs without a better validation AUROC before training stops."""
+    """Epochs without a better validation AUROC before training stops; of strategies that take any subset, the mean over
+    the subsets."""
     batch_size: Batch = Field(64, ge=2)
     """Stays in a batch."""
     learning_rate: float = Field(1e-3, gt=0)
@@ -352,12 +370,12 @@ class Config(Section):
     @field_validator("evaluate")
     @classmethod
     def _compared(cls, section: EvaluateConfig, info: ValidationInfo) -> EvaluateConfig:
-        """Add the comparisons of other packages' strategies that the study names, and of no others."""
+        """Add the comparisons of the strategies that the study names and that are not compared by default."""
         finetune = info.data.get("finetune")
         if finetune is None:  # it has mistakes of its own
             return section
-        others = [name for name in finetune.strategies if name not in BUILT_IN and name not in finetune.fusions]
-        return section.with_strategies(map(strategy, others))
+        others = [name for name in finetune.strategies if name not in finetune.fusions]
+        return section.with_strategies(strategy(name) for name in others if name not in BUILT_IN or name in FOR_SUBSETS)
 
     @field_validator("modalities")
     @classmethod

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from picme.align.choose import best_aligned
 from picme.engine.graph import Finished, Graph, Growth
 from picme.evaluate.step import Attribute, Ceiling, Evaluate
+from picme.finetune.step import RestrictedFinetune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,8 @@ def _add_finetuning(design: Design, graph: Graph, chosen: list[Combination]) -> 
     for one in cells:
         groups.setdefault(tuple(one.cell.place.values()), []).append(one)
     for seeds in groups.values():
-        if seeds[0].cell.course is not None and len(seeds[0].cell.encodings) > 1:
+        own = seeds[0].cell.course is not None and not isinstance(seeds[0], RestrictedFinetune)
+        if own and len(seeds[0].cell.encodings) > 1:
             graph.growths.append(Growth(tuple(seeds), _adds_attribution(design, seeds)))
     graph.growths.append(Growth((*cells, *variants), _adds_evaluation(design, cells, variants)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +15,17 @@ from picme.config.study import paper_combinations
 from picme.engine.code import code_of
 from picme.engine.store import fingerprint
 from picme.errors import ConfigError
-from picme.finetune.step import FROZEN, Cell, EmbedPretrained, EmbedUntrained, Finetune, FinetuneSearch
+from picme.finetune.step import (
+    FROZEN,
+    AnySubsetCell,
+    Averaged,
+    Cell,
+    EmbedPretrained,
+    EmbedUntrained,
+    Finetune,
+    FinetuneSearch,
+    RestrictedFinetune,
+)
 from picme.prepare.raw import listed_files, raw_files
 from picme.prepare.step import Availability, Hospital, Prepare, PretrainWindow, TaskPart
 from picme.pretrain.features import Encoding, Features
@@ -282,7 +292,8 @@ class Design:
         gated = chosen.gate == "configured"
         reads_weights = gated and section.gate == "pretraining"
         head = section.fusions.get(name) or self._head(chosen, combination, order)
-        return Cell(
+        made = partial(AnySubsetCell, any_subset=section.any_subset) if chosen.subsets else Cell
+        return made(
             **common,
             encoders=chosen.encoders,
             encodings=tuple(self.encoding(one) for one in combination),
@@ -332,10 +343,18 @@ class Design:
         order: Combination = (),
     ) -> Finetune:
         """Return one fine-tuning."""
-        cell, space = self.cell(task, combination, name, order, seed), self.config.finetune.search
-        searched = space != "off" and cell.course is not None
 
         def make() -> Finetune:
+            chosen, every = self.strategy(name), tuple(self.config.modalities)
+            if chosen.subsets and combination != every:
+                whole = self.finetune(task, every, name, seed, share)
+                part = whole.cell.model_copy(update={"encodings": tuple(map(self.encoding, combination))})
+                return RestrictedFinetune(cell=part, seed=seed, share=share, whole=whole)
+            cell, space = self.cell(task, combination, name, order, seed), self.config.finetune.search
+            if chosen.averages is not None:
+                singles = (self.finetune(task, (one,), chosen.averages, seed, share) for one in combination)
+                return Averaged(cell=cell, seed=seed, share=share, singles=tuple(singles))
+            searched = space != "off" and cell.course is not None
             first = self.cell(task, combination, name, order)
             search = FinetuneSearch(cell=first, embedded=self._embedded(first, 0), space=space) if searched else None
             embedded = self._embedded(cell, self._draw(seed))
@@ -367,7 +386,7 @@ class Design:
         singles: list[Combination] = combinations(list(self.config.modalities), [1]) if section.singles else []
         for task in self.tasks:
             for combination in [*singles, *chosen]:
-                for one in resolve(section.strategies, fusions, len(combination)):
+                for one in resolve(section.strategies, fusions, len(combination), len(self.config.modalities)):
                     seeds = range(self.config.study.seeds if one.seeded else 1)
                     found += [self.finetune(task, combination, one.name, seed) for seed in seeds]
         return found
@@ -382,7 +401,8 @@ class Design:
             for share in section.label_efficiency.shares:
                 found += [self.finetune(*place, share=share) for place in places if place[1] in wanted]
         for place in places:
-            gated = self.strategy(place[2]).gate == "configured"
+            chosen = self.strategy(place[2])
+            gated = chosen.gate == "configured" and not chosen.subsets
             if gated and place[3] == 0 and len(place[1]) == largest:
                 others = orders(place[1], section.orders, self._order(place[1]))
                 found += [self.finetune(*place, order=order) for order in others]

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from picme.finetune.attention import AttentionHead
     from picme.finetune.gated_lstm import GatedLSTMHead, ModalityGatedLSTM
     from picme.finetune.gated_sum import GatedSumHead
-    from picme.finetune.heads import ConcatHead
+    from picme.finetune.heads import ConcatHead, ConcatTokensHead
     from picme.finetune.lstm import LSTMHead
 
 __all__ = [
     "FUSIONS",
     "AttentionHead",
     "ConcatHead",
+    "ConcatTokensHead",
     "GatedLSTMHead",
     "GatedSumHead",
     "LSTMHead",
@@ -38,6 +39,7 @@ FUSIONS = Registry(
     "fusions",
     {
         "concat": "picme.finetune.heads:ConcatHead",
+        "concat_tokens": "picme.finetune.heads:ConcatTokensHead",
         "gated_lstm": "picme.finetune.gated_lstm:GatedLSTMHead",
         "lstm": "picme.finetune.lstm:LSTMHead",
         "attention": "picme.finetune.attention:AttentionHead",

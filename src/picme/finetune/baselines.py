@@ -130,7 +130,7 @@ def fit_predict(name: str, features: np.ndarray, targets: np.ndarray, split: np.
     """Fit one model per label on the training stays, with its size chosen on the validation stays; predict all stays.
 
     Args:
-        name: `gradient_boosting` or `logistic_regression`.
+        name: `gradient_boosting`, `logistic_regression`, or `presence_only`, which is a logistic regression too.
         features: (stay, feature), NaN where unknown.
         targets: (stay, label) 0 or 1, NaN where unknown (left out of the fit).
         split: (stay,) `train`, `val` or `test`; test stays take no part in the fit.
@@ -209,4 +209,10 @@ def _log_loss(y: np.ndarray, p: np.ndarray) -> float:
     return float(-np.mean(y * np.log(p) + (1 - y) * np.log1p(-p)))
 
 
-MODELS: dict[str, Any] = {"gradient_boosting": _gradient_boosting, "logistic_regression": _logistic_regression}
+PRESENCE_ONLY = "presence_only"
+"""Name of the model whose features are only which modalities a stay has."""
+MODELS: dict[str, Any] = {
+    "gradient_boosting": _gradient_boosting,
+    "logistic_regression": _logistic_regression,
+    PRESENCE_ONLY: _logistic_regression,
+}

@@ -30,6 +30,7 @@ class Classifier(nn.Module):
         n_labels: logits of a stay.
         head_name: name of the fusion head in the configuration, for messages.
         head: fusion head, `(embeddings (batch, modality, dim), present (batch, modality)) -> logits (batch, label)`.
+        read: the modalities that are read; all but after `restrict`.
     """
 
     head: nn.Module
@@ -40,6 +41,12 @@ class Classifier(nn.Module):
         super().__init__()
         self.combination, self.view, self.device = tuple(combination), view, device
         self.present = torch.from_numpy(view.present(combination)).to(device)
+        self.read = self.combination
+
+    def restrict(self, to: Sequence[str]) -> None:
+        """Read only some of the modalities from now on, as if no stay had any other."""
+        self.read = tuple(name for name in self.read if name in to)
+        self.present[:, [name not in self.read for name in self.combination]] = False
 
     def embeddings(self, rows: np.ndarray) -> Tensor:
         """Embeddings of rows, (batch, modality, dim)."""
@@ -47,26 +54,43 @@ class Classifier(nn.Module):
 
     def forward(self, rows: np.ndarray) -> Tensor:
         """Logits of rows, (batch, label)."""
-        embeddings, present = self.embeddings(rows), self.present[torch.from_numpy(rows).to(self.device)]
+        return self.logits(self.embeddings(rows), self.present[torch.from_numpy(rows).to(self.device)])
+
+    def logits(self, embeddings: Tensor, present: Tensor) -> Tensor:
+        """Logits (batch, label) of embeddings (batch, modality, dim) and presence (batch, modality) bool."""
         what = f"fusion head {self.head_name!r}"
         with calling(what, embeddings=embeddings, present=present):
             logits: Tensor = self.head(embeddings, present)
-        check_shape(what, logits, (len(rows), self.n_labels))
+        check_shape(what, logits, (len(embeddings), self.n_labels))
         return logits
 
-    @torch.no_grad()
-    def probabilities(self, rows: np.ndarray, size: int = 512) -> np.ndarray:
+    def probabilities(self, rows: np.ndarray) -> np.ndarray:
         """Probabilities of rows, (row, label) float64, in the rows' order."""
+        return self.probabilities_within(rows, np.ones((1, len(self.combination)), dtype=bool))[0]
+
+    @torch.no_grad()
+    def probabilities_within(self, rows: np.ndarray, subsets: np.ndarray, size: int = 512) -> np.ndarray:
+        """Probabilities of rows as if stays had nothing outside a subset of the modalities; embeddings are made once.
+
+        Args:
+            rows: row numbers.
+            subsets: (subset, modality) bool.
+            size: rows in a batch.
+
+        Returns:
+            (subset, row, label) float64, in the rows' order.
+        """
         self.eval()
         place = np.full(len(self.view), -1)
         place[rows] = np.arange(len(rows))
-        out = None
-        for chosen in self.view.evaluation_batches(self.combination, rows, size):
-            values = torch.sigmoid(self(chosen).double()).cpu().numpy()
-            if out is None:
-                out = np.zeros((len(rows), values.shape[1]))
-            out[place[chosen]] = values
-        return out if out is not None else np.zeros((0, 1))
+        out = np.zeros((len(subsets), len(rows), self.n_labels))
+        members = torch.from_numpy(subsets).to(self.device)
+        for chosen in self.view.evaluation_batches(self.read, rows, size):
+            embeddings, present = self.embeddings(chosen), self.present[torch.from_numpy(chosen).to(self.device)]
+            for number, inside in enumerate(members):
+                values = torch.sigmoid(self.logits(embeddings, present & inside).double())
+                out[number, place[chosen]] = values.cpu().numpy()
+        return out
 
 
 class FrozenClassifier(Classifier):
@@ -119,7 +143,12 @@ class TrainedClassifier(Classifier):
 
     def embeddings(self, rows: np.ndarray) -> Tensor:  # noqa: D102
         mask = self.present[torch.from_numpy(rows).to(self.device)]
-        return self.encoders(self.view.batch(self.combination, rows, self.device), mask).transpose(0, 1)
+        places = [self.combination.index(name) for name in self.read]
+        found = self.encoders(self.view.batch(self.read, rows, self.device), mask[:, places]).transpose(0, 1)
+        if self.read == self.combination:
+            return found
+        every = found.new_zeros(len(rows), len(self.combination), found.shape[2])
+        return every.index_copy(1, torch.tensor(places, device=self.device), found)
 
 
 def build_classifier(

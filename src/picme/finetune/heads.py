@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +88,24 @@ class ConcatHead(FusionHead):
         """Compute logits (batch, label) from embeddings (batch, modality, dim) and presence (batch, modality)."""
         embeddings, present = without_absent(embeddings, present)
         logits: Tensor = self.network(torch.cat([embeddings.flatten(1), present.to(embeddings.dtype)], 1))
+        return logits
+
+
+class ConcatTokensHead(ConcatHead):
+    """Fusion head: the perceptron of `ConcatHead` with a trained vector in place of an absent modality's embedding.
+
+    The vectors start at zero, so that the untrained head is a `ConcatHead`, which is its control.
+    """
+
+    def __init__(self, n_modalities: int, embed_dim: int, n_labels: int, **settings: Any) -> None:
+        super().__init__(n_modalities, embed_dim, n_labels, **settings)
+        self.tokens = nn.Parameter(torch.zeros(n_modalities, embed_dim))
+
+    def forward(self, embeddings: Tensor, present: Tensor | None = None) -> Tensor:
+        """Compute logits (batch, label) from embeddings (batch, modality, dim) and presence (batch, modality)."""
+        embeddings, present = without_absent(embeddings, present)
+        filled = torch.where(present[:, :, None], embeddings, self.tokens)
+        logits: Tensor = self.network(torch.cat([filled.flatten(1), present.to(filled.dtype)], 1))
         return logits
 
 

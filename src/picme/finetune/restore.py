@@ -27,7 +27,7 @@ def restore(
 
     Args:
         step: the fine-tuning.
-        view: its own stays, or new ones.
+        view: its own stays, or new ones; with the modalities of the fine-tuning that trained it.
         device: where the model runs.
         store: where its artifact is.
         embedded: (modality, stay, dim), the embeddings of new stays by its frozen encoders; those it was trained on if
@@ -36,14 +36,15 @@ def restore(
     Raises:
         DataError: if the stored weights are of another model.
     """
-    cell = step.cell
+    cell = step.trained.cell
     labels = len(build_task(cell.task.name, cell.task.section).labels)
     if embedded is None:
-        model = build_classifier(cell, step.embedded, view, labels, step.seed, device, store)
+        model = build_classifier(cell, step.trained.embedded, view, labels, step.seed, device, store)
     else:
         model = assemble(cell, view, labels, step.seed, device, store, embedded)
-    folder = store.path(step)
+    folder = store.path(step.trained)
     unknown = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False).unexpected_keys
     if unknown:
         raise DataError(f"{folder}/model.safetensors has weights of another model ({unknown[0]})")
+    model.restrict(step.cell.combination)
     return model.eval()

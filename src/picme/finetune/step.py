@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import polars as pl
+    from torch import Tensor
+
+    from picme.finetune.classifier import Classifier
+    from picme.finetune.teaching import Loss, Teaching
 
 
 FROZEN = ("pretrained", "untrained")
@@ -110,6 +114,24 @@ class Cell(Part):
         """The relative cost of a fine-tuning."""
         return 0.05 if self.frozen else sum(one.cost for one in self.encodings)
 
+    def teaching(self, model: Classifier, loss: Loss, target: Tensor, seed: int) -> Teaching:
+        """Return what the batches of a training are, its loss, and what it is validated on."""
+        from picme.finetune.teaching import Teaching
+
+        return Teaching(model, loss, target)
+
+
+class AnySubsetCell(Cell):
+    """A cell over all modalities whose models predict for every subset of them."""
+
+    any_subset: Any
+    """The section `finetune.any_subset`."""
+
+    def teaching(self, model: Classifier, loss: Loss, target: Tensor, seed: int) -> Teaching:  # noqa: D102
+        from picme.finetune.any_subset import AnySubset
+
+        return AnySubset(model, loss, target, self.any_subset, self.encodings[0].embed_dim, seed)
+
 
 class FinetuneSearch(Step):
     """The search of a cell's learning rate and batch size, with seed 0, on validation stays."""
@@ -170,13 +192,18 @@ class Finetune(Step):
         return self.cell.cost
 
     @property
+    def trained(self) -> Finetune:
+        """The fine-tuning that trained the model."""
+        return self
+
+    @property
     def variant(self) -> bool:
         """True if the fine-tuning stands beside the study's cells: with fewer labels, or another order."""
         return self.share < 1 or bool(self.order)
 
     @property
     def timed(self) -> bool:  # type: ignore[override]  # noqa: D102
-        return not self.variant
+        return not self.variant and self.kind == "finetune"
 
     @property
     def labels(self) -> dict[str, str | None]:  # noqa: D102
@@ -206,3 +233,37 @@ class Finetune(Step):
             *(pl.lit(value).alias(name) for name, value in kept.items()),
         )
         return {"finetuning": table}
+
+
+class RestrictedFinetune(Finetune):
+    """What a training for every subset predicts for one combination, as that combination's fine-tuning."""
+
+    kind: ClassVar[str] = "restrict"
+    gpus: ClassVar[float] = 0.0
+
+    whole: Finetune
+    """The fine-tuning over all modalities, whose cell is an `AnySubsetCell`."""
+
+    @property
+    def trained(self) -> Finetune:  # noqa: D102
+        return self.whole
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.finetune.derived import restrict
+
+        return restrict(self, folder, context)
+
+
+class Averaged(Finetune):
+    """The mean probability of models of single modalities, over those that a stay has."""
+
+    kind: ClassVar[str] = "average"
+    gpus: ClassVar[float] = 0.0
+
+    singles: tuple[Finetune, ...]
+    """The fine-tuning of each modality of the combination."""
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.finetune.derived import average
+
+        return average(self, folder, context)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from picme.config.combinations import label
 from picme.errors import TrainingError
-from picme.finetune.baselines import fit_predict, summary_features
+from picme.finetune.baselines import PRESENCE_ONLY, fit_predict, summary_features
 from picme.finetune.classifier import Classifier, build_classifier
 from picme.finetune.labels import with_share
 from picme.finetune.losses import build_loss
@@ -25,10 +25,8 @@ from picme.pretrain.features import open_encoded
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
-
-    from torch import Tensor
 
     from picme.engine.step import Context, Step
     from picme.finetune.step import Cell, Finetune
@@ -53,13 +51,7 @@ def finetune(step: Finetune, folder: Path, context: Context) -> dict[str, Any]:
         values = found(context.store.path(step.search))
     model, result = train(cell, step.embedded, view, step.seed, context, folder=folder, share=step.share, **values)
     # The final pass: test stays are first looked at here.
-    np.savez(
-        folder / "predictions.npz",
-        val_rows=rows["val"],
-        val=model.probabilities(rows["val"]),
-        test_rows=rows["test"],
-        test=model.probabilities(rows["test"]),
-    )
+    write_predictions(folder, rows, model.probabilities)
     trained = {name for name, p in model.named_parameters() if p.requires_grad} | {n for n, _ in model.named_buffers()}
     save_file(
         {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items() if k in trained},
@@ -75,6 +67,15 @@ def finetune(step: Finetune, folder: Path, context: Context) -> dict[str, Any]:
         "train_seconds": round(result.seconds, 3),
         "peak_memory_mb": round(peak_memory_mb(model.device), 1),
     }
+
+
+def write_predictions(
+    folder: Path, rows: Mapping[str, np.ndarray], probabilities: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """Write the row numbers of validation and test stays and their probabilities (row, label)."""
+    kept: dict[str, Any] = {f"{split}_rows": rows[split] for split in ("val", "test")}
+    kept |= {split: probabilities(rows[split]) for split in ("val", "test")}
+    np.savez(folder / "predictions.npz", **kept)
 
 
 def train(
@@ -119,34 +120,43 @@ def train(
             "at least 2 are needed"
         )
     model = build_classifier(cell, embedded, view, len(labels), seed, device, context.store)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=course.weight_decay)
     target = torch.from_numpy(targets).to(device)
     loss = build_loss(cell.loss, cell.class_weight, targets[train_rows], device)
+    teaching = cell.teaching(model, loss, target, seed)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=course.weight_decay)
 
-    def loss_of(rows: np.ndarray) -> Tensor:
-        return loss(model(rows), target[torch.from_numpy(rows).to(device)])
-
-    def batches(epoch: int) -> list[np.ndarray]:
-        return view.training_batches(combination, train_rows, batch_size, seed, epoch)
+    def batches(epoch: int) -> list[Any]:
+        return teaching.draws(view.training_batches(combination, train_rows, batch_size, seed, epoch), epoch)
 
     def validate_epoch(epoch: int) -> dict[str, Any]:
-        predicted = model.probabilities(val_rows)
-        scores = [auroc(targets[val_rows, j], predicted[:, j]) for j in range(len(labels))] if len(val_rows) else []
-        defined = [score for score in scores if not math.isnan(score)]
+        judged = teaching.predictions(val_rows)
+        value = _mean(_auroc(targets[rows], predicted) for rows, predicted in judged)
         # Where validation has one class only, the loss decides.
-        value = float(np.mean(defined)) if defined else math.nan
-        score = value if defined else -_log_loss(targets[val_rows], predicted)
+        losses = (_log_loss(targets[rows], predicted) for rows, predicted in judged)
+        score = -_mean(losses) if math.isnan(value) else value
         if report is not None:
             report(epoch, score)
         return {"val_auroc": value, "score": score}
 
     result = fit(
-        model, optimizer, batches, loss_of, validate_epoch,
+        model, optimizer, batches, teaching.loss_of, validate_epoch,
         epochs=course.epochs, patience=course.patience, seed=seed,
         state=None if folder is None else folder / "state.pt",
     )  # fmt: skip
+    teaching.end()
     return model, result
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Return the mean of the values that are defined; NaN if none is."""
+    defined = [value for value in values if not math.isnan(value)]
+    return float(np.mean(defined)) if defined else math.nan
+
+
+def _auroc(targets: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the mean AUROC over the labels for which it is defined."""
+    return _mean(auroc(targets[:, j], predicted[:, j]) for j in range(targets.shape[1])) if len(targets) else math.nan
 
 
 def _log_loss(targets: np.ndarray, predicted: np.ndarray) -> float:
@@ -167,13 +177,13 @@ def _baseline(
     for name, chosen in rows.items():
         split[chosen] = name
     inside = np.concatenate(list(rows.values()))
-    features = baseline_features(view, list(cell.combination), split == "train")
+    if cell.head == PRESENCE_ONLY:
+        features = view.present(cell.combination).astype(np.float32)
+    else:
+        features = baseline_features(view, list(cell.combination), split == "train")
     predicted = np.full((len(view), len(task.labels)), np.nan)
     predicted[inside] = fit_predict(cell.head, features[inside], view.labels(task.labels)[inside], split[inside], seed)
-    np.savez(
-        folder / "predictions.npz",
-        val_rows=rows["val"], val=predicted[rows["val"]], test_rows=rows["test"], test=predicted[rows["test"]],
-    )  # fmt: skip
+    write_predictions(folder, rows, lambda chosen: predicted[chosen])
     return {
         "train_seconds": round(time.perf_counter() - start, 3),
         "peak_memory_mb": round(peak_memory_mb(torch.device("cpu")), 1),

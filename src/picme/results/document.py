@@ -38,8 +38,9 @@ END = """\
 ## Strategies, tasks
 
 Strategies are described in [concepts](concepts.md#strategies). Combinations of one modality are fine-tuned as
-`supervised` and `random`. `gated` needs λ, so three modalities or more; for two it runs as `gated_uniform`. Tasks:
-`mortality` (in-hospital, from the first 48 hours), `phenotyping` (25 labels), and those of your configuration.
+`supervised` and `random`, and as strategies that take [any subset](missing.md). `gated` needs λ, so three modalities or
+more; for two it runs as `gated_uniform`. Tasks: `mortality` (in-hospital, from the first 48 hours), `phenotyping` (25
+labels), and those of your configuration.
 
 ## Beside the tables
 

@@ -12,9 +12,19 @@ from functools import cache
 from picme.errors import ConfigError
 from picme.registry import Registry
 from picme.strategies.base import PURPLE, Strategy
-from picme.strategies.built_in import BUILT_IN
+from picme.strategies.built_in import BUILT_IN, FOR_SUBSETS
 
-__all__ = ["BUILT_IN", "PURPLE", "STRATEGIES", "Strategy", "of_fusion", "resolve", "strategies", "strategy"]
+__all__ = [
+    "BUILT_IN",
+    "FOR_SUBSETS",
+    "PURPLE",
+    "STRATEGIES",
+    "Strategy",
+    "of_fusion",
+    "resolve",
+    "strategies",
+    "strategy",
+]
 
 STRATEGIES = Registry("strategies", {name: f"picme.strategies.built_in:{name.upper()}" for name in BUILT_IN})
 
@@ -56,7 +66,7 @@ def of_fusion(name: str, head: str) -> Strategy:
     return Strategy(name, words, words, encoders="from_scratch", head=head, smallest=2, alternatives=("supervised",))
 
 
-def resolve(names: tuple[str, ...], fusions: dict[str, str], size: int) -> list[Strategy]:
+def resolve(names: tuple[str, ...], fusions: dict[str, str], size: int, whole: int) -> list[Strategy]:
     """Return the strategies that a combination is fine-tuned with, in the order of their names, each once.
 
     A strategy that is not defined for so few modalities is left out, or replaced where it declares by what. One
@@ -66,11 +76,12 @@ def resolve(names: tuple[str, ...], fusions: dict[str, str], size: int) -> list[
         names: strategies as the configuration names them.
         fusions: strategies of the configuration's own, name to fusion head.
         size: modalities of the combination.
+        whole: modalities of the study, over which a strategy that takes any subset is trained.
     """
     found: dict[str, Strategy] = {}
     for name in names:
         chosen: Strategy | None = of_fusion(name, fusions[name]) if name in fusions else strategy(name)
-        while chosen is not None and size < chosen.smallest:
+        while chosen is not None and (whole if chosen.subsets else size) < chosen.smallest:
             chosen = strategy(chosen.smaller) if chosen.smaller is not None else None
         if chosen is not None:
             found.setdefault(chosen.name, chosen)

@@ -26,6 +26,9 @@ class Strategy:
         head: the fusion head on the embeddings, one of `picme list fusions`; for `none` the model's name.
         gate: where the weights λ of a gated head come from: `configured` follows `finetune.gate`, `uniform` gives
             every modality the same weight; None for heads without weights.
+        subsets: whether one training over all modalities of the study, some of them withheld at random, predicts for
+            every combination.
+        averages: the strategy whose models of single modalities it averages, for one that trains nothing of its own.
         smallest: the fewest modalities that the strategy is defined for.
         smaller: the strategy that runs in its place where a combination has fewer, if any.
         controls: the strategies that it has to beat to have shown anything, the closest first.
@@ -42,6 +45,8 @@ class Strategy:
     encoders: Encoders
     head: str = "concat"
     gate: Literal["configured", "uniform"] | None = None
+    subsets: bool = False
+    averages: str | None = None
     smallest: int = 1
     smaller: str | None = None
     controls: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from picme.strategies.base import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, Strategy
+from picme.strategies.base import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Strategy
 
 CONTRASTIVE = Strategy(
     "contrastive",
@@ -127,6 +127,105 @@ LOGISTIC_REGRESSION = Strategy(
     symbol="cross",
 )
 
+ANY_SUBSET = Strategy(
+    "any_subset",
+    "one training for every combination, modalities withheld at random; an MLP with a learnt vector for an absent one",
+    "one model for every combination, trained on the task with some modalities withheld at random",
+    encoders="from_scratch",
+    head="concat_tokens",
+    subsets=True,
+    controls=("late_fusion", "any_subset_zeros", "presence_only"),
+    alternatives=("supervised",),
+    colour=VERMILLION,
+    symbol="star",
+)
+ANY_SUBSET_ATTENTION = Strategy(
+    "any_subset_attention",
+    "as any_subset, with attention over the modalities that are there",
+    "one model for every combination, which combines by attention the modalities that are there",
+    encoders="from_scratch",
+    head="attention",
+    subsets=True,
+    controls=("late_fusion", "presence_only"),
+    alternatives=("any_subset",),
+    colour=VERMILLION,
+    symbol="hexagon",
+)
+ANY_SUBSET_GATED = Strategy(
+    "any_subset_gated",
+    "as any_subset, with the gated LSTM, which skips absent modalities",
+    "one model for every combination, which reads in turn, weighted by λ, the modalities that are there",
+    encoders="from_scratch",
+    head="gated_lstm",
+    gate="configured",
+    subsets=True,
+    smallest=3,  # λ exists from three modalities on
+    controls=("late_fusion", "presence_only"),
+    alternatives=("any_subset", "gated"),
+    colour=VERMILLION,
+    symbol="pentagon",
+)
+ANY_SUBSET_CONTRASTIVE = Strategy(
+    "any_subset_contrastive",
+    "as any_subset, on the frozen encoders of the pretraining over all modalities",
+    "one small network for every combination, on encoders pretrained by contrastive learning and then frozen",
+    encoders="pretrained",
+    head="concat_tokens",
+    subsets=True,
+    controls=("late_fusion", "presence_only"),
+    alternatives=("contrastive", "any_subset"),
+    colour=BLUE,
+    symbol="star",
+)
+ANY_SUBSET_ZEROS = Strategy(
+    "any_subset_zeros",
+    "control of any_subset: zeros in place of the learnt vectors",
+    "control: the one model for every combination, with zeros where a modality is absent",
+    encoders="from_scratch",
+    subsets=True,
+    selectable=False,
+    colour=VERMILLION,
+    symbol="star-open",
+)
+LATE_FUSION = Strategy(
+    "late_fusion",
+    "control of any_subset: the mean probability of single-modality models of the modalities that a stay has",
+    "control: the mean of what one model for each single modality says",
+    encoders="none",
+    head="late_fusion",
+    averages="supervised",
+    smallest=2,
+    selectable=False,
+    colour=VERMILLION,
+    symbol="hexagon-open",
+)
+PRESENCE_ONLY = Strategy(
+    "presence_only",
+    "control of any_subset: logistic regression on which modalities a stay has, and on nothing in them",
+    "control: sees only which modalities a stay has",
+    encoders="none",
+    head="presence_only",
+    smallest=2,
+    selectable=False,
+    seeded=False,
+    colour=VERMILLION,
+    symbol="pentagon-open",
+)
+
+FOR_SUBSETS: dict[str, Strategy] = {
+    strategy.name: strategy
+    for strategy in (
+        ANY_SUBSET,
+        ANY_SUBSET_ATTENTION,
+        ANY_SUBSET_GATED,
+        ANY_SUBSET_CONTRASTIVE,
+        ANY_SUBSET_ZEROS,
+        LATE_FUSION,
+        PRESENCE_ONLY,
+    )
+}
+"""The strategies that take any subset of the modalities, and their controls."""
+
 BUILT_IN: dict[str, Strategy] = {
     strategy.name: strategy
     for strategy in (
@@ -141,5 +240,6 @@ BUILT_IN: dict[str, Strategy] = {
         SUPERVISED_LSTM,
         GRADIENT_BOOSTING,
         LOGISTIC_REGRESSION,
+        *FOR_SUBSETS.values(),
     )
 }

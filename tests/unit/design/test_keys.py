@@ -77,6 +77,7 @@ FINETUNE: dict[str, tuple[Any, set[str]]] = {
     "singles": (False, {"evaluate"}),
     "strategies": (["supervised", "random", "mine"], {"evaluate"}),
     "fusions": ({"mine": {"name": "concat", "layers": 1}}, with_readers({"mine"})),
+    "any_subset": ({"withhold": 0.5}, set()),
     "epochs": (7, with_readers(NETWORKS)),
     "patience": (7, with_readers(NETWORKS)),
     "batch_size": (7, with_readers(NETWORKS)),
@@ -166,6 +167,47 @@ def test_one_training_for_all_combinations_depends_on_both_objectives_and_on_how
 def test_a_pretraining_of_its_own_knows_nothing_of_the_shared_one() -> None:
     part = Design(load("demo", BASE)).pretrain(("discharge", "radiology")).fields["pretraining"]
     assert set(part) == {"prepare", "encodings", "objective", "code", "course", "validation"}
+
+
+SUBSETS = ["any_subset", "any_subset_contrastive", "late_fusion", "presence_only"]
+
+
+def test_one_training_of_a_seed_predicts_for_every_combination_and_depends_on_how_modalities_are_withheld(
+    tmp_path: Path,
+) -> None:
+    chosen: dict[str, Any] = {"finetune.strategies": SUBSETS, "finetune.fusions": {}}
+    before = steps(tmp_path, **chosen)
+    fine = [(kind, *name.split(" ")[1:3]) for kind, name in before if kind in ("finetune", "restrict", "average")]
+    found = Counter((kind, strategy) for kind, _, strategy in fine)
+    # Two tasks, five single modalities and two combinations; late fusion takes the models of single modalities.
+    assert found == {
+        ("finetune", "any_subset"): 2, ("restrict", "any_subset"): 14, ("finetune", "any_subset_contrastive"): 2,
+        ("restrict", "any_subset_contrastive"): 14, ("average", "late_fusion"): 4, ("finetune", "supervised"): 2 * 3,
+        ("finetune", "presence_only"): 4,
+    }  # fmt: skip
+    trained = {combination for kind, combination, strategy in fine if (kind, strategy) == ("finetune", "any_subset")}
+    assert trained == {"discharge+radiology+image+timeseries+demographics"}
+    for change in ({"withhold": 0.5}, {"draws": 2}, {"auxiliary": 0.5}, {"ranking": 0.5}):
+        after = steps(tmp_path, **chosen, **{"finetune.any_subset": change})
+        assert after.keys() == before.keys()
+        changed = {kind_of(one) for one in before if before[one] != after[one]}
+        assert changed == {"any_subset", "any_subset_contrastive", "restrict", "evaluate"}
+    others = steps(tmp_path)
+    assert {kind_of(one) for one in before.keys() & others.keys() if before[one] != others[one]} == {"evaluate"}
+
+
+def test_other_cells_know_nothing_of_how_modalities_are_withheld() -> None:
+    design = Design(load("demo", BASE))
+    known = design.finetune("mortality", ("discharge", "radiology"), "supervised", 0).fields
+    assert "any_subset" not in known["cell"]
+    assert set(known) == {"cell", "seed", "embedded", "search", "share"}
+
+
+def test_the_encoders_under_a_head_for_every_subset_are_those_of_all_modalities() -> None:
+    for mode in ("each", "shared"):
+        design = Design(load("demo", {**BASE, "pretrain.mode": mode}))
+        one = design.finetune("mortality", ("discharge", "radiology"), "any_subset_contrastive", 0)
+        assert one.trained.cell.pretrain == design.pretrain(tuple(design.config.modalities))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,12 @@ FINETUNING = Table(
         SEED,
         EPOCH,
         TRAIN_LOSS,
-        Column("val_auroc", NUMBER, "The AUROC on validation stays after the epoch.", "fraction"),
+        Column(
+            "val_auroc",
+            NUMBER,
+            "The AUROC on validation stays after the epoch, of a strategy for any subset the mean over subsets.",
+            "fraction",
+        ),
         Column("best_epoch", WHOLE, "The epoch whose model is used, counted from 0."),
         LEARNING_RATE,
         BATCH_SIZE,
