@@ -67,10 +67,10 @@ def predict(
     from picme.study import load
 
     for option, file in (("--out", out), ("--contributions", contributions)):
-        if file is not None and file.suffix not in (".csv", ".parquet"):
-            raise ConfigError(f"{option} {file} must end in .csv or .parquet")
         if file is not None and file.is_dir():
             raise ConfigError(f"{option} {file} is a folder, expected a file to write")
+        if file is not None and file.suffix not in (".csv", ".parquet"):
+            raise ConfigError(f"{option} {file} must end in .csv or .parquet")
     trained, new = load(run), load(cohort)
     if task not in trained.config.tasks:
         raise ConfigError(f"unknown task {task!r}{near(task, trained.config.tasks)}")
