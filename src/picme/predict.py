@@ -78,6 +78,8 @@ def predict(
         ConfigError, DataError: as `Model` and its methods raise them.
     """
     for option, file in (("--out", out), ("--contributions", contributions)):
+        if file is not None and file.is_dir():
+            raise ConfigError(f"{option} {file} is a folder, expected a file to write")
         if file is not None and file.suffix not in (".csv", ".parquet"):
             raise ConfigError(f"{option} {file} must end in .csv or .parquet")
     model = Model(Run.at(run), task, strategy, combination, withhold)

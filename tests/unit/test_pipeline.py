@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +14,11 @@ import picme.evaluate.gather
 from picme.compare import compare
 from picme.config.loading import dump, load, presets, read_yaml, validate
 from picme.errors import ConfigError, DataError, PicmeError
-from picme.pipeline import Run, report_again, run
+from picme.pipeline import Run, make_folder, report_again, run
 from picme.results.record import study_hash, unfinished
 from picme.study import load as load_study
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from picme.config.study import Config
 
 
@@ -176,3 +175,9 @@ def test_a_configuration_has_the_same_hash_once_it_is_written(name: str, tmp_pat
     config = load(name, {key: "/data"} if key else {})
     (tmp_path / "config.yaml").write_text(dump(config), encoding="utf-8")
     assert study_hash(read_yaml(tmp_path / "config.yaml")) == study_hash(config.model_dump(mode="json"))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder in which none can be made")
+def test_a_place_for_no_folder_is_one_sentence() -> None:
+    with pytest.raises(ConfigError, match="--out /proc/run is where no folder can be made; choose another"):
+        make_folder(Path("/proc/run"))

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from picme.config.loading import validate
-from picme.errors import DataError
+from picme.errors import ConfigError, DataError
 from picme.modalities import open_modality
 from picme.pipeline import run
-from picme.predict import _fits, _seeds
+from picme.predict import _fits, _seeds, predict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,3 +125,9 @@ def test_a_missing_seed_is_not_left_out_of_the_mean(old: Run) -> None:
     (old.store.path(steps[1]) / "manifest.json").unlink()
     with pytest.raises(DataError, match=r"models of 2 of 3 seeds of person\+labs by contrastive; .* `picme finetune`"):
         seeds()
+
+
+def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(ConfigError, match=r"--out .*x\.csv is a folder, expected a file to write"):
+        predict(tmp_path, tmp_path, "mortality", None, None, tmp_path / "x.csv")

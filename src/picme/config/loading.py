@@ -15,6 +15,13 @@ from picme.config.places import TAGS, spelt_out
 from picme.config.study import Config
 from picme.errors import ConfigError, near
 
+MOST_BYTES = 1 << 24
+"""Size of a configuration file; a list of labels or channels takes a hundredth."""
+MOST_VALUES = 100_000
+"""Values of a configuration, with those that aliases stand for."""
+DEEPEST = 100
+"""Levels of a configuration."""
+
 
 class Yaml(yaml.SafeLoader):
     """Safe YAML with the words of version 1.2: `off` is a word, `1e-3` a number; a key is there once."""
@@ -150,6 +157,8 @@ def read_yaml(config: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]
 
 
 def _text(path: Path) -> str:
+    if path.stat().st_size > MOST_BYTES:
+        raise ConfigError(f"configuration file {path} has over {MOST_BYTES >> 20} MB, which no configuration needs")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -192,7 +201,7 @@ def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
 
 def _parse(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, Yaml)
+        return _bounded(yaml.load(text, Yaml), where)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}" if mark is not None and "\n" in text else ""
@@ -202,3 +211,19 @@ def _parse(text: str, where: str) -> Any:
     except (RecursionError, ValueError) as error:
         what = "is nested too deeply" if isinstance(error, RecursionError) else "holds a number or date that is none"
         raise ConfigError(f"{where} {what}") from None
+
+
+def _bounded(tree: Any, where: str) -> Any:
+    """Return what YAML held, unless its aliases make it endless, as one does that stands for what holds it."""
+    level, left = [tree], MOST_VALUES
+    for _ in range(DEEPEST):
+        left -= len(level)
+        if left < 0:
+            raise ConfigError(f"{where} holds over {MOST_VALUES:,} values, which no configuration needs")
+        within = (
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+        )
+        level = [one for values in within for one in values]
+        if not level:
+            return tree
+    raise ConfigError(f"{where} is nested too deeply")

@@ -31,6 +31,7 @@ _SAID = {
     errno.ELOOP: f"{{}} is a link that leads to itself; {_ELSEWHERE}",
     errno.ENOTDIR: f"{{}} lies under a file, where a folder was expected; {_ELSEWHERE}",
     errno.EEXIST: f"{{}} is a file, where a folder was expected; {_ELSEWHERE}",
+    errno.EISDIR: f"{{}} is a folder, where a file was expected; {_ELSEWHERE}",
     errno.EMFILE: f"too many files are open for {{}}; raise `ulimit -n` {_AGAIN}",
     errno.ENOMEM: f"the memory does not suffice for {{}}; take more of it, or fewer execution.workers, {_AGAIN}",
     errno.EIO: f"the disk of {{}} has failed to read or write; see to it {_AGAIN}",
@@ -47,8 +48,8 @@ def fault(error: BaseException, where: Path, given: Iterable[str] | None = None)
     Args:
         error: any exception.
         where: the folder that was worked in. A file in it is named; others, whose names may be a patient's, are not.
-        given: words of the command line, where there is no run folder to work in: the one that is the file's path, or
-            leads to it, is named in its place.
+        given: words of the command line, where there is no run folder to work in: the file is named if it is one or on
+            the way to one, and else the one that leads to it.
     """
     number = _number(error)
     if number is None and isinstance(error, OSError | RuntimeError) and _writes(error):
@@ -66,7 +67,9 @@ def fault(error: BaseException, where: Path, given: Iterable[str] | None = None)
         found = Path(named if isinstance(named, str) else named.decode(errors="replace"))
         if given is not None:
             known = {Path(word.rpartition("=")[2]).absolute() for word in given}
-            found = next((one for one in (found.absolute(), *found.absolute().parents) if one in known), where)
+            ways = {folder for one in known for folder in (one, *one.parents)}
+            found = found.absolute()
+            found = found if found in ways else next((one for one in found.parents if one in known), where)
         path = found if found.is_absolute() and (given is not None or where in (found, *found.parents)) else where
     text = str(path)
     return _SAID[number].format(text if len(text) <= 200 else f"{text[:197]}…")

@@ -48,7 +48,8 @@ def read_record(folder: Path) -> dict[str, Any]:
         what = f"{wrong[0]!r} is not what a run writes" if isinstance(wrong, list) else "it holds no record"
         raise DataError(f"{file} is damaged: {what}; {again}")
     if record.get("format", FORMAT) > FORMAT:
-        raise DataError(f"{file} was written by a newer picme ({record.get('picme')}); this version cannot read it")
+        newer = f" ({record['picme']})" if isinstance(record.get("picme"), str) else ""
+        raise DataError(f"{file} was written by a newer picme{newer}; this version cannot read it")
     return dict(record)
 
 

@@ -188,3 +188,25 @@ def test_a_name_that_a_run_folder_had_known_is_of_a_package_that_is_not_installe
     (tmp_path / "store").mkdir()
     with pytest.raises(ConfigError, match=r"encoder'; is the package that supplied it installed\?$"):
         load(tmp_path / "config.yaml")
+
+
+def test_aliases_cannot_make_a_configuration_endless(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text("study: &a [*a]\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"study\.yaml is nested too deeply"):
+        load(file)
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"study\.yaml holds over 100,000 values"):
+        load(file)
+    file.write_text("preset: demo\nstudy: {seeds: &n 2}\nevaluate: {resamples: 300, min_group: *n}\n", encoding="utf-8")
+    assert load(file).evaluate.min_group == 2
+
+
+def test_a_file_too_large_for_a_configuration_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    with file.open("wb") as stream:
+        stream.truncate(1 << 30)
+    with pytest.raises(ConfigError, match="has over 16 MB"):
+        load(file)

@@ -48,6 +48,7 @@ def test_without_a_run_folder_only_words_of_the_command_line_are_named(
         ("data/cxr/files/p10000032.jpg", tmp_path / "data/cxr"),
         (tmp_path / "page.html", tmp_path / "page.html"),
         ("page.html", tmp_path / "page.html"),
+        ("data", tmp_path / "data"),
         ("notes/p10000032.txt", tmp_path),
     ):
         said = fault(OSError(errno.EACCES, "", str(file)), tmp_path, given)
