@@ -83,6 +83,14 @@ class Request:
             chosen += [one for one in matched if one not in chosen]
         return chosen or None
 
+    def check_marks(self, names: Collection[str]) -> None:
+        """Refuse marks of missing values for what is none of the modality's columns or variables."""
+        marks = self.entry.get("missing")
+        for name in marks if isinstance(marks, Mapping) else ():
+            if name not in names:
+                hint = near(name, set(names) & set(self.entry.get("columns") or ()))
+                raise ConfigError(f"modalities.{self.name}.missing names {name!r}, which it does not have{hint}")
+
     def marked(self, cells: pl.Series, names: pl.Series) -> pl.Series:
         """Tell which cells hold a mark of a missing value, `missing` of the modality; `names` are their columns."""
         marks = self.entry.get("missing") or ()
@@ -223,7 +231,9 @@ def tabular(request: Request) -> Read:
     columns: list[pl.Series] = []
     texts: list[pl.Series] = []
     reasons: Counter[str] = Counter()
-    for name in named or [name for name in frame.columns if name not in request.taken]:
+    chosen = named or [name for name in frame.columns if name not in request.taken]
+    request.check_marks(chosen)
+    for name in chosen:
         cells = request.unmarked(request.cells(name).alias(name), name, reasons)
         found = numbers(cells)
         kept = found.values if are_numbers(cells, found) else words(cells)
@@ -264,6 +274,7 @@ def timeseries(request: Request) -> Read:
     rows = _measurements(request)
     known = rows["variable"].unique().sort().to_list()
     names = request.columns(known) or known
+    request.check_marks(names)
     for name in names:
         if name not in known:
             raise DataError(

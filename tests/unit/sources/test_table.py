@@ -382,6 +382,11 @@ def test_marks_of_missing_values(folder: Path) -> None:
         assert frame.to_dict(as_series=False) == {"sex": [None, None, "M", "F"], "age": [None, None, 50, None]}
         assert extraction.quarantine is not None
         assert ("table", "'age': a missing value's mark", 2) in extraction.quarantine.rows()
+    wrong = {**MODALITIES["table"], "missing": {"agee": [-1]}}
+    with pytest.raises(ConfigError, match=r"table\.missing names 'agee', which it does not have; did you mean 'age'\?"):
+        run(folder, modalities=MODALITIES | {"table": wrong})
+    with pytest.raises(ConfigError, match=r"series\.missing names 'hrr', which it does not have$"):
+        long(folder, [("s1", 0, "hr", 70)], missing={"hrr": [-1]})
 
 
 def long(folder: Path, rows: list[tuple[Any, Any, Any, Any]], **entry: Any) -> Extraction:
