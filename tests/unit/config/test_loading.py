@@ -188,3 +188,20 @@ def test_a_name_that_a_run_folder_had_known_is_of_a_package_that_is_not_installe
     (tmp_path / "store").mkdir()
     with pytest.raises(ConfigError, match=r"encoder'; is the package that supplied it installed\?$"):
         load(tmp_path / "config.yaml")
+
+
+def test_plain_values_are_read_as_the_same_values_in_a_file(tmp_path: Path) -> None:
+    values = {"preset": "demo", "modalities": {"image": None}, "pretrain": {"objective": "gram"}}
+    given = dict(values)
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    over = {"study.seeds": 1, "pretrain.epochs": "7"}
+    assert load(values, over) == load(file, over)
+    assert load(values, over).study.seeds == 1
+    assert values == given, "what the caller holds stays as it is"
+    whole = yaml.safe_load(dump(load("demo")))
+    assert load(whole) == load("demo")
+    with pytest.raises(ConfigError, match=r"'study\.seds'.*'seeds'"):
+        load(whole, {"study.seds": 3})
+    with pytest.raises(ConfigError, match="did you mean 'demo'"):
+        load({"preset": "dmo"})
