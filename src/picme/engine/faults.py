@@ -46,7 +46,7 @@ def fault(error: BaseException, where: Path, given: Iterable[str] | None = None)
 
     Args:
         error: any exception.
-        where: the folder that was worked in. A file in it is named; others, whose names may be a patient's, are not.
+        where: the folder that was worked in. A file in it is named; others, whose names may be private, are not.
         given: words of the command line, where there is no run folder to work in: the one that is the file's path, or
             leads to it, is named in its place.
     """
