@@ -247,8 +247,9 @@ class Study:
 
         Args:
             task: such as `mortality`.
-            strategy: the one best on validation if not given.
-            combination: such as `discharge+image`; the one best on validation if not given.
+            strategy: if it alone is given, the best on validation of its combinations.
+            combination: such as `discharge+image`; if it alone is given, the best on validation of its strategies. With
+                neither, the cell that is `selected` in `summary`.
 
         Raises:
             ConfigError: if there is no such task, or no such model of it.

@@ -124,3 +124,21 @@ def test_a_missing_seed_is_not_left_out_of_the_mean(old: Run, monkeypatch: pytes
     (old.store.path(steps[1]) / "manifest.json").unlink()
     with pytest.raises(DataError, match=r"models of 2 of 3 seeds of person\+labs by contrastive; .* `picme finetune`"):
         seeds()
+
+
+def test_the_selected_cell_is_taken_though_another_has_a_higher_score(
+    old: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {"supervised": (0.7, True), "gated": (0.72, False)}
+    rows = [
+        {"task": "died", "combination": "person+labs", "strategy": name, "validation_auroc": score, "selected": chosen}
+        for name, (score, chosen) in scores.items()
+    ]
+    monkeypatch.setattr("picme.predict.result_table", lambda folder, name: pl.DataFrame(rows))
+    for name in scores:
+        for seed in range(3):
+            folder = old.store.path(old.design.finetune("died", ("person", "labs"), name, seed))
+            folder.mkdir(parents=True)
+            (folder / "manifest.json").write_text("{}")
+    assert {step.cell.strategy for step in _seeds(old, "died", None, None)} == {"supervised"}
+    assert {step.cell.strategy for step in _seeds(old, "died", None, "person+labs")} == {"gated"}
