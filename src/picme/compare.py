@@ -18,13 +18,12 @@ from picme.config.loading import read_yaml
 from picme.engine.store import private
 from picme.errors import ConfigError, DataError
 from picme.evaluate.between import Pairing, between, same, to_table
+from picme.evaluate.intervals import METRICS
 from picme.evaluate.predictions import Predictions
 from picme.results.record import read_record, read_table, run_folder, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-METRICS = ("auroc", "auprc")
 
 
 @dataclass(frozen=True)

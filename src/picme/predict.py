@@ -64,8 +64,8 @@ def predict(
         run: a finished run folder.
         cohort: a run folder whose prepare stage is done: the new stays, read with the same modalities.
         task: of both.
-        strategy, combination: the ones best on validation if not given; of a strategy that takes any subset, all
-            modalities.
+        strategy, combination: without both, the cell `selected` in `summary`; with one, its best on validation, or all
+            modalities for a strategy that takes any subset.
         out: `.csv` or `.parquet`.
         contributions: `.csv` or `.parquet` for one row per stay, label and modality: what the modality adds to the
             logit (before calibration), compared with the training stays' average one; see `contributions`.

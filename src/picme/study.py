@@ -13,7 +13,7 @@ import polars as pl
 
 from picme.config.combinations import label, parse
 from picme.config.loading import load as load_config
-from picme.config.loading import read_yaml, validate
+from picme.config.loading import read_yaml
 from picme.errors import DataError, near
 from picme.pipeline import Run
 from picme.results.record import result_table, result_tables, run_folder, unfinished
@@ -250,8 +250,9 @@ class Study:
 
         Args:
             task: such as `mortality`.
-            strategy: the one best on validation if not given.
-            combination: such as `discharge+image`; the one best on validation if not given.
+            strategy: if it alone is given, the best on validation of its combinations.
+            combination: such as `discharge+image`; if it alone is given, the best on validation of its strategies. With
+                neither, the cell that is `selected` in `summary`.
 
         Raises:
             ConfigError: if there is no such task, or no such model of it.
@@ -285,7 +286,7 @@ def run(
     """Run a study, reusing what is finished.
 
     Args:
-        config: name of a preset, path of a YAML file, or the configuration itself.
+        config: name of a preset, path of a YAML file, or what a file would hold as a dictionary.
         out: run folder.
         set: overrides, `{"source.stays": 400}`.
         until: last stage.
@@ -296,7 +297,7 @@ def run(
     """
     from picme.pipeline import run as run_pipeline
 
-    loaded = load_config(config, set) if not isinstance(config, dict) else validate(config)
+    loaded = load_config(config, set)
     study = run_pipeline(loaded, Path(out), until, quiet)
     return Study(study.folder, loaded)
 

@@ -86,10 +86,18 @@ def test_an_edited_loss_is_trained_again(package: Path, file: str) -> None:
     assert after.pretrain(PAIR).key == pair, "its objective is picme's own"
 
 
-@pytest.mark.parametrize("file", ["unrelated.py", "../unrelated.json"])
-def test_what_the_loss_does_not_read_makes_nothing_again(package: Path, file: str) -> None:
+LEFT = (
+    ".loss.py.swp", ".hidden.json", "loss.swp", "weights.json~", "#weights.json#", "weights.json.orig",
+    "__pycache__/loss.json", ".git/config", "build/weights.json",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("files", [("unrelated.py", "../unrelated.json"), LEFT], ids=["unrelated", "left by editors"])
+def test_what_the_loss_does_not_read_makes_nothing_again(package: Path, files: tuple[str, ...]) -> None:
     same = design().pretrain(TRIPLE).key
-    (package / file).write_text("# edited\n", encoding="utf-8")
+    for file in files:
+        (package / file).parent.mkdir(exist_ok=True)
+        (package / file).write_text("# edited\n", encoding="utf-8")
     assert design().pretrain(TRIPLE).key == same
 
 

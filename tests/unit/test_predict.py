@@ -131,3 +131,21 @@ def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
     (tmp_path / "x.csv").mkdir()
     with pytest.raises(ConfigError, match=r"--out .*x\.csv is a folder, expected a file to write"):
         predict(tmp_path, tmp_path, "mortality", None, None, tmp_path / "x.csv")
+
+
+def test_the_selected_cell_is_taken_though_another_has_a_higher_score(
+    old: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {"supervised": (0.7, True), "gated": (0.72, False)}
+    rows = [
+        {"task": "died", "combination": "person+labs", "strategy": name, "validation_auroc": score, "selected": chosen}
+        for name, (score, chosen) in scores.items()
+    ]
+    monkeypatch.setattr("picme.predict.result_table", lambda folder, name: pl.DataFrame(rows))
+    for name in scores:
+        for seed in range(3):
+            folder = old.store.path(old.design.finetune("died", ("person", "labs"), name, seed))
+            folder.mkdir(parents=True)
+            (folder / "manifest.json").write_text("{}")
+    assert {step.cell.strategy for step in _seeds(old, "died", None, None)} == {"supervised"}
+    assert {step.cell.strategy for step in _seeds(old, "died", None, "person+labs")} == {"gated"}

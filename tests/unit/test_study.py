@@ -1,11 +1,22 @@
-"""Series of a study as one array."""
+"""A study from Python: how it is run, and its series as one array."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+import picme
+from picme import pipeline
+from picme.errors import ConfigError
 from picme.study import Series
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from picme.config.study import Config
 
 LENGTHS = (3, 0, 5, 1)
 
@@ -24,3 +35,20 @@ def test_series_are_padded_behind_their_last_hour(length: int | None) -> None:
             there = hour < len(own)
             assert mask[stay, hour] == there
             np.testing.assert_array_equal(values[stay, hour], own[hour] if there else 0)
+
+
+def test_overrides_count_for_a_configuration_given_as_a_dictionary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Config] = []
+
+    def record(config: Config, out: Path, until: str, quiet: bool) -> SimpleNamespace:
+        given.append(config)
+        return SimpleNamespace(folder=out)
+
+    monkeypatch.setattr(pipeline, "run", record)
+    values = {"preset": "demo", "study": {"seeds": 2}}
+    picme.run(values, tmp_path, set={"pretrain.epochs": 7})
+    assert (given[0].study.seeds, given[0].pretrain.epochs) == (2, 7)
+    with pytest.raises(ConfigError, match=r"pretrain\.epocs"):
+        picme.run(values, tmp_path, set={"pretrain.epocs": 7})

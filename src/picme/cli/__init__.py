@@ -262,10 +262,17 @@ def predict(
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .csv or .parquet.")],
     strategy: Annotated[
         str | None,
-        typer.Option(help="Strategy; the one best on validation if not given.", autocompletion=complete_strategy),
+        typer.Option(
+            help="Strategy; if it alone is given, the best on validation of its combinations.",
+            autocompletion=complete_strategy,
+        ),
     ] = None,
     combination: Annotated[
-        str | None, typer.Option(help="Combination a+b; the one best on validation if not given.")
+        str | None,
+        typer.Option(
+            help="Combination a+b; if it alone is given, the best on validation of its strategies. With neither, the "
+            "cell that is selected in the table summary."
+        ),
     ] = None,
     contributions: Annotated[
         Path | None,

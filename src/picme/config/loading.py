@@ -65,11 +65,12 @@ def presets() -> dict[str, str]:
     return found
 
 
-def load(config: str | Path, overrides: dict[str, Any] | None = None) -> Config:
+def load(config: str | Path | dict[str, Any], overrides: dict[str, Any] | None = None) -> Config:
     """Read a configuration file or a preset, and apply overrides.
 
     Args:
-        config: path of a YAML file, or the name of a preset. A file may start from a preset: `preset: NAME`.
+        config: path of a YAML file, the name of a preset, or what a file would hold as plain values. A file or values
+            may start from a preset: `preset: NAME`.
         overrides: `{"a.b": value}`; values of type str are read as YAML.
 
     Raises:
@@ -78,11 +79,12 @@ def load(config: str | Path, overrides: dict[str, Any] | None = None) -> Config:
     over: dict[str, Any] = {}
     for key, value in (overrides or {}).items():
         _assign(over, key, value)
-    tree = _merge(read_yaml(config), spelt_out(over, Config))
+    tree = _with_preset(config) if isinstance(config, dict) else read_yaml(config)
+    tree = _merge(tree, spelt_out(over, Config))
     try:
         return validate(tree)
     except ConfigError as error:
-        if not (Path(config).parent / "store").is_dir():
+        if isinstance(config, dict) or not (Path(config).parent / "store").is_dir():
             raise
         # In a run folder every name was known once, so the nearest of those that are installed is no help.
         missing = r"(unknown (?:name|strategy|kind) .*?); (?:did you mean|known:).*"
@@ -151,9 +153,14 @@ def read_yaml(config: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]
     tree = _parse(text, where)
     if not isinstance(tree, dict):
         raise ConfigError(f"{where} does not hold a configuration (keys and values)")
-    base = tree.pop("preset", None)
-    tree = spelt_out(tree, Config)
-    return _merge(read_yaml(str(base), (*above, str(config))), tree) if base else tree
+    return _with_preset(tree, (*above, str(config)))
+
+
+def _with_preset(tree: dict[str, Any], above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return plain values merged into the preset that they start from, if they name one."""
+    own = spelt_out({key: value for key, value in tree.items() if key != "preset"}, Config)
+    base = tree.get("preset")
+    return _merge(read_yaml(str(base), above), own) if base else own
 
 
 def _text(path: Path) -> str:

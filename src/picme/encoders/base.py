@@ -62,11 +62,6 @@ class Encoder(nn.Module):
             trunk.to(own.device)
         return trunk
 
-    @property
-    def trunk_loaded(self) -> bool:
-        """Return whether the trunk is in memory."""
-        return bool(self._trunk)
-
     def trunk_features(self, batch: dict[str, Tensor]) -> Tensor:
         """Compute the trunk's output for a batch without `features`, without gradient.
 

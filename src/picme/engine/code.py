@@ -34,14 +34,20 @@ def code_of(module: str) -> str | None:
         todo += [above] if above else []
         if file is not None:
             package = name if file.name == "__init__.py" else above
-            data |= {other for other in file.parent.iterdir() if other.is_file() and package}
+            data |= {other for other in file.parent.iterdir() if package and _is_data(other)}
             todo += _imported(file, package)
     found = {file for file in modules.values() if file is not None}
-    found |= {file for file in data if file.suffix not in (".py", ".pyc")}
+    found |= data
     digest = hashlib.sha256()
     for file in sorted(found):
         digest.update(f"{file.name}\n".encode() + file.read_bytes())
     return digest.hexdigest()[:16] if found else None
+
+
+def _is_data(file: Path) -> bool:
+    """Tell whether a file beside a module is data: no code, and not what editors and the system leave there."""
+    left = file.name.startswith((".", "#")) or file.name.endswith(("~", ".swp", ".bak", ".orig"))
+    return file.is_file() and file.suffix not in (".py", ".pyc") and not left
 
 
 def _imported(file: Path, package: str) -> Iterator[str]:

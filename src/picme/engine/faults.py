@@ -47,7 +47,7 @@ def fault(error: BaseException, where: Path, given: Iterable[str] | None = None)
 
     Args:
         error: any exception.
-        where: the folder that was worked in. A file in it is named; others, whose names may be a patient's, are not.
+        where: the folder that was worked in. A file in it is named; others, whose names may be private, are not.
         given: words of the command line, where there is no run folder to work in: the file is named if it is one or on
             the way to one, and else the one that leads to it.
     """

@@ -60,7 +60,6 @@ class Step(Part):
         version: raised when the same fields come to mean another artifact.
         cores: how many workers' shares of the machine the step takes; `ALL_CORES` for all of them.
         gpus: how many GPUs it takes where there are any; a fraction shares one.
-        memory: bytes of main memory that it is expected to take; 0 where that is not known.
         grows: patterns of files that are added once the artifact is finished, such as what is computed from it once.
         replaces: result tables that the step contributes in place of the steps that it reads.
         timed: whether `seconds` of the manifest, and what it says of epochs and memory, belong in a table of costs.
@@ -71,7 +70,6 @@ class Step(Part):
     version: ClassVar[int] = 1
     cores: ClassVar[int] = 1
     gpus: ClassVar[float] = 0.0
-    memory: ClassVar[int] = 0
     grows: ClassVar[tuple[str, ...]] = ()
     replaces: ClassVar[tuple[str, ...]] = ()
     timed: ClassVar[bool] = False

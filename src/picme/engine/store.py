@@ -87,7 +87,7 @@ def inside(folder: Path, *names: str) -> Path:
 
 @contextmanager
 def private() -> Iterator[None]:
-    """Make what the block writes readable to its owner alone: it is about patients."""
+    """Make what the block writes readable to its owner alone."""
     before = os.umask(0o077)
     try:
         yield

@@ -63,11 +63,6 @@ class AllPairs(Objective):
             loss = loss + self.kl * divergence(weights)
         return loss, report(terms * (weights > 0), weights, counts)
 
-    def pair_weights(self) -> Tensor:
-        """Return the weight of each pair, in the order of `pairs`; the weights add up to 1."""
-        everything = torch.ones(len(self.pairs), dtype=torch.bool, device=self.log_temperature.device)
-        return mixture(self.weight_logits, everything, self.log_temperature.dtype).detach()
-
     def restricted(self, members: Sequence[int]) -> dict[str, Tensor]:
         """Return the parameters for a subset of the modalities: of the weights' logits those of its pairs."""
         values: dict[str, Tensor] = dict(self.named_parameters())

@@ -40,8 +40,8 @@ def pretraining_seeds(tables: Tables, config: dict[str, Any]) -> DataTable | Non
         Column("Epochs", lambda row: count(row["epochs"], "pretraining_seeds.epochs"), field("epochs"), numeric=True),
     ]
     reading = Markup(
-        "The epoch whose encoders are kept, and how many were gone through. Of several seeds the first one’s encoders"
-        " are fine-tuned; the others show how far seeds differ."
+        "The epoch whose encoders are kept, and how many were gone through. Of several seeds, the seeds of fine-tuning"
+        " take one each in turn; alignment is measured on the first."
     )
     return DataTable(
         "pretraining-seeds", "Every pretraining", columns, rows, reading, tall=True, search=rows.height > 8

@@ -59,24 +59,19 @@ def paragraph(tables: Tables, config: dict[str, Any]) -> list[Markup]:
     for item in found:
         sentences += task_sentences(item, names)
         sentences += size_sentences(item, tables)
-    if any(not item.on_validation for item in found):
-        sentences.append(
-            Markup(
-                "No validation scores were available, so the best was picked on the test stays: read it as optimistic."
-            )
-        )
     return sentences
 
 
 def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
     """Say the answer for one task, how sure it is, and how it compares with its control or alternative."""
     value, source = item.auroc
+    what = item.about.outcome or item.task.replace("_", " ")
     sentences = [
         say(
             "For {what}, the choice on validation stays is {combination}, with the strategy “{strategy}”."
             if item.on_validation
             else "For {what}, the highest score is that of {combination}, with the strategy “{strategy}”.",
-            what=item.about.outcome or item.task.replace("_", " "),
+            what=what,
             combination=_together(item.best["combination"], names),
             strategy=strategy_text(item.best["strategy"]),
         ),
@@ -107,6 +102,14 @@ def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
                 ceiling=percent(item.ceiling["auroc"], "ceiling.auroc"),
                 gap=points(item.ceiling["auroc"] - value, "derived:ceiling"),
                 side="below" if item.ceiling["auroc"] >= value else "above",
+            )
+        )
+    if not item.on_validation:
+        sentences.append(
+            say(
+                "No validation scores for {what} were available, so this best was picked on the test stays: read it as"
+                " optimistic.",
+                what=what,
             )
         )
     return sentences

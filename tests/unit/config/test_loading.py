@@ -210,3 +210,20 @@ def test_a_file_too_large_for_a_configuration_is_not_read(tmp_path: Path) -> Non
         stream.truncate(1 << 30)
     with pytest.raises(ConfigError, match="has over 16 MB"):
         load(file)
+
+
+def test_plain_values_are_read_as_the_same_values_in_a_file(tmp_path: Path) -> None:
+    values = {"preset": "demo", "modalities": {"image": None}, "pretrain": {"objective": "gram"}}
+    given = dict(values)
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    over = {"study.seeds": 1, "pretrain.epochs": "7"}
+    assert load(values, over) == load(file, over)
+    assert load(values, over).study.seeds == 1
+    assert values == given, "what the caller holds stays as it is"
+    whole = yaml.safe_load(dump(load("demo")))
+    assert load(whole) == load("demo")
+    with pytest.raises(ConfigError, match=r"'study\.seds'.*'seeds'"):
+        load(whole, {"study.seds": 3})
+    with pytest.raises(ConfigError, match="did you mean 'demo'"):
+        load({"preset": "dmo"})

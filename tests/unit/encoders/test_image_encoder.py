@@ -116,7 +116,7 @@ def test_trained_modes_start_as_the_locked_one(library: str, model: str, mode: s
     head = built({"feature_dim": maps.shape[1]}, library=library, model=model, mode=mode)
     head.load_trainable(encoder.trainable_state())
     torch.testing.assert_close(head({"features": maps}), encoder(batch), atol=1e-6, rtol=1e-5)
-    assert not head.trunk_loaded
+    assert not head._trunk
 
 
 def test_running_statistics_of_the_trained_stage_are_part_of_its_state() -> None:

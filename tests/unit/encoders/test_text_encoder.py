@@ -98,7 +98,7 @@ def test_layers_below_the_adapters_can_run_once(checkpoints: dict[str, Path], fa
     head = built(checkpoints[family], {"feature_dim": 32}, mode="lora", lora_from_layer=2)
     kept = {"features": hidden, "attention_mask": MASK}
     torch.testing.assert_close(head(kept), whole(BATCH), atol=1e-6, rtol=1e-5)
-    assert not head.trunk_loaded
+    assert not head._trunk
     locked = built(checkpoints[family])
     locked.projection.load_state_dict(whole.projection.state_dict())  # type: ignore[union-attr, operator]
     torch.testing.assert_close(whole(BATCH), locked(BATCH), atol=1e-5, rtol=1e-5)
@@ -109,7 +109,7 @@ def test_layers_below_the_adapters_can_run_once(checkpoints: dict[str, Path], fa
 def test_a_head_for_kept_features_does_not_read_the_checkpoint(tmp_path: Path) -> None:
     head = built(tmp_path, {"feature_dim": 32})
     assert head({"features": torch.ones(2, 32)}).shape == (2, 7)
-    assert not head.trunk_loaded
+    assert not head._trunk
 
 
 def test_the_trunk_stays_in_evaluation_mode_and_out_of_the_state(checkpoints: dict[str, Path]) -> None:

@@ -244,7 +244,8 @@ def test_weights_and_their_parameters():
     assert plain.weight_parameters() == []
     assert sorted(name for name, _ in weighted.named_parameters()) == ["log_temperature", "weight_logits"]
     pairs = with_logits(AllPairs(3, weighted=True))
-    assert pairs.pair_weights().tolist() == pytest.approx(LOGITS[:3].softmax(0).tolist())
+    _, info = pairs(batch(3, 4, seed=1).float())
+    assert info["weights"].tolist() == pytest.approx(LOGITS[:3].softmax(0).tolist())
     assert pairs.weights().tolist() == pytest.approx([1 / 3] * 3)
 
 

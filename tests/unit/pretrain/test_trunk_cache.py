@@ -75,7 +75,7 @@ def test_kept_features_give_what_running_the_trunk_each_step_gives(
     assert len(cached) == 20
     np.testing.assert_array_equal(cached.present, modality.present)
     torch.testing.assert_close(head(cached.batch(rows)), whole(modality.batch(rows)), atol=1e-5, rtol=1e-5)
-    assert not head.trunk_loaded
+    assert not head._trunk
     assert all(value.isfinite().all() for value in cached.batch(np.array([3, 4])).values())
     assert head(cached.batch(np.array([3, 4]))).isfinite().all()
 

@@ -103,6 +103,11 @@ def test_the_ceiling_is_told() -> None:
 def test_a_choice_made_on_test_is_called_optimistic() -> None:
     tables = {"summary": study()["summary"].with_columns(selected=pl.lit(False))}
     assert "optimistic" in headline(tables, {})
+    both = pl.concat([study()["summary"], tables["summary"].with_columns(task=pl.lit("frailty"))])
+    text = headline({"summary": both}, {})
+    assert text.count("optimistic") == 1
+    assert "No validation scores for frailty were available" in text
+    assert "optimistic" not in headline(study(), {})
 
 
 def test_without_scores_one_plain_sentence() -> None:
