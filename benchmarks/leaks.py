@@ -2,8 +2,8 @@
 
     python benchmarks/leaks.py [--stays N] [--clean N] [--kinds WORD ...] [--out DIR]
 
-Three leaks of each of twelve kinds are planted, one at a time: in the releases of a synthetic hospital, in an own table
-made of one, or in the prepared files. Each study is prepared and audited as `picme check-leakage` does. Printed are
+Three leaks of each of thirteen kinds are planted, one at a time: in the releases of a synthetic hospital, in an own
+table made of one, or in the prepared files. Each study is prepared and audited as `picme check-leakage` does. Printed are
 which leaks are found, by which checks, and the false alarms on hospitals in which nothing is planted.
 """
 
@@ -319,6 +319,26 @@ def half_flag(stays: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     return stays.with_columns(flag=pl.col("died") * pl.Series(rng.integers(0, 2, stays.height)))
 
 
+def one_code(stays: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """Give the positives one code of 45, and every other stay another of them."""
+    others = pl.Series(rng.choice([code for code in range(1, 46) if code != 20], stays.height))
+    return stays.with_columns(code=pl.when(pl.col("died") == 1).then(20).otherwise(others))
+
+
+def one_ward(stays: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """Give three fifths of the positives a ward of their own, beside thirty."""
+    wards = pl.Series([f"W{ward}" for ward in rng.integers(0, 30, stays.height)])
+    told = (pl.col("died") == 1) & pl.Series(rng.random(stays.height) < 0.6)
+    return stays.with_columns(ward=pl.when(told).then(pl.lit("hospice")).otherwise(wards))
+
+
+def middle_band(stays: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """Give the positives numbers between those of the others."""
+    middle = pl.Series(rng.normal(0, 0.1, stays.height))
+    around = pl.Series(rng.choice([-1, 1], stays.height) * (1 + rng.random(stays.height)))
+    return stays.with_columns(band=pl.when(pl.col("died") == 1).then(middle).otherwise(around))
+
+
 def by_outcome(stays: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     return stays.sort("died").with_row_index("record").with_columns(pl.col("record").cast(pl.Int64))
 
@@ -422,6 +442,11 @@ KINDS: dict[str, dict[str, Callable[[Case], list[str]]]] = {
         "3 % flipped": own(flipped(0.03)),
         "with noise": own(noisy),
         "half of the positives": own(half_flag),
+    },
+    "values that only positives have": {
+        "one code of 45": own(one_code),
+        "one ward of 31, three fifths": own(one_ward),
+        "a band in the middle": own(middle_band),
     },
     "column recorded afterwards": {
         "one row, an hour late": own(when(1), hours="recorded"),

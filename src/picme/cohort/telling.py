@@ -21,7 +21,7 @@ MARGIN = 0.2
 """AUROC by which one section may surpass the rest of the same texts, limits against each other: of an honest text the
 history tells most, and by half of this at the utmost."""
 FEWEST = 20
-"""Fewest texts that must hold a section for it to be judged."""
+"""Fewest texts that must hold a section for it to be held against the rest."""
 
 
 def judge_texts(
@@ -42,12 +42,15 @@ def judge_texts(
         Cross-fitted scores (stay,) of a bag of words, and the rows of what was found.
     """
     divided = [sections(text) for text in texts]
-    names = [name for name, count in Counter(name for one in divided for name in one).items() if count >= FEWEST]
+    count = Counter(name for one in divided for name in one)
+    names = [name for name in count if count[name] >= FEWEST]
+    # A section that fewer texts hold can hold no sign.
+    least = min(FEWEST, SIGN_SHARE * y.sum())
     rows = []
-    for name in sorted(names):
+    for name in sorted(name for name in count if count[name] >= least):
         bodies = [one.get(name, "") for one in divided]
         rows += _words(modality, label, name, bodies, y)
-        if len(names) > 1:
+        if name in names and len(names) > 1:
             rest = ["\n".join(body for other, body in one.items() if other != name) for one in divided]
             rows += _section(modality, label, name, bodies, rest, y, fold)
     return _scores(texts, y, fold), rows

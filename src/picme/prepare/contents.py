@@ -48,8 +48,10 @@ LONG = 50
 """Words of a text that does not repeat by itself, as "no acute process" does."""
 CHANCE = 0.01
 """Pairs of equal stays to be expected by chance, at most, for one pair to be called a copy."""
-MAX_VALUES = 20
-"""A column with more distinct values is no code whose single values could be signs."""
+FEWEST = 5
+"""Fewest stays of like rank whose rate of the label is taken together."""
+MOST_WORDS = 20
+"""Words of a column, the most frequent, of which the linear model of a whole modality learns."""
 
 
 def judge_contents(step: Prepare, prepared: Path) -> pl.DataFrame:
@@ -153,24 +155,26 @@ def judge_columns(
 ) -> list[dict[str, Any]]:
     """Judge each column by how well it alone tells a label; the row of the best column, and of each violation.
 
-    A column tells by its values (words by the label's mean among their other folds), by where it is empty, and by one
-    value that is a sign (see `separation.signs`).
+    A column tells by the order of its numbers, by the label's rate among other folds' stays with the same value (of
+    numbers also: with a value of like rank), by where it is empty, and by values that are a sign (`separation.signs`).
     """
     areas: list[tuple[tuple[float, float], str, int]] = []
-    indicators: list[tuple[str, NDArray[Any]]] = []
+    candidates: list[tuple[str, str, int, int]] = []
     for name in columns.columns:
         cells = columns[name]
         there = cells.is_not_null().to_numpy()
-        scores = cells.to_numpy() if cells.dtype.is_numeric() else _means(cells, y, fold)
-        areas.append((either_way(y[there], scores[there]), f"column {name}", int(there.sum())))
         if not there.all():
             areas.append((either_way(y, there), f"absence of {name}", len(y)))
-            indicators.append((f"absence of {name}", ~there))
-        if cells.n_unique() <= MAX_VALUES:
-            values = cells.drop_nulls().unique(maintain_order=True)
-            indicators += [(f"one value of {name}", (cells == value).fill_null(False).to_numpy()) for value in values]
-        elif cells.dtype.is_numeric():
-            indicators += _extremes(name, cells, int(y.sum()))
+            candidates.append((f"absence of {name}", "absence", int((~there).sum()), int(y[~there].sum())))
+        if not there.any():
+            continue
+        cells, y_there = cells.drop_nulls(), y[there]
+        rates = [_rates(values, y_there, fold[there]) for values in _groupings(cells, int(y.sum()))]
+        found = [area(y_there, scores) for scores in rates]
+        if cells.dtype.is_numeric():
+            found.append(either_way(y_there, cells.to_numpy()))
+        areas.append((max(found), f"column {name}", len(cells)))
+        candidates += [(f"column {name}", *one) for one in _candidates(cells, rates, y_there, int(y.sum()))]
     areas.sort(key=lambda one: one[0][1], reverse=True)
     rows = [
         bounded("told_by_column", modality, label, what, found, stays, SINGLE)
@@ -178,39 +182,67 @@ def judge_columns(
         if place == 0 or found[1] > SINGLE
     ]
     named = {what for found, what, _ in areas if found[1] > SINGLE}
-    if indicators:
-        having = np.array([part.sum() for _, part in indicators])
-        positive = np.array([y[part].sum() for _, part in indicators])
-        n = int(y.sum())
-        for place in np.flatnonzero(signs(having, positive, n, len(y) - n)):
-            what, other = indicators[place][0], having[place] - positive[place]
-            if what not in named and f"column {what.split(' of ', 1)[1]}" not in named:
-                named.add(what)
-                detail = f"{label}: {what} is in {positive[place]} of {n} positive and {other} of {len(y) - n} others"
-                rows.append(finding("told_by_value", modality, None, int(positive[place]), detail, True))
+    n = int(y.sum())
+    having, positive = np.array([one[2:] for one in candidates], dtype=int).reshape(-1, 2).T
+    told = np.flatnonzero(signs(having, positive, n, len(y) - n))
+    for place in sorted(told, key=lambda place: having[place] - 2 * positive[place]):
+        where, what, of_all, of_positives = candidates[place]
+        if where not in named:
+            named.add(where)
+            what = where if what == "absence" else f"{what} of {where.removeprefix('column ')}"
+            others = f"{of_all - of_positives} of {len(y) - n} others"
+            detail = f"{label}: {what} is in {of_positives} of {n} positive and {others}"
+            rows.append(finding("told_by_value", modality, None, of_positives, detail, True))
     return rows
 
 
-def _extremes(name: str, cells: pl.Series, positives: int) -> list[tuple[str, NDArray[Any]]]:
-    """Return where a column is among its lowest or highest, as many cells as there are positives or a part of them."""
-    found = []
-    values = np.sort(cells.drop_nulls().to_numpy())
-    for share in (SIGN_SHARE, 0.5, 1.0):
-        place = min(math.ceil(share * positives), len(values)) - 1
-        found.append((f"a low value of {name}", (cells <= values[place]).fill_null(False).to_numpy()))
-        found.append((f"a high value of {name}", (cells >= values[-1 - place]).fill_null(False).to_numpy()))
+def _groupings(cells: pl.Series, positives: int) -> list[NDArray[np.int64]]:
+    """Number the cells (none is null) by their value; of numbers also by ranks, so that no order is assumed.
+
+    Cells of like rank are half as many as a sign of the positives; a value with more cells has a number of its own.
+    """
+    found = [cells.rank("dense").to_numpy().astype(np.int64) - 1]
+    if cells.dtype.is_numeric():
+        size = max(FEWEST, math.ceil(SIGN_SHARE * positives / 2))
+        found.append((cells.rank("min").to_numpy().astype(np.int64) - 1) // size)
     return found
 
 
-def _means(cells: pl.Series, y: NDArray[Any], fold: NDArray[Any]) -> NDArray[np.float64]:
-    """Score each stay by the label's mean among the stays of other folds that have the same word."""
-    frame = pl.DataFrame({"word": cells, "y": y, "fold": fold})
-    of_word = frame.with_columns(
-        pl.col("y").sum().over("word").alias("sum") - pl.col("y").sum().over("word", "fold"),
-        pl.len().over("word").alias("n") - pl.len().over("word", "fold"),
+def _rates(values: NDArray[np.int64], y: NDArray[Any], fold: NDArray[Any]) -> NDArray[np.float64]:
+    """Score each stay by the label's mean among the stays of other folds that have the same value."""
+    cell = fold * (values.max() + 1) + values
+    others, positive = (
+        np.bincount(values, weight)[values] - np.bincount(cell, weight)[cell] for weight in (np.ones(len(y)), y)
     )
-    # One stay with the overall mean is added, for words that other folds lack.
-    return ((of_word["sum"] + float(y.mean())) / (of_word["n"] + 1)).to_numpy()
+    # One stay with the overall mean is added, for values that other folds lack.
+    return np.asarray((positive + y.mean()) / (others + 1))
+
+
+def _candidates(
+    cells: pl.Series, rates: list[NDArray[np.float64]], y: NDArray[Any], positives: int
+) -> list[tuple[str, int, int]]:
+    """Return what may be a sign in a column: its name, the number of stays that have it, and the positives of these.
+
+    Candidates are chosen without the label of the stays that they are tried on: every value that enough stays have;
+    and as many cells as there are positives, or a part of them, of the lowest and highest numbers and of the values
+    with the highest rates of other folds.
+    """
+    codes = cells.rank("dense").to_numpy().astype(np.int64)
+    having, positive = np.bincount(codes), np.bincount(codes, y).astype(int)
+    frequent = np.flatnonzero(having >= max(2, math.ceil(SIGN_SHARE * positives)))
+    found = [("one value", int(having[code]), int(positive[code])) for code in frequent]
+    ordered = [("a set of values", scores) for scores in rates]
+    if cells.dtype.is_numeric():
+        ordered += [("a high value", cells.to_numpy()), ("a low value", -cells.to_numpy())]
+    for what, scores in ordered:
+        falling = -np.sort(-scores)
+        for share in (SIGN_SHARE, 0.5, 1.0):
+            bound = falling[min(math.ceil(share * positives), len(falling)) - 1]
+            high = scores >= bound
+            # Where the highest numbers are one value, it is a candidate already.
+            if not high.all() and (falling[0] > bound or what == "a set of values"):
+                found.append((what, int(high.sum()), int(y[high].sum())))
+    return found
 
 
 def _matrix(columns: pl.DataFrame) -> NDArray[np.float64]:
@@ -222,7 +254,7 @@ def _matrix(columns: pl.DataFrame) -> NDArray[np.float64]:
             scaled = (numbers - (numbers.mean() or 0.0)) / (numbers.std() or 1.0)
             parts.append(scaled.clip(-5, 5).fill_null(0).to_numpy())
         else:
-            common = cells.drop_nulls().value_counts(sort=True).head(MAX_VALUES).to_series()
+            common = cells.drop_nulls().value_counts(sort=True).head(MOST_WORDS).to_series()
             parts += [(cells == word).fill_null(False).to_numpy() for word in common]
         if cells.null_count():
             parts.append(cells.is_null().to_numpy())

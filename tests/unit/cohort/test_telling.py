@@ -55,6 +55,15 @@ def test_half_of_the_positives_are_enough_for_a_word() -> None:
     assert auroc < 0.95 and set(violations) == {"told_by_word"}
 
 
+def test_a_section_of_few_texts_is_read_too() -> None:
+    """A section that 16 texts have, all of positives, is too rare to be scored; its words are a sign all the same."""
+    rare = [f"{text}\nFamily history:\nzzqx" if stay < 121 and Y[stay] else text for stay, text in enumerate(texts())]
+    assert sum("zzqx" in text for text in rare) == 16
+    found = judge_texts("discharge", "died", rare, Y, FOLD)[1]
+    assert [(row["check"], row["count"]) for row in found if row["violation"]] == [("told_by_word", 16)]
+    assert "in family_history is in 16 of 38 positive and 0 of 262 other texts" in found[0]["detail"]
+
+
 def test_a_number_is_called_one_and_a_known_word_is_named() -> None:
     assert "a number in" in found("7741")[1]["told_by_word"]
     assert "a word (hospice) in" in found("hospice")[1]["told_by_word"]

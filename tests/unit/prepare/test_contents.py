@@ -83,12 +83,26 @@ def test_an_honest_cohort_passes(tmp_path: Path) -> None:
     assert violations(tmp_path, honest(), hours="recorded") == {}
 
 
+HALF = (pl.col("died") == 1) & (pl.int_range(pl.len()) % 2 == 1)
+CODE = pl.lit(pl.Series(np.random.default_rng(5).integers(1, 46, N)))
+OTHER_CODE = pl.when(CODE == 20).then(21).otherwise(CODE)
+SPREAD = pl.lit(pl.Series(np.random.default_rng(6).normal(size=N)))
 COLUMNS = {
     "copy": ("told_by_column", 1 - pl.col("died")),
     "word": ("told_by_column", pl.when(pl.col("died") == 1).then(pl.lit("C4")).otherwise(pl.lit("B2"))),
     "empty where positive": ("told_by_column", pl.when(pl.col("died") == 0).then(pl.col("sodium"))),
     "half": ("told_by_value", pl.col("died") * (pl.int_range(pl.len()) % 2)),
     "high": ("told_by_value", pl.col("sodium") + 90 * pl.col("died") * (pl.int_range(pl.len()) % 2)),
+    "one code of 45": ("told_by_column", pl.when(pl.col("died") == 1).then(20).otherwise(OTHER_CODE)),
+    "one code of 45, half": ("told_by_value", pl.when(HALF).then(20).otherwise(OTHER_CODE)),
+    "one ward of 46, half": ("told_by_value", pl.when(HALF).then(pl.lit("H")).otherwise(pl.format("W{}", CODE))),
+    "rare wards, half": (
+        "told_by_value",
+        pl.when(HALF).then(pl.format("H{}", CODE % 9)).otherwise(pl.format("W{}", CODE)),
+    ),
+    "odd codes": ("told_by_column", CODE // 2 * 2 + pl.col("died")),
+    "band": ("told_by_column", pl.when(pl.col("died") == 1).then(SPREAD / 10).otherwise(SPREAD.sign() + SPREAD)),
+    "band, half": ("told_by_value", pl.when(HALF).then(SPREAD / 10).otherwise(SPREAD.sign() + SPREAD)),
 }
 
 
