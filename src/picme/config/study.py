@@ -242,9 +242,7 @@ class AnySubsetConfig(Section):
     withhold: Literal["uniform"] | Annotated[float, Field(ge=0, lt=1)] = "uniform"
     """Modalities withheld from each stay in each batch: `uniform` draws their number, from none to all but one of those
     that the stay has; a number is the rate at which each is withheld. One that the stay has always stays."""
-    draws: Draws = Field(1, ge=1)
-    """Draws of what each stay keeps in each batch, whose mean loss is taken. The encoders run once for all of them."""
-    auxiliary: float = Field(0.0, ge=0)
+    auxiliary: float = Field(1.0, ge=0)
     """Weight of the loss of a linear head on each single modality's embedding; these heads are not kept."""
     ranking: float = Field(0.0, ge=0)
     """Weight of a hinge on a stay's loss with more of its modalities minus that with fewer, both drawn: more should not

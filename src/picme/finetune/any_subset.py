@@ -25,8 +25,8 @@ class Draw(NamedTuple):
 
     Attributes:
         rows: (stay,) row numbers.
-        fewer: (draw × stay, modality) bool, what is kept.
-        more: (draw × stay, modality) bool, what is kept and more of what the stay has.
+        fewer: (stay, modality) bool, what is kept.
+        more: (stay, modality) bool, what is kept and more of what the stay has.
     """
 
     rows: np.ndarray
@@ -60,16 +60,13 @@ class AnySubset(Teaching):
     def draws(self, batches: list[np.ndarray], epoch: int) -> list[Any]:  # noqa: D102
         # The batches are drawn from [seed, epoch].
         generator = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, 1]))
-        present = (np.tile(self.present[rows], (self.settings.draws, 1)) for rows in batches)
-        masks = (keep(one, self.settings.withhold, generator) for one in present)
-        return [Draw(rows, *kept) for rows, kept in zip(batches, masks, strict=True)]
+        return [Draw(rows, *keep(self.present[rows], self.settings.withhold, generator)) for rows in batches]
 
     def loss_of(self, draw: Draw) -> Tensor:
         """Compute the loss of a batch: of what is kept, of more over fewer modalities, and of each by itself."""
         device, settings = self.model.device, self.settings
         index = torch.from_numpy(draw.rows).to(device)
-        single, has = self.model.embeddings(draw.rows), self.model.present[index]
-        embeddings, target = single.repeat(settings.draws, 1, 1), self.target[index].repeat(settings.draws, 1)
+        embeddings, target = self.model.embeddings(draw.rows), self.target[index]
         fewer = self.model.logits(embeddings, torch.from_numpy(draw.fewer).to(device))
         loss = self.loss(fewer, target)
         if settings.ranking:
@@ -78,11 +75,12 @@ class AnySubset(Teaching):
             rise = each(more[:, None], target[:, None]) - each(fewer[:, None], target[:, None])
             loss = (loss + self.loss(more, target)) / 2 + settings.ranking * rise.clamp_min(0).mean()
         if settings.auxiliary:
-            own = [
-                self.loss(head(single[:, place]), self.target[index].masked_fill(~has[:, place, None], torch.nan))
+            known = self.model.present[index]
+            single = [
+                self.loss(head(embeddings[:, place]), target.masked_fill(~known[:, place, None], torch.nan))
                 for place, head in enumerate(self.auxiliary)
             ]
-            loss = loss + settings.auxiliary * torch.stack(own).mean()
+            loss = loss + settings.auxiliary * torch.stack(single).mean()
         return loss
 
     def predictions(self, rows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

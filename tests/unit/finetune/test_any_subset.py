@@ -115,7 +115,8 @@ def taught(**settings: float) -> tuple[AnySubset, Any, torch.Tensor, torch.Tenso
     target = torch.randint(0, 2, (40, 2)).float()
     weight = np.array([[1, 0], [0, 0], [0, 1], [0, 0]], dtype=np.float32)
     loss = build_loss("bce", "balanced", weight, CPU)
-    return AnySubset(model, loss, target, AnySubsetConfig(**settings), 4, seed=3), model, target, model.present
+    chosen = AnySubsetConfig(**{"auxiliary": 0, "ranking": 0} | settings)
+    return AnySubset(model, loss, target, chosen, 4, seed=3), model, target, model.present
 
 
 def test_the_loss_is_that_of_what_is_kept() -> None:
@@ -127,18 +128,6 @@ def test_the_loss_is_that_of_what_is_kept() -> None:
         bce(logits, target[rows]).item()
     )
     assert len(list(model.auxiliary)) == 0
-
-
-def test_several_draws_of_a_batch_have_the_mean_of_their_losses() -> None:
-    teaching, *_ = taught(draws=3)
-    rows = np.array([4, 1, 2, 9])
-    (drawn,) = teaching.draws([rows], 0)
-    assert drawn.fewer.shape == (12, 3)
-    parts = [drawn.fewer[start : start + 4] for start in (0, 4, 8)]
-    assert len({part.tobytes() for part in parts}) > 1
-    one, *_ = taught()
-    each = [one.loss_of(Draw(rows, part, part)).item() for part in parts]
-    assert teaching.loss_of(drawn).item() == pytest.approx(np.mean(each))
 
 
 def test_ranking_adds_how_much_worse_a_stay_is_with_more_of_its_modalities() -> None:
@@ -196,11 +185,7 @@ def study(finished: Finished) -> Run:
     strategies = ["supervised", *STRATEGIES, "late_fusion", "presence_only", "gradient_boosting"]
     return finished(
         "evaluate",
-        finetune={
-            "strategies": strategies,
-            "combinations": "all",
-            "any_subset": {"draws": 2, "auxiliary": 0.5, "ranking": 0.5},
-        },
+        finetune={"strategies": strategies, "combinations": "all", "any_subset": {"auxiliary": 0.5, "ranking": 0.5}},
     )
 
 
