@@ -3,8 +3,8 @@
     python benchmarks/leaks.py [--stays N] [--clean N] [--kinds WORD ...] [--out DIR]
 
 Three leaks of each of thirteen kinds are planted, one at a time: in the releases of a synthetic hospital, in an own
-table made of one, or in the prepared files. Each study is prepared and audited as `picme check-leakage` does. Printed are
-which leaks are found, by which checks, and the false alarms on hospitals in which nothing is planted.
+table made of one, or in the prepared files. Each study is prepared and audited as `picme check-leakage` does. Printed
+are which leaks are found, by which checks, and the false alarms on hospitals in which nothing is planted.
 """
 
 from __future__ import annotations

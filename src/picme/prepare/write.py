@@ -183,7 +183,7 @@ def _drop_damaged(
         if step.require != "complete" and COMPLETENESS not in view.stays.columns:
             whole = pl.when(pl.Series(count == len(opened))).then(pl.lit("all")).otherwise(pl.lit("some missing"))
             view.stays = view.stays.with_columns(whole.alias(COMPLETENESS))
-            view.groups.append(COMPLETENESS)
+            view.groups = [*view.groups, COMPLETENESS]  # a source may give all views one list
         ordered = ["stay_id", "subject_id", "split", *view.groups, *view.labels]
         rest = [column for column in view.stays.columns if column not in ordered]
         target = folder / "views" / name

@@ -84,7 +84,8 @@ def test_an_honest_cohort_passes(tmp_path: Path) -> None:
 
 
 HALF = (pl.col("died") == 1) & (pl.int_range(pl.len()) % 2 == 1)
-CODE = pl.lit(pl.Series(np.random.default_rng(5).integers(1, 46, N)))
+CODES = np.random.default_rng(5).integers(1, 46, N)
+CODE = pl.lit(pl.Series(CODES))
 OTHER_CODE = pl.when(CODE == 20).then(21).otherwise(CODE)
 SPREAD = pl.lit(pl.Series(np.random.default_rng(6).normal(size=N)))
 COLUMNS = {
@@ -125,6 +126,19 @@ def test_a_noisy_copy_is_named_and_honest_columns_are_not() -> None:
     assert "planted" in columns(honest().with_columns(planted=pl.col("died") + 0.3 * noise))["told_by_column"]
     assert columns(honest().with_columns(planted=pl.col("died") + 1.0 * noise)) == {}
     assert all(columns(honest(seed)) == {} for seed in range(20))
+
+
+def test_rare_codes_and_values_of_ratio_10_are_rarely_called_signs() -> None:
+    """Codes that half of the positives and a twentieth of the others have are the strongest that count as honest."""
+    found = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        died = np.asarray(rng.random(N) < 0.125, int)
+        code = np.where(rng.random(N) < np.where(died, 0.5, 0.05), 4 * rng.integers(0, 10, N), 4 * CODES + 1)
+        table = pl.DataFrame({"code": code, "word": code.astype(str), "id": rng.integers(0, N, N).astype(str)})
+        rows = judge_columns("labs", "died", table, died, folds(np.arange(N)))
+        found += any(row["violation"] for row in rows)
+    assert found <= 4
 
 
 def test_a_text_that_tells_the_label_is_found_and_not_quoted(tmp_path: Path) -> None:

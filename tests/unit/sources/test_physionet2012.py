@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from picme.config.loading import validate
 from picme.config.sources import Physionet2012Source
 from picme.errors import ConfigError, DataError
+from picme.pipeline import run as prepare
 from picme.schema import Extraction, SeriesRows, TableRows
 from picme.sources.physionet2012 import extract
 
@@ -218,6 +220,24 @@ def test_new_stays_need_no_outcomes_and_are_all_to_be_judged(tmp_path: Path) -> 
     assert stays["stay_id"].to_list() == [11, 12, 13]
     assert stays["split"].to_list() == ["test"] * 3
     assert stays["mortality"].null_count() == 3
+
+
+def test_views_of_incomplete_stays_are_prepared_each_with_its_groups(tmp_path: Path) -> None:
+    records = {n: record(n, f"00:07,HR,{60 + n}\n" if n % 3 else "00:07,pH,7.3\n") for n in range(1, 61)}
+    died = "RecordID,In-hospital_death\n" + "".join(f"{n},{n % 2}\n" for n in records)
+    folder = write(tmp_path / "challenge", "folder", records=records, outcomes=died)
+    config = validate(
+        {
+            "source": {"kind": "physionet2012", "path": str(folder)},
+            "require": "none",
+            "modalities": {name: MODALITIES[name] for name in ("vitals", "demographics")},
+            "tasks": {"mortality": {}},
+        }
+    )
+    study = prepare(config, tmp_path / "run", until="prepare", quiet=True)
+    for view in ("mortality", "pretrain"):
+        cohort = pl.read_parquet(study.prepared / "views" / view / "cohort.parquet")
+        assert cohort["modalities"].value_counts(sort=True).rows() == [("all", 40), ("some missing", 20)]
 
 
 def test_a_record_and_an_outcome_count_once(tmp_path: Path) -> None:
