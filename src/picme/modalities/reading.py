@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from picme.errors import ConfigError
-from picme.modalities.tokens import CHUNK, load_tokenizer, special_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from picme.config.base import Component
 
 
@@ -56,28 +53,3 @@ def reading(encoder: Component, n_special: int) -> Reading:
     if windows != "off" and int(windows) > room:
         raise ConfigError(f"windows {windows} is more than the {room} tokens of a window: nothing is read between them")
     return Reading(room, None if windows == "off" else int(windows))
-
-
-def text_read(texts: Sequence[str | None], encoder: Component) -> list[str | None]:
-    """Return of each text what its encoder reads, so that others can judge the same text; None stays None.
-
-    Raises:
-        ConfigError: if the encoder's model has no tokenizer, or as `reading` does.
-    """
-    tokenizer = load_tokenizer(getattr(encoder, "model", ""), getattr(encoder, "revision", None))
-    rule = reading(encoder, sum(map(len, special_tokens(tokenizer))))
-    if rule.step is not None:
-        return list(texts)
-    held = [place for place, text in enumerate(texts) if text is not None]
-    found = list(texts)
-    for start in range(0, len(held), CHUNK):
-        places = held[start : start + CHUNK]
-        chunk = [str(texts[place]) for place in places]
-        encoded = tokenizer(chunk, add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast, verbose=False)
-        for row, place in enumerate(places):
-            ids = encoded["input_ids"][row]
-            if len(ids) > rule.room and tokenizer.is_fast:
-                found[place] = chunk[row][: encoded["offset_mapping"][row][rule.room - 1][1]]
-            elif len(ids) > rule.room:
-                found[place] = tokenizer.decode(ids[: rule.room])
-    return found

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from picme.config.loading import validate
-from picme.modalities.reading import text_read
 from picme.pipeline import run
 from tiny_checkpoints import WORDS, save_checkpoint
 
@@ -63,19 +62,6 @@ def test_the_demo_s_encoder_reads_to_the_last_word_that_its_tokenizer_lets_in(tm
     found = counted(tmp_path, encoder, texts)
     assert {row["cut_share"] for row in found.values()} == {1.0}
     assert all(row["tokens_read"] == 62 * row["stays_present"] for row in found.values())
-    section = validate(
-        {
-            "source": {"kind": "table", "path": "x", "id": "id"},
-            "modalities": {
-                "note": {"kind": "text", "encoder": {"name": "transformer", **encoder}},
-                "person": {"kind": "tabular"},
-            },
-            "tasks": {"label": {}},
-        }
-    ).modalities["note"]
-    for text, read in zip(texts, text_read(texts, section.encoder), strict=True):
-        assert read is not None and text is not None
-        assert text.startswith(read) and 5 < len(read.split()) < 30
 
 
 def test_a_cohort_is_prepared_where_the_tokenizer_cannot_be_had(tmp_path: Path) -> None:
