@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -306,6 +307,9 @@ def plan(config: Config, out: Path) -> list[dict[str, Any]]:
     study = Run(config, Path(out).expanduser().resolve())
     store = study.store
     graph = study_graph(study.design, store).planned(store)
+    before: dict[str, Any] = {}
+    with suppress(ConfigError):  # what says why a step is stale must not end a plan
+        before = read_yaml(study.folder / "config.yaml")
     rows: list[dict[str, Any]] = []
     for (stage, kind), steps in by_stage(graph.steps.values()).items():
         done = [step for step in steps if store.done(step)]
@@ -318,7 +322,7 @@ def plan(config: Config, out: Path) -> list[dict[str, Any]]:
         rows.append(
             {
                 "stage": stage, "kind": kind, "jobs": len(steps), "done": len(done), "resume": resume,
-                "run": len(left) - resume, "seconds": seconds, "stale": why_stale(left, store),
+                "run": len(left) - resume, "seconds": seconds, "stale": why_stale(left, store, before, study.tree),
             }
         )  # fmt: skip
     unknown = {"kind": None, "jobs": None, "done": 0, "resume": 0, "run": None, "seconds": None, "stale": None}

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+# Names of the splits, in their order.
+SPLITS = ("train", "val", "test")
 # Prefixes of the columns that say whether, and how long ago, a variable of a time series was measured.
 MASK, SINCE = "mask->", "since->"
 # Prefix of the columns of a view's stays that say when the newest thing used of a modality became known.

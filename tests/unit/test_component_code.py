@@ -115,9 +115,9 @@ def test_a_plan_says_that_the_code_changed(package: Path, tmp_path: Path) -> Non
     with run.store.attempt(run.design.pretrain(TRIPLE)):
         pass
     (package / "loss.py").write_text(LOSS + "\n# edited\n", encoding="utf-8")
-    said = why_stale([design().pretrain(PAIR), design().pretrain(TRIPLE)], run.store)
-    assert said == "the code of pretraining.code has changed"
-    assert why_stale([run.design.pretrain(PAIR)], run.store) is None, "there was none before"
+    said = why_stale([design().pretrain(PAIR), design().pretrain(TRIPLE)], run.store, run.tree, run.tree)
+    assert said == "the code of pretrain.objective (mine) has changed"
+    assert why_stale([run.design.pretrain(PAIR)], run.store, run.tree, run.tree) is None, "there was none before"
 
 
 def test_a_finished_run_is_opened_with_the_code_it_was_made_with(package: Path) -> None:

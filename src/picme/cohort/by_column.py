@@ -23,6 +23,7 @@ import numpy as np
 import polars as pl
 
 from picme.errors import ConfigError, DataError, near
+from picme.schema import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 COLUMN_KINDS = ("time", "group")
 USUAL = "anchor_year_group"
-SPLITS = ("train", "val", "test")
 # Not a split yet: the subject is in training or in validation by the hash of the id.
 REST = "rest"
 # A value that fewer subjects share is not quoted in a message or note: it may point to a patient.

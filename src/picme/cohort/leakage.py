@@ -15,6 +15,7 @@ import polars as pl
 from picme.cohort.outcome import ANY_WORD, OUTCOME_WORDS, states_outcome
 from picme.cohort.sections import split_radiology, split_sections
 from picme.config.notes import DISCHARGE_COLUMNS
+from picme.schema import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -30,7 +31,6 @@ SCHEMA: dict[str, Any] = {
     "label": pl.String,
     "auroc": pl.Float64,
 }
-SPLITS = ("train", "val", "test")
 MAX_TEXTS = 20_000
 """The most training texts that the measured leak uses: more change the AUROC by less than its own uncertainty."""
 

@@ -7,8 +7,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from picme.strategies import BUILT_IN
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,29 +27,43 @@ WORDS = (
     (r"^align/batch_size$", "pretrain.batch_size"),
     (r"^(pretrain|finetune)/space\b", r"\1.search"),
     (r"^finetune/cell\.weights$", "finetune.gate"),
+    (r"^finetune/cell\.head$", "the fusion head"),
     (r"^(pretrain|finetune)/(?:pretraining|cell)\.(?:course\.|head\.)?", r"\1."),
     (r"^evaluate/(?:settings\.)?", "evaluate."),
     (r"^evaluate\.control$", "evaluate.controls"),
     (r"^prepare/", ""),
     (r"/", "."),
 )
+# The field with the hash of a component's code: the field that holds the component's section.
+CODE = (
+    (r"\bpretraining\.code$", "pretraining.objective"),
+    (r"\b(pair|head)_code$", lambda found: {"pair": "pair_objective", "head": "head"}[found[1]]),
+    (r"^(modalities\.\w+)\.code$", r"\1.encoder"),
+    (r"^(tasks\.\w+)\.code$", r"\1"),
+)
+# Keys of which a step has only what follows from them for it.
+FOLLOWED = ("align.tsne", "evaluate.controls", "evaluate.shapley", "finetune.gate", "finetune.order")
 # A reason that is told as it is, or what has become of a step that is read: its kind, what, and its title.
 Reason = str | tuple[str, str, str]
+# A configuration as plain values.
+Tree = dict[str, Any]
 
 
-def why_stale(steps: list[Step], store: Store) -> str | None:
+def why_stale(steps: list[Step], store: Store, before: Tree, now: Tree) -> str | None:
     """Return what differs between steps that are to be made and those of their names that an earlier study finished.
 
     Args:
         steps: unfinished steps of one kind.
         store: where the finished ones are.
+        before: the configuration of the earlier study as plain values; empty where it is not known.
+        now: the configuration that the steps are made from.
     """
     earlier: dict[str, list[dict[str, Any]]] = {}
     for manifest in store.manifests(steps[0].kind) if steps else ():
         earlier.setdefault(manifest.get("name", ""), []).append(manifest)
     reasons: dict[Reason, None] = {}
     for step in steps:
-        found = [_changes(one, step, store) for one in earlier.get(step.name, ()) if "fields" in one]
+        found = [_changes(one, step, store, before, now) for one in earlier.get(step.name, ()) if "fields" in one]
         reasons |= dict.fromkeys(min(found, key=len) if found else ())
     read: dict[tuple[str, str], list[str]] = {}
     for one in reasons:
@@ -64,7 +76,7 @@ def why_stale(steps: list[Step], store: Store) -> str | None:
     return "; ".join(told[:MOST] + [f"and {len(told) - MOST} more"] * (len(told) > MOST)) or None
 
 
-def _changes(manifest: dict[str, Any], step: Step, store: Store) -> list[Reason]:
+def _changes(manifest: dict[str, Any], step: Step, store: Store, before: Tree, now: Tree) -> list[Reason]:
     """Return the differences between a step and a finished one of its name."""
     if manifest["version"] != step.version:
         return [f"version {manifest['version']} of this step is now {step.version}"]
@@ -76,14 +88,14 @@ def _changes(manifest: dict[str, Any], step: Step, store: Store) -> list[Reason]
     ]
     if modes[0] != modes[1]:
         return [f"pretrain.mode: {modes[0]} → {modes[1]}"]
-    before, now = dict(_leaves(manifest["fields"])), dict(_leaves(now_fields))
+    earlier, later = dict(_leaves(manifest["fields"])), dict(_leaves(now_fields))
     upstream = {one.key: one for one in step.inputs}
     old: dict[str, None] = {}
     new: dict[str, None] = {}
     files: dict[str, list[Any]] = {}
     told = []
-    for place in {**before, **now}:
-        there, here = before.get(place), now.get(place)
+    for place in {**earlier, **later}:
+        there, here = earlier.get(place), later.get(place)
         if there == here:
             continue
         if place.startswith("file "):
@@ -92,7 +104,7 @@ def _changes(manifest: dict[str, Any], step: Step, store: Store) -> list[Reason]
             old |= dict.fromkeys(_listed(there))
             new |= dict.fromkeys(_listed(here))
         else:
-            told.append(_told(place, there, here, step, now_fields))
+            told.append(_told(place, (there, here), step, later, (before, now)))
     read = _read(list(old), [upstream[key] for key in new if key in upstream], store)
     return [*_of_files(files), *told, *read]
 
@@ -138,34 +150,57 @@ def _finished(key: str, store: Store) -> dict[str, Any] | None:
     return None
 
 
-def _told(place: str, there: Any, here: Any, step: Step, fields: dict[str, Any]) -> str:
-    """Return a sentence about one field."""
-    if re.search(r"\b(head_|pair_)?code\b", place):
-        return f"the code of {place.partition('code.')[2] or place} has changed"
-    cell, pretraining = fields.get("cell", {}), fields.get("pretraining", {})
-    if place == "cell.head.order":
-        names = [one["modality"] for one in cell["encodings"]]
-        there, here = ([names[one] for one in order] if order else None for order in (there, here))
-    elif place.startswith("cell.head.") and cell["strategy"] not in BUILT_IN:
-        place = place.replace("cell.head", f"cell.fusions.{cell['strategy']}")
-    elif place.startswith("pretraining.objective") and len(pretraining["encodings"]) == 2:
+def _told(place: str, values: tuple[Any, Any], step: Step, leaves: dict[str, Any], trees: tuple[Tree, Tree]) -> str:
+    """Return a sentence about one field, of which `values` are the earlier one and that of now."""
+    place = "tsne" if place == "tsne_stays" and 0 in values else place
+    if place.startswith("code."):
+        return f"the code of {place.removeprefix('code.')} has changed"
+    if re.search(r"(^|[._])code$", place):
+        for pattern, section in CODE:
+            place = re.sub(pattern, section, place)
+        # The step of a locked part has its encoder's code and not the encoder's section.
+        section = f"modalities.{leaves['modality']}.encoder" if place == "code" else _key(place, step, leaves, trees[1])
+        name = leaves.get(f"{place}.name")
+        return f"the code of {section}{f' ({name})' if name else ''} has changed"
+    word = _key(place, step, leaves, trees[1])
+    if word.startswith("weights of"):
+        return f"the {word} have changed"
+    if place.endswith(".shared"):
+        values = ("shared" if values[0] else "own", "shared" if values[1] else "own")
+    if word in FOLLOWED:
+        values = (_under(trees[0], word), _under(trees[1], word))
+        if values[0] is None:
+            return f"{word} has changed"
+        if values[0] == values[1]:
+            return f"{word}: {_value(values[1], '')} has another meaning in this configuration"
+    none = "searched" if ".course." in place else "not set"
+    return f"{word}: {_value(values[0], none)} → {_value(values[1], none)}"
+
+
+def _key(place: str, step: Step, leaves: dict[str, Any], tree: Tree) -> str:
+    """Return the configuration's key for a field of a step."""
+    strategy = leaves.get("cell.strategy")
+    if place.startswith("cell.head") and strategy in (_under(tree, "finetune.fusions") or ()):
+        place = place.replace("cell.head", f"cell.fusions.{strategy}")
+    elif place.startswith("pretraining.objective") and len(step.pretraining.encodings) == 2:  # type: ignore[attr-defined]
         place = place.replace("objective", "pair_objective")
-    elif place == "tsne_stays" and 0 in (there, here):
-        place, there, here = "tsne", bool(there), bool(here)
-    elif place.endswith(".shared"):
-        there, here = ("shared" if one else "own" for one in (there, here))
     word = f"{step.stage}/{place}"
     for pattern, key in WORDS:
         word = re.sub(pattern, key, word)
-    if word.startswith("weights of"):
-        return f"the {word} have changed"
-    none = "searched" if ".course." in place else "not set"
-    return f"{word}: {_value(there, none)} → {_value(here, none)}"
+    return word
+
+
+def _under(tree: Tree, key: str) -> Any:
+    """Return the value under a key such as `align.tsne`; None where there is none."""
+    value: Any = tree
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def _value(value: Any, none: str) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return str(value).lower()
     if isinstance(value, list):
         value = f"[{', '.join(map(str, value))}]"
     text = none if value is None else str(value)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from picme.schema import SPLITS
 from picme.sources.rows import present
 
 if TYPE_CHECKING:
     from picme.schema import View
 
-SPLITS = ("train", "val", "test")
 _HAS = "has "
 _PRESENCE = {
     "task": pl.String, "split": pl.String, "modalities": pl.String, "stays": pl.Int64, "with_outcome": pl.Int64,

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from picme.errors import DataError
-from picme.sources import EHR_TABLES
+from picme.sources import EHR_TABLES, ENDINGS
 from picme.tasks import build
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from picme.config.study import Config
-
-ENDINGS = (".csv.gz", ".csv", ".parquet")
 
 
 def raw_files(config: Config) -> list[Path]:

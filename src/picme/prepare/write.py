@@ -17,8 +17,9 @@ from picme.errors import ConfigError, DataError
 from picme.modalities import open_modality, write_views
 from picme.prepare.audit import leakage
 from picme.prepare.contents import judge_contents
-from picme.prepare.presence import SPLITS, availability, patterns, what_stays_have, without
+from picme.prepare.presence import availability, patterns, what_stays_have, without
 from picme.prepare.statistics import FILE, learnt_from, statistics
+from picme.schema import SPLITS
 from picme.sources.rows import present, take
 
 if TYPE_CHECKING:

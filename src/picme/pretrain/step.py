@@ -158,7 +158,7 @@ class Pretrain(Step):
         return pretrain(self, folder, context)
 
     def tables(self, folder: Path) -> dict[str, pl.DataFrame]:
-        """Return the outcome of this seed, and of the first seed, whose encoders are used, also every epoch and λ."""
+        """Return the outcome of this seed, and of the first seed also every epoch and λ."""
         from picme.pretrain.tables import pretraining_tables
 
         return pretraining_tables(self, folder)

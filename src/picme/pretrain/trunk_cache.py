@@ -6,7 +6,7 @@ import json
 import shutil
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from picme.config.base import Component
     from picme.modalities.base import PooledModality
-
-Precision = Literal["fp32", "bf16", "auto"]
 
 
 def cache_features(

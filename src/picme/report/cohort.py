@@ -11,6 +11,7 @@ from picme.report.blocks import Column, DataTable
 from picme.report.facts import frame, modalities
 from picme.report.numbers import count, many, missing, percent, say
 from picme.report.words import task_title
+from picme.schema import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 # Checks of the table `leakage` whose rows measure a leak rather than check a rule.
 _MEASURED = pl.col("auroc").is_not_null() | (pl.col("check") == "measured_leak").fill_null(False)
-_SPLITS = ("train", "val", "test")
 
 
 def flow(tables: Tables) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def availability(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         return None
     cells = {(row["task"], row["modality"], row["split"]): row for row in rows.iter_rows(named=True)}
     tasks = list(dict.fromkeys(key[0] for key in cells))
-    splits = [name for name in _SPLITS if any(key[2] == name for key in cells)]
+    splits = [name for name in SPLITS if any(key[2] == name for key in cells)]
     splits += list(dict.fromkeys(key[2] for key in cells if key[2] not in splits))
     here = [name for name in modalities(tables, config) if any(key[1] == name for key in cells)]
     here += list(dict.fromkeys(key[1] for key in cells if key[1] not in here))

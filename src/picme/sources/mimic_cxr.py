@@ -9,8 +9,9 @@ import polars as pl
 
 from picme.config.names import LONGEST
 from picme.errors import DataError
+from picme.sources import ENDINGS
 from picme.sources.recognise import it_holds
-from picme.sources.tables import ENDINGS, collect, refuse_unreadable, scan_table, typed
+from picme.sources.tables import collect, refuse_unreadable, scan_table, typed
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 _COLUMNS = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate", "StudyTime")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from picme.errors import DataError
+from picme.sources import ENDINGS
 from picme.sources.recognise import OTHERS, it_holds, recognise
-from picme.sources.tables import ENDINGS, TIME, TYPES, blank, collect, columns, find_table, scan_table, typed
+from picme.sources.tables import TIME, TYPES, blank, collect, columns, find_table, scan_table, typed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

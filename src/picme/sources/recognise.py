@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from picme.errors import DataError
-from picme.sources.tables import ENDINGS, columns
+from picme.sources import ENDINGS
+from picme.sources.tables import columns
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from picme.errors import DataError, near_column
+from picme.sources import ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from polars._typing import PolarsDataType
 
-ENDINGS = (".csv.gz", ".csv", ".parquet")
 TIME = pl.Datetime("us")
 _FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 

@@ -257,6 +257,12 @@ def test_each_seed_may_have_encoders_of_its_own(tmp_path: Path) -> None:
     assert (len(untrained), len(drawn - untrained)) == (2 * 5, 2 * 2), "two tasks, five modalities, two combinations"
 
 
+def test_the_seeds_of_fine_tuning_take_pretrainings_in_turn() -> None:
+    design = Design(load("demo", {**BASE, "study.seeds": 3, "pretrain.seeds": 2}))
+    cells = [design.finetune("mortality", ("discharge", "radiology"), "contrastive", seed).cell for seed in range(3)]
+    assert [cell.pretrain.seed if cell.pretrain else None for cell in cells] == [0, 1, 0]
+
+
 def test_the_order_of_tasks_makes_nothing_again(tmp_path: Path) -> None:
     config = load("demo", BASE)
     turned = config.model_copy(update={"tasks": dict(reversed(config.tasks.items()))})

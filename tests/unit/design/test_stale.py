@@ -35,11 +35,15 @@ def finished(config: Config, store: Store) -> None:
                 pass
 
 
-def said(config: Config, store: Store) -> dict[str, str]:
-    """What a plan says of each kind of step."""
-    graph = study_graph(Design(config), store).planned(store)
+def said(
+    config: Config, store: Store, before: Config | None = None, made_from: dict[str, Any] | None = None
+) -> dict[str, str]:
+    """What a plan says of each kind of step, after a study of another configuration where that is known."""
+    earlier, now = (one.model_dump(mode="json") if one else {} for one in (before, config))
+    graph = study_graph(Design(config, made_from), store).planned(store)
     left = [step for step in graph.steps.values() if not store.done(step)]
-    found = {kind: why_stale([step for step in left if step.kind == kind], store) for kind in {s.kind for s in left}}
+    kinds = {step.kind for step in left}
+    found = {kind: why_stale([step for step in left if step.kind == kind], store, earlier, now) for kind in kinds}
     return {kind: line for kind, line in found.items() if line is not None}
 
 
@@ -59,17 +63,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     ({"pretrain.search": {"trials": 2}}, "pretrain",
      "pretrain.learning_rate: 0.002 → searched; pretrain.batch_size: 64 → searched; 4 search steps are new"),
     ({"align.gallery": 7}, "align", "align.gallery: 1000 → 7"),
-    ({"align.tsne": "all"}, "align", "align.tsne: no → yes"),
+    ({"align.tsne": "all"}, "align", "align.tsne: off → all"),
     ({"finetune.hidden": 7}, "finetune", "finetune.hidden: 64 → 7"),
     ({"finetune.order": ["image", "radiology"]}, "finetune",
-     "finetune.order: not set → [radiology, discharge]; finetune.order: not set → [image, "),
+     "finetune.order: [] → [image, radiology]"),
+    ({"finetune.gate": "learned"}, "finetune", "finetune.gate: pretraining → learned; "),
+    ({"finetune.gate": [0.2, 0.2, 0.2, 0.3, 0.1]}, "finetune",
+     "finetune.gate: pretraining → [0.2, 0.2, 0.2, 0.3, 0.1]; "),
+    ({"finetune.standardise": False}, "finetune", "finetune.standardise: true → false"),
     ({"finetune.loss": "paper"}, "finetune", "finetune.loss: bce → paper"),
     ({"study.projection": "shared"}, "pretrain", "study.projection: own → shared"),
     ({"modalities.image.encoder.projection.hidden": [7]}, "pretrain",
      "modalities.image.encoder.projection.hidden: [] → [7]"),
     ({"evaluate.attributes": ["gender"]}, "evaluate",
      "evaluate.attributes: [gender, ethnicity, age_group, modalities] → [gender]"),
-    ({"evaluate.shapley": "off"}, "attribute", "evaluate.shapley: yes → no"),
+    ({"evaluate.shapley": "off"}, "attribute", "evaluate.shapley: largest → off"),
     ({"finetune.strategies": ["contrastive", "gated"]}, "evaluate", "4 finetune steps are left out"),
     ({"finetune.strategies": ["gated", "supervised", "contrastive"]}, "evaluate", "finetune steps in another order"),
     ({"finetune.strategies": ["contrastive", "supervised", "gated", "finetuned"]}, "evaluate",
@@ -82,8 +90,43 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_the_key_of_the_configuration_is_named_with_both_values(
     store: Store, change: dict[str, Any], kind: str, expected: str
 ) -> None:
-    line = said(load("demo", {**BASE, **change}), store)[kind]
+    line = said(load("demo", {**BASE, **change}), store, load("demo", BASE))[kind]
     assert line.startswith(expected), line
+
+
+def test_a_key_of_which_steps_have_only_what_follows_is_told_where_its_value_is_the_same_or_not_known(
+    store: Store,
+) -> None:
+    base = load("demo", BASE)
+    smaller = load("demo", {**BASE, "finetune.combinations": ["discharge+radiology"]})
+    assert (
+        said(smaller, store, base)["attribute"] == "evaluate.shapley: largest has another meaning in this configuration"
+    )
+    assert said(load("demo", {**BASE, "evaluate.shapley": "off"}), store)["attribute"] == "evaluate.shapley has changed"
+
+
+@pytest.mark.parametrize(("component", "kind", "expected"), [
+    ("objectives: ovo", "pretrain", "the code of pretrain.objective (ovo) has changed"),
+    ("objectives: infonce", "pretrain", "the code of pretrain.pair_objective (infonce) has changed"),
+    ("encoders: image", "features", "the code of modalities.image.encoder has changed"),
+    ("encoders: image", "pretrain", "the code of modalities.image.encoder (image) has changed; "),
+    ("fusions: concat", "finetune", "the code of the fusion head (concat) has changed"),
+    ("tasks: mortality", "prepare", "the code of tasks: mortality has changed"),
+    ("tasks: mortality", "finetune", "the code of tasks.mortality has changed; "),
+])  # fmt: skip
+def test_the_component_whose_code_changed_is_named(store: Store, component: str, kind: str, expected: str) -> None:
+    base = load("demo", BASE)
+    line = said(base, store, base, {"raw": [], "code": {component: "another"}})[kind]
+    assert line.startswith(expected), line
+
+
+def test_the_code_of_a_fusion_of_the_configuration_is_named_by_its_key(tmp_path: Path) -> None:
+    own = Store(tmp_path)
+    fused = {"finetune.fusions": {"mine": {"name": "attention"}}, "finetune.strategies": ["mine"]}
+    config = load("demo", {**BASE, **fused})
+    finished(config, own)
+    line = said(config, own, config, {"raw": [], "code": {"fusions: attention": "another"}})["finetune"]
+    assert line == "the code of finetune.fusions.mine (attention) has changed"
 
 
 def test_what_another_configuration_has_made_is_not_said_to_be_made_again(store: Store, tmp_path: Path) -> None:
@@ -104,7 +147,7 @@ def test_a_step_of_another_version_of_picme_is_not_explained_by_the_configuratio
         pass
     file = own.path(step) / "manifest.json"
     file.write_text(file.read_text(encoding="utf-8").replace('"require":', '"requires":'), encoding="utf-8")
-    assert why_stale([step], own) == "this version of picme describes the step by other fields"
+    assert why_stale([step], own, {}, {}) == "this version of picme describes the step by other fields"
 
 
 def test_a_changed_file_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from picme.report.theme import FAINT, GRID, INK, MUTED, safe
+from picme.report.theme import GRID, INK, MUTED, safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,6 +152,3 @@ def tick_line(x: list[float], y: list[float], name: str, text: list[str], axis: 
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {"symbol": "line-ns", "size": 13, "line": {"width": 2, "color": INK}, "color": INK},
     }
-
-
-GUIDE = {"color": FAINT, "width": 1}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
+from picme.evaluate.subgroups import CROSS
 from picme.report.blocks import Choice, Plate
 from picme.report.facts import by_rank, confidence, frame
 from picme.report.figures.dots import dodge, dots, guess_line, labelled_rows, points, strategies_of
@@ -17,8 +18,6 @@ from picme.report.words import combination_text, strategy_text, task_title
 if TYPE_CHECKING:
     from picme.report.facts import Row, Tables
 
-# Sign between the names of attributes that are crossed.
-CROSS = " × "
 # What a suppressed group must not tell.
 HIDDEN: tuple[str, ...] = (
     *("n_stays", "n_subjects", "positives", "auroc", "low", "high", "no_interval"),

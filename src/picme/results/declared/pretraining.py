@@ -40,7 +40,7 @@ PRETRAINING_SEEDS = Table(
     "One row is a whole pretraining of a combination with one seed.",
     (
         COMBINATION,
-        Column("seed", WHOLE, "The seed; the encoders of the first one are fine-tuned."),
+        Column("seed", WHOLE, "The seed; the seeds of fine-tuning take the encoders of one each, in turn."),
         Column(
             "val_recall5",
             NUMBER,
