@@ -73,6 +73,7 @@ class Comparison:
         scores: task, combination, strategy, and per study `auroc_mean`, `auroc_std`, … suffixed by ` [name]`.
         pairings: per task and pair of studies, the stays in common and why nothing is tested where nothing is.
         tests: paired differences, second study minus first.
+        confidence: coverage of their intervals.
     """
 
     runs: list[Opened]
@@ -81,6 +82,7 @@ class Comparison:
     scores: pl.DataFrame
     pairings: list[Pairing]
     tests: pl.DataFrame
+    confidence: float
 
     def write(self, out: Path | str) -> Path:
         """Write the page, atomically.
@@ -135,6 +137,7 @@ def compare(
         _scores(opened),
         pairings,
         to_table(pairings),
+        confidence,
     )
 
 

@@ -10,7 +10,7 @@ from picme.evaluate.between import CHOSEN
 from picme.report.blocks import Column, DataTable
 from picme.report.build import asset, environment
 from picme.report.export import embedded
-from picme.report.numbers import MISSING, count, missing, p_value, percent, say, signed
+from picme.report.numbers import MISSING, count, level, missing, p_value, percent, say, signed
 from picme.report.results import cell_columns, difference_interval
 from picme.report.theme import DARK, template
 from picme.report.words import combination_text, strategy_text, task_title
@@ -145,7 +145,12 @@ def _tests(comparison: Comparison) -> DataTable | None:
             value("difference"),
             numeric=True,
         ),
-        Column("95 % interval", lambda row: difference_interval(row, "tests"), value("low"), numeric=True),
+        Column(
+            f"{level(comparison.confidence)} interval",
+            lambda row: difference_interval(row, "tests"),
+            value("low"),
+            numeric=True,
+        ),
         Column(
             "p (Holm)", lambda row: p_value(row["p_adjusted"], "tests.p_adjusted"), value("p_adjusted"), numeric=True
         ),

@@ -124,6 +124,13 @@ def test_page_escapes_what_it_shows_and_loads_nothing(tmp_path: Path) -> None:
     ]
 
 
+def test_the_page_says_the_coverage_that_was_asked_for(tmp_path: Path) -> None:
+    folders = [run_folder(tmp_path / name, 1.0) for name in "xy"]
+    found = compare(folders, resamples=100, confidence=0.9)
+    text = found.write(tmp_path / "page.html").read_text(encoding="utf-8").replace("\u00a0", " ")
+    assert "90 % interval" in text and "95 %" not in text
+
+
 def test_three_studies_are_each_compared_with_the_first(tmp_path: Path) -> None:
     folders = [run_folder(tmp_path / name / "run", skill) for name, skill in (("x", 0.5), ("y", 1.0), ("z", 1.5))]
     found = compare(folders, resamples=100)
