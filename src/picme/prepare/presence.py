@@ -12,6 +12,8 @@ from picme.sources.rows import present
 if TYPE_CHECKING:
     from picme.schema import View
 
+FEW = 10
+"""Stays below which it is not told how many of them have the outcome, which might tell it of one."""
 _HAS = "has "
 _PRESENCE = {
     "task": pl.String, "split": pl.String, "modalities": pl.String, "stays": pl.Int64, "with_outcome": pl.Int64,
@@ -48,7 +50,10 @@ def availability(had: dict[str, pl.DataFrame]) -> pl.DataFrame:
 
 
 def patterns(had: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """Count for each task and split the stays that have exactly the same modalities, and those with the outcome."""
+    """Count for each task and split the stays that have exactly the same modalities, and those with the outcome.
+
+    Of fewer than `FEW` stays it is not told how many have it.
+    """
     found = []
     for task, frame in had.items():
         names = [name for name in frame.columns if name.startswith(_HAS)]
@@ -58,7 +63,9 @@ def patterns(had: dict[str, pl.DataFrame]) -> pl.DataFrame:
         grouped = frame.filter(pl.col("split").is_not_null()).group_by("split", held.alias("modalities"))
         counts = grouped.agg(
             stays=pl.len().cast(pl.Int64),
-            with_outcome=pl.when(pl.col("outcome").is_not_null().any()).then(pl.col("outcome").sum().cast(pl.Int64)),
+            with_outcome=pl.when(pl.col("outcome").is_not_null().any(), pl.len() >= FEW).then(
+                pl.col("outcome").sum().cast(pl.Int64)
+            ),
         )
         found.append(counts.select(pl.lit(task).alias("task"), *list(_PRESENCE)[1:]))
     order = pl.col("split").replace_strict({name: place for place, name in enumerate(SPLITS)}, default=len(SPLITS))

@@ -52,7 +52,8 @@ def prepared(
 
 
 @pytest.mark.parametrize(("require", "stays"), [("complete", 32), ("any", 36), ("none", 40)])
-def test_stays_are_kept_by_the_rule(tmp_path: Path, require: str, stays: int) -> None:
+def test_stays_are_kept_by_the_rule(tmp_path: Path, require: str, stays: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("picme.prepare.presence.FEW", 1)
     cohort = prepared(tmp_path, require)
     assert cohort.height == stays
     if require == "complete":
@@ -91,6 +92,7 @@ def test_images_that_cannot_be_read_are_not_available(tmp_path: Path) -> None:
     per_modality = counts.group_by("modality").agg(pl.col("stays_present", "stays_total").sum()).sort("modality")
     assert per_modality.rows() == [("a", 60, 60), ("film", 57, 60)]
     patterns = pl.read_parquet(study.prepared / "presence.parquet").filter(pl.col("task") == "died")
+    assert patterns["with_outcome"].is_null().to_list() == (patterns["stays"] < 10).to_list()
     assert dict(patterns.group_by("modalities").agg(pl.col("stays").sum()).rows()) == {"a+film": 57, "a": 3}
 
 

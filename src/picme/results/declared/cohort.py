@@ -48,7 +48,12 @@ PRESENCE = Table(
         SPLIT,
         Column("modalities", TEXT, "The modalities that the stays have, joined with `+`; empty for none."),
         Column("stays", WHOLE, "The number of these stays.", "stays"),
-        Column("with_outcome", WHOLE, "The number of them with the outcome, of a task with one label.", "stays"),
+        Column(
+            "with_outcome",
+            WHOLE,
+            "The number of them with the outcome, of a task with one label; null for fewer than 10 stays.",
+            "stays",
+        ),
     ),
 )
 QUARANTINE = Table(
