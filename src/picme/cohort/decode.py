@@ -33,6 +33,8 @@ TURNS = {
 """EXIF's orientation → what turns the stored image upright."""
 USED = 0.999
 """Share of an image's pixels whose bits count as used."""
+MARKED = 0.03
+"""Share of an image's pixels that may be a marker, which is set off by values that no pixel has."""
 _BLOCK = 256
 
 
@@ -140,12 +142,13 @@ def _grey(image: Image.Image) -> Image.Image:
     """Convert to 8-bit grey, white as light as it is to be seen; deeper images are scaled by the range that they use.
 
     Of up to 16 bits those that the image uses count, since scanners store 12 in a container of 16; a few brighter
-    pixels, burnt-in letters perhaps, do not. Other integers and floats are scaled from their minimum to their maximum.
+    pixels do not, nor do more of them that are far brighter than all others, such as burnt-in letters. Other integers
+    and floats are scaled from their minimum to their maximum.
     """
     whole = np.asarray(image) if image.mode.startswith("I") else None
     if whole is not None and whole.size and int(whole.min()) >= 0 and int(whole.max()) < 1 << 16:
-        below = np.cumsum(np.bincount(whole.ravel(), minlength=1)) / whole.size
-        bits = max(8, int(np.searchsorted(below, USED)).bit_length())
+        below = np.cumsum(np.bincount(whole.ravel(), minlength=1 << 16)) / whole.size
+        bits = next(n for n in range(8, 17) if below[(1 << n) - 1] >= USED or _marked_above(below, n))
         grey = np.minimum(whole.astype(np.int64) >> (bits - 8), 255).astype(np.uint8)
         return Image.fromarray(255 - grey if _white_is_zero(image) else grey)
     if image.mode in ("I", "F"):
@@ -156,6 +159,12 @@ def _grey(image: Image.Image) -> Image.Image:
         return Image.fromarray(((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8))
     grey = image.convert("L")
     return ImageOps.invert(grey) if image.info.get("PhotometricInterpretation") == "MONOCHROME1" else grey
+
+
+def _marked_above(below: np.ndarray, bits: int) -> bool:
+    """Tell whether what is above so many bits is a marker: few pixels, and none within two bits more."""
+    inside = below[(1 << bits) - 1]
+    return bits <= 14 and bool(inside >= 1 - MARKED and below[(1 << (bits + 2)) - 1] == inside)
 
 
 def _white_is_zero(image: Image.Image) -> bool:

@@ -243,3 +243,13 @@ def test_damaged_exif_leaves_the_picture(tmp_path, exif):
     Image.fromarray(pattern(90, 90)).save(tmp_path / "x.png", exif=exif)
     Image.fromarray(pattern(90, 90)).save(tmp_path / "plain.png")
     assert (decoded(tmp_path / "x.png", 64) == decoded(tmp_path / "plain.png", 64)).all()
+
+
+def test_a_large_burnt_in_letter_leaves_the_grey_levels(tmp_path):
+    grey = np.random.default_rng(3).integers(0, 256, (64, 64)).astype(np.uint16)
+    deep = grey << 4
+    deep[:10, :10] = 65535  # 2.4 % of the pixels
+    Image.fromarray(deep).save(tmp_path / "marked.png")
+    seen = decoded(tmp_path / "marked.png", 64)
+    assert np.abs(seen[10:, 10:] - grey[10:, 10:].astype(float)).max() <= 1
+    assert (seen[:10, :10] >= 254).all()
