@@ -111,6 +111,11 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                     yield member.name, content(packed)
 
 
+def _lines(content: bytes) -> bytes:
+    """End every line with a line feed alone, also those that end with a carriage return, with or without one."""
+    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
 def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tuple[list[int], pl.DataFrame]:
     """Read all records of one set into one table.
 
@@ -141,7 +146,7 @@ def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tu
             else:
                 seen.add(int(stem))
                 records.append(int(stem))
-                content = content.replace(MARKER.encode(), b"")
+                content = _lines(content.replace(MARKER.encode(), b""))
                 parts += [f"{MARKER},{MARKER},{stem},,\n".encode(), content, b"" if content.endswith(b"\n") else b"\n"]
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         raise DataError(f"{path} is damaged or cut off ({type(error).__name__}); download it again") from None
@@ -185,7 +190,7 @@ def read_outcomes(path: Path) -> pl.DataFrame:
         DataError: if a column is missing or a value is neither 0 nor 1.
     """
     try:
-        frame = pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
+        frame = pl.read_csv(_lines(path.read_bytes()), infer_schema=False, encoding="utf8-lossy")
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{path} cannot be read as comma-separated text ({type(error).__name__})") from None
     for column in ("RecordID", OUTCOME):

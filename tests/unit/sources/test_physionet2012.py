@@ -121,6 +121,22 @@ def test_every_form_gives_the_same(tmp_path: Path, how: str) -> None:
     ]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_lines_end_in_any_way(tmp_path: Path, end: str) -> None:
+    expected = run(write(tmp_path / "unix", "folder"))
+    other = write(tmp_path / "other", "folder")
+    for file in other.rglob("*.txt"):
+        file.write_bytes(file.read_bytes().replace(b"\n", end.encode()))
+    found = run(other)
+    assert found.views["mortality"].stays.equals(expected.views["mortality"].stays)
+    assert quarantined(found) == quarantined(expected)
+    for name, rows in expected.views["pretrain"].modalities.items():
+        got = found.views["pretrain"].modalities[name]
+        if isinstance(rows, SeriesRows):
+            assert isinstance(got, SeriesRows)
+            np.testing.assert_array_equal(got.values, rows.values)
+
+
 def test_values_by_hand(tmp_path: Path) -> None:
     rows = run(write(tmp_path, "zip"), time_since=True).views["pretrain"].modalities
     heart = column(rows["vitals"], 0, "HR")
