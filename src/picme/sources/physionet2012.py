@@ -159,15 +159,16 @@ def _read(source: Physionet2012Source, counts: Counts) -> tuple[pl.DataFrame, pl
     counts["labels", "outcome without a record"] += len(once.join(table, on="stay_id", how="anti"))
     counts["labels", "record without an outcome"] += table["mortality"].null_count()
 
-    clock = pl.col("time").str.strip_chars().str.split_exact(":", 1)
+    time = pl.col("time").str.strip_chars()
+    clock = time.str.split_exact(":", 1)
+    whole, minutes = (clock.struct.field(f"field_{part}").cast(pl.Float64, strict=False) for part in (0, 1))
+    # The sign is asked for itself, because -00:05 has the number 0 for its hours.
+    is_clock = ~time.str.starts_with("-") & minutes.is_between(0, 60, closed="left")
     parsed = pl.concat(lines).select(
         "stay_id",
         "foreign",
         pl.col("parameter").str.strip_chars().str.to_lowercase().replace_strict(SPELT, default=None).alias("parameter"),
-        (
-            clock.struct.field("field_0").cast(pl.Float64, strict=False)
-            + clock.struct.field("field_1").cast(pl.Float64, strict=False) / 60
-        ).alias("hours"),
+        pl.when(is_clock).then(whole + minutes / 60).alias("hours"),
         pl.col("value").str.strip_chars().cast(pl.Float64, strict=False),
     )
     readable = parsed["hours"].is_not_null() & parsed["value"].is_finite().fill_null(False) & ~parsed["foreign"]

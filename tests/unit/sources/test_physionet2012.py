@@ -198,6 +198,16 @@ def test_decimal_commas_are_read_and_other_surplus_cells_are_counted(tmp_path: P
     assert counts["decimal comma read as a point"] == counts["line without a time or a number"] == 2
 
 
+@pytest.mark.parametrize("clock", ["-03:05", "-00:05", "03:-05", "03:60", "03:75"])
+def test_what_is_no_clock_is_counted_and_reaches_no_stay(tmp_path: Path, clock: str) -> None:
+    records = {11: record(11, "01:00,HR,70\n"), 12: record(12, f"{clock},HR,150\n05:59,HR,60\n")}
+    extraction = run(write(tmp_path, "zip", records=records))
+    rows = extraction.views["pretrain"].modalities["vitals"]
+    assert np.flatnonzero(column(rows, 0, "mask->HR")).tolist() == [1]
+    assert np.flatnonzero(column(rows, 1, "mask->HR")).tolist() == [5]
+    assert quarantined(extraction)["line without a time or a number"] == 1
+
+
 def test_parameters_are_known_in_any_case_and_too_many_unknown_ones_are_refused(tmp_path: Path) -> None:
     lower = {number: text.lower() for number, text in RECORDS.items()}
     found, expected = run(write(tmp_path / "a", "zip", records=lower)), run(write(tmp_path / "b", "zip"))
