@@ -59,10 +59,17 @@ OUTCOMES = (
 )
 
 
-def write(folder: Path, how: str, name: str = "a", records: dict[int, str] = RECORDS, outcomes: str = OUTCOMES) -> Path:
+def write(
+    folder: Path,
+    how: str,
+    name: str = "a",
+    records: dict[int, str] = RECORDS,
+    outcomes: str = OUTCOMES,
+    suffix: str = ".txt",
+) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / f"Outcomes-{name}.txt").write_text(outcomes)
-    files = {f"set-{name}/{number}.txt": text.encode() for number, text in records.items()}
+    files = {f"set-{name}/{number}{suffix}": text.encode() for number, text in records.items()}
     if how == "zip":
         with zipfile.ZipFile(folder / f"set-{name}.zip", "w") as archive:
             for path, content in files.items():
@@ -135,6 +142,19 @@ def test_lines_end_in_any_way(tmp_path: Path, end: str) -> None:
         if isinstance(rows, SeriesRows):
             assert isinstance(got, SeriesRows)
             np.testing.assert_array_equal(got.values, rows.values)
+
+
+@pytest.mark.parametrize("how", ["zip", "tar.gz", "folder"])
+def test_names_in_capitals_are_read(tmp_path: Path, how: str) -> None:
+    stays = run(write(tmp_path, how, suffix=".TXT")).views["pretrain"].stays
+    assert stays["stay_id"].to_list() == [11, 12, 13]
+
+
+def test_a_set_in_two_forms_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "zip")
+    write(tmp_path, "folder")
+    with pytest.raises(DataError, match=r"holds set a as set-a\.zip and as set-a, which may differ"):
+        run(tmp_path)
 
 
 def test_values_by_hand(tmp_path: Path) -> None:
