@@ -150,9 +150,18 @@ def _read(source: Physionet2012Source, counts: Counts) -> tuple[pl.DataFrame, pl
         stays.append(pl.DataFrame({"stay_id": records}).with_columns(subject_id=pl.col("stay_id"), set=pl.lit(name)))
         outcome_file = source.path / f"Outcomes-{name}.txt"
         if outcome_file.is_file() or not source.unlabelled:
-            outcomes.append(read_outcomes(outcome_file))
+            outcomes.append(read_outcomes(outcome_file).with_columns(file=pl.lit(outcome_file.name)))
         lines.append(frame)
-    outcome = pl.concat([pl.DataFrame(schema={"stay_id": pl.Int64, "mortality": pl.Int8}), *outcomes])
+    columns = {"stay_id": pl.Int64, "mortality": pl.Int8, "file": pl.String}
+    outcome = pl.concat([pl.DataFrame(schema=columns), *outcomes])
+    opposite = outcome.filter(pl.col("mortality").n_unique().over("stay_id") > 1)
+    if len(opposite):
+        files = " and ".join(str(source.path / name) for name in opposite["file"].unique(maintain_order=True))
+        raise DataError(
+            f"{files}: records with two outcomes that contradict each other: {opposite['stay_id'].n_unique()}; "
+            "which one is true cannot be told, so leave one row for each"
+        )
+    outcome = outcome.drop("file")
     once = outcome.unique("stay_id", keep="first", maintain_order=True)
     table = pl.concat(stays).join(once, on="stay_id", how="left").sort("stay_id")
     counts["labels", "outcome given twice"] += len(outcome) - len(once)

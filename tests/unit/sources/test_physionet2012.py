@@ -288,7 +288,7 @@ def test_views_of_incomplete_stays_are_prepared_each_with_its_groups(tmp_path: P
 
 def test_a_record_and_an_outcome_count_once(tmp_path: Path) -> None:
     write(tmp_path, "zip")
-    write(tmp_path, "folder", "b", {13: record(13), 14: record(14)}, "RecordID,In-hospital_death\n13,1\n15,0\n")
+    write(tmp_path, "folder", "b", {13: record(13), 14: record(14)}, "RecordID,In-hospital_death\n13,0\n15,0\n")
     extraction = run(tmp_path)
     stays = extraction.views["pretrain"].stays
     assert stays.select("stay_id", "set", "mortality").rows() == [
@@ -304,6 +304,16 @@ def test_a_record_and_an_outcome_count_once(tmp_path: Path) -> None:
     counts = {reason: n for _, reason, n in extraction.quarantine.iter_rows()}
     assert counts["record seen before"] == counts["outcome given twice"] == 1
     assert counts["outcome without a record"] == counts["record without an outcome"] == 1
+
+
+def test_outcomes_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "one", "zip", outcomes=OUTCOMES + "11,1,1,5,3,1\n12,1,1,5,-1,0\n13,1,1,5,-1,0\n")
+    with pytest.raises(DataError, match=r"one/Outcomes-a\.txt: records with two outcomes .*: 2;"):
+        run(tmp_path / "one")
+    write(tmp_path / "two", "zip")
+    write(tmp_path / "two", "zip", "b", {14: record(14)}, "RecordID,In-hospital_death\n14,0\n13,1\n")
+    with pytest.raises(DataError, match=r"Outcomes-a\.txt and .*Outcomes-b\.txt: records with two .*: 1;"):
+        run(tmp_path / "two")
 
 
 def test_nothing_after_the_window_is_seen(tmp_path: Path) -> None:
