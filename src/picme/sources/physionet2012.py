@@ -223,12 +223,12 @@ def _plausible(lines: pl.DataFrame, ranges: Mapping[str, tuple[float, float]], c
     """Repair known mistakes of unit and keep the values in their plausible range; the others are counted."""
     value = pl.col("value")
     for name, rules in REPAIRS.items():
-        for low, high, factor in rules if name in ranges else ():
+        for low, high, subtract, factor in rules if name in ranges else ():
             here = (pl.col("parameter") == name) & value.is_between(low, high)
             counts[SERIES[name].table if name in SERIES else "demographics", f"{name}: unit repaired"] += len(
                 lines.filter(here)
             )
-            lines = lines.with_columns(pl.when(here).then(value * factor).otherwise(value).alias("value"))
+            lines = lines.with_columns(pl.when(here).then((value - subtract) * factor).otherwise(value).alias("value"))
     bounds = pl.DataFrame(
         [(name, float(low), float(high)) for name, (low, high) in ranges.items()],
         schema=["parameter", "low", "high"],

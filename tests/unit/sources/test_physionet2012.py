@@ -180,6 +180,16 @@ def test_values_by_hand(tmp_path: Path) -> None:
     assert vitals.continuous == [not name.startswith(("mask->", "since->")) for name in vitals.columns]
 
 
+def test_fahrenheit_is_read_as_celsius_and_counted(tmp_path: Path) -> None:
+    extraction = run(
+        write(tmp_path, "zip", records={11: record(11, "00:10,Temp,98.6\n01:10,Temp,37.5\n02:10,Temp,80\n")})
+    )
+    rows = extraction.views["pretrain"].modalities["vitals"]
+    assert column(rows, 0, "Temp")[:3] == pytest.approx([37, 37.5, 37.5])
+    counts = quarantined(extraction)
+    assert counts["Temp: unit repaired"] == counts["Temp: implausible value"] == 1
+
+
 def test_demographics(tmp_path: Path) -> None:
     rows = run(write(tmp_path, "zip")).views["pretrain"].modalities["demographics"]
     assert isinstance(rows, TableRows)
