@@ -32,7 +32,7 @@ def hourly(
     Args:
         stay: (measurement,) index of the stay, 0 … len(lengths) - 1.
         hours: (measurement,) hours after the start, in the order of time within a stay; a measurement on the very
-            end of a stay's last hour belongs to that hour.
+            end of a stay's last hour belongs to that hour, and one before the start or after the end is left out.
         variable: (measurement,) index of the variable.
         value: (measurement,) numbers, none NaN.
         lengths: (stay,) hours of each stay; measurements of stays of length 0 are left out.
@@ -42,7 +42,8 @@ def hourly(
         (sum of lengths, variable) float32, stays one after the other.
     """
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    inside = hours <= lengths[stay]
+    # A row outside its own stay would be written into the stay before or after.
+    inside = (hours >= 0) & (hours <= lengths[stay])
     inside &= lengths[stay] > 0
     stay, hours, variable, value = stay[inside], hours[inside], variable[inside], value[inside]
     rows = starts[stay] + np.minimum(hours.astype(np.int64), lengths[stay] - 1)

@@ -150,24 +150,34 @@ def _read(source: Physionet2012Source, counts: Counts) -> tuple[pl.DataFrame, pl
         stays.append(pl.DataFrame({"stay_id": records}).with_columns(subject_id=pl.col("stay_id"), set=pl.lit(name)))
         outcome_file = source.path / f"Outcomes-{name}.txt"
         if outcome_file.is_file() or not source.unlabelled:
-            outcomes.append(read_outcomes(outcome_file))
+            outcomes.append(read_outcomes(outcome_file).with_columns(file=pl.lit(outcome_file.name)))
         lines.append(frame)
-    outcome = pl.concat([pl.DataFrame(schema={"stay_id": pl.Int64, "mortality": pl.Int8}), *outcomes])
+    columns = {"stay_id": pl.Int64, "mortality": pl.Int8, "file": pl.String}
+    outcome = pl.concat([pl.DataFrame(schema=columns), *outcomes])
+    opposite = outcome.filter(pl.col("mortality").n_unique().over("stay_id") > 1)
+    if len(opposite):
+        files = " and ".join(str(source.path / name) for name in opposite["file"].unique(maintain_order=True))
+        raise DataError(
+            f"{files}: records with two outcomes that contradict each other: {opposite['stay_id'].n_unique()}; "
+            "which one is true cannot be told, so leave one row for each"
+        )
+    outcome = outcome.drop("file")
     once = outcome.unique("stay_id", keep="first", maintain_order=True)
     table = pl.concat(stays).join(once, on="stay_id", how="left").sort("stay_id")
     counts["labels", "outcome given twice"] += len(outcome) - len(once)
     counts["labels", "outcome without a record"] += len(once.join(table, on="stay_id", how="anti"))
     counts["labels", "record without an outcome"] += table["mortality"].null_count()
 
-    clock = pl.col("time").str.strip_chars().str.split_exact(":", 1)
+    time = pl.col("time").str.strip_chars()
+    clock = time.str.split_exact(":", 1)
+    whole, minutes = (clock.struct.field(f"field_{part}").cast(pl.Float64, strict=False) for part in (0, 1))
+    # The sign is asked for itself, because -00:05 has the number 0 for its hours.
+    is_clock = ~time.str.starts_with("-") & minutes.is_between(0, 60, closed="left")
     parsed = pl.concat(lines).select(
         "stay_id",
         "foreign",
         pl.col("parameter").str.strip_chars().str.to_lowercase().replace_strict(SPELT, default=None).alias("parameter"),
-        (
-            clock.struct.field("field_0").cast(pl.Float64, strict=False)
-            + clock.struct.field("field_1").cast(pl.Float64, strict=False) / 60
-        ).alias("hours"),
+        pl.when(is_clock).then(whole + minutes / 60).alias("hours"),
         pl.col("value").str.strip_chars().cast(pl.Float64, strict=False),
     )
     readable = parsed["hours"].is_not_null() & parsed["value"].is_finite().fill_null(False) & ~parsed["foreign"]
@@ -213,12 +223,12 @@ def _plausible(lines: pl.DataFrame, ranges: Mapping[str, tuple[float, float]], c
     """Repair known mistakes of unit and keep the values in their plausible range; the others are counted."""
     value = pl.col("value")
     for name, rules in REPAIRS.items():
-        for low, high, factor in rules if name in ranges else ():
+        for low, high, subtract, factor in rules if name in ranges else ():
             here = (pl.col("parameter") == name) & value.is_between(low, high)
             counts[SERIES[name].table if name in SERIES else "demographics", f"{name}: unit repaired"] += len(
                 lines.filter(here)
             )
-            lines = lines.with_columns(pl.when(here).then(value * factor).otherwise(value).alias("value"))
+            lines = lines.with_columns(pl.when(here).then((value - subtract) * factor).otherwise(value).alias("value"))
     bounds = pl.DataFrame(
         [(name, float(low), float(high)) for name, (low, high) in ranges.items()],
         schema=["parameter", "low", "high"],

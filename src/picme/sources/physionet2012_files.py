@@ -44,17 +44,21 @@ def find_sets(folder: Path, unlabelled: bool = False) -> dict[str, Path]:
         unlabelled: True if outcomes may be missing.
 
     Raises:
-        DataError: if there is no folder, no set in it, or a set without its outcomes.
+        DataError: if there is no folder, no set in it, a set in two forms, or a set without its outcomes.
     """
     if not folder.is_dir():
         raise DataError(f"source.path {folder} is not a folder; expected the one with set-a.zip and Outcomes-a.txt")
     found: dict[str, Path] = {}
     for name in SETS:
-        for ending in ENDINGS:
-            path = folder / f"set-{name}{ending}"
-            if path.is_file() if ending else path.is_dir():
-                found[name] = path
-                break
+        paths = [(folder / f"set-{name}{ending}", ending) for ending in ENDINGS]
+        there = [path for path, ending in paths if (path.is_file() if ending else path.is_dir())]
+        if len(there) > 1:
+            raise DataError(
+                f"{folder} holds set {name} as {' and as '.join(path.name for path in there)}, which may differ; "
+                "keep one of them there"
+            )
+        if there:
+            found[name] = there[0]
     if not found:
         raise DataError(
             f"{folder} holds no set of the challenge; expected set-a, set-b or set-c as .zip, .tar.gz or folder"
@@ -66,6 +70,11 @@ def find_sets(folder: Path, unlabelled: bool = False) -> dict[str, Path]:
                 "unless source.unlabelled is true (new stays for `picme predict`)"
             )
     return found
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a file's name ends as a record's does; some systems write it in capitals."""
+    return name.lower().endswith(".txt")
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -88,8 +97,8 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         return found
 
     if path.is_dir():
-        for file in sorted(path.rglob("*.txt")):
-            if file.is_file():
+        for file in sorted(path.rglob("*")):
+            if _is_text(file.name) and file.is_file():
                 with file.open("rb") as stream:
                     yield file.name, content(stream)
     elif path.suffix == ".zip":
@@ -97,7 +106,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
             for info in archive.infolist():
                 if info.flag_bits & 1:
                     raise DataError(f"{path} is encrypted; unpack it, or download it again")
-                if info.filename.endswith(".txt"):
+                if _is_text(info.filename):
                     try:
                         with archive.open(info) as unpacked:
                             yield info.filename, content(unpacked)
@@ -106,9 +115,14 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     else:
         with tarfile.open(path, "r:gz") as tar:
             for member in tar:
-                packed = tar.extractfile(member) if member.name.endswith(".txt") and member.isfile() else None
+                packed = tar.extractfile(member) if _is_text(member.name) and member.isfile() else None
                 if packed is not None:
                     yield member.name, content(packed)
+
+
+def _lines(content: bytes) -> bytes:
+    """End every line with a line feed alone, also those that end with a carriage return, with or without one."""
+    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tuple[list[int], pl.DataFrame]:
@@ -141,7 +155,7 @@ def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tu
             else:
                 seen.add(int(stem))
                 records.append(int(stem))
-                content = content.replace(MARKER.encode(), b"")
+                content = _lines(content.replace(MARKER.encode(), b""))
                 parts += [f"{MARKER},{MARKER},{stem},,\n".encode(), content, b"" if content.endswith(b"\n") else b"\n"]
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         raise DataError(f"{path} is damaged or cut off ({type(error).__name__}); download it again") from None
@@ -185,7 +199,7 @@ def read_outcomes(path: Path) -> pl.DataFrame:
         DataError: if a column is missing or a value is neither 0 nor 1.
     """
     try:
-        frame = pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
+        frame = pl.read_csv(_lines(path.read_bytes()), infer_schema=False, encoding="utf8-lossy")
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{path} cannot be read as comma-separated text ({type(error).__name__})") from None
     for column in ("RecordID", OUTCOME):

@@ -76,12 +76,14 @@ DEMOGRAPHICS: dict[str, tuple[float, float]] = {
 }
 """General descriptors at admission and their plausible ranges."""
 
-REPAIRS: dict[str, tuple[tuple[float, float, float], ...]] = {
-    "pH": ((650, 800, 0.01),),
-    "WBC": ((1000, 100000, 0.001),),
-    "Height": ((1.2, 2.3, 100), (300, 500, 1 / 2.54)),
+REPAIRS: dict[str, tuple[tuple[float, float, float, float], ...]] = {
+    "pH": ((650, 800, 0, 0.01),),
+    "WBC": ((1000, 100000, 0, 0.001),),
+    "Temp": ((90, 110, 32, 1 / 1.8),),
+    "Height": ((1.2, 2.3, 0, 100), (300, 500, 0, 1 / 2.54)),
 }
-"""Known mistakes of unit, as (low, high, factor): a decimal point lost, metres, centimetres taken for inches."""
+"""Known mistakes of unit, as (low, high, subtract, factor): a decimal point lost, °F, metres, centimetres taken for
+inches."""
 
 ICU_TYPES = {1: "coronary care", 2: "cardiac surgery recovery", 3: "medical", 4: "surgical"}
 GENDERS = {0: "female", 1: "male"}

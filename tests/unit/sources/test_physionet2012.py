@@ -59,10 +59,17 @@ OUTCOMES = (
 )
 
 
-def write(folder: Path, how: str, name: str = "a", records: dict[int, str] = RECORDS, outcomes: str = OUTCOMES) -> Path:
+def write(
+    folder: Path,
+    how: str,
+    name: str = "a",
+    records: dict[int, str] = RECORDS,
+    outcomes: str = OUTCOMES,
+    suffix: str = ".txt",
+) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / f"Outcomes-{name}.txt").write_text(outcomes)
-    files = {f"set-{name}/{number}.txt": text.encode() for number, text in records.items()}
+    files = {f"set-{name}/{number}{suffix}": text.encode() for number, text in records.items()}
     if how == "zip":
         with zipfile.ZipFile(folder / f"set-{name}.zip", "w") as archive:
             for path, content in files.items():
@@ -121,6 +128,35 @@ def test_every_form_gives_the_same(tmp_path: Path, how: str) -> None:
     ]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_lines_end_in_any_way(tmp_path: Path, end: str) -> None:
+    expected = run(write(tmp_path / "unix", "folder"))
+    other = write(tmp_path / "other", "folder")
+    for file in other.rglob("*.txt"):
+        file.write_bytes(file.read_bytes().replace(b"\n", end.encode()))
+    found = run(other)
+    assert found.views["mortality"].stays.equals(expected.views["mortality"].stays)
+    assert quarantined(found) == quarantined(expected)
+    for name, rows in expected.views["pretrain"].modalities.items():
+        got = found.views["pretrain"].modalities[name]
+        if isinstance(rows, SeriesRows):
+            assert isinstance(got, SeriesRows)
+            np.testing.assert_array_equal(got.values, rows.values)
+
+
+@pytest.mark.parametrize("how", ["zip", "tar.gz", "folder"])
+def test_names_in_capitals_are_read(tmp_path: Path, how: str) -> None:
+    stays = run(write(tmp_path, how, suffix=".TXT")).views["pretrain"].stays
+    assert stays["stay_id"].to_list() == [11, 12, 13]
+
+
+def test_a_set_in_two_forms_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "zip")
+    write(tmp_path, "folder")
+    with pytest.raises(DataError, match=r"holds set a as set-a\.zip and as set-a, which may differ"):
+        run(tmp_path)
+
+
 def test_values_by_hand(tmp_path: Path) -> None:
     rows = run(write(tmp_path, "zip"), time_since=True).views["pretrain"].modalities
     heart = column(rows["vitals"], 0, "HR")
@@ -142,6 +178,16 @@ def test_values_by_hand(tmp_path: Path) -> None:
     vitals = rows["vitals"]
     assert isinstance(vitals, SeriesRows)
     assert vitals.continuous == [not name.startswith(("mask->", "since->")) for name in vitals.columns]
+
+
+def test_fahrenheit_is_read_as_celsius_and_counted(tmp_path: Path) -> None:
+    extraction = run(
+        write(tmp_path, "zip", records={11: record(11, "00:10,Temp,98.6\n01:10,Temp,37.5\n02:10,Temp,80\n")})
+    )
+    rows = extraction.views["pretrain"].modalities["vitals"]
+    assert column(rows, 0, "Temp")[:3] == pytest.approx([37, 37.5, 37.5])
+    counts = quarantined(extraction)
+    assert counts["Temp: unit repaired"] == counts["Temp: implausible value"] == 1
 
 
 def test_demographics(tmp_path: Path) -> None:
@@ -180,6 +226,16 @@ def test_decimal_commas_are_read_and_other_surplus_cells_are_counted(tmp_path: P
     assert np.flatnonzero(column(rows["vitals"], 0, "mask->HR")).tolist() == [3]
     counts = quarantined(extraction)
     assert counts["decimal comma read as a point"] == counts["line without a time or a number"] == 2
+
+
+@pytest.mark.parametrize("clock", ["-03:05", "-00:05", "03:-05", "03:60", "03:75"])
+def test_what_is_no_clock_is_counted_and_reaches_no_stay(tmp_path: Path, clock: str) -> None:
+    records = {11: record(11, "01:00,HR,70\n"), 12: record(12, f"{clock},HR,150\n05:59,HR,60\n")}
+    extraction = run(write(tmp_path, "zip", records=records))
+    rows = extraction.views["pretrain"].modalities["vitals"]
+    assert np.flatnonzero(column(rows, 0, "mask->HR")).tolist() == [1]
+    assert np.flatnonzero(column(rows, 1, "mask->HR")).tolist() == [5]
+    assert quarantined(extraction)["line without a time or a number"] == 1
 
 
 def test_parameters_are_known_in_any_case_and_too_many_unknown_ones_are_refused(tmp_path: Path) -> None:
@@ -242,7 +298,7 @@ def test_views_of_incomplete_stays_are_prepared_each_with_its_groups(tmp_path: P
 
 def test_a_record_and_an_outcome_count_once(tmp_path: Path) -> None:
     write(tmp_path, "zip")
-    write(tmp_path, "folder", "b", {13: record(13), 14: record(14)}, "RecordID,In-hospital_death\n13,1\n15,0\n")
+    write(tmp_path, "folder", "b", {13: record(13), 14: record(14)}, "RecordID,In-hospital_death\n13,0\n15,0\n")
     extraction = run(tmp_path)
     stays = extraction.views["pretrain"].stays
     assert stays.select("stay_id", "set", "mortality").rows() == [
@@ -258,6 +314,16 @@ def test_a_record_and_an_outcome_count_once(tmp_path: Path) -> None:
     counts = {reason: n for _, reason, n in extraction.quarantine.iter_rows()}
     assert counts["record seen before"] == counts["outcome given twice"] == 1
     assert counts["outcome without a record"] == counts["record without an outcome"] == 1
+
+
+def test_outcomes_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "one", "zip", outcomes=OUTCOMES + "11,1,1,5,3,1\n12,1,1,5,-1,0\n13,1,1,5,-1,0\n")
+    with pytest.raises(DataError, match=r"one/Outcomes-a\.txt: records with two outcomes .*: 2;"):
+        run(tmp_path / "one")
+    write(tmp_path / "two", "zip")
+    write(tmp_path / "two", "zip", "b", {14: record(14)}, "RecordID,In-hospital_death\n14,0\n13,1\n")
+    with pytest.raises(DataError, match=r"Outcomes-a\.txt and .*Outcomes-b\.txt: records with two .*: 1;"):
+        run(tmp_path / "two")
 
 
 def test_nothing_after_the_window_is_seen(tmp_path: Path) -> None:
