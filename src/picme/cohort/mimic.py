@@ -164,7 +164,7 @@ def _texts(
     tables: dict[str, dict[str, dict[str, NoteResult]]] = {}
     for table in dict.fromkeys(options["table"] for options in modalities.values() if options["table"] in NOTES):
         assert source.notes is not None
-        notes = NoteTable(source.notes, table, subjects, cohort.notes)
+        notes = NoteTable(source.notes, table, subjects, cohort.notes, cohort.max_bad_rows)
         tables[table] = {
             view: {mode: notes.rows(_admitting(mode, frame), mode) for mode in MODES} for view, frame in stays.items()
         }

@@ -58,18 +58,19 @@ class NoteTable:
         table: `discharge` or `radiology`.
         subjects: subject_id of the cohort.
         config: mode, sections and parts.
+        max_bad: largest share of discharge summaries that name no admission.
 
     Raises:
         ConfigError: if `table` is no table of the release.
-        DataError: if the table is missing, cut, or lacks a column.
+        DataError: if the table is missing, cut, or lacks a column, or for more bad rows than `max_bad`.
     """
 
-    def __init__(self, path: Path, table: str, subjects: pl.Series, config: NotesConfig) -> None:
+    def __init__(self, path: Path, table: str, subjects: pl.Series, config: NotesConfig, max_bad: float = 1.0) -> None:
         if table not in TABLES:
             raise ConfigError(f"unknown note table {table!r}{near(table, TABLES)}")
         self.config = config
         self._make = _discharge if table == "discharge" else _radiology
-        notes = read_notes(path, table, subjects, config.max_characters)
+        notes = read_notes(path, table, subjects, config.max_characters, max_bad)
         self._problems = Counter(notes["problem"].drop_nulls().to_list())
         self._problems.update(f"text used: {oddity}" for oddity in notes["oddity"].drop_nulls())
         self._notes = notes.filter(pl.col("problem").is_null())

@@ -141,6 +141,16 @@ def refuse_unreadable(problems: pl.Series, path: Path, reasons: Sequence[str]) -
         raise DataError(f"{path}: none of {len(problems)} rows can be used: {found[0]}")
 
 
+def refuse_share(bad: int, rows: int, path: Path, reason: str, max_bad: float) -> None:
+    """Refuse a table that loses too many of its rows for one reason, which names the column.
+
+    Raises:
+        DataError: if more than the share `max_bad` of several rows is bad.
+    """
+    if rows > 1 and bad > max_bad * rows:
+        raise DataError(f"{path}: {bad} of {rows} rows cannot be used: {reason}; allowed is a share of {max_bad:g}")
+
+
 def collect(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:
     """Run a plan over a table in streaming fashion.
 
