@@ -37,6 +37,14 @@ class ImageResult:
     latest: pl.Series
 
 
+def _frontal(column: str) -> pl.Expr:
+    """Read `AP (PORTABLE)` as AP and `PA UPRIGHT` as PA; the release's own `AP AXIAL`, `PA LLD`, … are other views."""
+    view = pl.col(column)
+    return pl.when(~view.str.contains(r"\b(?:AXIAL|LLD|RLD|DECUB\w*)\b")).then(
+        view.str.extract(r"^(AP|PA)(?:[^A-Z0-9]|$)")
+    )
+
+
 class ImageTable:
     """The images of MIMIC-CXR-JPG, listed once for the subjects of a cohort; it gives one image per stay of any view.
 
@@ -64,7 +72,13 @@ class ImageTable:
             config: views and which study.
         """
         counts = Counter(self._images["problem"].drop_nulls().to_list())
-        images = self._images.filter(pl.col("problem").is_null(), pl.col("view").is_in(config.views))
+        good = self._images.filter(pl.col("problem").is_null())
+        given = pl.col("view").fill_null("") != ""
+        wanted = given & (pl.col("view").is_in(config.views) | _frontal("view").is_in(config.views).fill_null(False))
+        images = good.filter(wanted)
+        counts["view not given"] = good.filter(~given).height
+        counts["view not in cohort.images.views"] = good.filter(given & ~wanted).height
+        counts = +counts
         windows = stays.select(pl.col("subject_id").cast(pl.Int64), pl.col("admittime", "cutoff").cast(TIME))
         found = (
             windows.with_row_index("row")

@@ -50,6 +50,19 @@ def test_a_missing_file_is_counted_and_the_next_film_is_used(tmp_path):
     assert dict(result.quarantine.iter_rows()) == {"image file is missing": 1}
 
 
+def test_the_view_is_read_from_words_and_films_left_out_by_it_are_counted(tmp_path):
+    views = ["AP (portable)", "ap_upright", "PA", "AP LLD", "APICAL", "LATERAL", None, " "]
+    rows = [
+        {**film(number + 1, view=str(view), dicom_id=f"at{number}"), "ViewPosition": view}
+        for number, view in enumerate(views)
+    ]
+    write_films(tmp_path, rows)
+    result = image_rows(tmp_path, stays(1), CONFIG)
+    assert stems(result) == ["at1"] and [path.stem for path in result.rows.others[0]] == ["at0"]
+    assert dict(result.quarantine.iter_rows()) == {"view not given": 2, "view not in cohort.images.views": 4}
+    assert stems(image_rows(tmp_path, stays(1), ImagesConfig(views=("AP LLD",)))) == ["at3"]
+
+
 def test_earlier_films_stand_by_for_a_damaged_one(tmp_path):
     write_films(tmp_path, [film(hour, dicom_id=f"at{hour}") for hour in (3, 5, 20, 30)])
     next(tmp_path.rglob("at5.jpg")).unlink()
