@@ -86,6 +86,17 @@ def test_too_many_bad_rows_are_an_error_that_names_file_and_column(tmp_path: Pat
         read(tmp_path / "b", [stay(1, intime="yesterday")])
 
 
+def test_stays_of_no_admission_are_counted_and_bounded(tmp_path: Path) -> None:
+    release = Release.open(write_release(tmp_path, [stay(1), stay(2)], ending=".csv"))
+    file = release.file("admissions")
+    file.write_text(file.read_text().replace("20002", "29999"))
+    cohort = read_stays(release, CohortConfig(max_bad_rows=0.5))
+    assert cohort.stays["stay_id"].to_list() == [30001]
+    assert dict(cohort.quarantine) == {"icustays: hadm_id of no admission": 1}
+    with pytest.raises(DataError, match=r"icustays\.csv: 1 of 2 rows cannot be used: hadm_id of no admission.*0\.05"):
+        read_stays(release, CohortConfig())
+
+
 def test_long_enough_allows_for_rounding(tmp_path: Path) -> None:
     cohort = read(tmp_path, [stay(1, 48.0), stay(2, 47.99)])
     assert long_enough(cohort.stays, 48)["stay_id"].to_list() == [30001]
