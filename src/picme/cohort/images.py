@@ -10,8 +10,8 @@ import polars as pl
 
 from picme.cohort.audit import audit_frame, latest_time
 from picme.schema import ImageRows
-from picme.sources.mimic_cxr import ImageFiles, read_metadata
-from picme.sources.tables import TIME
+from picme.sources.mimic_cxr import ImageFiles, find_metadata, read_metadata
+from picme.sources.tables import NO_PATIENT, TIME, of_no_patient
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,13 +51,18 @@ class ImageTable:
     Args:
         path: folder of the release.
         subjects: subject_id of the cohort.
+        max_bad: largest share of rows of no patient.
+        patients: subject_id of all patients of the release, to count rows of none; not counted if not given.
 
     Raises:
-        DataError: if the metadata table is missing, cut, or lacks a column.
+        DataError: if the metadata table is missing, cut, or lacks a column, or for more bad rows than `max_bad`.
     """
 
-    def __init__(self, path: Path, subjects: pl.Series) -> None:
+    def __init__(
+        self, path: Path, subjects: pl.Series, max_bad: float = 1.0, patients: pl.Series | None = None
+    ) -> None:
         self._images = read_metadata(path, subjects)
+        self._unmatched = 0 if patients is None else of_no_patient(find_metadata(path), patients, max_bad)
         self._files = ImageFiles(path)
 
     def rows(self, stays: pl.DataFrame, config: ImagesConfig) -> ImageResult:
@@ -76,6 +81,7 @@ class ImageTable:
         given = pl.col("view").fill_null("") != ""
         wanted = given & (pl.col("view").is_in(config.views) | _frontal("view").is_in(config.views).fill_null(False))
         images = good.filter(wanted)
+        counts[NO_PATIENT] = self._unmatched
         counts["view not given"] = good.filter(~given).height
         counts["view not in cohort.images.views"] = good.filter(given & ~wanted).height
         counts = +counts

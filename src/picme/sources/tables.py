@@ -33,6 +33,8 @@ TYPES: dict[str, PolarsDataType] = {
 }
 """Types of the columns that are not text; a column means the same in every table."""
 
+NO_PATIENT = "subject_id of no patient"
+
 NULL_WORDS = ("", "na", "n/a", "<na>", "nan", "nat", "null", "none")
 """Words by which programs write an empty cell, in lower case; believed only where a number or a time is expected."""
 
@@ -149,6 +151,25 @@ def refuse_share(bad: int, rows: int, path: Path, reason: str, max_bad: float) -
     """
     if rows > 1 and bad > max_bad * rows:
         raise DataError(f"{path}: {bad} of {rows} rows cannot be used: {reason}; allowed is a share of {max_bad:g}")
+
+
+def of_no_patient(path: Path, patients: pl.Series, max_bad: float) -> int:
+    """Count the rows whose subject_id is a number, but that of no patient.
+
+    Args:
+        path: the table's file.
+        patients: subject_id of all patients, Int64.
+        max_bad: largest share of such rows.
+
+    Raises:
+        DataError: for more of them, or a damaged file.
+    """
+    frame = scan_table(path, ["subject_id"])
+    subject = frame.select(typed(name, found) for name, found in frame.collect_schema().items())
+    unknown = ~pl.col("subject_id").is_in(patients.implode())
+    rows, bad = collect(subject.select(rows=pl.len(), bad=unknown.sum()), path).row(0)
+    refuse_share(bad, rows, path, NO_PATIENT, max_bad)
+    return int(bad)
 
 
 def collect(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:

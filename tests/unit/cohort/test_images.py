@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from release_files import film, hours, image_rows, stays, write_films
 
 from picme.cohort.decode import decode_images
+from picme.cohort.images import ImageTable
 from picme.config.notes import ImagesConfig
 from picme.errors import DataError
 
@@ -61,6 +62,15 @@ def test_the_view_is_read_from_words_and_films_left_out_by_it_are_counted(tmp_pa
     assert stems(result) == ["at1"] and [path.stem for path in result.rows.others[0]] == ["at0"]
     assert dict(result.quarantine.iter_rows()) == {"view not given": 2, "view not in cohort.images.views": 4}
     assert stems(image_rows(tmp_path, stays(1), ImagesConfig(views=("AP LLD",)))) == ["at3"]
+
+
+def test_films_of_no_patient_are_counted_and_bounded(tmp_path):
+    write_films(tmp_path, [film(1), film(1, subject=2), film(1, subject=3)])
+    cohort, patients = stays(1), stays(2)["subject_id"]
+    result = ImageTable(tmp_path, cohort["subject_id"], 0.5, patients).rows(cohort, CONFIG)
+    assert dict(result.quarantine.iter_rows()) == {"subject_id of no patient": 1}
+    with pytest.raises(DataError, match=r"metadata\.csv\.gz: 1 of 3 rows .*: subject_id of no patient; allowed"):
+        ImageTable(tmp_path, cohort["subject_id"], 0.05, patients)
 
 
 def test_earlier_films_stand_by_for_a_damaged_one(tmp_path):
