@@ -122,7 +122,7 @@ def _discharge(
 ) -> tuple[list[str | None], list[None], list[tuple[str, int, str, bool]]]:
     """Take the admission's summary: its configured sections, or all of it up to the discharge diagnosis."""
     # An addendum is used only where there is no summary, and the last one of several summaries.
-    notes = notes.with_columns(addendum=pl.col("note_type").eq("AD").fill_null(False)).sort(
+    notes = notes.with_columns(addendum=pl.col("note_type").str.strip_chars().eq("AD").fill_null(False)).sort(
         "addendum", descending=True, maintain_order=True
     )
     found = stays.join(notes, on=["subject_id", "hadm_id"], how="inner", maintain_order="left_right")

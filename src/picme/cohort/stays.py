@@ -116,6 +116,7 @@ def _clean(
 ) -> pl.DataFrame:
     """Read a table and keep the rows with readable ids and times, one per key; the others are counted."""
     frame, unreadable = release.read(table, columns, optional)
+    frame = frame.with_columns(pl.col(pl.String).str.strip_chars())  # "MICU " is "MICU" when they are compared
     rows = frame.height
     if not rows:
         raise DataError(f"{release.file(table)} has no rows")
