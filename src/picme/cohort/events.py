@@ -28,6 +28,7 @@ NEEDED = ("subject_id", "charttime", "value")
 OPTIONAL = ("stay_id", "storetime", "valuenum", "valueuom")
 # Columns of whole numbers; a cell that is none cannot say where its row belongs.
 IDS = ("subject_id", "stay_id", "hadm_id")
+NOBODY = "column 'subject_id': of no patient"
 OUTSIDE = "charted outside the ICU stay that it names"
 ITEMID = "column 'itemid': expected a whole number"
 MAX_PARTS = 256
@@ -107,6 +108,7 @@ def spill_events(
     keys = stays.select("subject_id", "hadm_id", "stay_id", "intime", "outtime", "seconds").with_row_index("stay")
     with_text: set[int] = set()
     needed = (*NEEDED, "hadm_id") if by_admission else NEEDED
+    patients = release.read("patients", ["subject_id"])[0]["subject_id"].drop_nulls().unique()
     for table in channels.tables():
         reader = Reader(channels, table)
         seen: Counter[str] = Counter()
@@ -116,6 +118,9 @@ def spill_events(
             seen["kept"] += batch.height
             frame, unreadable = typed_events(batch)
             bad.update(unreadable)
+            read = frame.height
+            frame = frame.filter(pl.col("subject_id").is_in(patients.implode()))
+            bad[NOBODY] += read - frame.height
             if by_admission:
                 read = frame.height
                 frame = _of_cohort_admissions(frame, keys)

@@ -10,8 +10,8 @@ import polars as pl
 
 from picme.cohort.audit import audit_frame, latest_time
 from picme.schema import ImageRows
-from picme.sources.mimic_cxr import ImageFiles, read_metadata
-from picme.sources.tables import TIME
+from picme.sources.mimic_cxr import ImageFiles, find_metadata, read_metadata
+from picme.sources.tables import NO_PATIENT, TIME, of_no_patient
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,19 +37,29 @@ class ImageResult:
     latest: pl.Series
 
 
+def _frontal(column: str) -> pl.Expr:
+    """Read `AP (PORTABLE)` as AP and `PA UPRIGHT` as PA; the release's own `AP AXIAL`, `PA LLD`, … are other views."""
+    view = pl.col(column)
+    return pl.when(~view.str.contains(r"\b(?:AXIAL|LLD|RLD|DECUB\w*)\b")).then(
+        view.str.extract(r"^(AP|PA)(?:[^A-Z0-9]|$)")
+    )
+
+
 class ImageTable:
     """The images of MIMIC-CXR-JPG, listed once for the subjects of a cohort; it gives one image per stay of any view.
 
     Args:
         path: folder of the release.
         subjects: subject_id of the cohort.
+        patients: subject_id of all patients of the release, to count rows of none; not counted if not given.
 
     Raises:
-        DataError: if the metadata table is missing, cut, or lacks a column.
+        DataError: if the metadata table is missing, cut, or lacks a column, or none of its rows is of a patient.
     """
 
-    def __init__(self, path: Path, subjects: pl.Series) -> None:
+    def __init__(self, path: Path, subjects: pl.Series, patients: pl.Series | None = None) -> None:
         self._images = read_metadata(path, subjects)
+        self._unmatched = 0 if patients is None else of_no_patient(find_metadata(path), patients)
         self._files = ImageFiles(path)
 
     def rows(self, stays: pl.DataFrame, config: ImagesConfig) -> ImageResult:
@@ -64,7 +74,14 @@ class ImageTable:
             config: views and which study.
         """
         counts = Counter(self._images["problem"].drop_nulls().to_list())
-        images = self._images.filter(pl.col("problem").is_null(), pl.col("view").is_in(config.views))
+        good = self._images.filter(pl.col("problem").is_null())
+        given = pl.col("view").fill_null("") != ""
+        wanted = given & (pl.col("view").is_in(config.views) | _frontal("view").is_in(config.views).fill_null(False))
+        images = good.filter(wanted)
+        counts[NO_PATIENT] = self._unmatched
+        counts["view not given"] = good.filter(~given).height
+        counts["view not in cohort.images.views"] = good.filter(given & ~wanted).height
+        counts = +counts
         windows = stays.select(pl.col("subject_id").cast(pl.Int64), pl.col("admittime", "cutoff").cast(TIME))
         found = (
             windows.with_row_index("row")

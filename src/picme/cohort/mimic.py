@@ -78,8 +78,9 @@ def extract(
 
     series = _series(release, cohort, modalities, people.stays, plans, scratch, notices)
     stays = {plan.name: _with_cutoffs(plan, cohort) for plan in plans}
-    texts = _texts(source, cohort, modalities, people.stays["subject_id"], stays)
-    images = _images(source, cohort, modalities, people.stays["subject_id"], stays)
+    patients = release.read("patients", ["subject_id"])[0]["subject_id"].drop_nulls().unique()
+    texts = _texts(source, cohort, modalities, people.stays["subject_id"], patients, stays)
+    images = _images(source, cohort, modalities, people.stays["subject_id"], patients, stays)
     views, lines = {}, []
     for plan in plans:
         name = plan.name
@@ -158,13 +159,14 @@ def _texts(
     cohort: CohortConfig,
     modalities: Modalities,
     subjects: pl.Series,
+    patients: pl.Series,
     stays: dict[str, pl.DataFrame],
 ) -> dict[str, dict[str, dict[str, NoteResult]]]:
     """Build modality → view → mode → texts; each note table is read once."""
     tables: dict[str, dict[str, dict[str, NoteResult]]] = {}
     for table in dict.fromkeys(options["table"] for options in modalities.values() if options["table"] in NOTES):
         assert source.notes is not None
-        notes = NoteTable(source.notes, table, subjects, cohort.notes)
+        notes = NoteTable(source.notes, table, subjects, cohort.notes, cohort.max_bad_rows, patients)
         tables[table] = {
             view: {mode: notes.rows(_admitting(mode, frame), mode) for mode in MODES} for view, frame in stays.items()
         }
@@ -181,6 +183,7 @@ def _images(
     cohort: CohortConfig,
     modalities: Modalities,
     subjects: pl.Series,
+    patients: pl.Series,
     stays: dict[str, pl.DataFrame],
 ) -> dict[str, dict[str, ImageResult]]:
     """Build modality → view → images; the list of images is read once."""
@@ -188,7 +191,7 @@ def _images(
     if not names:
         return {}
     assert source.cxr is not None
-    images = ImageTable(source.cxr, subjects)
+    images = ImageTable(source.cxr, subjects, patients)
     found = {view: images.rows(frame, cohort.images) for view, frame in stays.items()}
     return dict.fromkeys(names, found)
 

@@ -71,11 +71,12 @@ class MimicStays:
         Codes have no dot and are in upper case; leading zeros that an export lost are put back (`cohort.icd_codes`).
 
         Raises:
-            DataError: if the table is missing or damaged, or its codes cannot be right.
+            DataError: if the table is missing or damaged, its codes cannot be right, or more than the share
+                `max_bad_rows` of its rows cannot be used.
         """
         from picme.tasks.icd_groups import icd9_codes
 
-        codes = self.table("diagnoses_icd", ["hadm_id", "icd_code", "icd_version"])
+        codes = self._diagnoses()
         complete = self.has("d_icd_diagnoses")
         if complete:
             listed, _ = self._release.read("d_icd_diagnoses", ["icd_code", "icd_version"])
@@ -85,6 +86,31 @@ class MimicStays:
         codes, counts = with_zeros(codes, listed, str(file), self.rules.max_bad_rows, complete)
         self.left_out |= Counter({f"diagnoses_icd: icd_code {reason}": count for reason, count in counts.items()})
         return codes
+
+    def _diagnoses(self) -> pl.DataFrame:
+        """Read the usable rows of the diagnoses; a row lost makes a label 0, so the others are counted and bounded."""
+        self._check("diagnoses_icd")
+        frame, _ = self._release.read("diagnoses_icd", ["hadm_id", "icd_code", "icd_version"])
+        admissions = self._release.read("admissions", ["hadm_id"])[0]["hadm_id"].drop_nulls().unique()
+        bad = {
+            "no readable hadm_id": pl.col("hadm_id").is_null(),
+            "hadm_id of no admission": ~pl.col("hadm_id").is_in(admissions.implode()),
+            "no icd_code": pl.col("icd_code").cast(pl.String).str.strip_chars().fill_null("") == "",
+            "no readable icd_version": pl.col("icd_version").cast(pl.Int64).is_in([9, 10]).fill_null(False).not_(),
+        }
+        rows, counts = frame.height, Counter[str]()
+        for reason, unusable in bad.items():
+            kept = frame.filter(~unusable)
+            counts[f"diagnoses_icd: {reason}"] = frame.height - kept.height
+            frame = kept
+        if counts.total() > self.rules.max_bad_rows * rows:
+            reason = counts.most_common(1)[0][0].partition(": ")[2]
+            raise DataError(
+                f"{self._release.file('diagnoses_icd')}: {counts.total()} of {rows} rows cannot be used "
+                f"(mostly: {reason}); allowed is a share of {self.rules.max_bad_rows:g}"
+            )
+        self.left_out |= +counts
+        return frame.join(self.stays.select("hadm_id").unique(), on="hadm_id", how="semi")
 
     def has(self, table: str) -> bool:
         """Tell whether the release on disk has a table."""

@@ -22,8 +22,9 @@ from picme.cohort.sections import (
 )
 from picme.errors import ConfigError, near
 from picme.schema import TextRows
-from picme.sources.mimic_notes import TABLES, read_notes
-from picme.sources.tables import TIME
+from picme.sources.foreign import wide_encoding
+from picme.sources.mimic_notes import TABLES, find_notes, read_notes
+from picme.sources.tables import NO_PATIENT, TIME, of_no_patient
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,20 +59,34 @@ class NoteTable:
         table: `discharge` or `radiology`.
         subjects: subject_id of the cohort.
         config: mode, sections and parts.
+        max_bad: largest share of discharge summaries that name no admission.
+        patients: subject_id of all patients of the release, to count rows of none; not counted if not given.
 
     Raises:
         ConfigError: if `table` is no table of the release.
-        DataError: if the table is missing, cut, or lacks a column.
+        DataError: if the table is missing, cut, or lacks a column, or for more bad rows than `max_bad`.
     """
 
-    def __init__(self, path: Path, table: str, subjects: pl.Series, config: NotesConfig) -> None:
+    def __init__(
+        self,
+        path: Path,
+        table: str,
+        subjects: pl.Series,
+        config: NotesConfig,
+        max_bad: float = 1.0,
+        patients: pl.Series | None = None,
+    ) -> None:
         if table not in TABLES:
             raise ConfigError(f"unknown note table {table!r}{near(table, TABLES)}")
         self.config = config
         self._make = _discharge if table == "discharge" else _radiology
-        notes = read_notes(path, table, subjects, config.max_characters)
+        notes = read_notes(path, table, subjects, config.max_characters, max_bad)
         self._problems = Counter(notes["problem"].drop_nulls().to_list())
         self._problems.update(f"text used: {oddity}" for oddity in notes["oddity"].drop_nulls())
+        file = find_notes(path, table)
+        if patients is not None and wide_encoding(file) is None:
+            self._problems[NO_PATIENT] = of_no_patient(file, patients)
+            self._problems = +self._problems
         self._notes = notes.filter(pl.col("problem").is_null())
 
     def rows(self, stays: pl.DataFrame, mode: str | None = None) -> NoteResult:
@@ -107,7 +122,7 @@ def _discharge(
 ) -> tuple[list[str | None], list[None], list[tuple[str, int, str, bool]]]:
     """Take the admission's summary: its configured sections, or all of it up to the discharge diagnosis."""
     # An addendum is used only where there is no summary, and the last one of several summaries.
-    notes = notes.with_columns(addendum=pl.col("note_type").eq("AD").fill_null(False)).sort(
+    notes = notes.with_columns(addendum=pl.col("note_type").str.strip_chars().eq("AD").fill_null(False)).sort(
         "addendum", descending=True, maintain_order=True
     )
     found = stays.join(notes, on=["subject_id", "hadm_id"], how="inner", maintain_order="left_right")

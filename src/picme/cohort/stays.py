@@ -10,6 +10,7 @@ import polars as pl
 
 from picme.cohort.death import contradictions, died_in_hospital, published_rule, without_impossible_times
 from picme.errors import DataError
+from picme.sources.tables import refuse_share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,8 +83,9 @@ def read_stays(release: Release, config: CohortConfig) -> Cohort:
     published = config.extraction == "benchmark"
     stays = _clean(release, "icustays", STAY_COLUMNS, ("los",), "stay_id", config, quarantine)
     stays = _drop(stays, pl.col("outtime") < pl.col("intime"), "icustays: outtime before intime", quarantine)
-    flow.add("all ICU stays", stays)
+    everyone = flow.add("all ICU stays", stays)
     stays = flow.add("no transfer between ICU types", stays.filter(pl.col("first_careunit") == pl.col("last_careunit")))
+    _refuse_unmatched(release, everyone, config, quarantine)
     admissions = _clean(release, "admissions", ADMISSION_COLUMNS, ADMISSION_OPTIONAL, "hadm_id", config, quarantine)
     patients = _clean(release, "patients", PATIENT_COLUMNS, PATIENT_OPTIONAL, "subject_id", config, quarantine)
     patients = _ages(patients, published, quarantine)
@@ -114,6 +116,7 @@ def _clean(
 ) -> pl.DataFrame:
     """Read a table and keep the rows with readable ids and times, one per key; the others are counted."""
     frame, unreadable = release.read(table, columns, optional)
+    frame = frame.with_columns(pl.col(pl.String).str.strip_chars())  # "MICU " is "MICU" when they are compared
     rows = frame.height
     if not rows:
         raise DataError(f"{release.file(table)} has no rows")
@@ -139,6 +142,16 @@ def _clean(
         )
     quarantine.update(counts)
     return frame
+
+
+def _refuse_unmatched(release: Release, stays: pl.DataFrame, config: CohortConfig, quarantine: Counter[str]) -> None:
+    """Count the ICU stays that name no admission of the release, and refuse too many of them."""
+    admissions = release.read("admissions", ["hadm_id"])[0]
+    unmatched = stays.join(admissions, on="hadm_id", how="anti").height
+    reason = "hadm_id of no admission"
+    refuse_share(unmatched, stays.height, release.file("icustays"), reason, config.max_bad_rows)
+    if unmatched:
+        quarantine[f"icustays: {reason}"] += unmatched
 
 
 def _drop(frame: pl.DataFrame, bad: pl.Expr, reason: str, counts: Counter[str]) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import polars as pl
 from picme.errors import DataError
 from picme.sources.foreign import read_foreign, wide_encoding
 from picme.sources.recognise import it_holds
-from picme.sources.tables import blank, collect, find_table, refuse_unreadable, scan_table, typed
+from picme.sources.tables import blank, collect, find_table, refuse_share, refuse_unreadable, scan_table, typed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,7 @@ _TIMES = ("charttime", "storetime")
 _NAMES = ("note_id", "subject_id", "hadm_id", "charttime", "text")
 _OPTIONAL = ("note_type", "storetime")
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+_NO_ADMISSION = "no readable hadm_id"
 _LOST = "characters that cannot be decoded"
 
 
@@ -37,7 +38,9 @@ def find_notes(folder: Path, table: str) -> Path:
     return path
 
 
-def read_notes(folder: Path, table: str, subjects: pl.Series, max_characters: int) -> pl.DataFrame:
+def read_notes(
+    folder: Path, table: str, subjects: pl.Series, max_characters: int, max_bad: float = 1.0
+) -> pl.DataFrame:
     """Read the notes of these subjects in one streaming pass that never holds the text of others.
 
     Args:
@@ -45,6 +48,7 @@ def read_notes(folder: Path, table: str, subjects: pl.Series, max_characters: in
         table: `discharge` or `radiology`.
         subjects: subject_id of the cohort.
         max_characters: the text of a longer note is not kept.
+        max_bad: largest share of discharge summaries that name no admission.
 
     Returns:
         note_id, subject_id, hadm_id, note_type, charttime, known (storetime, else charttime), text, `problem` (why a
@@ -53,7 +57,8 @@ def read_notes(folder: Path, table: str, subjects: pl.Series, max_characters: in
         are read in the encoding that they are likeliest in; control characters become blanks.
 
     Raises:
-        DataError: if the file is missing, cut, or lacks a column, or if an id or a time can be read in no row.
+        DataError: if the file is missing, cut, or lacks a column, or if an id or a time can be read in no row, or for
+            more bad rows than `max_bad`.
     """
     path = find_notes(folder, table)
     wanted = subjects.cast(pl.Int64).unique()
@@ -62,6 +67,13 @@ def read_notes(folder: Path, table: str, subjects: pl.Series, max_characters: in
     if notes is None or (path.suffix != ".parquet" and path.is_file() and notes["oddity"].eq(_LOST).any()):
         notes = _notes(read_foreign(path, _NAMES, _OPTIONAL, wanted, wide).lazy(), path, wanted, max_characters)
     refuse_unreadable(notes["problem"], path, ("subject_id is not a number", "time cannot be parsed"))
+    if table == "discharge":  # its summaries are found by the admission
+        lost = pl.col("problem").is_null() & pl.col("hadm_id").is_null()
+        notes = notes.with_columns(
+            *(pl.when(~lost).then(name).alias(name) for name in ("text", "oddity")),
+            problem=pl.when(lost).then(pl.lit(_NO_ADMISSION)).otherwise("problem"),
+        )
+        refuse_share(int(notes["problem"].eq(_NO_ADMISSION).sum()), notes.height, path, _NO_ADMISSION, max_bad)
     repeated = pl.col("problem").is_null() & pl.col("note_id").is_not_null() & ~pl.col("note_id").is_last_distinct()
     return notes.with_columns(
         problem=pl.when(repeated).then(pl.lit("note_id occurs twice")).otherwise("problem"),

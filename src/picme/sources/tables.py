@@ -33,6 +33,8 @@ TYPES: dict[str, PolarsDataType] = {
 }
 """Types of the columns that are not text; a column means the same in every table."""
 
+NO_PATIENT = "subject_id of no patient"
+
 NULL_WORDS = ("", "na", "n/a", "<na>", "nan", "nat", "null", "none")
 """Words by which programs write an empty cell, in lower case; believed only where a number or a time is expected."""
 
@@ -139,6 +141,37 @@ def refuse_unreadable(problems: pl.Series, path: Path, reasons: Sequence[str]) -
     # A single row says nothing about its column.
     if len(problems) > 1 and len(found) == 1 and found[0] in reasons:
         raise DataError(f"{path}: none of {len(problems)} rows can be used: {found[0]}")
+
+
+def refuse_share(bad: int, rows: int, path: Path, reason: str, max_bad: float) -> None:
+    """Refuse a table that loses too many of its rows for one reason, which names the column.
+
+    Raises:
+        DataError: if more than the share `max_bad` of several rows is bad.
+    """
+    if rows > 1 and bad > max_bad * rows:
+        raise DataError(f"{path}: {bad} of {rows} rows cannot be used: {reason}; allowed is a share of {max_bad:g}")
+
+
+def of_no_patient(path: Path, patients: pl.Series) -> int:
+    """Count the rows whose subject_id is a number, but that of no patient.
+
+    Some are normal where notes or images are those of more patients than the tables of stays.
+
+    Args:
+        path: the table's file.
+        patients: subject_id of all patients, Int64.
+
+    Raises:
+        DataError: if none of several rows is of a patient, or the file is damaged.
+    """
+    frame = scan_table(path, ["subject_id"])
+    subject = frame.select(typed(name, found) for name, found in frame.collect_schema().items())
+    unknown = ~pl.col("subject_id").is_in(patients.implode())
+    rows, bad = collect(subject.select(rows=pl.len(), bad=unknown.sum()), path).row(0)
+    if rows > 1 and bad == rows:
+        raise DataError(f"{path}: column 'subject_id': none of {rows} rows is of a patient of the release")
+    return int(bad)
 
 
 def collect(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:

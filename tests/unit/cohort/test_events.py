@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEART = 220045
-STAYS = [stay(1, 60.0), stay(2, 50.0), stay(3, 60.0), stay(3, 60.0, stay_id=39999, last_careunit="SICU")]
+STAYS = [
+    *(stay(number, hours) for number, hours in ((1, 60.0), (2, 50.0), (3, 60.0))),
+    stay(3, 60.0, stay_id=39999, last_careunit="SICU"),
+    stay(9, anchor_age=1),
+]
 MEASURED = "measurement of a stay"
 TABLES = ("chartevents", "labevents")
 
@@ -129,6 +133,16 @@ def test_a_column_unreadable_in_every_row_is_an_error_that_names_it(tmp_path: Pa
     ehr = write_release(tmp_path / "c", STAYS, charts, ending=".csv")
     with pytest.raises(DataError, match=r"3 of 4 rows cannot be used \(column 'itemid'.*0\.05"):
         places(ehr, tmp_path / "s", max_bad_rows=0.05)
+
+
+@pytest.mark.parametrize("extraction", ["default", "benchmark"])
+def test_events_of_no_patient_are_counted_and_bounded(tmp_path: Path, extraction: str) -> None:
+    charts = [chart(1, 1, HEART, 80), chart(1, 2, HEART, 80, subject_id=1)]
+    ehr = write_release(tmp_path / "ehr", STAYS, charts, ending=".csv")
+    found = places(ehr, tmp_path / "s", extraction=extraction)
+    assert found == {("chartevents", MEASURED): 1, ("chartevents", "column 'subject_id': of no patient"): 1}
+    with pytest.raises(DataError, match=r"chartevents\.csv: 1 of 2 rows .*'subject_id': of no patient.*0\.05"):
+        places(ehr, tmp_path / "t", extraction=extraction, max_bad_rows=0.05)
 
 
 def _shifted(line: str) -> str:

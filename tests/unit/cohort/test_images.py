@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from release_files import film, hours, image_rows, stays, write_films
 
 from picme.cohort.decode import decode_images
+from picme.cohort.images import ImageTable
 from picme.config.notes import ImagesConfig
 from picme.errors import DataError
 
@@ -48,6 +49,28 @@ def test_a_missing_file_is_counted_and_the_next_film_is_used(tmp_path):
     result = image_rows(tmp_path, stays(1), CONFIG)
     assert stems(result) == ["there"]
     assert dict(result.quarantine.iter_rows()) == {"image file is missing": 1}
+
+
+def test_the_view_is_read_from_words_and_films_left_out_by_it_are_counted(tmp_path):
+    views = ["AP (portable)", "ap_upright", "PA", "AP LLD", "APICAL", "LATERAL", None, " "]
+    rows = [
+        {**film(number + 1, view=str(view), dicom_id=f"at{number}"), "ViewPosition": view}
+        for number, view in enumerate(views)
+    ]
+    write_films(tmp_path, rows)
+    result = image_rows(tmp_path, stays(1), CONFIG)
+    assert stems(result) == ["at1"] and [path.stem for path in result.rows.others[0]] == ["at0"]
+    assert dict(result.quarantine.iter_rows()) == {"view not given": 2, "view not in cohort.images.views": 4}
+    assert stems(image_rows(tmp_path, stays(1), ImagesConfig(views=("AP LLD",)))) == ["at3"]
+
+
+def test_films_of_no_patient_are_counted_and_not_all_may_be(tmp_path):
+    write_films(tmp_path, [film(1), film(1, subject=2), film(1, subject=3)])
+    cohort, patients = stays(1), stays(2)["subject_id"]
+    result = ImageTable(tmp_path, cohort["subject_id"], patients).rows(cohort, CONFIG)
+    assert dict(result.quarantine.iter_rows()) == {"subject_id of no patient": 1}
+    with pytest.raises(DataError, match=r"metadata\.csv\.gz: column 'subject_id': none of 3 rows is of a patient"):
+        ImageTable(tmp_path, cohort["subject_id"], patients + 10)
 
 
 def test_earlier_films_stand_by_for_a_damaged_one(tmp_path):

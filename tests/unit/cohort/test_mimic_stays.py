@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from picme.cohort.mimic_stays import MimicStays, labelled
+from picme.config.cohort import CohortConfig
 from picme.errors import ConfigError, DataError
 from picme.tasks import TASKS, Task, load_for_mimic
 from tiny_release import chart, diagnosis, lab, stay, write, write_release
@@ -24,7 +25,7 @@ CHARTS = [
 
 
 def opened(folder: Path, task: Task | None = None, **options: Any) -> MimicStays:
-    stays = [stay(1, 60.0), stay(2, 20.0), stay(3, 60.0)]
+    stays = [stay(1, 60.0), stay(2, 20.0), stay(3, 60.0), stay(9, anchor_age=1)]
     release = write_release(
         folder, stays, CHARTS, [lab(3, 5, LACTATE, 2.5)], [diagnosis(1, "I10", 10), diagnosis(9, "Z66", 10)], ".csv"
     )
@@ -66,6 +67,29 @@ def test_tables_are_reduced_to_the_stays_and_must_be_declared(tmp_path: Path) ->
         again.table("emar", ["hadm_id"])
     with pytest.raises(ConfigError, match="inputevents"):
         again.events([1], "inputevents")
+
+
+def test_diagnoses_that_cannot_be_used_are_counted_and_bounded(tmp_path: Path) -> None:
+    good = [diagnosis(1, "I10", 10)] * 16
+    bad = [
+        {**diagnosis(1, "I10", 10), "hadm_id": "2x"},
+        {**diagnosis(1, "I10", 10), "hadm_id": None},
+        diagnosis(7, "I10", 10),
+        {**diagnosis(1, "I10", 10), "icd_code": " "},
+        {**diagnosis(1, "I10", 10), "icd_version": "ICD9"},
+    ]
+    release = write_release(tmp_path, [stay(1)], diagnoses=good + bad, ending=".csv")
+    stays = MimicStays.open(release, Task("day", ("day",), hours=24), CohortConfig(max_bad_rows=0.5))
+    assert stays.diagnoses().height == 16
+    assert dict(stays.left_out) == {
+        "diagnoses_icd: no readable hadm_id": 2,
+        "diagnoses_icd: hadm_id of no admission": 1,
+        "diagnoses_icd: no icd_code": 1,
+        "diagnoses_icd: no readable icd_version": 1,
+    }
+    strict = MimicStays.open(release, Task("day", ("day",), hours=24))
+    with pytest.raises(DataError, match=r"diagnoses_icd\.csv: 5 of 21 rows .*mostly: no readable hadm_id.*0\.05"):
+        strict.diagnoses()
 
 
 class Made(Task):

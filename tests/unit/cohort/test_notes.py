@@ -14,7 +14,7 @@ from release_files import REPORT, SUMMARY, hours, note, stays, text_rows, write_
 from picme.cohort.notes import NoteTable, kept_share
 from picme.cohort.sections import admission_exam, before_discharge_diagnosis, split_radiology, split_sections
 from picme.config.notes import DISCHARGE_SECTIONS, RADIOLOGY_PARTS, NotesConfig
-from picme.errors import ConfigError
+from picme.errors import ConfigError, DataError
 
 PROSPECTIVE, PAPER = NotesConfig(), NotesConfig(mode="paper")
 
@@ -369,6 +369,17 @@ def test_bad_rows_are_counted_by_reason(tmp_path):
         "subject_id is not a number": 1,
         "time cannot be parsed": 1,
     }
+
+
+@pytest.mark.parametrize("table", ["discharge", "radiology"])
+def test_notes_of_no_patient_are_counted_and_not_all_may_be(tmp_path, table):
+    # Subject 2 is a patient outside the cohort.
+    write_notes(tmp_path, table, [note("a", 3), note("b", 3, subject=2), note("c", 3, subject=3)])
+    cohort, patients = stays(1), stays(2)["subject_id"]
+    result = NoteTable(tmp_path, table, cohort["subject_id"], PROSPECTIVE, 0.05, patients).rows(cohort)
+    assert reasons(result)["subject_id of no patient"] == 1
+    with pytest.raises(DataError, match=rf"{table}\.csv\.gz: column 'subject_id': none of 3 rows is of a patient"):
+        NoteTable(tmp_path, table, cohort["subject_id"], PROSPECTIVE, 0.05, patients + 10)
 
 
 def test_a_summary_without_usable_sections_is_counted(tmp_path):

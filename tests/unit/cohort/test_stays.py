@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
 
 from picme.cohort.stays import Cohort, long_enough, read_stays
@@ -84,6 +85,24 @@ def test_too_many_bad_rows_are_an_error_that_names_file_and_column(tmp_path: Pat
         read(tmp_path / "a", stays, max_bad_rows=0.1)
     with pytest.raises(DataError, match=r"none of the 1 values of column 'intime' can be read; expected a date"):
         read(tmp_path / "b", [stay(1, intime="yesterday")])
+
+
+def test_stays_of_no_admission_are_counted_and_bounded(tmp_path: Path) -> None:
+    release = Release.open(write_release(tmp_path, [stay(1), stay(2)], ending=".csv"))
+    file = release.file("admissions")
+    file.write_text(file.read_text().replace("20002", "29999"))
+    cohort = read_stays(release, CohortConfig(max_bad_rows=0.5))
+    assert cohort.stays["stay_id"].to_list() == [30001]
+    assert dict(cohort.quarantine) == {"icustays: hadm_id of no admission": 1}
+    with pytest.raises(DataError, match=r"icustays\.csv: 1 of 2 rows cannot be used: hadm_id of no admission.*0\.05"):
+        read_stays(release, CohortConfig())
+
+
+def test_blanks_around_words_make_no_difference(tmp_path: Path) -> None:
+    plain = read(tmp_path / "a", [stay(1), stay(2)])
+    padded = read(tmp_path / "b", [stay(1, last_careunit="MICU "), stay(2, admission_type=" URGENT", gender="F ")])
+    changed = plain.stays.with_columns(gender=pl.when(pl.col("stay_id") == 30002).then(pl.lit("F")).otherwise("gender"))
+    assert padded.stays.equals(changed) and padded.flow.lines == plain.flow.lines
 
 
 def test_long_enough_allows_for_rounding(tmp_path: Path) -> None:

@@ -184,3 +184,14 @@ def test_a_column_that_can_be_read_in_no_row_is_an_error(tmp_path, change, said)
     write_notes(tmp_path, "radiology", rows)
     with pytest.raises(DataError, match=rf"radiology\.csv\.gz: none of 3 rows can be used: {said}"):
         read_notes(tmp_path, "radiology", SUBJECTS, 1000)
+
+
+@pytest.mark.parametrize("cell", [None, " ", "2.2e7", "admission"])
+def test_summaries_of_no_admission_are_counted_and_bounded(tmp_path, cell):
+    write_notes(tmp_path, "discharge", [note("good", 1), {**note("lost", 2), "hadm_id": cell}])
+    notes = read_notes(tmp_path, "discharge", SUBJECTS, 1000, 0.5)
+    assert notes.select("text", "problem").rows() == [("good", None), (None, "no readable hadm_id")]
+    with pytest.raises(DataError, match=r"discharge\.csv\.gz: 1 of 2 rows .*no readable hadm_id; allowed .* 0\.05"):
+        read_notes(tmp_path, "discharge", SUBJECTS, 1000, 0.05)
+    write_notes(tmp_path, "radiology", [note("good", 1), {**note("of no admission", 2), "hadm_id": cell}])
+    assert read_notes(tmp_path, "radiology", SUBJECTS, 1000, 0.05)["problem"].to_list() == [None, None]
