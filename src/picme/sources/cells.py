@@ -24,6 +24,11 @@ class Numbers(NamedTuple):
     odd: pl.Series
 
 
+def are_cells(dtype: pl.DataType) -> bool:
+    """Tell whether a column of this type can be written as text, cell by cell; lists, bytes and durations cannot."""
+    return not (dtype.is_nested() or dtype in (pl.Binary, pl.Duration, pl.Object))
+
+
 def words(cells: pl.Series) -> pl.Series:
     """Write cells as text: without the blanks around them, null where nothing is left.
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from picme.engine.memory import check_memory
 from picme.errors import DataError, near_column
-from picme.sources.cells import NULL_WORDS, ids, in_order, words
+from picme.sources.cells import NULL_WORDS, are_cells, ids, in_order, words
 from picme.sources.delimited import Unreadable, parse
 from picme.sources.encodings import decode
 
@@ -129,12 +129,19 @@ class File:
         """Return a column by name.
 
         Raises:
-            DataError: if there is none; says what it was wanted for, and a near match.
+            DataError: if there is none (says what it was wanted for, and a near match), or its cells are lists, bytes
+                or durations.
         """
         if name not in self.frame.columns:
             hint = near_column(name, self.frame.columns, self.expected)
             raise DataError(f"{self.path} has no column {name!r} ({role}){hint}")
-        return self.frame[name]
+        cells = self.frame[name]
+        if not are_cells(cells.dtype):
+            raise DataError(
+                f"{self.path}: column {name!r} ({role}) is of type {cells.dtype.base_type()}; "
+                "expected numbers, words or dates"
+            )
+        return cells
 
     def align(self, values: pl.Series, samples: pl.Series) -> pl.Series:
         """Bring `values` (row of this file,) into the order of `samples`; null where this file lacks the sample."""

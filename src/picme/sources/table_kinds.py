@@ -18,7 +18,7 @@ from picme.engine.memory import check_memory
 from picme.errors import ConfigError, DataError, near, near_column
 from picme.registry import Registry
 from picme.schema import ImageRows, Rows, SeriesRows, TableRows, TextRows
-from picme.sources.cells import LARGEST, are_numbers, ids, numbers, patterns, words
+from picme.sources.cells import LARGEST, are_cells, are_numbers, ids, numbers, patterns, words
 from picme.sources.encodings import decode
 from picme.sources.hourly import hourly, series
 from picme.sources.table_files import File, first, read
@@ -176,7 +176,7 @@ def named_files(source: Any, modalities: Mapping[str, Mapping[str, Any]]) -> dic
             continue
         folder = Path(path).parent / Path(entry.get("folder") or ".")
         frame, _ = read(Path(path), "source.path")
-        if entry["column"] in frame.columns:
+        if entry["column"] in frame.columns and are_cells(frame[entry["column"]].dtype):
             found, _ = _existing(words(frame[entry["column"]]).to_list(), folder)
             files.setdefault(folder, []).extend(
                 one for one in found if one is not None and (source.outside or _within(one, folder))
@@ -234,6 +234,9 @@ def tabular(request: Request) -> Read:
     chosen = named or [name for name in frame.columns if name not in request.taken]
     request.check_marks(chosen)
     for name in chosen:
+        if named is None and not are_cells(frame[name].dtype):
+            request.notes.append(f"{request.name}: column {name!r} left out, neither numbers nor words")
+            continue
         cells = request.unmarked(request.cells(name).alias(name), name, reasons)
         found = numbers(cells)
         kept = found.values if are_numbers(cells, found) else words(cells)

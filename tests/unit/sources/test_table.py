@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -387,6 +388,62 @@ def test_marks_of_missing_values(folder: Path) -> None:
         run(folder, modalities=MODALITIES | {"table": wrong})
     with pytest.raises(ConfigError, match=r"series\.missing names 'hrr', which it does not have$"):
         long(folder, [("s1", 0, "hr", 70)], missing={"hrr": [-1]})
+
+
+def timed(folder: Path, cells: list[Any], **changes: Any) -> Extraction:
+    """Read samples whose table became known at the hours that the cells hold."""
+    ids = [f"s{place}" for place in range(len(cells))]
+    frame = pl.DataFrame({"sample": ids, "note": ids, "age": [70.0] * len(ids), "died": [1] * len(ids)})
+    frame.with_columns(pl.Series("drawn", cells)).write_parquet(folder / "samples.parquet")
+    modalities = {
+        "note": MODALITIES["note"],
+        "table": {"kind": "tabular", "columns": ["age"], "hours": "drawn"},
+    }
+    tasks = {"death": {"labels": ("died",), "window_hours": 48}}
+    source = {"path": folder / "samples.parquet", "subject": None, **changes}
+    return run(folder, source, modalities=modalities, tasks=tasks)
+
+
+@pytest.mark.parametrize(
+    ("cells", "hours"),
+    [
+        (["60,5", " 60", "7", "NA"], [60.5, 60, 7, None]),
+        ([60.5, float("nan"), None, 1e9], [60.5, None, None, 1_000_000]),
+    ],
+)
+def test_hours_at_which_rows_are_known_are_read_like_other_numbers(
+    tmp_path: Path, cells: list[Any], hours: list[float | None]
+) -> None:
+    stays = timed(tmp_path, cells).views["death"].stays
+    expected = [None if hour is None else timedelta(hours=hour) for hour in hours]
+    assert stays["latest_table"].to_list() == expected
+
+
+@pytest.mark.parametrize("odd", ["60 h", "1e300"])
+def test_hours_that_are_no_number_are_counted_or_refused(tmp_path: Path, odd: str) -> None:
+    cells = [odd, "5", "6", "7"]
+    with pytest.raises(DataError, match=r"samples\.parquet: 1 of 4 cells of column 'drawn' .* in row 1 \(") as caught:
+        timed(tmp_path, cells)
+    assert odd not in str(caught.value)
+    extraction = timed(tmp_path, cells, max_bad_rows=0.5)
+    assert extraction.quarantine is not None
+    assert extraction.quarantine.rows() == [("table", "'drawn': no number of hours", 1)]
+    assert extraction.views["death"].stays["latest_table"].null_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"), [([timedelta(hours=1)] * 2, "Duration"), ([[1], [2]], "List"), ([b"1", b"2"], "Binary")]
+)
+def test_columns_of_no_cells_are_one_sentence(tmp_path: Path, cells: list[Any], kind: str) -> None:
+    with pytest.raises(
+        DataError, match=rf"samples\.parquet: column 'drawn' \(.*\) is of type {kind}; expected numbers"
+    ):
+        timed(tmp_path, cells)
+    # One that nobody named is left out.
+    modalities = {"note": MODALITIES["note"], "table": {"kind": "tabular"}}
+    source = {"path": tmp_path / "samples.parquet", "subject": None}
+    extraction = run(tmp_path, source, modalities=modalities, tasks={"death": {"labels": ["died"]}})
+    assert "table: column 'drawn' left out, neither numbers nor words" in extraction.notes
 
 
 def long(folder: Path, rows: list[tuple[Any, Any, Any, Any]], **entry: Any) -> Extraction:
