@@ -565,3 +565,29 @@ def test_files_in_other_encodings(folder: Path) -> None:
     ]  # fmt: skip
     assert again.quarantine is not None
     assert ("files", "blank text", 1) in again.quarantine.rows()
+
+
+@pytest.mark.parametrize(
+    ("cells", "label", "expected"),
+    [
+        ("0,NA,2,-", "part=0", [1, None, 0, None]),
+        ("K,NA,Na,", "part=K", [1, 0, 0, None]),  # among words NA is sodium
+        ("0,NA,2,1", "part=NA", [0, 1, 0, 0]),
+    ],
+)
+def test_a_label_of_one_value_is_unknown_where_a_number_is(
+    folder: Path, cells: str, label: str, expected: list[int | None]
+) -> None:
+    lines = [f"s{place},{place},A,note,{cell}" for place, cell in enumerate(cells.split(","))]
+    (folder / "samples.csv").write_text("\n".join(["sample,age,sex,note,part", *lines]))
+    modalities = {name: MODALITIES[name] for name in ("note", "table")}
+    extraction = run(folder, {"subject": None}, modalities=modalities, tasks={"which": {"labels": [label]}})
+    assert extraction.views["pretrain"].stays[label].to_list() == expected
+
+
+def test_classes_that_are_told_leave_out_unknown_ones(folder: Path) -> None:
+    lines = [f"s{place},{place},A,note,{cell}" for place, cell in enumerate(["0", "NA", "2", "1"])]
+    (folder / "samples.csv").write_text("\n".join(["sample,age,sex,note,part", *lines]))
+    modalities = {name: MODALITIES[name] for name in ("note", "table")}
+    with pytest.raises(DataError, match=r"each of its 3 values is written labels: \['part=0', 'part=1', 'part=2'\]$"):
+        run(folder, {"subject": None}, modalities=modalities, tasks={"which": {"labels": ["part"]}})
