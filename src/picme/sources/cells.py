@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 # Words by which spreadsheets, pandas and R write an empty cell; elsewhere than in numbers, NA may be sodium.
 NULL_WORDS = ("", "na", "n/a", "nan", "null", "none", "-", ".")
@@ -71,6 +74,25 @@ def numbers(cells: pl.Series) -> Numbers:
         values = text.cast(pl.Float64, strict=False)
         odd = text.is_not_null() & ~(values.abs() <= LARGEST).fill_null(False)
     return Numbers(values.set(odd, None).alias(cells.name), odd)
+
+
+def equal(cells: pl.Series, marks: Collection[object]) -> pl.Series:
+    """Tell which cells hold one of the marks: numbers as numbers (`-1,0` is -1, `999.` is 999), words in any case.
+
+    Whole numbers with leading zeros are codes, which are equal as text alone.
+    """
+
+    def as_numbers(column: pl.Series) -> pl.Series:
+        text = words(column)
+        digits = text.str.contains(r"\d") & ~text.str.contains(r"^[+-]?0\d")
+        return numbers(column).values.set(~digits.fill_null(False), None)
+
+    marked = pl.Series([str(mark) for mark in marks], dtype=pl.String)
+    # Each mark for itself: the commas of one tell nothing of another's.
+    values = [as_numbers(marked[place : place + 1])[0] for place in range(len(marked))]
+    same = ids(cells).str.to_lowercase().is_in(ids(marked).str.to_lowercase().drop_nulls().to_list())
+    number = as_numbers(cells).is_in([value for value in values if value is not None])
+    return same.fill_null(False) | number.fill_null(False)
 
 
 def are_numbers(cells: pl.Series, found: Numbers) -> bool:

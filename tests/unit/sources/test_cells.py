@@ -3,7 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from picme.sources.cells import are_numbers, ids, in_order, numbers, patterns
+from picme.sources.cells import are_numbers, equal, ids, in_order, numbers, patterns
 
 
 def test_ids_stay_what_they_are() -> None:
@@ -63,3 +63,27 @@ def test_patterns_tell_no_cell() -> None:
     cells = pl.Series(["> 89", "> 90", "Anna Müller, 1912", "7", "x1", "é"])
     odd = pl.Series([True, True, True, False, True, True])
     assert patterns(cells, odd) == {"> 9": 2, "a": 1, "a a, 9": 1, "another": 1}
+
+
+@pytest.mark.parametrize(
+    ("cells", "marks", "expected"),
+    [
+        (["-1,0", "5,04", "-1", "-10"], [-1.0], [True, False, True, False]),
+        (["999.", "999.00", "9990", "0999"], [999], [True, True, False, False]),
+        (["Unknown", " UNKNOWN ", "unknown to us", None], ["unknown"], [True, True, False, False]),
+        (["true", "1", "0"], [1], [False, True, False]),
+        (["00", "0", "0.0"], [0], [False, True, True]),
+        (["00", "0"], ["00"], [True, False]),
+        (["7", "x"], [], [False, False]),
+    ],
+)
+def test_marks_are_equal_as_numbers_or_words(
+    cells: list[str | None], marks: list[object], expected: list[bool]
+) -> None:
+    assert equal(pl.Series(cells, dtype=pl.String), marks).to_list() == expected
+
+
+def test_marks_among_numbers_of_a_file() -> None:
+    assert equal(pl.Series([-1.0, 2.0, None]), [-1, "unknown"]).to_list() == [True, False, False]
+    assert equal(pl.Series([-1, 2]), ["-1,0"]).to_list() == [True, False]
+    assert equal(pl.Series([True, False]), [1]).to_list() == [False, False]

@@ -390,6 +390,24 @@ def test_marks_of_missing_values(folder: Path) -> None:
         long(folder, [("s1", 0, "hr", 70)], missing={"hrr": [-1]})
 
 
+def test_marks_of_missing_texts(folder: Path) -> None:
+    (folder / "texts").mkdir()
+    (folder / "texts" / "none.txt").write_text("Third\n")
+    (folder / "texts" / "some.txt").write_text("third degree\n")
+    by_file = folder / "files.csv"
+    by_file.write_text("sample,note\ns1,none.txt\ns2,some.txt\ns3,\ns4,\n")
+    inside: dict[str, Any] = {"kind": "text", "column": "note"}
+    for note, expected in (
+        (inside, ["first note", "two\nlines", None, None]),
+        ({**inside, "path": by_file, "folder": Path("texts")}, [None, "third degree", None, None]),
+    ):
+        for marks in (["THIRD"], {"note": ["THIRD"]}):
+            extraction = run(folder, modalities=MODALITIES | {"note": {**note, "missing": marks}})
+            assert extraction.views["pretrain"].modalities["note"].texts == expected  # type: ignore[union-attr]
+            assert extraction.quarantine is not None
+            assert ("note", "'note': a missing value's mark", 1) in extraction.quarantine.rows()
+
+
 def timed(folder: Path, cells: list[Any], **changes: Any) -> Extraction:
     """Read samples whose table became known at the hours that the cells hold."""
     ids = [f"s{place}" for place in range(len(cells))]
