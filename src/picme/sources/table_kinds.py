@@ -18,7 +18,7 @@ from picme.engine.memory import check_memory
 from picme.errors import ConfigError, DataError, near, near_column
 from picme.registry import Registry
 from picme.schema import ImageRows, Rows, SeriesRows, TableRows, TextRows
-from picme.sources.cells import LARGEST, are_cells, are_numbers, equal, numbers, patterns, words
+from picme.sources.cells import LARGEST, are_cells, are_numbers, equal, nearly_numbers, numbers, patterns, words
 from picme.sources.encodings import decode
 from picme.sources.hourly import hourly, series
 from picme.sources.table_files import File, first, read
@@ -250,8 +250,15 @@ def tabular(request: Request) -> Read:
                 "expected numbers or words"
             )
         elif named is None and kept.n_unique() > MAX_CATEGORIES:
-            request.notes.append(f"{request.name}: column {name!r} left out, more than {MAX_CATEGORIES} categories")
+            looks = "".join(f", {count} like {look}" for look, count in nearly_numbers(cells, found).items())
+            request.notes.append(
+                f"{request.name}: column {name!r} left out, more than {MAX_CATEGORIES} categories{looks}"
+            )
             continue
+        elif nearly := nearly_numbers(cells, found):
+            # They are used all the same, so this is a note and no loss.
+            looks = ", ".join(f"{count} like {look}" for look, count in nearly.items())
+            request.notes.append(f"{request.name}: column {name!r} read as words, its cells numbers but for {looks}")
         if kept.null_count() == len(kept):
             request.notes.append(f"{request.name}: column {name!r} is empty")
             kept = kept.cast(pl.Float64)

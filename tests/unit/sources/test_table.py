@@ -408,6 +408,14 @@ def test_marks_of_missing_texts(folder: Path) -> None:
             assert ("note", "'note': a missing value's mark", 1) in extraction.quarantine.rows()
 
 
+def test_numbers_read_as_words_are_told(folder: Path) -> None:
+    edit(folder, "61.5", "61.5 %")
+    (folder / "samples.csv").write_text((folder / "samples.csv").read_text().replace(",F,70", ",F,70 %"))
+    extraction = run(folder)
+    assert extraction.views["pretrain"].modalities["table"].frame["age"].dtype == pl.String  # type: ignore[union-attr]
+    assert "table: column 'age' read as words, its cells numbers but for 1 like 9 %, 1 like 9.9 %" in extraction.notes
+
+
 def timed(folder: Path, cells: list[Any], **changes: Any) -> Extraction:
     """Read samples whose table became known at the hours that the cells hold."""
     ids = [f"s{place}" for place in range(len(cells))]
