@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from picme.config.sources import TableSource
 
 RESERVED = ("stay_id", "subject_id", "split")
+# A century: whatever is known earlier or later is as early or late as this, and a duration of more may not fit.
+MOST_HOURS = 1_000_000
 
 
 def extract(
@@ -72,7 +74,7 @@ def extract(
     every = list(dict.fromkeys(label for each in labels.values() for label in each))
     fixed = ["split"] if source.split or source.unlabelled else []
     fixed += [divider] if divider is not None and divider not in source.groups else []
-    known = _known_at(modalities, files, stays["stay_id"])
+    known = _known_at(modalities, files, stays["stay_id"], source.max_bad_rows, counts)
     views = {}
     flow: list[tuple[str, str, int, int]] = []
     for name, hours in windows.items():
@@ -110,14 +112,33 @@ def extract(
 
 
 def _known_at(
-    modalities: Mapping[str, Mapping[str, Any]], files: Mapping[str, File], samples: pl.Series
+    modalities: Mapping[str, Mapping[str, Any]],
+    files: Mapping[str, File],
+    samples: pl.Series,
+    max_bad_rows: float,
+    counts: Counter[tuple[str, str]],
 ) -> list[pl.Series]:
-    """Read when each sample's row became known, a duration after the start, for modalities that name a column of it."""
+    """Read when each sample's row became known, a duration after the start, for modalities that name a column of it.
+
+    A cell that is no number of hours is counted, since its row's time is then unknown to the leakage audit.
+
+    Raises:
+        DataError: if more than `max_bad_rows` of the cells are no number.
+    """
     known = []
     for name, entry in modalities.items():
         if entry.get("hours") and not many_rows(entry.get("kind")):
-            cells = files[name].column(entry["hours"], f"modalities.{name}.hours").cast(pl.Float64, strict=False)
-            hours = files[name].align(cells, samples)
+            file, column = files[name], entry["hours"]
+            found = numbers(file.column(column, f"modalities.{name}.hours"))
+            bad = int(found.odd.sum())
+            if bad > max_bad_rows * len(found.odd):
+                raise DataError(
+                    f"{file.path}: {bad} of {len(found.odd)} cells of column {column!r} (modalities.{name}.hours) are "
+                    f"no number of hours, the first is in row {first(found.odd)} "
+                    f"(source.max_bad_rows is {max_bad_rows})"
+                )
+            counts[name, f"{column!r}: no number of hours"] += bad
+            hours = file.align(found.values, samples).clip(-MOST_HOURS, MOST_HOURS)
             known.append((hours * 3_600_000).cast(pl.Duration("ms")).alias(f"{LATEST}{name}"))
     return known
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from picme.engine.memory import check_memory
 from picme.errors import DataError, near_column
-from picme.sources.cells import NULL_WORDS, ids, in_order, words
+from picme.sources.cells import NULL_WORDS, are_cells, ids, in_order, numbers, words
 from picme.sources.delimited import Unreadable, parse
 from picme.sources.encodings import decode
 
@@ -129,12 +129,19 @@ class File:
         """Return a column by name.
 
         Raises:
-            DataError: if there is none; says what it was wanted for, and a near match.
+            DataError: if there is none (says what it was wanted for, and a near match), or its cells are lists, bytes
+                or durations.
         """
         if name not in self.frame.columns:
             hint = near_column(name, self.frame.columns, self.expected)
             raise DataError(f"{self.path} has no column {name!r} ({role}){hint}")
-        return self.frame[name]
+        cells = self.frame[name]
+        if not are_cells(cells.dtype):
+            raise DataError(
+                f"{self.path}: column {name!r} ({role}) is of type {cells.dtype.base_type()}; "
+                "expected numbers, words or dates"
+            )
+        return cells
 
     def align(self, values: pl.Series, samples: pl.Series) -> pl.Series:
         """Bring `values` (row of this file,) into the order of `samples`; null where this file lacks the sample."""
@@ -160,13 +167,13 @@ def binary(values: pl.Series, path: Path, value: str | None = None) -> pl.Series
     Args:
         values: the label's column.
         path: its file.
-        value: the one that counts as 1, all others as 0.
+        value: the one that counts as 1, all others as 0. In a column of numbers, words such as NA are unknown.
 
     Raises:
         DataError: names column and row number of anything else, or a value that no cell has.
     """
     if value is not None:
-        found = ids(values) == ids(pl.Series([value]))[0]
+        found = _classes(values, value) == ids(pl.Series([value]))[0]
         if not found.any():
             raise DataError(f"{path}: no cell of column {values.name!r} holds {value!r}, which a label names")
         return found.cast(pl.Int8)
@@ -182,9 +189,18 @@ def binary(values: pl.Series, path: Path, value: str | None = None) -> pl.Series
     return result
 
 
+def _classes(values: pl.Series, named: str | None = None) -> pl.Series:
+    """Write the classes of a column; words such as NA are none where all else is numbers, unless a label names one."""
+    classes = ids(values)
+    unknown = classes.str.to_lowercase().is_in(NULL_WORDS).fill_null(True)
+    if unknown.all() or numbers(values).odd.any() or (named or "0").strip().lower() in NULL_WORDS:
+        return classes
+    return classes.set(unknown, None)
+
+
 def _one_hot(values: pl.Series) -> str:
     """Say how a column of a few classes is written as labels; of its cells only classes 0, 1, … or 1, 2, … are told."""
-    classes = in_order(ids(values))
+    classes = in_order(_classes(values))
     if len(classes) > MOST_CLASSES:
         return ""
     shown = ["VALUE"]

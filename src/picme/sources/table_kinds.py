@@ -18,7 +18,7 @@ from picme.engine.memory import check_memory
 from picme.errors import ConfigError, DataError, near, near_column
 from picme.registry import Registry
 from picme.schema import ImageRows, Rows, SeriesRows, TableRows, TextRows
-from picme.sources.cells import LARGEST, are_numbers, ids, numbers, patterns, words
+from picme.sources.cells import LARGEST, are_cells, are_numbers, equal, nearly_numbers, numbers, patterns, words
 from picme.sources.encodings import decode
 from picme.sources.hourly import hourly, series
 from picme.sources.table_files import File, first, read
@@ -94,17 +94,17 @@ class Request:
     def marked(self, cells: pl.Series, names: pl.Series) -> pl.Series:
         """Tell which cells hold a mark of a missing value, `missing` of the modality; `names` are their columns."""
         marks = self.entry.get("missing") or ()
-        # A mark is a number or a word; 999 also marks 999.0.
-        plain = ids(cells)
         if not isinstance(marks, Mapping):
-            return plain.is_in([_mark(mark) for mark in marks]).fill_null(False)
+            return equal(cells, marks)
         result = pl.repeat(False, len(cells), dtype=pl.Boolean, eager=True)
         for name, own in marks.items():
-            result |= (names == name).fill_null(False) & plain.is_in([_mark(mark) for mark in own]).fill_null(False)
+            result |= (names == name).fill_null(False) & equal(cells, own)
         return result
 
     def unmarked(self, cells: pl.Series, name: str, reasons: Counter[str]) -> pl.Series:
         """Return a column without the cells that mark a missing value, which are counted."""
+        if not self.entry.get("missing"):
+            return cells
         marked = self.marked(cells, pl.repeat(name, len(cells), eager=True))
         reasons[f"{name!r}: a missing value's mark"] += int(marked.sum())
         return cells.set(marked, None)
@@ -115,10 +115,6 @@ class Request:
         if not folder.is_dir():
             raise DataError(f"modalities.{self.name}.folder: there is no folder {folder}")
         return folder
-
-
-def _mark(mark: object) -> str:
-    return ids(pl.Series([str(mark)]))[0]
 
 
 def _files(request: Request) -> list[Path | None]:
@@ -176,7 +172,7 @@ def named_files(source: Any, modalities: Mapping[str, Mapping[str, Any]]) -> dic
             continue
         folder = Path(path).parent / Path(entry.get("folder") or ".")
         frame, _ = read(Path(path), "source.path")
-        if entry["column"] in frame.columns:
+        if entry["column"] in frame.columns and are_cells(frame[entry["column"]].dtype):
             found, _ = _existing(words(frame[entry["column"]]).to_list(), folder)
             files.setdefault(folder, []).extend(
                 one for one in found if one is not None and (source.outside or _within(one, folder))
@@ -185,11 +181,13 @@ def named_files(source: Any, modalities: Mapping[str, Mapping[str, Any]]) -> dic
 
 
 def text(request: Request) -> Read:
-    """Read texts from `column`, or, with `folder`, from the files whose paths it holds."""
+    """Read texts from `column`, or, with `folder`, from the files whose paths it holds; `missing` marks whole texts."""
     reasons: Counter[str] = Counter()
     oddities: Counter[str] = Counter()
+    column = request.option("column")
+    request.check_marks([column])
     if not request.entry.get("folder"):
-        cells = request.cells(request.option("column"))
+        cells = request.unmarked(request.cells(column), column, reasons)
         rows = TextRows(words(cells).to_list())
         blank = cells.drop_nulls().cast(pl.String)
         reasons["blank text"] += int((blank.str.strip_chars() == "").sum())
@@ -208,7 +206,7 @@ def text(request: Request) -> Read:
                 reasons["blank text"] += texts[-1] is None
                 # The text is used all the same, so this is a note and no loss.
                 oddities.update(found.oddities)
-        rows = TextRows(texts)
+        rows = TextRows(request.unmarked(pl.Series(texts, dtype=pl.String), column, reasons).to_list())
     request.count(reasons)
     request.notes += [f"{request.name}: {count} files {oddity}" for oddity, count in sorted(oddities.items())]
     return lambda hours: rows
@@ -234,6 +232,9 @@ def tabular(request: Request) -> Read:
     chosen = named or [name for name in frame.columns if name not in request.taken]
     request.check_marks(chosen)
     for name in chosen:
+        if named is None and not are_cells(frame[name].dtype):
+            request.notes.append(f"{request.name}: column {name!r} left out, neither numbers nor words")
+            continue
         cells = request.unmarked(request.cells(name).alias(name), name, reasons)
         found = numbers(cells)
         kept = found.values if are_numbers(cells, found) else words(cells)
@@ -249,8 +250,15 @@ def tabular(request: Request) -> Read:
                 "expected numbers or words"
             )
         elif named is None and kept.n_unique() > MAX_CATEGORIES:
-            request.notes.append(f"{request.name}: column {name!r} left out, more than {MAX_CATEGORIES} categories")
+            looks = "".join(f", {count} like {look}" for look, count in nearly_numbers(cells, found).items())
+            request.notes.append(
+                f"{request.name}: column {name!r} left out, more than {MAX_CATEGORIES} categories{looks}"
+            )
             continue
+        elif nearly := nearly_numbers(cells, found):
+            # They are used all the same, so this is a note and no loss.
+            looks = ", ".join(f"{count} like {look}" for look, count in nearly.items())
+            request.notes.append(f"{request.name}: column {name!r} read as words, its cells numbers but for {looks}")
         if kept.null_count() == len(kept):
             request.notes.append(f"{request.name}: column {name!r} is empty")
             kept = kept.cast(pl.Float64)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from picme.sources.cells import are_numbers, ids, in_order, numbers, patterns
+from picme.sources.cells import are_numbers, equal, ids, in_order, nearly_numbers, numbers, patterns
 
 
 def test_ids_stay_what_they_are() -> None:
@@ -50,6 +50,10 @@ def test_numbers_of_a_file_have_borders_too() -> None:
         (["001", "250", "414"], False),  # codes: leading zeros are part of them
         ([str(code) for code in range(250, 300)] + ["V10"] * 3, False),
         ([str(value) for value in range(200)] + ["8O"], True),  # a slip
+        ([f"{value / 10:.1f}" for value in range(20, 60)] + ["05"], True),  # a slip
+        ([f"{value / 10:.1f}" for value in range(20, 60)] + ["05", "07"], False),
+        ([f"{value}.9" for value in range(250, 290)] + ["038.9", "042"], False),  # ICD-9
+        ([str(value) for value in range(250, 290)] + ["042"], False),
         (["NA", None], True),
         (["F", "M"], False),
     ],
@@ -63,3 +67,46 @@ def test_patterns_tell_no_cell() -> None:
     cells = pl.Series(["> 89", "> 90", "Anna Müller, 1912", "7", "x1", "é"])
     odd = pl.Series([True, True, True, False, True, True])
     assert patterns(cells, odd) == {"> 9": 2, "a": 1, "a a, 9": 1, "another": 1}
+
+
+@pytest.mark.parametrize(
+    ("cells", "marks", "expected"),
+    [
+        (["-1,0", "5,04", "-1", "-10"], [-1.0], [True, False, True, False]),
+        (["999.", "999.00", "9990", "0999"], [999], [True, True, False, False]),
+        (["Unknown", " UNKNOWN ", "unknown to us", None], ["unknown"], [True, True, False, False]),
+        (["true", "1", "0"], [1], [False, True, False]),
+        (["00", "0", "0.0"], [0], [False, True, True]),
+        (["00", "0"], ["00"], [True, False]),
+        (["7", "x"], [], [False, False]),
+    ],
+)
+def test_marks_are_equal_as_numbers_or_words(
+    cells: list[str | None], marks: list[object], expected: list[bool]
+) -> None:
+    assert equal(pl.Series(cells, dtype=pl.String), marks).to_list() == expected
+
+
+def test_marks_among_numbers_of_a_file() -> None:
+    assert equal(pl.Series([-1.0, 2.0, None]), [-1, "unknown"]).to_list() == [True, False, False]
+    assert equal(pl.Series([-1, 2]), ["-1,0"]).to_list() == [True, False]
+    assert equal(pl.Series([True, False]), [1]).to_list() == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ([f"4.{place} %" for place in range(10)], {"9.9 %": 10}),
+        (["1,234", "900", "1,100", "850"], {"9,9": 2}),
+        (["<4.2", "5.1", "6.1", "7.1"], {"<9.9": 1}),
+        (["60 mg", "70 mg", "80 mg", "NA"], {"9 a": 3}),
+        (["1", "2", "1", "3A"], {}),
+        (["001", "250 %"], {}),
+        (["20-30", "30-40"], {}),
+        (["F", "M", "5 %"], {}),
+        (["1", "2"], {}),
+    ],
+)
+def test_numbers_but_for_a_pattern(cells: list[str], expected: dict[str, int]) -> None:
+    column = pl.Series(cells)
+    assert nearly_numbers(column, numbers(column)) == expected

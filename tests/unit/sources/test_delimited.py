@@ -20,6 +20,10 @@ from picme.sources.delimited import Unreadable, parse
         ('id,note\n1,5" tall\n2,"b"\n', [("1", '5" tall'), ("2", "b")]),
         ("id;x\n1;81,5\n2;7\n", [("1", "81,5"), ("2", "7")]),
         ('id;x\n"1";81,5\n', [("1", "81,5")]),
+        # Lines of a note that look like rows of a table of two columns.
+        ('id,note\n1,"RR\n120,80"\n2,b\n', [("1", "RR\n120,80"), ("2", "b")]),
+        ('id,note\n1,"at\n2,5 °C"\n2,b\n3,c\n', [("1", "at\n2,5 °C"), ("2", "b"), ("3", "c")]),
+        ('id,note\na,"Dear\nsir,hello"\nb,x\n', [("a", "Dear\nsir,hello"), ("b", "x")]),
         ("id\n1\n\n2\n", [("1",), ("2",)]),
     ],
 )
@@ -37,6 +41,9 @@ def test_text_as_it_is(text: str, rows: list[tuple[str, ...]]) -> None:
             'id,note,x\n1,a,2\n2,"secret,2\n2,b,3\n3,c",4\n4,d,1\n',
             r", row 2: a quote opens a cell and closes rows later",
         ),
+        ('id,note\n1,a\n2,"secret\n3,b\n4,c"\n5,d\n', r", row 2: a quote opens a cell and closes rows later"),
+        ('id,note\np1,"secret\np2,c"\n', r", row 1: a quote opens a cell and closes rows later"),
+        ('id,note\n10482,"secret\n10007,c"\n10333,d\n', r", row 1: a quote opens a cell and closes rows later"),
         ('id,note\n1,"secret" words\n', r", row 1: a quote opens"),
         ("id,x,id\n1,2,3\n", r": columns 1 and 3 of the header have one name"),
     ],

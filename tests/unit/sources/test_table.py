@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -389,6 +390,88 @@ def test_marks_of_missing_values(folder: Path) -> None:
         long(folder, [("s1", 0, "hr", 70)], missing={"hrr": [-1]})
 
 
+def test_marks_of_missing_texts(folder: Path) -> None:
+    (folder / "texts").mkdir()
+    (folder / "texts" / "none.txt").write_text("Third\n")
+    (folder / "texts" / "some.txt").write_text("third degree\n")
+    by_file = folder / "files.csv"
+    by_file.write_text("sample,note\ns1,none.txt\ns2,some.txt\ns3,\ns4,\n")
+    inside: dict[str, Any] = {"kind": "text", "column": "note"}
+    for note, expected in (
+        (inside, ["first note", "two\nlines", None, None]),
+        ({**inside, "path": by_file, "folder": Path("texts")}, [None, "third degree", None, None]),
+    ):
+        for marks in (["THIRD"], {"note": ["THIRD"]}):
+            extraction = run(folder, modalities=MODALITIES | {"note": {**note, "missing": marks}})
+            assert extraction.views["pretrain"].modalities["note"].texts == expected  # type: ignore[union-attr]
+            assert extraction.quarantine is not None
+            assert ("note", "'note': a missing value's mark", 1) in extraction.quarantine.rows()
+
+
+def test_numbers_read_as_words_are_told(folder: Path) -> None:
+    edit(folder, "61.5", "61.5 %")
+    (folder / "samples.csv").write_text((folder / "samples.csv").read_text().replace(",F,70", ",F,70 %"))
+    extraction = run(folder)
+    assert extraction.views["pretrain"].modalities["table"].frame["age"].dtype == pl.String  # type: ignore[union-attr]
+    assert "table: column 'age' read as words, its cells numbers but for 1 like 9 %, 1 like 9.9 %" in extraction.notes
+
+
+def timed(folder: Path, cells: list[Any], **changes: Any) -> Extraction:
+    """Read samples whose table became known at the hours that the cells hold."""
+    ids = [f"s{place}" for place in range(len(cells))]
+    frame = pl.DataFrame({"sample": ids, "note": ids, "age": [70.0] * len(ids), "died": [1] * len(ids)})
+    frame.with_columns(pl.Series("drawn", cells)).write_parquet(folder / "samples.parquet")
+    modalities = {
+        "note": MODALITIES["note"],
+        "table": {"kind": "tabular", "columns": ["age"], "hours": "drawn"},
+    }
+    tasks = {"death": {"labels": ("died",), "window_hours": 48}}
+    source = {"path": folder / "samples.parquet", "subject": None, **changes}
+    return run(folder, source, modalities=modalities, tasks=tasks)
+
+
+@pytest.mark.parametrize(
+    ("cells", "hours"),
+    [
+        (["60,5", " 60", "7", "NA"], [60.5, 60, 7, None]),
+        ([60.5, float("nan"), None, 1e9], [60.5, None, None, 1_000_000]),
+    ],
+)
+def test_hours_at_which_rows_are_known_are_read_like_other_numbers(
+    tmp_path: Path, cells: list[Any], hours: list[float | None]
+) -> None:
+    stays = timed(tmp_path, cells).views["death"].stays
+    expected = [None if hour is None else timedelta(hours=hour) for hour in hours]
+    assert stays["latest_table"].to_list() == expected
+
+
+@pytest.mark.parametrize("odd", ["60 h", "1e300"])
+def test_hours_that_are_no_number_are_counted_or_refused(tmp_path: Path, odd: str) -> None:
+    cells = [odd, "5", "6", "7"]
+    with pytest.raises(DataError, match=r"samples\.parquet: 1 of 4 cells of column 'drawn' .* in row 1 \(") as caught:
+        timed(tmp_path, cells)
+    assert odd not in str(caught.value)
+    extraction = timed(tmp_path, cells, max_bad_rows=0.5)
+    assert extraction.quarantine is not None
+    assert extraction.quarantine.rows() == [("table", "'drawn': no number of hours", 1)]
+    assert extraction.views["death"].stays["latest_table"].null_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"), [([timedelta(hours=1)] * 2, "Duration"), ([[1], [2]], "List"), ([b"1", b"2"], "Binary")]
+)
+def test_columns_of_no_cells_are_one_sentence(tmp_path: Path, cells: list[Any], kind: str) -> None:
+    with pytest.raises(
+        DataError, match=rf"samples\.parquet: column 'drawn' \(.*\) is of type {kind}; expected numbers"
+    ):
+        timed(tmp_path, cells)
+    # One that nobody named is left out.
+    modalities = {"note": MODALITIES["note"], "table": {"kind": "tabular"}}
+    source = {"path": tmp_path / "samples.parquet", "subject": None}
+    extraction = run(tmp_path, source, modalities=modalities, tasks={"death": {"labels": ["died"]}})
+    assert "table: column 'drawn' left out, neither numbers nor words" in extraction.notes
+
+
 def long(folder: Path, rows: list[tuple[Any, Any, Any, Any]], **entry: Any) -> Extraction:
     lines = ["sample,hours,variable,value", *(",".join(map(str, row)) for row in rows)]
     (folder / "long.csv").write_text("\n".join(lines))
@@ -508,3 +591,29 @@ def test_files_in_other_encodings(folder: Path) -> None:
     ]  # fmt: skip
     assert again.quarantine is not None
     assert ("files", "blank text", 1) in again.quarantine.rows()
+
+
+@pytest.mark.parametrize(
+    ("cells", "label", "expected"),
+    [
+        ("0,NA,2,-", "part=0", [1, None, 0, None]),
+        ("K,NA,Na,", "part=K", [1, 0, 0, None]),  # among words NA is sodium
+        ("0,NA,2,1", "part=NA", [0, 1, 0, 0]),
+    ],
+)
+def test_a_label_of_one_value_is_unknown_where_a_number_is(
+    folder: Path, cells: str, label: str, expected: list[int | None]
+) -> None:
+    lines = [f"s{place},{place},A,note,{cell}" for place, cell in enumerate(cells.split(","))]
+    (folder / "samples.csv").write_text("\n".join(["sample,age,sex,note,part", *lines]))
+    modalities = {name: MODALITIES[name] for name in ("note", "table")}
+    extraction = run(folder, {"subject": None}, modalities=modalities, tasks={"which": {"labels": [label]}})
+    assert extraction.views["pretrain"].stays[label].to_list() == expected
+
+
+def test_classes_that_are_told_leave_out_unknown_ones(folder: Path) -> None:
+    lines = [f"s{place},{place},A,note,{cell}" for place, cell in enumerate(["0", "NA", "2", "1"])]
+    (folder / "samples.csv").write_text("\n".join(["sample,age,sex,note,part", *lines]))
+    modalities = {name: MODALITIES[name] for name in ("note", "table")}
+    with pytest.raises(DataError, match=r"each of its 3 values is written labels: \['part=0', 'part=1', 'part=2'\]$"):
+        run(folder, {"subject": None}, modalities=modalities, tasks={"which": {"labels": ["part"]}})
