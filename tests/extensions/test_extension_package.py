@@ -133,7 +133,7 @@ def test_names_are_listed_and_planning_imports_neither_torch_nor_the_package(
 MISTAKES = [
     ({"pretrain.objective": {"name": "anchord"}}, "'anchord' in 'pretrain.objective'; did you mean 'anchored'"),
     ({"pretrain.objective": {"name": "anchored", "anhcor": 1}}, "has no key 'anhcor'; did you mean 'anchor'"),
-    ({"pretrain.objective": {"name": "anchored", "anchor": -1}}, "pretrain.objective: anchor: input should be"),
+    ({"pretrain.objective": {"name": "anchored", "anchor": -1}}, "pretrain.objective.anchor: input should be"),
     ({"modalities.person.encoder": {"name": "gru"}}, "encoder 'gru' reads timeseries, not tabular"),
     ({"finetune.strategies": ["supervised"]}, "fusions.highest is not named in strategies"),
     ({"finetune.strategies": ["highest", "supervisd"]}, "unknown strategy 'supervisd'; did you mean 'supervised'"),

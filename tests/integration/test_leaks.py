@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -44,6 +45,15 @@ def prepared(hospital: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def planted(file: Path, cohort: pl.DataFrame) -> None:
+    """Write a changed cohort as if it had been prepared so: without the checksums, which would have it made again."""
+    cohort.write_parquet(file)
+    manifest = file.parents[2] / "manifest.json"
+    about = json.loads(manifest.read_text(encoding="utf-8"))
+    kept = {name: value for name, value in about.items() if name not in ("files", "checksum")}
+    manifest.write_text(json.dumps(kept), encoding="utf-8")
+
+
 def check(
     hospital: Path,
     out: Path,
@@ -72,13 +82,8 @@ def test_a_subject_in_two_splits(
     file = next(out.glob("store/prepare/*/views/phenotyping/cohort.parquet"))
     cohort = pl.read_parquet(file)
     trained = cohort.filter(pl.col("split") == "train")["subject_id"][0]
-    planted = cohort.with_columns(
-        pl.when((pl.col("split") == "test").cum_sum() == 1)
-        .then(trained)
-        .otherwise(pl.col("subject_id"))
-        .alias("subject_id")
-    )
-    planted.write_parquet(file)
+    twice = pl.when((pl.col("split") == "test").cum_sum() == 1).then(trained).otherwise(pl.col("subject_id"))
+    planted(file, cohort.with_columns(twice.alias("subject_id")))
     code, message = check(hospital, out, monkeypatch, capsys)
     assert code == 1
     assert "shared_subjects" in message
@@ -94,9 +99,9 @@ def test_an_image_from_after_the_cut_off(
     cohort = pl.read_parquet(file)
     late = pl.col("cutoff") + pl.duration(hours=3)
     first = pl.int_range(pl.len()) == 0
-    cohort.with_columns(
-        pl.when(first).then(late).otherwise(pl.col("latest_image")).alias("latest_image")
-    ).write_parquet(file)
+    planted(
+        file, cohort.with_columns(pl.when(first).then(late).otherwise(pl.col("latest_image")).alias("latest_image"))
+    )
     code, message = check(hospital, out, monkeypatch, capsys)
     assert code == 1
     assert "latest_time (image" in message

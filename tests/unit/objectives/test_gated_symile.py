@@ -35,7 +35,7 @@ def gates(objective, x, target=0):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.floats(-5, 5), st.floats(-3, 3), st.integers(0, 1000))
+@given(st.floats(-5, 5, allow_subnormal=False), st.floats(-3, 3, allow_subnormal=False), st.integers(0, 1000))
 def test_gates_lie_between_0_and_1_and_null_only_closes_them(bias, temperature, seed):
     objective, x = gated(), batch(seed=seed)
     objective.gate_temperature.data.fill_(temperature)
