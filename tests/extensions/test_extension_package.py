@@ -138,7 +138,7 @@ MISTAKES = [
     ({"finetune.strategies": ["supervised"]}, "fusions.highest is not named in strategies"),
     ({"finetune.strategies": ["highest", "supervisd"]}, "unknown strategy 'supervisd'; did you mean 'supervised'"),
     ({"finetune.fusions": {"gated": {"name": "maximum"}}}, "fusions.gated is a strategy already"),
-    ({"finetune.fusions": {"a+b": {"name": "maximum"}}}, "letters, digits and underscores, not 'a+b'"),
+    ({"finetune.fusions": {"a+b": {"name": "maximum"}}}, "since files are called by it, not 'a+b'"),
     ({"finetune.fusions.highest.name": "maximal"}, "'maximal' in 'finetune.fusions.highest'; did you mean 'maximum'"),
 ]
 LOAD = """
