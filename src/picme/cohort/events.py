@@ -108,7 +108,7 @@ def spill_events(
     keys = stays.select("subject_id", "hadm_id", "stay_id", "intime", "outtime", "seconds").with_row_index("stay")
     with_text: set[int] = set()
     needed = (*NEEDED, "hadm_id") if by_admission else NEEDED
-    patients = release.read("patients", ["subject_id"])[0]["subject_id"].drop_nulls().unique()
+    patients = release.ids("patients", "subject_id")
     for table in channels.tables():
         reader = Reader(channels, table)
         seen: Counter[str] = Counter()

@@ -78,7 +78,7 @@ def extract(
 
     series = _series(release, cohort, modalities, people.stays, plans, scratch, notices)
     stays = {plan.name: _with_cutoffs(plan, cohort) for plan in plans}
-    patients = release.read("patients", ["subject_id"])[0]["subject_id"].drop_nulls().unique()
+    patients = release.ids("patients", "subject_id")
     texts = _texts(source, cohort, modalities, people.stays["subject_id"], patients, stays)
     images = _images(source, cohort, modalities, people.stays["subject_id"], patients, stays)
     views, lines = {}, []

@@ -10,11 +10,12 @@ import polars as pl
 from picme.cohort.death import death
 from picme.cohort.events import NEEDED, OPTIONAL, OUTSIDE, typed_events, within_stays
 from picme.cohort.icd_codes import with_zeros
-from picme.cohort.stays import read_stays
+from picme.cohort.stays import read_stays, without
 from picme.errors import ConfigError, DataError, naming
 from picme.sources import EHR_TABLES
 from picme.sources.mimic_ehr import Release
 from picme.sources.mimic_events import scan
+from picme.sources.tables import refuse_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,7 +92,7 @@ class MimicStays:
         """Read the usable rows of the diagnoses; a row lost makes a label 0, so the others are counted and bounded."""
         self._check("diagnoses_icd")
         frame, _ = self._release.read("diagnoses_icd", ["hadm_id", "icd_code", "icd_version"])
-        admissions = self._release.read("admissions", ["hadm_id"])[0]["hadm_id"].drop_nulls().unique()
+        admissions = self._release.ids("admissions", "hadm_id")
         bad = {
             "no readable hadm_id": pl.col("hadm_id").is_null(),
             "hadm_id of no admission": ~pl.col("hadm_id").is_in(admissions.implode()),
@@ -100,16 +101,9 @@ class MimicStays:
         }
         rows, counts = frame.height, Counter[str]()
         for reason, unusable in bad.items():
-            kept = frame.filter(~unusable)
-            counts[f"diagnoses_icd: {reason}"] = frame.height - kept.height
-            frame = kept
-        if counts.total() > self.rules.max_bad_rows * rows:
-            reason = counts.most_common(1)[0][0].partition(": ")[2]
-            raise DataError(
-                f"{self._release.file('diagnoses_icd')}: {counts.total()} of {rows} rows cannot be used "
-                f"(mostly: {reason}); allowed is a share of {self.rules.max_bad_rows:g}"
-            )
-        self.left_out |= +counts
+            frame = without(frame, unusable, f"diagnoses_icd: {reason}", counts)
+        refuse_lost(counts, rows, self._release.file("diagnoses_icd"), self.rules.max_bad_rows)
+        self.left_out |= counts
         return frame.join(self.stays.select("hadm_id").unique(), on="hadm_id", how="semi")
 
     def has(self, table: str) -> bool:

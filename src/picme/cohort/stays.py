@@ -10,7 +10,7 @@ import polars as pl
 
 from picme.cohort.death import contradictions, died_in_hospital, published_rule, without_impossible_times
 from picme.errors import DataError
-from picme.sources.tables import refuse_share
+from picme.sources.tables import refuse_lost, refuse_share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def read_stays(release: Release, config: CohortConfig) -> Cohort:
     flow = Flow()
     published = config.extraction == "benchmark"
     stays = _clean(release, "icustays", STAY_COLUMNS, ("los",), "stay_id", config, quarantine)
-    stays = _drop(stays, pl.col("outtime") < pl.col("intime"), "icustays: outtime before intime", quarantine)
+    stays = without(stays, pl.col("outtime") < pl.col("intime"), "icustays: outtime before intime", quarantine)
     everyone = flow.add("all ICU stays", stays)
     stays = flow.add("no transfer between ICU types", stays.filter(pl.col("first_careunit") == pl.col("last_careunit")))
     _refuse_unmatched(release, everyone, config, quarantine)
@@ -124,7 +124,7 @@ def _clean(
     for column in columns:
         if column in ("deathtime", "gender", "first_careunit", "last_careunit"):
             continue
-        frame = _drop(frame, pl.col(column).is_null(), f"{table}: no readable {column}", counts)
+        frame = without(frame, pl.col(column).is_null(), f"{table}: no readable {column}", counts)
     for column in unreadable:
         if column not in columns or column == "deathtime":
             quarantine[f"{table}: {column} not readable, taken as missing"] += unreadable[column]
@@ -132,29 +132,24 @@ def _clean(
     distinct = frame.unique(maintain_order=True)
     if distinct.height < frame.height:
         counts[f"{table}: the same row twice"] += frame.height - distinct.height
-    frame = _drop(distinct, pl.len().over(key) > 1, f"{table}: contradicting rows of one {key}", counts)
-    bad = sum(counts.values())
-    if bad > config.max_bad_rows * rows:
-        reason = counts.most_common(1)[0][0].partition(": ")[2]
-        raise DataError(
-            f"{release.file(table)}: {bad} of {rows} rows cannot be used (mostly: {reason}); "
-            f"allowed is a share of {config.max_bad_rows}"
-        )
+    frame = without(distinct, pl.len().over(key) > 1, f"{table}: contradicting rows of one {key}", counts)
+    refuse_lost(counts, rows, release.file(table), config.max_bad_rows)
     quarantine.update(counts)
     return frame
 
 
 def _refuse_unmatched(release: Release, stays: pl.DataFrame, config: CohortConfig, quarantine: Counter[str]) -> None:
     """Count the ICU stays that name no admission of the release, and refuse too many of them."""
-    admissions = release.read("admissions", ["hadm_id"])[0]
-    unmatched = stays.join(admissions, on="hadm_id", how="anti").height
+    known = release.ids("admissions", "hadm_id")
+    unmatched = stays.filter(~pl.col("hadm_id").is_in(known.implode())).height
     reason = "hadm_id of no admission"
     refuse_share(unmatched, stays.height, release.file("icustays"), reason, config.max_bad_rows)
     if unmatched:
         quarantine[f"icustays: {reason}"] += unmatched
 
 
-def _drop(frame: pl.DataFrame, bad: pl.Expr, reason: str, counts: Counter[str]) -> pl.DataFrame:
+def without(frame: pl.DataFrame, bad: pl.Expr, reason: str, counts: Counter[str]) -> pl.DataFrame:
+    """Return a table without its bad rows, which are counted under their reason."""
     kept = frame.filter(~bad.fill_null(False))
     if kept.height < frame.height:
         counts[reason] += frame.height - kept.height
@@ -166,7 +161,7 @@ def _ages(patients: pl.DataFrame, published: bool, quarantine: Counter[str]) -> 
     if published:
         negative = pl.col("anchor_age") < 0
         return patients.with_columns(pl.when(negative).then(90).otherwise(pl.col("anchor_age")).alias("anchor_age"))
-    return _drop(patients, pl.col("anchor_age") < 0, "patients: negative age", quarantine)
+    return without(patients, pl.col("anchor_age") < 0, "patients: negative age", quarantine)
 
 
 def _age_at_admission(stays: pl.DataFrame, published: bool) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from picme.evaluate.intervals import METRICS, Estimate, estimated, over_seeds
-from picme.evaluate.selection import best, choose
+from picme.evaluate.selection import best
 from picme.evaluate.summary import CellResult, seeded
 
 if TYPE_CHECKING:
@@ -46,8 +46,11 @@ def holm(p_values: list[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def pairs(results: list[CellResult], config: EvaluateConfig) -> list[Pair]:
-    """List the pairs of cells that are compared, each with its family; at most a few comparisons per cell."""
+def pairs(results: list[CellResult], chosen: CellResult | None, config: EvaluateConfig) -> list[Pair]:
+    """List the pairs of cells that are compared, each with its family; at most a few comparisons per cell.
+
+    `chosen` is the cell that validation chose, if any.
+    """
     settings = config.comparisons
     cells = {(r.combination, r.strategy): r for r in results}
     combinations = list(dict.fromkeys(r.combination for r in results))
@@ -74,7 +77,6 @@ def pairs(results: list[CellResult], config: EvaluateConfig) -> list[Pair]:
         )
         if single is not None and several is not None:
             found.append(("best vs best single", several, single))
-            chosen = choose(results, config).chosen
             if chosen is not None and chosen is not single and chosen is not several:
                 combined = "+" in chosen.combination
                 found.append(("best vs best single", *((chosen, single) if combined else (several, chosen))))
@@ -88,12 +90,16 @@ def pairs(results: list[CellResult], config: EvaluateConfig) -> list[Pair]:
 
 
 def comparison_rows(
-    results: list[CellResult], task: TaskPredictions, resamples: SubjectResamples, config: EvaluateConfig
+    results: list[CellResult],
+    chosen: CellResult | None,
+    task: TaskPredictions,
+    resamples: SubjectResamples,
+    config: EvaluateConfig,
 ) -> list[dict[str, Any]]:
     """Return rows of `comparisons` for one task, each with its test of single models and of ensembles."""
     rows: list[dict[str, Any]] = []
     cache: dict[Any, Judged] = {}
-    for family, a, b in pairs(results, config):
+    for family, a, b in pairs(results, chosen, config):
         judged = _on_common_stays(a, b, task, resamples, cache)
         cells = {f"{name}_{side}": cell.key[name] for side, cell in zip("ab", (a, b), strict=True) for name in CELL}
         rows += [

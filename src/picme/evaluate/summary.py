@@ -12,7 +12,6 @@ import numpy as np
 
 from picme.evaluate.intervals import METRICS, estimated, over_seeds
 from picme.evaluate.predictions import SPLITS
-from picme.evaluate.selection import choose
 from picme.metrics.classification import areas, macro
 from picme.strategies import strategies
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from picme.evaluate.bootstrap import SubjectResamples
     from picme.evaluate.intervals import Estimate
     from picme.evaluate.predictions import CellPredictions, SplitStays
+    from picme.evaluate.selection import Selection
 
 
 @dataclass
@@ -123,9 +123,8 @@ def _split_scores(
     return rows, (roc, prc)
 
 
-def summary_rows(results: list[CellResult], config: EvaluateConfig) -> list[dict[str, Any]]:
+def summary_rows(results: list[CellResult], selection: Selection, config: EvaluateConfig) -> list[dict[str, Any]]:
     """Return rows of `summary` for one task: spread over seeds, and the seed-averaged prediction with its interval."""
-    selection = choose(results, config)
     rows = []
     for result in results:
         row: dict[str, Any] = {**result.key, "n_seeds": result.n_seeds}

@@ -96,8 +96,9 @@ def _evaluate_task(
         rows["calibration"] += calibration_rows(cell, config)
         rows["thresholds"] += threshold_rows(cell, config)
         results.append(result)
-    rows["summary"] += summary_rows(results, config)
-    rows["comparisons"] += comparison_rows(results, task, resamples["test"], config)
-    chosen = choose(results, config).chosen
+    selection = choose(results, config)
+    chosen = selection.chosen
+    rows["summary"] += summary_rows(results, selection, config)
+    rows["comparisons"] += comparison_rows(results, chosen, task, resamples["test"], config)
     if chosen is not None:
         rows["fairness"] += fairness_rows(task.cell(chosen.combination, chosen.strategy), found, config)

@@ -125,6 +125,14 @@ class Release:
             unreadable[column] = bad
         return frame, unreadable
 
+    def ids(self, name: str, column: str) -> pl.Series:
+        """Return the ids that a column of a small table holds, each once.
+
+        Raises:
+            DataError: as `read`.
+        """
+        return self.read(name, [column])[0][column].drop_nulls().unique()
+
 
 def _tables(root: Path) -> dict[str, Path]:
     """Find the tables of a release in `hosp/`, `icu/`, `core/` or beside each other."""

@@ -13,6 +13,7 @@ from picme.errors import DataError, near_column
 from picme.sources import ENDINGS
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
@@ -151,6 +152,19 @@ def refuse_share(bad: int, rows: int, path: Path, reason: str, max_bad: float) -
     """
     if rows > 1 and bad > max_bad * rows:
         raise DataError(f"{path}: {bad} of {rows} rows cannot be used: {reason}; allowed is a share of {max_bad:g}")
+
+
+def refuse_lost(lost: Counter[str], rows: int, path: Path, max_bad: float) -> None:
+    """Refuse a table that loses too many of its rows; of the reasons, `table: reason` each, the most frequent is told.
+
+    Raises:
+        DataError: if more than the share `max_bad` of the rows is lost.
+    """
+    if lost.total() > max_bad * rows:
+        reason = lost.most_common(1)[0][0].partition(": ")[2]
+        raise DataError(
+            f"{path}: {lost.total()} of {rows} rows cannot be used (mostly: {reason}); allowed is a share of {max_bad}"
+        )
 
 
 def of_no_patient(path: Path, patients: pl.Series) -> int:
