@@ -11,7 +11,9 @@ from picme.config.loading import validate
 from picme.errors import ConfigError, DataError
 from picme.modalities import open_modality
 from picme.pipeline import run
-from picme.predict import _fits, _seeds, predict
+from picme.predict import predict
+from picme.predict.model import _seeds
+from picme.predict.new_stays import fits as fits_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +57,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def fits(old: Run, new: Run) -> list[str]:
-    return _fits(old, new, "died", ["person", "labs"])
+    return fits_of(old, new, "died", ["person", "labs"])
 
 
 def test_stays_like_the_training_stays_fit_without_a_word(old: Run, tmp_path: Path) -> None:
@@ -141,7 +143,7 @@ def test_the_selected_cell_is_taken_though_another_has_a_higher_score(
         {"task": "died", "combination": "person+labs", "strategy": name, "validation_auroc": score, "selected": chosen}
         for name, (score, chosen) in scores.items()
     ]
-    monkeypatch.setattr("picme.predict.result_table", lambda folder, name: pl.DataFrame(rows))
+    monkeypatch.setattr("picme.predict.model.result_table", lambda folder, name: pl.DataFrame(rows))
     for name in scores:
         for seed in range(3):
             folder = old.store.path(old.design.finetune("died", ("person", "labs"), name, seed))

@@ -12,6 +12,7 @@ from picme.config.loading import validate
 from picme.errors import ConfigError, DataError
 from picme.evaluate import recalibrate
 from picme.evaluate.calibration import apply_calibration, fit_calibration
+from picme.finetune.embed import all_rows
 from picme.pipeline import run as run_pipeline
 from picme.predict import predict
 from picme.pretrain.features import open_encoded
@@ -136,3 +137,18 @@ def test_other_strategies_write_what_they_did(study: Run, tmp_path: Path) -> Non
     found, there = predicted(study, study.folder, tmp_path, "contrastive"), presence(study, ("labs", "person"))
     assert found["stay_id"].equals(there.filter(pl.any_horizontal("labs", "person"))["stay_id"])
     assert found["label"].null_count() == 0
+
+
+@pytest.mark.parametrize("strategy", ["any_subset_contrastive", "contrastive"])
+def test_frozen_encoders_run_once_for_all_seeds_on_one_draw(
+    study: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    runs: list[Any] = []
+
+    def counted(*arguments: Any) -> np.ndarray:
+        runs.append(arguments)
+        return all_rows(*arguments)
+
+    monkeypatch.setattr("picme.finetune.embed.all_rows", counted)
+    predicted(study, study.folder, tmp_path, strategy)
+    assert len(runs) == 1, "the study has two seeds and one pretraining"

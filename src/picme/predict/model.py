@@ -1,95 +1,35 @@
-"""A finished run applied to new stays: calibrated probabilities, averaged over the seeds."""
+"""The models of a finished study, one for each seed, applied to new stays."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from picme.config.combinations import label, parse
-from picme.engine.faults import naming_faults
-from picme.engine.store import private
 from picme.errors import ConfigError, DataError, near
 from picme.pipeline import Run
+from picme.predict.new_stays import fits, view_of
 from picme.results.record import result_table
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from os import PathLike
+
+    import torch
 
     from picme.finetune.classifier import Classifier
     from picme.finetune.step import Cell, Finetune
     from picme.modalities.view import ViewData
 
-# Keys of a modality that say where its data lie, which may differ from file to file.
-PLACES = {"path", "folder", "id", "column", "hours", "variable", "value", "encoder", "max_damaged"}
-
-
 # The column that says which modalities a prediction was made from, and what it says where there are none.
 USED, NONE = "modalities_used", "none"
-
-
-class Predicted(NamedTuple):
-    """How many stays have a prediction, how many none of the combination's modalities, and what else to know."""
-
-    written: int
-    left_out: int
-    notes: tuple[str, ...]
-
-
-def predict(
-    run: Path,
-    cohort: Path,
-    task: str,
-    strategy: str | None,
-    combination: str | None,
-    out: Path,
-    contributions: Path | None = None,
-    withhold: tuple[str, ...] = (),
-) -> Predicted:
-    """Write one row per stay: stay_id, a calibrated probability for each label, and the modalities it was made from.
-
-    A strategy that takes any subset predicts from what each stay has; modalities that the cohort lacks altogether count
-    as absent, and a stay with none has a row without probabilities, whose modalities are `none`. For other strategies
-    such a stay has no row.
-
-    Args:
-        run: a finished run folder.
-        cohort: a run folder whose prepare stage is done: the new stays, read with the same modalities.
-        task: of both.
-        strategy, combination: without both, the cell `selected` in `summary`; with one, its best on validation, or all
-            modalities for a strategy that takes any subset.
-        out: `.csv` or `.parquet`.
-        contributions: `.csv` or `.parquet` for one row per stay, label and modality: what the modality adds to the
-            logit (before calibration), compared with the training stays' average one; see `contributions`.
-        withhold: modalities that are taken to be absent, for a strategy that takes any subset.
-
-    Returns:
-        How many stays were written and left out, and sentences on how the cohort differs from the training stays.
-
-    Raises:
-        ConfigError, DataError: as `Model` and its methods raise them.
-    """
-    for option, file in (("--out", out), ("--contributions", contributions)):
-        if file is not None and file.is_dir():
-            raise ConfigError(f"{option} {file} is a folder, expected a file to write")
-        if file is not None and file.suffix not in (".csv", ".parquet"):
-            raise ConfigError(f"{option} {file} must end in .csv or .parquet")
-    model = Model(Run.at(run), task, strategy, combination, withhold)
-    with model.applied(cohort) as new:
-        table = model.probabilities(new)
-        added = model.contributions(new) if contributions else None
-    _write(table, out)
-    if contributions is not None and added is not None:
-        _write(added, contributions)
-    return Predicted(len(new.rows), new.left_out, new.notes)
 
 
 class Applied(NamedTuple):
@@ -218,16 +158,17 @@ class Model:
         lacking = [name for name in wanted if self._subsets and not (folder / name).is_dir()]
         names = [name for name in wanted if name not in (*self._withheld, *lacking)]
         notes = [f"{source.folder} has no modality {name!r}; it counts as absent" for name in lacking]
-        notes += _fits(self._run, source, self.task, names)
+        notes += fits(self._run, source, self.task, names)
         with tempfile.TemporaryDirectory() as scratch:
-            view = _view(self._run, source, self._steps[0].trained.cell, Path(scratch), lacking)
+            view = view_of(self._run, source, self._steps[0].trained.cell, Path(scratch), lacking)
             inside = np.flatnonzero(view.cohort.get_column("split").is_not_null().to_numpy())
             present = view.present(names) if names else np.zeros((len(view), 0), dtype=bool)
             rows = inside[present[inside].any(axis=1)]
             if not len(rows):
                 any_of = " or ".join(names) or "any modality"
                 raise DataError(f"none of the {len(inside)} stays in {source.folder} has {any_of}")
-            seeds = [_model(self._run, step, view, names) for step in self._steps]
+            encoded: dict[str | int, np.ndarray] = {}
+            seeds = [_model(self._run, step, view, names, encoded) for step in self._steps]
             yield Applied(view, inside, rows, names, present, seeds, tuple(notes))
 
     def probabilities(self, new: Applied) -> pl.DataFrame:
@@ -260,12 +201,6 @@ class Model:
 def _warn(notes: tuple[str, ...]) -> None:
     for note in notes:
         warnings.warn(note, stacklevel=3)
-
-
-def _write(table: pl.DataFrame, file: Path) -> None:
-    with private(), naming_faults(file.absolute()):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        table.write_csv(file) if file.suffix == ".csv" else table.write_parquet(file)
 
 
 def _long(
@@ -324,104 +259,48 @@ def _seeds(study: Run, task: str, wanted: str | None, combination: str | None) -
     return found
 
 
-def _view(study: Run, source: Run, cell: Cell, scratch: Path, lacking: Sequence[str] = ()) -> ViewData:
-    """Return the new stays, normalised and encoded with what was learnt from the training stays.
+def _model(
+    study: Run, step: Finetune, view: ViewData, names: Sequence[str], encoded: dict[str | int, np.ndarray]
+) -> Classifier:
+    """Return the trained model of one seed on the new stays, which reads the modalities of some names.
 
-    Modalities that the new stays lack altogether are absent in every one.
+    Frozen encoders are run once for all seeds on the same draw of them; `encoded` keeps what they gave.
     """
-    from picme.fitting.device import resolve_device
-    from picme.modalities import open_modality
-    from picme.modalities.absent import AbsentModality
-    from picme.modalities.view import ViewData
-    from picme.pretrain.features import open_encoded
-    from picme.pretrain.trunk_cache import cache_features
-
-    task, device = cell.task.name, str(resolve_device(study.config.execution.device))
-    features: dict[str, Path] = {}
-    encodings = {one.modality: one for one in cell.encodings if one.modality not in lacking}
-    for one in encodings.values():
-        if one.features is not None:
-            folder, pool = source.prepared / "views" / task / one.modality, source.prepared / "pool" / one.modality
-            opened: Any = open_modality(one.kind, folder, pool, one.encoder)
-            features[one.modality] = cache_features(
-                opened, one.encoder, opened.spec(), scratch / one.modality, device=device, precision=one.precision
-            )
-    view = ViewData(source.prepared, task, encodings, features, study.prepared / "statistics.json")
-    unread = [one for one in cell.encodings if one.modality in lacking]
-    for name, like in open_encoded(cell.prepare, task, unread, study.store).modalities.items() if unread else ():
-        view.modalities[name] = AbsentModality(like, len(view))
-    return view
-
-
-def _fits(study: Run, source: Run, task: str, names: list[str]) -> list[str]:
-    """Refuse a cohort with another window, other modalities, columns, types or units; return sentences on the rest.
-
-    Raises:
-        DataError: naming what does not fit.
-    """
-    views = source.prepared / "views"
-    if not (views / task).is_dir():
-        raise DataError(f"{source.folder} has no cohort for task {task!r}")
-    window = [(build_task(task, run.config.tasks[task]).hours, run.config.cohort.max_hours) for run in (source, study)]
-    for key, given, mine in zip((f"tasks.{task}.hours", "cohort.max_hours"), *window, strict=True):
-        if given != mine:
-            raise DataError(f"{source.folder} was prepared with {key} {given}, the model's stays with {mine}")
-    notes = list(_differences("cohort", source.config.cohort.model_dump(), study.config.cohort.model_dump()))
-    from picme.modalities import open_modality
-
-    trained = json.loads((study.prepared / "statistics.json").read_text(encoding="utf-8"))
-    inside = pl.read_parquet(views / "pretrain" / "cohort.parquet").get_column("split").is_not_null().to_numpy()
-    for name in names:
-        if not (views / task / name).is_dir():
-            raise DataError(f"{source.folder} has no modality {name!r}{near(name, source.config.modalities)}")
-        sections = [run.config.modalities[name] for run in (source, study)]
-        kinds = [section.kind for section in sections]
-        if kinds[0] != kinds[1]:
-            raise DataError(f"modality {name!r} is of kind {kinds[0]}, the model's is of kind {kinds[1]}")
-        notes += _differences(f"modalities.{name}", *(section.model_dump(exclude=PLACES) for section in sections))
-        opened = open_modality(kinds[0], views / "pretrain" / name, source.prepared / "pool" / name)
-        for misfit in opened.misfits(trained[name], np.flatnonzero(inside)):
-            if misfit.far:
-                raise DataError(f"modality {name!r} of {source.folder}: {misfit.what}")
-            notes.append(f"modality {name!r}: {misfit.what}")
-    return notes
-
-
-def _differences(where: str, given: Mapping[str, Any], mine: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each setting that the new stays were prepared with and the model's were not."""
-    for key in sorted({*given, *mine}):
-        one, other = given.get(key), mine.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            yield from _differences(f"{where}.{key}", one, other)
-        elif one != other:
-            yield f"the new stays were prepared with {where}.{key} {one!r}, the model's with {other!r}"
-
-
-def _model(study: Run, step: Finetune, view: ViewData, names: Sequence[str]) -> Classifier:
-    """Return the trained model of one seed on the new stays, which reads the modalities of some names."""
-    from picme.finetune.embed import all_rows
     from picme.finetune.restore import restore
     from picme.finetune.step import EmbedUntrained
     from picme.fitting.device import resolve_device
-    from picme.pretrain.model import ModalityEncoders
-    from picme.pretrain.train import load_encoders
 
     cell, device = step.trained.cell, resolve_device(study.config.execution.device)
     embedded = None
-    drawn = [one.seed for one in step.trained.embedded if isinstance(one, EmbedUntrained)]
     if cell.frozen:
-        chosen = [one for one in cell.encodings if one.modality in names]
-        encoders = (
-            load_encoders(study.store.path(cell.pretrain), chosen, view)
-            if cell.pretrain is not None
-            else ModalityEncoders(chosen, view, drawn[0])
-        )
-        found = all_rows(encoders.to(device).eval(), view, device)
-        embedded = np.zeros((len(cell.encodings), *found.shape[1:]), dtype=np.float32)
-        embedded[[cell.combination.index(one.modality) for one in chosen]] = found
+        drawn = [one.seed for one in step.trained.embedded if isinstance(one, EmbedUntrained)]
+        draw = drawn[0] if cell.pretrain is None else cell.pretrain.key
+        if draw not in encoded:
+            encoded[draw] = _encoded(study, cell, view, names, draw, device)
+        embedded = encoded[draw]
     model = restore(step, view, device, study.store, embedded)
     model.restrict(names)
     return model
+
+
+def _encoded(
+    study: Run, cell: Cell, view: ViewData, names: Sequence[str], draw: str | int, device: torch.device
+) -> np.ndarray:
+    """Return the embeddings (modality, stay, dim) of the new stays by a draw of frozen encoders, zero if not read."""
+    from picme.finetune.embed import all_rows
+    from picme.pretrain.model import ModalityEncoders
+    from picme.pretrain.train import load_encoders
+
+    chosen = [one for one in cell.encodings if one.modality in names]
+    encoders = (
+        ModalityEncoders(chosen, view, draw)
+        if isinstance(draw, int)
+        else load_encoders(study.store.path(cell.pretrain), chosen, view)  # type: ignore[arg-type]
+    )
+    found = all_rows(encoders.to(device).eval(), view, device)
+    embedded = np.zeros((len(cell.encodings), *found.shape[1:]), dtype=np.float32)
+    embedded[[cell.combination.index(one.modality) for one in chosen]] = found
+    return embedded
 
 
 def _embeddings(model: Classifier, rows: np.ndarray) -> np.ndarray:
