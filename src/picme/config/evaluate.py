@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from picme.config.base import Section
 from picme.config.bounds import Number, Seed
@@ -85,6 +85,30 @@ class ComparisonsConfig(Section):
         return self
 
 
+class MissingConfig(Section):
+    """The missingness grid: modalities are withheld from test stays, and every strategy predicts from what is left."""
+
+    rates: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
+    """Shares of the modalities that are withheld."""
+    mechanisms: tuple[Literal["mcar", "mar", "mnar"], ...] = ("mcar", "mar", "mnar")
+    """What decides from which stays more is withheld. `mcar`: chance alone. `mar`: what is observed; the more, the less
+    severely ill a stay looks by the modality `severity`, which is itself never withheld. `mnar`: the outcome; more from
+    stays without it."""
+    severity: str | None = None
+    """Modality whose summary features say how severely ill a stay looks: the risk of the task's labels by a logistic
+    regression on training stays. By default the first time series, without one the first table."""
+    slope: float = Field(default=4, ge=0, le=50)
+    """How much `mar` and `mnar` depend on severity and outcome: the log odds of being withheld, of the stay that comes
+    last in their order over the one that comes first."""
+
+    @field_validator("rates")
+    @classmethod
+    def _shares(cls, rates: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < rate < 1 for rate in rates):
+            raise ValueError("each rate lies between 0 and 1")
+        return tuple(sorted(set(rates)))
+
+
 class EvaluateConfig(Section):
     """Settings of metrics, intervals, comparisons and subgroups, and of what is attributed to modalities."""
 
@@ -122,6 +146,12 @@ class EvaluateConfig(Section):
     shapley: Literal["all", "largest", "off"] = "largest"
     """Combinations for which every coalition of modalities is fitted: each of 2^K − 1 gets a head on the embeddings of
     every seed. `largest` takes the combinations with the most modalities that the study fine-tunes."""
+    missing: Annotated[
+        Annotated[Literal["off"], Tag("'off'")] | Annotated[MissingConfig, Tag("MissingConfig")],
+        Discriminator(lambda value: "'off'" if isinstance(value, str) else "MissingConfig"),
+    ] = "off"
+    """The missingness grid of the models of all modalities: each subset of the modalities, the stays as they are, and
+    modalities withheld at rates. Models that `study.withhold` names are in it too."""
 
     @model_validator(mode="after")
     def _crossed_of_two(self) -> Self:

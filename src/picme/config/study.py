@@ -27,6 +27,10 @@ from picme.strategies import BUILT_IN, FOR_SUBSETS, STRATEGIES, strategies, stra
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# Kinds of modalities that have summary features, the first by which a stay looks ill.
+MEASURED = ("timeseries", "tabular")
+# Most modalities of which every subset is scored.
+MOST_WITHHELD = 8
 # The ten combinations of the paper's Table 1.
 PAPER_COMBINATIONS = (
     "discharge+radiology",
@@ -109,6 +113,17 @@ class StudyConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of large encoders: `bf16` computes under autocast; `auto` does so where the processor supports it.
     Embeddings, losses and small encoders are always fp32."""
+    withhold: tuple[Literal["complete"] | float, ...] = ()
+    """Further training stays for the missingness grid (`evaluate.missing`), each a fine-tuning of every strategy on all
+    modalities: `complete` trains on the stays that have every modality, a rate withholds that share of the modalities
+    at random, always the same of a subject, from training and validation stays. Pretraining stays as it is."""
+
+    @field_validator("withhold")
+    @classmethod
+    def _rates(cls, given: tuple[Literal["complete"] | float, ...]) -> tuple[Literal["complete"] | float, ...]:
+        if not all(one == "complete" or 0 < float(one) < 1 for one in given):
+            raise ValueError("withhold lists `complete` and rates between 0 and 1")
+        return tuple(dict.fromkeys(given))
 
     @field_validator("combination_sizes")
     @classmethod
@@ -438,6 +453,7 @@ class Config(Section):
             for name in names:
                 _known(name, self.finetune.fusions, f"evaluate.{key}: ")
         self._check_subgroups()
+        self._check_missing()
         least = 2 if self.study.combination_sizes == "all" else min(self.study.combination_sizes)
         if least > len(self.modalities):
             raise ValueError(
@@ -447,6 +463,39 @@ class Config(Section):
         if not self.tasks:
             raise ValueError("tasks: at least one task is needed")
         return self
+
+    def _check_missing(self) -> None:
+        """Check the missingness grid.
+
+        Raises:
+            ValueError: if it cannot be made of these modalities, or models are asked for that only it would use.
+        """
+        section = self.evaluate.missing
+        if section == "off":
+            if self.study.withhold:
+                raise ValueError("study.withhold trains models for evaluate.missing, which is off; set `missing: {}`")
+            return
+        if len(self.modalities) > MOST_WITHHELD:
+            raise ValueError(
+                f"evaluate.missing scores every subset of the modalities, of {MOST_WITHHELD} at most; the configuration "
+                f"has {len(self.modalities)}"
+            )
+        if section.severity is not None and section.severity not in self.modalities:
+            raise ValueError(
+                f"evaluate.missing.severity names modality {section.severity!r}, which the configuration does not have"
+                f"{near(section.severity, self.modalities)}"
+            )
+        named = self.severity
+        if "mar" in section.mechanisms and (named is None or self.modalities[named].kind not in MEASURED):
+            raise ValueError("evaluate.missing: `mar` takes a time series or a table to say how ill a stay looks")
+
+    @property
+    def severity(self) -> str | None:
+        """The modality by which a stay looks more or less severely ill; see `evaluate.missing.severity`."""
+        kinds = {name: section.kind for name, section in self.modalities.items()}
+        usual = (name for kind in MEASURED for name in kinds if kinds[name] == kind)
+        chosen = None if self.evaluate.missing == "off" else self.evaluate.missing.severity
+        return chosen or next(usual, None)
 
     def _check_subgroups(self) -> None:
         """Check that the stays will have the columns that define subgroups, where the source says which they have.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from picme.results.declared import cohort, judging, pretraining, scores, training
+from picme.results.declared import cohort, judging, missing, pretraining, scores, training
 
 if TYPE_CHECKING:
     from picme.results.table import Table
@@ -14,6 +14,7 @@ CHAPTERS: dict[str, tuple[Table, ...]] = {
     "Pretraining and alignment": pretraining.TABLES,
     "Scores": scores.TABLES,
     "Judging the models": judging.TABLES,
+    "Missing modalities": missing.TABLES,
     "How it went": training.TABLES,
 }
 TABLES: dict[str, Table] = {each.name: each for tables in CHAPTERS.values() for each in tables}
