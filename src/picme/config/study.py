@@ -477,8 +477,8 @@ class Config(Section):
             return
         if len(self.modalities) > MOST_WITHHELD:
             raise ValueError(
-                f"evaluate.missing scores every subset of the modalities, of {MOST_WITHHELD} at most; the configuration "
-                f"has {len(self.modalities)}"
+                f"evaluate.missing scores every subset of at most {MOST_WITHHELD} modalities; the configuration has "
+                f"{len(self.modalities)}"
             )
         if section.severity is not None and section.severity not in self.modalities:
             raise ValueError(

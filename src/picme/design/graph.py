@@ -62,6 +62,11 @@ def _add_finetuning(design: Design, graph: Graph, chosen: list[Combination]) -> 
         if own and len(seeds[0].cell.encodings) > 1:
             graph.growths.append(Growth(tuple(seeds), _adds_attribution(design, seeds)))
     graph.growths.append(Growth((*cells, *variants), _adds_evaluation(design, cells, variants)))
+    if design.config.evaluate.missing != "off":
+        grids = [(seeds, False) for seeds in design.of_all_modalities()]
+        for seeds, dedicated in grids + [(seeds, True) for seeds in design.dedicated(cells)]:
+            graph.add(*seeds)
+            graph.growths.append(Growth(tuple(seeds), _adds_grid(design, seeds, dedicated)))
 
 
 def _adds_attribution(design: Design, seeds: list[Finetune]) -> Callable[[Graph, Finished], None]:
@@ -77,13 +82,22 @@ def _adds_attribution(design: Design, seeds: list[Finetune]) -> Callable[[Graph,
     return add
 
 
+def _adds_grid(design: Design, seeds: list[Finetune], dedicated: bool) -> Callable[[Graph, Finished], None]:
+    def add(graph: Graph, finished: Finished) -> None:
+        done = list(filter(finished, seeds))
+        if done and (len(done) == len(seeds) or not dedicated):
+            graph.add(design.missing(done, dedicated))
+
+    return add
+
+
 def _adds_evaluation(
     design: Design, cells: list[Finetune], variants: list[Finetune]
 ) -> Callable[[Graph, Finished], None]:
     config = design.config
     # Columns that own data names as groups are subgroups without being named again.
     named = dict.fromkeys([*config.evaluate.groups, *getattr(config.source, "groups", ())])
-    settings = config.evaluate.model_copy(update={"groups": tuple(named), "shapley": "off"})
+    settings = config.evaluate.model_copy(update={"groups": tuple(named), "shapley": "off", "missing": "off"})
 
     def add(graph: Graph, finished: Finished) -> None:
         done = tuple(filter(finished, cells))

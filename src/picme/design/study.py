@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from functools import cache, cached_property, partial
 from itertools import permutations
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from picme.align.step import Align
 from picme.config.combinations import Combination, combinations, label, parse
@@ -15,6 +15,7 @@ from picme.config.study import paper_combinations
 from picme.engine.code import code_of
 from picme.engine.store import fingerprint
 from picme.errors import ConfigError
+from picme.evaluate.step import Missing, Severity
 from picme.finetune.step import (
     FROZEN,
     AnySubsetCell,
@@ -25,6 +26,7 @@ from picme.finetune.step import (
     Finetune,
     FinetuneSearch,
     RestrictedFinetune,
+    WithheldFinetune,
 )
 from picme.prepare.raw import listed_files, raw_files
 from picme.prepare.step import Availability, Hospital, Prepare, PretrainWindow, TaskPart
@@ -39,6 +41,7 @@ from picme.pretrain.step import (
 )
 from picme.registry import Registry
 from picme.strategies import of_fusion, resolve, strategy
+from picme.strategies.built_in import LOGISTIC_REGRESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -341,8 +344,9 @@ class Design:
         seed: int,
         share: float = 1.0,
         order: Combination = (),
+        withhold: Literal["complete"] | float | None = None,
     ) -> Finetune:
-        """Return one fine-tuning."""
+        """Return one fine-tuning; `withhold` is what its training stays lack, if anything."""
 
         def make() -> Finetune:
             chosen, every = self.strategy(name), tuple(self.config.modalities)
@@ -352,15 +356,21 @@ class Design:
                 return RestrictedFinetune(cell=part, seed=seed, share=share, whole=whole)
             cell, space = self.cell(task, combination, name, order, seed), self.config.finetune.search
             if chosen.averages is not None:
-                singles = (self.finetune(task, (one,), chosen.averages, seed, share) for one in combination)
+                singles = (
+                    self.finetune(task, (one,), chosen.averages, seed, share, withhold=withhold) for one in combination
+                )
                 return Averaged(cell=cell, seed=seed, share=share, singles=tuple(singles))
             searched = space != "off" and cell.course is not None
             first = self.cell(task, combination, name, order)
             search = FinetuneSearch(cell=first, embedded=self._embedded(first, 0), space=space) if searched else None
             embedded = self._embedded(cell, self._draw(seed))
-            return Finetune(cell=cell, seed=seed, embedded=embedded, search=search, share=share, order=order)
+            made: Callable[..., Finetune] = Finetune
+            if withhold is not None:
+                among = tuple(self.encoding(one, encoder=False) for one in every)
+                made = partial(WithheldFinetune, withhold=withhold, among=among)
+            return made(cell=cell, seed=seed, embedded=embedded, search=search, share=share, order=order)
 
-        return self._once(("finetune", task, combination, name, seed, share, order), make)
+        return self._once(("finetune", task, combination, name, seed, share, order, withhold), make)
 
     def _embedded(self, cell: Cell, draw: int) -> tuple[Step, ...]:
         """Return the steps that make the embeddings of a cell's frozen encoders, of one draw of them."""
@@ -407,6 +417,50 @@ class Design:
                 others = orders(place[1], section.orders, self._order(place[1]))
                 found += [self.finetune(*place, order=order) for order in others]
         return found
+
+    def of_all_modalities(self) -> list[list[Finetune]]:
+        """Return the fine-tunings of the missingness grid: of each strategy and choice of training stays, the seeds."""
+        section, every = self.config.finetune, tuple(self.config.modalities)
+        fusions = {name: fusion.name for name, fusion in section.fusions.items()}
+        return [
+            [
+                self.finetune(task, every, one.name, seed, withhold=withhold)
+                for seed in range(self.config.study.seeds if one.seeded else 1)
+            ]
+            for task in self.tasks
+            for one in resolve(section.strategies, fusions, len(every), len(every))
+            for withhold in (None, *self.config.study.withhold)
+        ]
+
+    def dedicated(self, cells: list[Finetune]) -> list[list[Finetune]]:
+        """Return the fine-tunings of each strategy that trains a model for every subset of the modalities, or none."""
+        groups: dict[tuple[str, str], list[Finetune]] = {}
+        for one in cells:
+            if one.kind == "finetune":
+                groups.setdefault((one.cell.task.name, one.cell.strategy), []).append(one)
+        subsets = 2 ** len(self.config.modalities) - 1
+        return [each for each in groups.values() if len({one.cell.combination for one in each}) == subsets]
+
+    def severity(self, task: str) -> Severity | None:
+        """Return the step that says how severely ill stays look, where the missingness grid goes by it."""
+        section, name = self.config.evaluate.missing, self.config.severity
+        if section == "off" or "mar" not in section.mechanisms or name is None:
+            return None
+        return self._once(("severity", task), lambda: Severity(cell=self.cell(task, (name,), LOGISTIC_REGRESSION.name)))
+
+    def missing(self, finetuned: list[Finetune], dedicated: bool) -> Missing:
+        """Return the missingness grid of a strategy's fine-tunings."""
+        section = self.config.evaluate
+        return Missing(
+            finetuned=tuple(finetuned),
+            dedicated=dedicated,
+            settings=section.missing,
+            severity=self.severity(finetuned[0].cell.task.name),
+            confidence=section.confidence,
+            resamples=section.interval_resamples,
+            seed=section.seed,
+            ece_bins=section.ece_bins,
+        )
 
     def _with_fewer_labels(self, wanted: Any, cells: list[Finetune], largest: int) -> set[Combination]:
         """Return the combinations that are fine-tuned with fewer labels as well."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, logit, ndtr, ndtri, stdtr, stdtrit
@@ -18,6 +18,8 @@ from picme.evaluate.bootstrap import SubjectResamples, auprc_among_others, boots
 from picme.metrics.classification import areas, macro
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
 METRICS = ("auroc", "auprc")
@@ -148,6 +150,30 @@ class Estimate:
         """Return a table's columns of the interval, as `results.columns.bounds` declares them."""
         low, high = self.interval(confidence)
         return {f"{prefix}low": low, f"{prefix}high": high, f"{prefix}no_interval": self.obstacle}
+
+
+def weighted(estimates: Sequence[Estimate], weights: NDArray[np.floating]) -> Estimate:
+    """Return a weighted mean of one metric's estimates in the same resamples, as the estimate of such a metric.
+
+    Args:
+        estimates: of predictions of the same stays.
+        weights: (estimate,), which add up to 1.
+    """
+    first = estimates[0]
+
+    def mean(each: list[Any]) -> Any:
+        return None if any(one is None for one in each) else np.tensordot(weights, np.stack(each), 1)
+
+    centre = mean([one.centre for one in estimates])
+    return replace(
+        first,
+        value=float(mean([one.value for one in estimates])),
+        drawn=mean([one.drawn for one in estimates]),
+        size=min(one.size for one in estimates),
+        single=any(one.single for one in estimates),
+        centre=None if centre is None else float(centre),
+        among_others=mean([one.among_others for one in estimates]),
+    )
 
 
 def estimated(

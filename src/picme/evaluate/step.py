@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from picme.engine.step import Context, Step
-from picme.finetune.step import Finetune
+from picme.finetune.step import Cell, Finetune
 from picme.prepare.step import Hospital, Prepare, TaskPart
 
 if TYPE_CHECKING:
@@ -83,6 +83,75 @@ class Attribute(Step):
         import polars as pl
 
         return {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("attributions", "agreement")}
+
+
+class Severity(Step):
+    """How severely ill test stays look, as one modality tells it: the risk of a task's labels."""
+
+    kind: ClassVar[str] = "severity"
+    stage: ClassVar[str] = "evaluate"
+
+    cell: Cell
+    """A logistic regression on the modality."""
+
+    @property
+    def task(self) -> TaskPart:
+        """The task."""
+        return self.cell.task
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return self.cell.task.name
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.evaluate.withholding import measure_severity
+
+        return measure_severity(self, folder, context)
+
+
+class Missing(Step):
+    """The missingness grid of one strategy and one choice of training stays."""
+
+    kind: ClassVar[str] = "missing"
+    stage: ClassVar[str] = "evaluate"
+    gpus: ClassVar[float] = 1.0
+
+    finetuned: tuple[Finetune, ...]
+    """The seeds of the models of all modalities, or of the models of every subset."""
+    dedicated: bool
+    """True if every subset has models of its own."""
+    settings: Any
+    """The section `evaluate.missing`."""
+    severity: Severity | None
+    """What `mar` goes by."""
+    confidence: float
+    resamples: int
+    seed: int
+    ece_bins: int
+
+    @property
+    def anchor(self) -> str | None:
+        """The modality that `mar` never withholds."""
+        return None if self.severity is None else self.severity.cell.combination[0]
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        cell, on = self.finetuned[0].cell, "dedicated" if self.dedicated else self.finetuned[0].trained_on
+        return f"{cell.task.name} {cell.strategy} trained on {on}"
+
+    @property
+    def weight(self) -> float:  # noqa: D102
+        return float(len(self.finetuned))
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.evaluate.missing import missing_grid
+
+        return missing_grid(self, folder, context)
+
+    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
+        import polars as pl
+
+        return {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("missing", "robustness")}
 
 
 class Ceiling(Step):

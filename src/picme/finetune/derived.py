@@ -39,7 +39,9 @@ def average(step: Averaged, folder: Path, context: Context) -> dict[str, Any]:
             for split in ("val", "test"):
                 found[saved[f"{split}_rows"]] = np.pad(saved[split], ((0, 0), (1, 0)), constant_values=1)
         total = total + found
-    write_predictions(folder, _held_out(step, view), lambda rows: total[rows, 1:] / total[rows, :1])
+    # Where modalities are withheld from validation stays, some are predicted by no model.
+    rows = {split: each[total[each, 0] > 0] for split, each in _held_out(step, view).items()}
+    write_predictions(folder, rows, lambda rows: total[rows, 1:] / total[rows, :1])
     return _about(step)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from picme.config.combinations import label
 from picme.engine.step import Context, Part, Step
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     import polars as pl
     from torch import Tensor
 
+    from picme.engine.store import Store
     from picme.finetune.classifier import Classifier
     from picme.finetune.teaching import Loss, Teaching
+    from picme.modalities.view import ViewData
 
 
 FROZEN = ("pretrained", "untrained")
 """Treatments of the encoders under which they are never trained on the task."""
+ALL = "all"
+"""What a fine-tuning is trained on of which nothing is withheld."""
 
 
 class EmbedPretrained(Step):
@@ -185,6 +189,7 @@ class Finetune(Step):
     @property
     def name(self) -> str:  # noqa: D102
         said = [f"{self.share:.0%} of labels"] * (self.share < 1) + ["order " + ">".join(self.order)] * bool(self.order)
+        said += [f"trained on {self.trained_on}"] * (self.trained_on != ALL)
         return " ".join([*self.cell.place.values(), f"seed {self.seed}", *said])
 
     @property
@@ -197,9 +202,18 @@ class Finetune(Step):
         return self
 
     @property
+    def trained_on(self) -> str:
+        """The stays that it is trained on, as the table `missing` names them."""
+        return ALL
+
+    @property
     def variant(self) -> bool:
-        """True if the fine-tuning stands beside the study's cells: with fewer labels, or another order."""
-        return self.share < 1 or bool(self.order)
+        """True if the fine-tuning stands beside the study's cells: with fewer labels, another order, other stays."""
+        return self.share < 1 or bool(self.order) or self.trained_on != ALL
+
+    def seen(self, view: ViewData, store: Store) -> ViewData:
+        """Return the view as the training sees it."""
+        return view
 
     @property
     def timed(self) -> bool:  # type: ignore[override]  # noqa: D102
@@ -254,6 +268,24 @@ class RestrictedFinetune(Finetune):
         return restrict(self, folder, context)
 
 
+class WithheldFinetune(Finetune):
+    """A fine-tuning for which modalities are withheld from training and validation stays."""
+
+    withhold: Literal["complete"] | float
+    """`complete` leaves the stays that have every modality; a rate is the share of modalities that is withheld."""
+    among: tuple[Encoding, ...]
+    """All modalities of the study, without encoders."""
+
+    @property
+    def trained_on(self) -> str:  # noqa: D102
+        return str(self.withhold)
+
+    def seen(self, view: ViewData, store: Store) -> ViewData:  # noqa: D102
+        from picme.finetune.withhold import training_stays
+
+        return training_stays(self, view, store)
+
+
 class Averaged(Finetune):
     """The mean probability of models of single modalities, over those that a stay has."""
 
@@ -262,6 +294,10 @@ class Averaged(Finetune):
 
     singles: tuple[Finetune, ...]
     """The fine-tuning of each modality of the combination."""
+
+    @property
+    def trained_on(self) -> str:  # noqa: D102
+        return self.singles[0].trained_on
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.finetune.derived import average

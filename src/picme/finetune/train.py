@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 from picme.config.combinations import label
 from picme.errors import TrainingError
-from picme.finetune.baselines import PRESENCE_ONLY, fit_predict, summary_features
 from picme.finetune.classifier import Classifier, build_classifier
+from picme.finetune.features import fit_model
 from picme.finetune.labels import with_share
 from picme.finetune.losses import build_loss
 from picme.fitting.course import Fit, fit
@@ -38,7 +38,7 @@ def finetune(step: Finetune, folder: Path, context: Context) -> dict[str, Any]:
     """Train the cell of a step with its seed; keep predictions of validation and test stays, weights and history."""
     cell = step.cell
     task = build_task(cell.task.name, cell.task.section)
-    view = open_encoded(cell.prepare, cell.task.name, cell.encodings, context.store)
+    view = step.seen(open_encoded(cell.prepare, cell.task.name, cell.encodings, context.store), context.store)
     targets = view.labels(task.labels)
     rows = {split: view.usable(cell.combination, split) for split in ("train", "val", "test")}
     rows["train"] = with_share(view, rows["train"], targets, step.share, step.seed)
@@ -173,41 +173,12 @@ def _baseline(
 ) -> dict[str, Any]:
     """Fit a model on summary features, the reference that a user would pick instead, and keep its predictions."""
     start = time.perf_counter()
-    split = np.full(len(view), None, dtype=object)
-    for name, chosen in rows.items():
-        split[chosen] = name
-    inside = np.concatenate(list(rows.values()))
-    if cell.head == PRESENCE_ONLY:
-        features = view.present(cell.combination).astype(np.float32)
-    else:
-        features = baseline_features(view, list(cell.combination), split == "train")
+    wanted = np.concatenate([rows["val"], rows["test"]])
+    kept = view.present(cell.combination)[wanted]
     predicted = np.full((len(view), len(task.labels)), np.nan)
-    predicted[inside] = fit_predict(cell.head, features[inside], view.labels(task.labels)[inside], split[inside], seed)
+    predicted[wanted] = fit_model(cell, view, task.labels, seed, rows, wanted, kept)
     write_predictions(folder, rows, lambda chosen: predicted[chosen])
     return {
         "train_seconds": round(time.perf_counter() - start, 3),
         "peak_memory_mb": round(peak_memory_mb(torch.device("cpu")), 1),
     }
-
-
-def baseline_features(view: ViewData, combination: list[str], train: np.ndarray) -> np.ndarray:
-    """Summaries of series and tables, and what locked trunks make of texts and images, (stay, feature).
-
-    Raises:
-        TrainingError: if no modality of the combination has any.
-    """
-    parts, _, _ = summary_features({name: view.folder / name for name in combination}, train)
-    found = [parts]
-    for name in combination:
-        cached = getattr(view.modalities[name], "features", None)
-        if isinstance(cached, np.ndarray) and cached.ndim == 2:
-            index = np.asarray(view.modalities[name].index)
-            values = np.full((len(view), cached.shape[1]), np.nan, dtype=np.float32)
-            values[index >= 0] = cached[index[index >= 0]]
-            found.append(values)
-    features = np.concatenate(found, axis=1)
-    if not features.shape[1]:
-        raise TrainingError(
-            f"{'+'.join(combination)} has neither series, tables nor a locked encoder to make summary features of"
-        )
-    return features

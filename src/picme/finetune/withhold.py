@@ -1,11 +1,19 @@
-"""Modalities that are withheld from the stays of a batch, and the subsets by which such a training is judged."""
+"""Modalities that are withheld in training: from the stays of a batch anew, or from a training's stays for good."""
 
 from __future__ import annotations
 
 import random
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from picme.modalities.withheld import draws, kept
+from picme.pretrain.features import open_encoded
+
+if TYPE_CHECKING:
+    from picme.engine.store import Store
+    from picme.finetune.step import WithheldFinetune
+    from picme.modalities.view import ViewData
 
 # Most subsets that a training is validated on: all of five modalities, a sample of more.
 VALIDATED = 31
@@ -45,3 +53,16 @@ def validation_subsets(count: int) -> np.ndarray:
     every = range(1, 2**count)
     chosen = every if len(every) <= VALIDATED else sorted(random.Random(0).sample(every, VALIDATED))
     return np.array([[number >> place & 1 for place in range(count)] for number in chosen], dtype=bool)
+
+
+def training_stays(step: WithheldFinetune, view: ViewData, store: Store) -> ViewData:
+    """Return a view in which training and validation stays lack what the step withholds; test stays are as they are."""
+    every = open_encoded(step.cell.prepare, step.cell.task.name, step.among, store)
+    names = [one.modality for one in step.among]
+    present = every.present(names)
+    if step.withhold == "complete":
+        mask = np.broadcast_to(present.all(axis=1, keepdims=True), present.shape).copy()
+    else:
+        mask = kept(present, step.withhold, draws(view.cohort["subject_id"].to_list(), names, step.seed))
+    mask[view.splits["test"]] = True
+    return view.keeping({name: mask[:, place] for place, name in enumerate(names) if name in view.modalities})

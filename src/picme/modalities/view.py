@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ class ViewData:
         self.cohort = _cohort(self.folder / "cohort.parquet")
         statistics = statistics or prepared / "statistics.json"
         self.modalities: dict[str, Any] = {}
+        self.kept: dict[str, np.ndarray] = {}
         for modality, config in modalities.items():
             folder, pool = self.folder / modality, prepared / "pool" / modality
             self.modalities[modality] = _opened(
@@ -64,8 +66,21 @@ class ViewData:
         return {split: np.flatnonzero(column == split) for split in ("train", "val", "test")}
 
     def present(self, combination: Sequence[str]) -> np.ndarray:
-        """Return the presence of each modality, (stay, modality) bool."""
-        return np.stack([np.asarray(self.modalities[name].present, dtype=bool) for name in combination], axis=1)
+        """Return the presence of each modality, (stay, modality) bool; withheld ones are not there."""
+        found = np.stack([np.asarray(self.modalities[name].present, dtype=bool) for name in combination], axis=1)
+        for place, name in enumerate(combination):
+            found[:, place] &= self.kept.get(name, True)
+        return found
+
+    def keeping(self, kept: Mapping[str, np.ndarray]) -> ViewData:
+        """Return the same view, in which stays have a modality only where a mask (stay,) bool says that they keep it.
+
+        Args:
+            kept: the mask of each modality of which something is withheld.
+        """
+        other = copy(self)
+        other.kept = {**self.kept, **kept}
+        return other
 
     def usable(self, combination: Sequence[str], split: str, at_least: int = 1) -> np.ndarray:
         """Return the rows of a split that have at least so many of the combination's modalities."""

@@ -130,6 +130,7 @@ EVALUATE: dict[str, tuple[Any, set[str]]] = {
     "comparisons": ({"families": ["controls"]}, {"evaluate"}),
     "controls": (["random", "gated_uniform"], {"evaluate", "attribute supervised_lstm"}),
     "shapley": ("off", ATTRIBUTED),
+    "missing": ({}, set()),
 }
 
 
@@ -215,6 +216,27 @@ def test_the_encoders_under_a_head_for_every_subset_are_those_of_all_modalities(
 )
 def test_every_field_of_the_sections_is_tested(model: Any, fields: dict[str, Any]) -> None:
     assert set(fields) == set(model.model_fields)
+
+
+def test_the_missingness_grid_reads_models_and_makes_none_again(tmp_path: Path) -> None:
+    before, grid = steps(tmp_path), {"evaluate.missing": {}}
+    after = steps(tmp_path, **grid)
+    assert before.items() <= after.items()
+    # The models of all modalities, which the base does not fine-tune, and one grid of each.
+    strategies = len(BASE["finetune.strategies"])
+    added = Counter(kind for kind, _ in after.keys() - before.keys())
+    assert (added["finetune"], added["missing"], added["severity"]) == (2 * strategies, 2 * strategies, 2)
+    for changes, kinds in (
+        ({"evaluate.missing": {"slope": 1}}, {"missing"}),
+        ({"evaluate.missing": {"severity": "demographics"}}, {"missing", "severity"}),
+        ({"evaluate.ece_bins": 7}, {"missing", "evaluate"}),
+    ):
+        other = steps(tmp_path, **{**grid, **changes})
+        assert {kind for kind, name in after if other.get((kind, name)) != after[(kind, name)]} == kinds
+    trained = steps(tmp_path, **grid, **{"study.withhold": ["complete", 0.2]})
+    assert after.items() <= trained.items()
+    added = Counter(kind for kind, _ in trained.keys() - after.keys())
+    assert (added["finetune"], added["missing"]) == (2 * 2 * strategies, 2 * 2 * strategies)
 
 
 def test_where_steps_run_makes_nothing_again(tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ MISSING = Table(
         Column(
             "mechanism",
             TEXT,
-            "What decides what a stay keeps: `natural` withholds nothing, `complete` nothing of the stays that have all, "
-            "`subset` keeps the modalities of `subset` of these, `mcar` withholds at random, `mar` more often from stays "
-            "that look less severely ill, `mnar` more often from stays without the outcome.",
+            "What decides what a stay keeps: `natural` withholds nothing, `complete` nothing of the stays that have "
+            "all, `subset` keeps the modalities of `subset` of these, `mcar` withholds at random, `mar` more often "
+            "from stays that look less severely ill, `mnar` more often from stays without the outcome.",
         ),
         Column("rate", NUMBER, "The share of modalities to withhold, of `mcar`, `mar` and `mnar`.", "fraction"),
         Column("subset", TEXT, "The modalities that are kept, joined by `+`, of `subset`."),

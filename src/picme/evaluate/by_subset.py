@@ -1,0 +1,88 @@
+"""Predictions of test stays from every subset of their modalities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from picme.finetune.features import fit_model
+from picme.finetune.restore import restore
+from picme.finetune.step import Averaged
+from picme.fitting.device import resolve_device
+from picme.tasks import build as build_task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from picme.engine.step import Context
+    from picme.finetune.step import Finetune
+    from picme.modalities.view import ViewData
+
+
+def subsets_of(count: int) -> np.ndarray:
+    """Return all subsets of `count` modalities that are not empty, (subset, modality) bool, in the order of `place`."""
+    return (np.arange(1, 2**count)[:, None] >> np.arange(count) & 1).astype(bool)
+
+
+def place(kept: np.ndarray) -> np.ndarray:
+    """Return the place in `subsets_of` of what stays keep (stay, modality); −1 where they keep nothing."""
+    return kept @ (1 << np.arange(kept.shape[1])) - 1
+
+
+def whole_models(seeds: Sequence[Finetune], view: ViewData, rows: np.ndarray, context: Context) -> np.ndarray:
+    """Return the mean over seeds of what models of all modalities predict from every subset.
+
+    Args:
+        seeds: fine-tunings of one cell.
+        view: its stays, with all its modalities.
+        rows: what to predict.
+        context: where the artifacts are, and the device.
+
+    Returns:
+        Probabilities (subset, row, label); what they are for a row that has nothing of a subset is not defined.
+    """
+    subsets = subsets_of(len(seeds[0].cell.combination))
+    total: np.ndarray | float = 0.0
+    for one in seeds:
+        total = total + _whole_model(one, view, rows, subsets, context)
+    return np.asarray(total / len(seeds), dtype=np.float64)
+
+
+def _whole_model(one: Finetune, view: ViewData, rows: np.ndarray, subsets: np.ndarray, context: Context) -> np.ndarray:
+    cell = one.cell
+    has = view.present(cell.combination)[rows]
+    if isinstance(one, Averaged):
+        alone = np.stack([_stored(single, len(view), context)[rows] for single in one.singles])
+        kept = (has & subsets[:, None])[..., None]
+        return np.where(kept, alone.transpose(1, 0, 2), 0).sum(axis=2) / np.maximum(kept.sum(axis=2), 1)
+    if cell.course is not None:
+        model = restore(one, view, resolve_device(context.device), context.store)
+        return model.probabilities_within(rows, subsets)
+    labels = build_task(cell.task.name, cell.task.section).labels
+    trained = one.seen(view, context.store)
+    fitted = {split: trained.usable(cell.combination, split) for split in ("train", "val")}
+    kept = (has & subsets[:, None]).reshape(-1, len(cell.combination))
+    found = fit_model(cell, trained, labels, one.seed, fitted, np.tile(rows, len(subsets)), kept)
+    return found.reshape(len(subsets), len(rows), -1)
+
+
+def dedicated_models(finetuned: Sequence[Finetune], view: ViewData, rows: np.ndarray, context: Context) -> np.ndarray:
+    """Return what the models of each combination predict, the mean over their seeds, as `whole_models` does."""
+    names = list(view.modalities)
+    groups: dict[tuple[str, ...], list[Finetune]] = {}
+    for one in finetuned:
+        groups.setdefault(one.cell.combination, []).append(one)
+    found = []
+    for subset in subsets_of(len(names)):
+        seeds = groups[tuple(name for name, inside in zip(names, subset, strict=True) if inside)]
+        found.append(sum(_stored(one, len(view), context)[rows] for one in seeds) / len(seeds))
+    return np.stack(found)
+
+
+def _stored(one: Finetune, stays: int, context: Context) -> np.ndarray:
+    """Return the predictions (stay, label) of a fine-tuning, NaN for stays that have none of its modalities."""
+    with np.load(context.store.path(one) / "predictions.npz") as saved:
+        found = np.full((stays, saved["test"].shape[1]), np.nan)
+        found[saved["test_rows"]] = saved["test"]
+    return found

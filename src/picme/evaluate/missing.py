@@ -1,0 +1,246 @@
+"""The missingness grid: models of all modalities on test stays of which modalities are withheld.
+
+Every stay is predicted from every subset of its modalities once; a column of the grid then says for each stay which of
+these predictions counts. So a column costs no more than its metrics, and all strategies are judged on the same
+withheld modalities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from picme.config.combinations import label
+from picme.evaluate.bootstrap import SubjectResamples
+from picme.evaluate.by_subset import dedicated_models, place, subsets_of, whole_models
+from picme.evaluate.calibration import brier, curve, expected_calibration_error
+from picme.evaluate.intervals import METRICS, Estimate, estimated, weighted
+from picme.evaluate.withholding import order_of, shares
+from picme.modalities.withheld import draws, kept
+from picme.pretrain.features import open_encoded
+from picme.results.tables import table
+from picme.tasks import build as build_task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from picme.engine.step import Context
+    from picme.evaluate.step import Missing
+    from picme.modalities.view import ViewData
+
+NO_ECE = "the error of a resample is greater than that of the sample, so that resamples do not tell its interval"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the grid: which stays it judges, and what they keep.
+
+    Attributes:
+        mechanism, rate, subset: as in the table `missing`.
+        rows: (row,) bool, the test stays that are judged.
+        kept: (row, modality) bool, what stays keep.
+        withheld: share of the judged stays' modalities that is withheld.
+    """
+
+    mechanism: str
+    rate: float | None
+    subset: str | None
+    rows: NDArray[np.bool_] = field(repr=False)
+    kept: NDArray[np.bool_] = field(repr=False)
+    withheld: float
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over stays and labels, or a weighted sum of such means, with what its interval follows from.
+
+    Attributes:
+        value: on the sample.
+        drawn: in each resample of subjects (resample,).
+        subjects: their number.
+    """
+
+    value: float
+    drawn: NDArray[np.float64] = field(repr=False)
+    subjects: int
+
+    def columns(self, confidence: float) -> dict[str, float | str | None]:
+        """Return a table's columns of the t interval, which is cut at 0."""
+        if self.subjects < 2 or np.isnan(self.value):
+            return {"low": None, "high": None, "no_interval": "a single subject does not tell the spread of others"}
+        reach = stdtrit(self.subjects - 1, (1 + confidence) / 2) * float(np.nanstd(self.drawn, ddof=1))
+        return {"low": max(0.0, self.value - reach), "high": self.value + reach, "no_interval": None}
+
+
+Judged = dict[str, "Estimate | Mean | float"]
+"""The metrics of one column; the ECE is a number alone."""
+
+
+def missing_grid(step: Missing, folder: Path, context: Context) -> dict[str, Any]:
+    """Write the tables `missing` and `robustness` of one strategy and one choice of training stays."""
+    cell = max((one.cell for one in step.finetuned), key=lambda cell: len(cell.encodings))
+    task, names = build_task(cell.task.name, cell.task.section), cell.combination
+    view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
+    rows = view.usable(names, "test")
+    severity = np.full(len(view), np.nan)
+    if step.severity is not None:
+        severity = np.load(context.store.path(step.severity) / "severity.npy")
+    predict = dedicated_models if step.dedicated else whole_models
+    found = predict(step.finetuned, view, rows, context) if len(rows) else np.empty((0, 0, len(task.labels)))
+    targets = view.labels(task.labels)[rows].astype(np.float64)
+    _, subject = np.unique(view.cohort["subject_id"].to_numpy()[rows], return_inverse=True)
+    subjects = int(subject.max(initial=-1)) + 1
+    resamples = SubjectResamples.draw(subjects, step.resamples, step.seed)
+    key = {"task": task.name, "strategy": cell.strategy}
+    key["trained_on"] = "dedicated" if step.dedicated else step.finetuned[0].trained_on
+    judged: list[tuple[Column, Judged]] = []
+    made: list[dict[str, Any]] = []
+    for column in columns(step, view, names, rows, targets, severity[rows]) if len(rows) else ():
+        chosen = np.flatnonzero(column.rows)
+        p = found[place(column.kept[chosen]), chosen].T
+        metrics = judge(targets[chosen].T, p, subject[chosen], resamples, step.ece_bins)
+        judged.append((column, metrics))
+        about = {"mechanism": column.mechanism, "rate": column.rate, "subset": column.subset}
+        about |= {"n": len(chosen), "withheld": column.withheld}
+        made += [{**key, **about, **_row(name, one, step.confidence)} for name, one in metrics.items()]
+    table("missing").frame(made).write_parquet(folder / "missing.parquet")
+    robust = [{**key, **row} for row in robustness(judged, names, step.confidence)]
+    table("robustness").frame(robust).write_parquet(folder / "robustness.parquet")
+    return {**key, "columns": len(judged)}
+
+
+def columns(
+    step: Missing,
+    view: ViewData,
+    names: Sequence[str],
+    rows: NDArray[np.integer],
+    targets: NDArray[np.floating],
+    severity: NDArray[np.floating],
+) -> Iterator[Column]:
+    """Yield the columns of the grid.
+
+    Args:
+        step: its settings.
+        view: the stays.
+        names: the modalities.
+        rows: row numbers of the test stays.
+        targets: (row, label), NaN where unknown.
+        severity: (row,), NaN where unknown.
+    """
+    present = view.present(names)[rows]
+    every, complete = np.ones(len(rows), dtype=bool), present.all(axis=1)
+
+    def column(mechanism: str, judged: Any, mask: Any, rate: float | None = None, subset: str | None = None) -> Column:
+        had, has = present[judged].sum(), (present & mask)[judged].sum()
+        return Column(mechanism, rate, subset, judged, present & mask, float(1 - has / had) if had else float("nan"))
+
+    yield column("natural", every, present)
+    if complete.any():
+        yield column("complete", complete, present)
+        for subset in subsets_of(len(names)):
+            inside = [name for name, taken in zip(names, subset, strict=True) if taken]
+            yield column("subset", complete, subset[None], subset=label(inside))
+    drawn = draws(view.cohort["subject_id"].to_numpy()[rows].tolist(), names, step.seed)
+    known = ~np.isnan(targets)
+    outcome = np.where(known.any(axis=1), (targets == 1).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
+    orders = {"mcar": np.zeros(len(rows)), "mar": order_of(severity), "mnar": order_of(outcome)}
+    for mechanism in step.settings.mechanisms:
+        spared = np.array([mechanism == "mar" and name == step.anchor for name in names])
+        slope = 0.0 if mechanism == "mcar" else step.settings.slope
+        for rate in step.settings.rates:
+            share = np.where(spared, 0, shares(orders[mechanism], rate, slope)[:, None])
+            yield column(mechanism, every, kept(present, share, drawn), rate)
+
+
+def judge(
+    y: NDArray[np.floating],
+    p: NDArray[np.floating],
+    subject: NDArray[np.integer],
+    resamples: SubjectResamples,
+    bins: int,
+) -> Judged:
+    """Return the metrics of predictions.
+
+    Args:
+        y: labels (label, stay), NaN where undefined.
+        p: probabilities (label, stay), NaN for a label that the model does not know.
+        subject: index of each stay's subject.
+        resamples: of the subjects.
+        bins: of the expected calibration error.
+    """
+    y, p = np.where(np.isnan(p), np.nan, y), np.nan_to_num(p)
+    known = ~np.isnan(y)
+    error = np.where(known, (p - np.nan_to_num(y)) ** 2, 0).sum(axis=0)
+    sums = np.stack([np.bincount(subject, each, resamples.n_subjects) for each in (error, known.sum(axis=0))])
+    total, count = np.concatenate([sums @ block for block in resamples.blocks], axis=1)
+    drawn = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return {
+        **estimated(y, p, subject, resamples),
+        "brier": Mean(brier(p[known], y[known]), drawn, len(np.unique(subject))),
+        "ece": expected_calibration_error(curve(p[known], y[known], bins)),
+    }
+
+
+def robustness(
+    judged: Sequence[tuple[Column, Judged]], names: Sequence[str], confidence: float
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `robustness`, but for what they are about.
+
+    Args:
+        judged: the columns of the grid.
+        names: the modalities.
+        confidence: of the intervals.
+    """
+    for metric in (*METRICS, "brier", "ece"):
+        better = 1 if metric in METRICS else -1
+        by_subset = {column.subset: found[metric] for column, found in judged if column.mechanism == "subset"}
+        if by_subset:
+            worst = min(by_subset, key=lambda name: better * _value(by_subset[name]))
+            row = _row(metric, by_subset[worst], confidence)
+            yield {**row, "measure": "worst_subset", "subset": worst}
+            gains = [
+                better * (_value(by_subset[label([one for one in names if one in {*inside, name}])]) - _value(found))
+                for subset, found in by_subset.items()
+                for inside in [set((subset or "").split("+"))]
+                for name in names
+                if name not in inside
+            ]
+            share = float(np.mean(np.array(gains) < 0)) if np.isfinite(gains).all() and gains else None
+            reason = "a share of pairs that have modalities in common has no interval here"
+            yield {"metric": metric, "measure": "more_is_worse", "value": share, "no_interval": reason}
+        natural = [found[metric] for column, found in judged if column.mechanism == "natural"]
+        for mechanism in dict.fromkeys(column.mechanism for column, _ in judged if column.rate is not None):
+            along = [(column.rate, found[metric]) for column, found in judged if column.mechanism == mechanism]
+            rates = np.array([0.0, *(rate or 0.0 for rate, _ in along)])
+            yield {
+                **_row(metric, _area(rates, [*natural, *(found for _, found in along)]), confidence),
+                "measure": f"area_{mechanism}",
+            }
+
+
+def _area(rates: NDArray[np.float64], values: Sequence[Any]) -> Estimate | Mean | float:
+    """Return the mean height of a curve by the trapezoid rule."""
+    steps = np.diff(rates)
+    weights = (np.append(steps, 0) + np.append(0, steps)) / 2 / rates[-1]
+    if isinstance(values[0], Estimate):
+        return weighted(values, weights)
+    if isinstance(values[0], Mean):
+        drawn = np.einsum("c,cr->r", weights, np.stack([each.drawn for each in values]))
+        return Mean(float(weights @ [each.value for each in values]), drawn, min(each.subjects for each in values))
+    return float(weights @ values)
+
+
+def _value(found: Estimate | Mean | float) -> float:
+    return found if isinstance(found, float) else found.value
+
+
+def _row(metric: str, found: Estimate | Mean | float, confidence: float) -> dict[str, Any]:
+    if isinstance(found, float):
+        return {"metric": metric, "value": found, "no_interval": NO_ECE}
+    return {"metric": metric, "value": found.value, **found.columns(confidence)}
