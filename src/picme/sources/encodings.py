@@ -56,6 +56,13 @@ def decode(raw: bytes) -> Decoded:
     return Decoded(text, encoding, tuple(oddities))
 
 
+def wide(head: bytes) -> str | None:
+    """Return UTF-16 or UTF-32, as codecs name them, where the first bytes of a CSV file tell it; else None."""
+    # The header alone: without a mark it is plain letters, with a NUL beside each in UTF-16.
+    encoding = decode(head[:64]).encoding
+    return encoding if encoding.startswith(("utf-16", "utf-32")) else None
+
+
 def _detected(sample: bytes) -> str:
     """Return the likeliest encoding of bytes that are not UTF-8."""
     found = list(from_bytes(sample))

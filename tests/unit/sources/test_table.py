@@ -617,3 +617,13 @@ def test_classes_that_are_told_leave_out_unknown_ones(folder: Path) -> None:
     modalities = {name: MODALITIES[name] for name in ("note", "table")}
     with pytest.raises(DataError, match=r"each of its 3 values is written labels: \['part=0', 'part=1', 'part=2'\]$"):
         run(folder, {"subject": None}, modalities=modalities, tasks={"which": {"labels": ["part"]}})
+
+
+def test_marks_of_missing_files_are_none(folder: Path) -> None:
+    picture = MODALITIES["picture"] | {"missing": ["gone.png"]}
+    extraction = run(folder, modalities=MODALITIES | {"picture": picture})
+    assert extraction.quarantine is not None
+    assert ("picture", "'file': a missing value's mark", 1) in extraction.quarantine.rows()
+    assert "file not found" not in extraction.quarantine["reason"].to_list()
+    with pytest.raises(ConfigError, match=r"modalities\.picture\.missing names 'note', which it does not have"):
+        run(folder, modalities=MODALITIES | {"picture": picture | {"missing": {"note": ["NA"]}}})
