@@ -12,7 +12,7 @@ from picme.engine.memory import check_memory
 from picme.errors import DataError, near_column
 from picme.sources.cells import NULL_WORDS, are_cells, ids, in_order, numbers, words
 from picme.sources.delimited import Unreadable, parse
-from picme.sources.encodings import decode
+from picme.sources.encodings import UNDECODED, decode
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,6 +52,11 @@ def read(path: Path, key: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
         else:
             text, _, oddities = decode(_bytes(path))
             frame = parse(text, SEPARATORS[ending])
+            if UNDECODED in oddities:
+                lost = frame.select(pl.any_horizontal(pl.all().str.contains("\ufffd")).fill_null(False)).to_series()
+                oddities += (
+                    (f"in {int(lost.sum())} of {len(lost)} rows, the first row {first(lost)}",) if lost.any() else ()
+                )
     except Unreadable as error:
         raise DataError(f"{key}: {path}{error}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile):

@@ -627,3 +627,14 @@ def test_marks_of_missing_files_are_none(folder: Path) -> None:
     assert "file not found" not in extraction.quarantine["reason"].to_list()
     with pytest.raises(ConfigError, match=r"modalities\.picture\.missing names 'note', which it does not have"):
         run(folder, modalities=MODALITIES | {"picture": picture | {"missing": {"note": ["NA"]}}})
+
+
+def test_a_stray_byte_in_a_table_is_told_by_its_row(folder: Path) -> None:
+    words = SAMPLES.replace("first note", "Müdigkeit").replace("third", "größer #")
+    raw = words.encode().replace(b"#", b"\xb0")
+    (folder / "samples.csv").write_bytes(raw)
+    extraction = run(folder)
+    assert extraction.views["pretrain"].modalities["note"].texts[::2] == ["Müdigkeit", "größer \ufffd"]  # type: ignore[union-attr]
+    assert extraction.notes[0] == (
+        "samples.csv is read as utf-8, with characters that cannot be decoded, in 1 of 4 rows, the first row 4"
+    )
