@@ -38,8 +38,8 @@ def decode(raw: bytes) -> Decoded:
 
     Bytes that are not UTF-8 and have no mark are in the encoding that charset-normalizer finds the likeliest, a
     Windows one among equals, unless at least as many characters are UTF-8 as are none: these are damaged then. What
-    still cannot be decoded becomes U+FFFD. Control characters become blanks, line ends
-    and tabs aside. All of this is said.
+    still cannot be decoded becomes U+FFFD. Control characters become blanks, line ends and tabs aside. All of this is
+    said.
     """
     encoding = next((name for mark, name in _MARKS.items() if raw.startswith(mark)), None)
     if encoding is None:
