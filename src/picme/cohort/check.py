@@ -19,7 +19,7 @@ from picme.sources.mimic_ehr import Release
 from picme.sources.mimic_notes import TABLES as NOTE_TABLES
 from picme.sources.mimic_notes import find_notes
 from picme.sources.recognise import OTHERS, other, recognise
-from picme.sources.tables import RENAMED, hint
+from picme.sources.tables import RENAMED, hint, refuse_wide
 from picme.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -240,6 +240,8 @@ def _table(name: str, path: Path, full: bool) -> dict[str, Any]:
     if path.is_dir():
         return row | {"detail": "folder of Parquet files"}
     try:
+        if name not in NOTE_TABLES:  # notes are read in any encoding
+            refuse_wide(path)
         head = first_rows(path)
         counted = count_rows(path, full)
     except DataError as error:

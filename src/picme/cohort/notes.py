@@ -22,9 +22,8 @@ from picme.cohort.sections import (
 )
 from picme.errors import ConfigError, near
 from picme.schema import TextRows
-from picme.sources.foreign import wide_encoding
 from picme.sources.mimic_notes import TABLES, find_notes, read_notes
-from picme.sources.tables import NO_PATIENT, TIME, of_no_patient
+from picme.sources.tables import NO_PATIENT, TIME, of_no_patient, wide_encoding
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -79,6 +79,8 @@ def load(config: str | Path | dict[str, Any], overrides: dict[str, Any] | None =
     over: dict[str, Any] = {}
     for key, value in (overrides or {}).items():
         _assign(over, key, value)
+    if "preset" in over:
+        raise ConfigError("'preset' cannot be set beside a configuration: name the preset in its place, or in its file")
     tree = _with_preset(config) if isinstance(config, dict) else read_yaml(config)
     tree = _merge(tree, spelt_out(over, Config))
     try:

@@ -71,7 +71,7 @@ def _tables(folder: Path, only: Collection[str] | None) -> list[Path]:
         item
         for pattern in ("*", "*/*")
         for item in folder.glob(pattern)
-        if item.is_file() and item.name.endswith(endings)
+        if item.is_file() and item.name.lower().endswith(endings)
     ]
     if only is not None:
         found = [item for item in found if item.name.split(".")[0] in only]

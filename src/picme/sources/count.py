@@ -12,7 +12,7 @@ from isal import igzip, isal_zlib
 from isal.igzip_lib import IsalError
 
 from picme.errors import DataError
-from picme.sources.foreign import wide
+from picme.sources.encodings import wide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

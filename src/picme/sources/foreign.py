@@ -7,42 +7,17 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv as pacsv
-from isal import igzip
 
 from picme.errors import DataError
 from picme.sources.encodings import decode
-from picme.sources.tables import hint, reading, typed
+from picme.sources.tables import as_bytes, hint, reading, typed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from typing import IO
 
 _BLOCK = 1 << 24
 _SAMPLE = 1 << 16
-
-
-def _bytes(path: Path) -> IO[bytes]:
-    return igzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
-
-
-def wide(head: bytes) -> str | None:
-    """Return UTF-16 or UTF-32, as codecs name them, where the first bytes of a CSV file tell it; else None."""
-    # The header alone: without a mark it is plain letters, with a NUL beside each in UTF-16.
-    encoding = decode(head[:64]).encoding
-    return encoding if encoding.startswith(("utf-16", "utf-32")) else None
-
-
-def wide_encoding(path: Path) -> str | None:
-    """Return UTF-16 or UTF-32 where a CSV file is in one of them; else None.
-
-    Raises:
-        DataError: if the file cannot be read.
-    """
-    if path.is_dir() or not path.name.endswith((".csv", ".csv.gz")):
-        return None
-    with reading(path), _bytes(path) as stream:
-        return wide(stream.read(_SAMPLE))
 
 
 def read_foreign(
@@ -64,7 +39,7 @@ def read_foreign(
         DataError: if the file cannot be read or a column is missing.
     """
     parts = []
-    with reading(path), _bytes(path) as stream:
+    with reading(path), as_bytes(path) as stream:
         try:
             # The names of columns are plain letters in every encoding.
             found = stream.read(_SAMPLE).decode(encoding or "utf-8", "replace").split("\n")[0].strip("\ufeff\r")

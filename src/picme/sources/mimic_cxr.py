@@ -22,7 +22,7 @@ def find_metadata(folder: Path) -> Path:
     """Find the metadata table (`mimic-cxr-2.0.0-metadata.csv.gz` or alike) in `folder` or one level below or above.
 
     Raises:
-        DataError: if there is none, or those of several releases.
+        DataError: if there is none, those of several releases, or one twice.
     """
     for places in ([folder], [folder.parent], sorted(_subfolders(folder))):
         tables = [item for place in places for item in place.iterdir() if _is_metadata(item)]
@@ -33,7 +33,13 @@ def find_metadata(folder: Path) -> Path:
             names = ", ".join(sorted(str(item.relative_to(folder.parent)) for item in kinds.values()))
             raise DataError(f"{folder} has the metadata of {len(kinds)} releases ({names}); name the folder of one")
         if found:
-            return min(found, key=lambda item: (item.parent, item.name))
+            first, *others = sorted(found, key=lambda item: (item.parent, item.name))
+            for other in others:
+                if other.parent / other.name.split("metadata")[0] == first.parent / first.name.split("metadata")[0]:
+                    raise DataError(
+                        f"the metadata are there as {first} and as {other}, which may differ; keep one of them"
+                    )
+            return first
     raise DataError(
         f"no mimic-cxr-2.0.0-metadata.csv.gz (or .csv, .parquet) in {folder}{it_holds(folder, 'MIMIC-CXR-JPG')}"
     )

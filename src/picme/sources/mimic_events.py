@@ -15,8 +15,8 @@ import pyarrow.csv as pacsv
 from isal import igzip
 
 from picme.errors import DataError
+from picme.sources.tables import collect, reading
 from picme.sources.tables import columns as columns_of
-from picme.sources.tables import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +30,12 @@ BLOCK = 1 << 20
 # Rows of the items asked for that are handed on together.
 BATCH = 250_000
 BUFFER = 1 << 20
+NUMBERS = ("value", "valuenum")
+# A number with a decimal comma, and no `1,234`, which may be one in words of thousands.
+_COMMA = r"^\s*[+-]?(\d+,(\d{1,2}|\d{4,})|(0|\d{4,}),\d{3})\s*$"
+_POINT = r"^\s*[+-]?\d+\.\d+\s*$"
+# Share of the numbers with decimals whose commas are taken as slips; these are values that cannot be read.
+MOST_COMMAS = 0.05
 
 T = TypeVar("T")
 
@@ -57,8 +63,8 @@ def scan(
             `malformed` (further rows with a wrong number of cells, skipped).
 
     Raises:
-        DataError: for a missing table or column, a file cut short, or one of which no itemid can be read; names the
-            file.
+        DataError: for a missing table or column, a file cut short, one of which no itemid can be read, or one whose
+            decimals have commas; names the file.
     """
     counts = Counter() if counts is None else counts
     file = release.file(table)
@@ -66,9 +72,23 @@ def scan(
     there = set(columns_of(file))
     source = csv_batches if file.name.endswith((".csv", ".csv.gz")) else parquet_batches
     present = [column for column in wanted if column in there]
+    commas: Counter[str] = Counter()
+    points: Counter[str] = Counter()
     with reading(file):
         for table_of_rows in ahead(gathered(source(file, present, items, counts))):
-            yield _frame(table_of_rows, wanted)
+            frame = _frame(table_of_rows, wanted)
+            for column in NUMBERS:
+                if frame.schema.get(column) == pl.String:
+                    commas[column] += int(frame[column].str.contains(_COMMA).sum())
+                    points[column] += int(frame[column].str.contains(_POINT).sum())
+            yield frame
+    for column, number in commas.items():
+        if number > 1 and number > MOST_COMMAS * (number + points[column]):
+            rows = release.raw(table, [column]).with_row_index(offset=1).filter(pl.col(column).str.contains(_COMMA))
+            raise DataError(
+                f"{file}, row {collect(rows.head(1), file)['index'].item()}: {number} of {number + points[column]} "
+                f"decimals in column {column!r} have a comma; write them with a point, as the release does"
+            )
     if counts["rows"] and counts["unreadable"] == counts["rows"]:
         raise DataError(
             f"{file}: none of the {counts['rows']} values of column 'itemid' can be read; expected a whole number"

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from picme.errors import DataError
-from picme.sources.foreign import read_foreign, wide_encoding
+from picme.sources.foreign import read_foreign
 from picme.sources.recognise import it_holds
-from picme.sources.tables import blank, collect, find_table, refuse_share, refuse_unreadable, scan_table, typed
+from picme.sources.tables import (
+    blank,
+    collect,
+    find_table,
+    refuse_share,
+    refuse_unreadable,
+    scan_table,
+    typed,
+    wide_encoding,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +30,7 @@ _OPTIONAL = ("note_type", "storetime")
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 _NO_ADMISSION = "no readable hadm_id"
 _LOST = "characters that cannot be decoded"
+_ESCAPED = "line breaks written as \\n"
 
 
 def find_notes(folder: Path, table: str) -> Path:
@@ -54,7 +64,8 @@ def read_notes(
         note_id, subject_id, hadm_id, note_type, charttime, known (storetime, else charttime), text, `problem` (why a
         row cannot be used; null for a good one) and `oddity` (what is odd about the text of a good one), sorted by
         known, charttime and note_id, so that the order of rows in the file has no influence. Bytes that are not UTF-8
-        are read in the encoding that they are likeliest in; control characters become blanks.
+        are read in the encoding that they are likeliest in; control characters become blanks, and `\\n` line breaks in
+        a text without any.
 
     Raises:
         DataError: if the file is missing, cut, or lacks a column, or if an id or a time can be read in no row, or for
@@ -88,14 +99,19 @@ def _notes(frame: pl.LazyFrame, path: Path, wanted: pl.Series, max_characters: i
     frame = frame.with_columns(typed(name, schema[name]) for name in schema if name not in _TIMES)
     # Rows without a readable subject are kept only to be counted.
     frame = frame.filter(pl.col("subject_id").is_null() | pl.col("subject_id").is_in(wanted.implode()))
+    written = pl.col("text").str.contains(r"\\n") & ~pl.col("text").str.strip_chars().str.contains("\n")
     frame = frame.with_columns(
         *(typed(name, schema[name]).alias(f"{name}_") for name in _TIMES),
         oddity=pl.coalesce(
             pl.when(pl.col("text").str.contains("\ufffd", literal=True)).then(pl.lit(_LOST)),
+            pl.when(written).then(pl.lit(_ESCAPED)),
             pl.format("read as {}", read_as),
             pl.when(pl.col("text").str.contains(_CONTROL)).then(pl.lit("control characters taken out")),
         ),
-        text=pl.col("text").str.replace_all(_CONTROL, " "),
+        text=pl.when(written)
+        .then(pl.col("text").str.replace_all(r"(\\r)?\\n", "\n"))
+        .otherwise("text")
+        .str.replace_all(_CONTROL, " "),
     ).with_columns(
         length=pl.col("text").str.len_chars().fill_null(0),
         blank=blank("text", pl.String),

@@ -16,7 +16,7 @@ import polars as pl
 from picme.errors import ConfigError, DataError, near
 from picme.schema import Extraction, Rows, SeriesRows, TableRows, View
 from picme.sources.hourly import hourly, series
-from picme.sources.physionet2012_files import find_sets, read_outcomes, read_set
+from picme.sources.physionet2012_files import find_sets, outcome_file, read_outcomes, read_set
 from picme.sources.physionet2012_variables import DEMOGRAPHICS, GENDERS, ICU_TYPES, REPAIRS, SERIES, TABLES
 from picme.sources.rows import take
 
@@ -148,9 +148,8 @@ def _read(source: Physionet2012Source, counts: Counts) -> tuple[pl.DataFrame, pl
     for name, path in find_sets(source.path, source.unlabelled).items():
         records, frame = read_set(path, seen, counts)
         stays.append(pl.DataFrame({"stay_id": records}).with_columns(subject_id=pl.col("stay_id"), set=pl.lit(name)))
-        outcome_file = source.path / f"Outcomes-{name}.txt"
-        if outcome_file.is_file() or not source.unlabelled:
-            outcomes.append(read_outcomes(outcome_file).with_columns(file=pl.lit(outcome_file.name)))
+        if (given := outcome_file(source.path, name)) is not None:
+            outcomes.append(read_outcomes(given).with_columns(file=pl.lit(given.name)))
         lines.append(frame)
     columns = {"stay_id": pl.Int64, "mortality": pl.Int8, "file": pl.String}
     outcome = pl.concat([pl.DataFrame(schema=columns), *outcomes])

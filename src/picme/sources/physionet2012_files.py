@@ -50,7 +50,7 @@ def find_sets(folder: Path, unlabelled: bool = False) -> dict[str, Path]:
         raise DataError(f"source.path {folder} is not a folder; expected the one with set-a.zip and Outcomes-a.txt")
     found: dict[str, Path] = {}
     for name in SETS:
-        paths = [(folder / f"set-{name}{ending}", ending) for ending in ENDINGS]
+        paths = [(path, ending) for ending in ENDINGS for path in _named(folder, f"set-{name}{ending}")]
         there = [path for path, ending in paths if (path.is_file() if ending else path.is_dir())]
         if len(there) > 1:
             raise DataError(
@@ -64,12 +64,29 @@ def find_sets(folder: Path, unlabelled: bool = False) -> dict[str, Path]:
             f"{folder} holds no set of the challenge; expected set-a, set-b or set-c as .zip, .tar.gz or folder"
         )
     for name, path in found.items():
-        if not unlabelled and not (folder / f"Outcomes-{name}.txt").is_file():
+        if not unlabelled and outcome_file(folder, name) is None:
             raise DataError(
                 f"{folder / f'Outcomes-{name}.txt'} is missing; {path.name} cannot be used without its outcomes, "
                 "unless source.unlabelled is true (new stays for `picme predict`)"
             )
     return found
+
+
+def _named(folder: Path, name: str) -> list[Path]:
+    """List what has this name in a folder; some systems write names in capitals."""
+    return [item for item in sorted(folder.iterdir()) if item.name.lower() == name.lower()]
+
+
+def outcome_file(folder: Path, name: str) -> Path | None:
+    """Return the file of a set's outcomes, or None.
+
+    Raises:
+        DataError: if there are two, in different case of letters.
+    """
+    there = [path for path in _named(folder, f"Outcomes-{name}.txt") if path.is_file()]
+    if len(there) > 1:
+        raise DataError(f"{there[0]} and {there[1]} may differ; keep one of them there")
+    return there[0] if there else None
 
 
 def _is_text(name: str) -> bool:
@@ -101,7 +118,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
             if _is_text(file.name) and file.is_file():
                 with file.open("rb") as stream:
                     yield file.name, content(stream)
-    elif path.suffix == ".zip":
+    elif path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 if info.flag_bits & 1:
@@ -129,7 +146,8 @@ def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tu
     """Read all records of one set into one table.
 
     Every file is put behind a marker line that names its record and all are parsed at once: 4,000 small parses would
-    take a minute, this takes two seconds. A number written with a decimal comma takes two cells, and is put together.
+    take a minute, this takes two seconds. A number written with a decimal comma takes two cells, and is put together;
+    `1,234`, which may be either number, is none.
 
     Args:
         path: the set, from `find_sets`.
@@ -182,7 +200,9 @@ def read_set(path: Path, seen: set[int], counts: Counter[tuple[str, str]]) -> tu
     blank = pl.all_horizontal(pl.col(list(columns)).is_null())
     lines = lines.filter(~(marker | header | blank)).with_columns(foreign=pl.col("under") != pl.col("stay_id"))
     value, rest = pl.col("value").str.strip_chars(), pl.col("rest").str.strip_chars()
-    comma = (value.str.contains(r"^-?\d+$") & rest.str.contains(r"^\d+$") & pl.col("more").is_null()).fill_null(False)
+    either = value.str.contains(r"^-?[1-9]\d{0,2}$") & rest.str.contains(r"^\d{3}$")
+    comma = value.str.contains(r"^-?\d+$") & rest.str.contains(r"^\d+$") & pl.col("more").is_null() & ~either
+    comma = comma.fill_null(False)
     counts["all", "decimal comma read as a point"] += len(lines.filter(comma))
     surplus = ((rest != "") | (pl.col("more").str.strip_chars() != "")).fill_null(False)
     return records, lines.select(

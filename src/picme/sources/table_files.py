@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from picme.engine.memory import check_memory
 from picme.errors import DataError, near_column
 from picme.sources.cells import NULL_WORDS, are_cells, ids, in_order, numbers, words
 from picme.sources.delimited import Unreadable, parse
-from picme.sources.encodings import decode
+from picme.sources.encodings import UNDECODED, decode
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,6 +29,8 @@ _PART = 1 << 24
 # A gzipped table is a tenth of its size; beyond this ratio and 256 MB it was made to fill the memory.
 _RATIO = 400
 _FREE = 1 << 28
+# A number, or what begins with a date.
+_CELL = re.compile(r"\s*([+-]?\d+([.,]\d+)?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b.*)\s*")
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -52,6 +55,10 @@ def read(path: Path, key: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
         else:
             text, _, oddities = decode(_bytes(path))
             frame = parse(text, SEPARATORS[ending])
+            if UNDECODED in oddities:
+                lost = frame.select(pl.any_horizontal(pl.all().str.contains("\ufffd")).fill_null(False)).to_series()
+                if lost.any():
+                    oddities += (f"in {int(lost.sum())} of {len(lost)} rows, the first row {first(lost)}",)
     except Unreadable as error:
         raise DataError(f"{key}: {path}{error}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
@@ -98,7 +105,8 @@ class File:
         expected: columns that the configuration names, in whatever file they are.
 
     Raises:
-        DataError: if the file is unusable, the id column is missing, or ids are empty or (with `unique`) repeated.
+        DataError: if the file is unusable, the id column is missing, ids are empty or (with `unique`) repeated, or
+            there is no id column and the first line holds no names.
     """
 
     def __init__(
@@ -110,6 +118,8 @@ class File:
         self.expected = expected
         self.frame, self.oddities = read(path, key)
         if id_column is None:
+            if _no_header(self.frame, expected):
+                raise DataError(f"{key}: the first line of {path} looks like a row; expected the names of the columns")
             self.ids = pl.Series("id", [str(row) for row in range(1, len(self.frame) + 1)])
             return
         self.ids = ids(self.column(id_column, "the sample id")).alias("id")
@@ -148,6 +158,21 @@ class File:
         here = pl.DataFrame({"id": self.ids, "value": values}).drop_nulls("id")
         order = pl.DataFrame({"id": samples}).join(here, on="id", how="left", maintain_order="left")
         return order["value"].alias(values.name)
+
+
+def _no_header(frame: pl.DataFrame, expected: Collection[str]) -> bool:
+    """Tell whether the names of columns look like cells: none is expected, and one is a number, date or own value.
+
+    Names 0, 1, 2, … or 1, 2, 3, …, as those of pixels and hours, are no cells.
+    """
+    names = frame.columns
+    counted = [str(number) for number in range(len(names) + 1)]
+    if not set(names).isdisjoint(expected) or names in (counted[:-1], counted[1:]):
+        return False
+    return any(
+        _CELL.fullmatch(cells.name) or (are_cells(cells.dtype) and (words(cells) == cells.name).any())
+        for cells in frame
+    )
 
 
 def first(mask: pl.Series) -> int:

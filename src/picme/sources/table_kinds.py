@@ -120,18 +120,22 @@ class Request:
 def _files(request: Request) -> list[Path | None]:
     """List the files that exist; others are counted, and it is an error if all are missing or some lie outside."""
     folder = request.folder()
-    cells = words(request.cells(request.option("column"))).to_list()
+    marks: Counter[str] = Counter()
+    column = request.option("column")
+    request.check_marks([column])
+    cells = words(request.unmarked(request.cells(column), column, marks)).to_list()
+    request.count(marks)
     found, reasons = _existing(cells, folder)
     outside = [row for row, file in enumerate(found) if file is not None and not _within(file, folder)]
     if outside and not request.outside:
         raise DataError(
-            f"modalities.{request.name}: {len(outside)} of the files named in column {request.option('column')!r} of "
+            f"modalities.{request.name}: {len(outside)} of the files named in column {column!r} of "
             f"{request.file.path} lie outside {folder}, by their path or by a link; source.outside: true reads them"
         )
     named = sum(cell is not None for cell in cells)
     if reasons.total() == named:
         raise DataError(
-            f"modalities.{request.name}: none of the {named} files named in column {request.option('column')!r} of "
+            f"modalities.{request.name}: none of the {named} files named in column {column!r} of "
             f"{request.file.path} is in {folder}"
         )
     request.count(reasons)

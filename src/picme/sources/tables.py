@@ -8,14 +8,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import polars as pl
+from isal import igzip
+from isal.igzip_lib import IsalError
 
 from picme.errors import DataError, near_column
 from picme.sources import ENDINGS
+from picme.sources.encodings import wide
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+    from typing import IO
 
     from polars._typing import PolarsDataType
 
@@ -44,12 +48,19 @@ RENAMED = {"race": "ethnicity"}
 
 
 def find_table(table: str, places: Iterable[Path]) -> Path | None:
-    """Return the file of a table, or its folder of Parquet files, from the first place that has it, else None."""
+    """Return the file of a table, or its folder of Parquet files, from the place that has it, else None.
+
+    Raises:
+        DataError: if the table is there more than once.
+    """
     places = [place for place in places if place.is_dir()]
     files = [place / f"{table}{ending}" for ending in ENDINGS for place in places]
     folders = [place / table for place in places if any((place / table).glob("*.parquet"))]
     # A pipe or a device exists too, and reading it would wait for ever.
-    return next((path for path in [*files, *folders] if path.is_file() or path.is_dir()), None)
+    found = [path for path in [*files, *folders] if path.is_file() or path.is_dir()]
+    if len(found) > 1:
+        raise DataError(f"table {table!r} is there as {found[0]} and as {found[1]}, which may differ; keep one of them")
+    return found[0] if found else None
 
 
 def columns(path: Path) -> list[str]:
@@ -206,7 +217,7 @@ def reading(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (pl.exceptions.PolarsError, OSError, EOFError) as error:
+    except (pl.exceptions.PolarsError, OSError, EOFError, IsalError) as error:  # type: ignore[misc]
         if isinstance(error, FileNotFoundError):
             reason = "does not exist"
         elif isinstance(error, pl.exceptions.NoDataError):
@@ -233,7 +244,35 @@ def _unpacks(path: Path) -> bool:
     return True
 
 
+def as_bytes(path: Path) -> IO[bytes]:
+    """Open a file as bytes, decompressed where its name says gz."""
+    return igzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
+
+
+def wide_encoding(path: Path) -> str | None:
+    """Return UTF-16 or UTF-32 where a CSV file is in one of them; else None.
+
+    Raises:
+        DataError: if the file cannot be read.
+    """
+    if path.is_dir() or not path.name.endswith((".csv", ".csv.gz")):
+        return None
+    with reading(path), as_bytes(path) as stream:
+        return wide(stream.read(64))
+
+
+def refuse_wide(path: Path) -> None:
+    """Refuse a CSV file in UTF-16 or UTF-32, of which not even the header could be read.
+
+    Raises:
+        DataError: if it is in one of them.
+    """
+    if (encoding := wide_encoding(path)) is not None:
+        raise DataError(f"{path} is in {encoding.upper()}, in which this table cannot be read; save it in UTF-8")
+
+
 def _open(path: Path, ragged: bool = False) -> tuple[pl.LazyFrame, pl.Schema]:
+    refuse_wide(path)
     with reading(path):
         if path.name.endswith((".csv", ".csv.gz")):
             frame = pl.scan_csv(path, infer_schema=False, encoding="utf8-lossy", truncate_ragged_lines=ragged)

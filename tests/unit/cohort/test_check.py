@@ -131,6 +131,14 @@ def test_a_truncated_table_is_a_finding(tmp_path):
     assert "timeseries" not in possible(table)
 
 
+def test_a_table_of_stays_in_utf_16_is_a_finding(tmp_path):
+    ehr = write_ehr(tmp_path)
+    file = ehr / "icu/icustays.csv.gz"
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()).decode().encode("utf-16")))
+    found = row(check(ehr), "icustays")
+    assert found["status"] == "unreadable" and "is in UTF-16" in found["detail"]
+
+
 def test_nothing_is_changed(tmp_path):
     ehr = write_ehr(tmp_path)
     before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}

@@ -227,3 +227,9 @@ def test_plain_values_are_read_as_the_same_values_in_a_file(tmp_path: Path) -> N
         load(whole, {"study.seds": 3})
     with pytest.raises(ConfigError, match="did you mean 'demo'"):
         load({"preset": "dmo"})
+
+
+@pytest.mark.parametrize("value", ["", "paper"])
+def test_a_preset_is_not_set_beside_a_configuration(value: str) -> None:
+    with pytest.raises(ConfigError, match="'preset' cannot be set beside a configuration: name the preset"):
+        load("demo", {"preset": value})

@@ -7,6 +7,7 @@ import pytest
 
 from picme.config.loading import validate
 from picme.design.study import Design
+from picme.prepare.raw import raw_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,3 +57,16 @@ def test_a_new_time_alone_is_a_change_unless_contents_are_compared(folder: Path)
     os.utime(folder / "b.png", ns=(1, 1))
     assert own(folder, fingerprint="time").prepare.key != before["time"]
     assert own(folder, fingerprint="content").prepare.key == before["content"]
+
+
+def test_the_challenge_counts_in_any_case_of_letters(tmp_path: Path) -> None:
+    for name in ("SET-A.ZIP", "Outcomes-a.TXT"):
+        (tmp_path / name).write_text("made up")
+    config = validate(
+        {
+            "source": {"kind": "physionet2012", "path": str(tmp_path)},
+            "modalities": {name: {"kind": "timeseries", "table": name} for name in ("vitals", "labs")},
+            "tasks": {"mortality": {}},
+        }
+    )
+    assert [file.name for file in raw_files(config)] == ["Outcomes-a.TXT", "SET-A.ZIP"]

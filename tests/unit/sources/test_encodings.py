@@ -24,3 +24,11 @@ def test_control_characters_become_blanks() -> None:
     assert found.text == "a b c\td\n"
     assert found.oddities == ("with control characters",)
     assert decode(b"") == ("", "utf-8", ())
+
+
+def test_a_stray_byte_in_utf_8_leaves_the_other_letters_as_they_are() -> None:
+    found = decode(GERMAN.encode().replace(b"Patient", b"Pati\xe9nt"))
+    assert found.text == GERMAN.replace("Patient", "Pati\ufffdnt")
+    assert found.oddities == ("read as utf-8", "with characters that cannot be decoded")
+    # Beside more letters that are no UTF-8, one that happens to be is not.
+    assert decode("né à Orléans, Ã© élevé".encode("cp1252")).encoding != "utf-8"

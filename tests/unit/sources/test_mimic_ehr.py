@@ -171,3 +171,19 @@ def test_mimic_iii_is_recognised_by_its_columns_whatever_its_files_are_called(tm
     (tmp_path / "icu/icustays.csv").write_text("ROW_ID,SUBJECT_ID,HADM_ID,ICUSTAY_ID\n1,2,3,4\n")
     with pytest.raises(DataError, match=r"is no release of MIMIC-IV\. It holds MIMIC-III, whose tables"):
         Release.open(tmp_path)
+
+
+@pytest.mark.parametrize("column", ["value", "valuenum"])
+@pytest.mark.parametrize("ending", [".csv.gz", ".parquet"])
+def test_a_table_whose_decimals_have_commas_is_refused_by_their_share(tmp_path: Path, column: str, ending: str) -> None:
+    def found(name: str, commas: int) -> int:
+        cells = ["80", "1,234", *["37.5"] * 20, *["37,5"] * commas]
+        charts = [chart(1, hour / 9, 220045, 80) | {column: cell} for hour, cell in enumerate(cells)]
+        release = Release.open(write_release(tmp_path / name, STAYS, charts, ending=ending))
+        return sum(batch.height for batch in scan(release, "chartevents", [220045], ["value"], ["valuenum"]))
+
+    assert found("slip", 1) == 23
+    with pytest.raises(
+        DataError, match=rf"chartevents\{ending}, row 23: 3 of 23 decimals in column '{column}' have a co"
+    ):
+        found("export", 3)

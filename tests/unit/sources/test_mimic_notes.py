@@ -195,3 +195,11 @@ def test_summaries_of_no_admission_are_counted_and_bounded(tmp_path, cell):
         read_notes(tmp_path, "discharge", SUBJECTS, 1000, 0.05)
     write_notes(tmp_path, "radiology", [note("good", 1), {**note("of no admission", 2), "hadm_id": cell}])
     assert read_notes(tmp_path, "radiology", SUBJECTS, 1000, 0.05)["problem"].to_list() == [None, None]
+
+
+def test_line_breaks_that_are_written_out_are_line_breaks_where_there_are_no_others(tmp_path):
+    texts = [r"Allergies:\nnone\r\nSocial History:\n", "a path C:\\new\nand a line", "one line"]
+    write_notes(tmp_path, "radiology", [note(text, hour) for hour, text in enumerate(texts)])
+    notes = read_notes(tmp_path, "radiology", SUBJECTS, 1000)
+    assert notes["text"].to_list() == ["Allergies:\nnone\nSocial History:\n", *texts[1:]]
+    assert notes["oddity"].to_list() == ["line breaks written as \\n", None, None]

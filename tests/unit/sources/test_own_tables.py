@@ -83,3 +83,30 @@ def test_rows_that_do_not_fit_are_not_called_a_cut_download(tmp_path: Path) -> N
     file.write_bytes(gzip.compress(b'subject_id,gender\n1,F\n2,"M\n3,F\n'))
     with pytest.raises(DataError, match=r"patients\.csv\.gz cannot be read; a CSV file with as many fields"):
         collect(scan_table(file, ["subject_id", "gender"]), file)
+
+
+def test_a_table_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "hosp"
+    folder.mkdir()
+    (folder / "patients.csv").write_text("subject_id,gender\n1,F\n")
+    assert set(Release.open(tmp_path).tables()) == {"patients"}
+    (folder / "patients.csv.gz").write_bytes(gzip.compress(b"subject_id,gender\n1,M\n"))
+    with pytest.raises(DataError, match=r"'patients' is there as .*patients\.csv\.gz and as .*patients\.csv, which"):
+        Release.open(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_table_in_utf_16_is_told_to_be_so(tmp_path: Path, encoding: str, packed: bool) -> None:
+    raw = "subject_id,gender\n1,F\n".encode(encoding)
+    file = tmp_path / ("patients.csv.gz" if packed else "patients.csv")
+    file.write_bytes(gzip.compress(raw) if packed else raw)
+    with pytest.raises(DataError, match=rf"{file.name} is in {encoding.upper()}, in which .* save it in UTF-8"):
+        scan_table(file, ["subject_id"])
+
+
+def test_compressed_data_that_are_damaged_at_once_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "patients.csv.gz"
+    file.write_bytes(gzip.compress(b"subject_id,gender\n1,F\n")[:10] + b"\xff" * 40)
+    with pytest.raises(DataError, match=r"patients\.csv\.gz cannot be read to its end"):
+        scan_table(file, ["subject_id"])

@@ -146,8 +146,16 @@ def test_lines_end_in_any_way(tmp_path: Path, end: str) -> None:
 
 @pytest.mark.parametrize("how", ["zip", "tar.gz", "folder"])
 def test_names_in_capitals_are_read(tmp_path: Path, how: str) -> None:
-    stays = run(write(tmp_path, how, suffix=".TXT")).views["pretrain"].stays
-    assert stays["stay_id"].to_list() == [11, 12, 13]
+    for file in list(write(tmp_path, how, suffix=".TXT").iterdir()):
+        file.rename(file.with_name(file.name.upper()))
+    view = run(tmp_path).views["mortality"]
+    assert view.stays["stay_id"].to_list() == [11, 12, 13]
+    write(tmp_path / "own", "folder")
+    (tmp_path / "own" / "set-a").rename(tmp_path / "set-b")
+    (tmp_path / "outcomes-B.txt").write_text(OUTCOMES)
+    (tmp_path / "Outcomes-b.TXT").write_text(OUTCOMES)
+    with pytest.raises(DataError, match=r"Outcomes-b\.TXT and .*outcomes-B\.txt may differ"):
+        run(tmp_path)
 
 
 def test_a_set_in_two_forms_is_refused(tmp_path: Path) -> None:
@@ -218,14 +226,15 @@ def quarantined(extraction: Extraction) -> dict[str, int]:
 
 
 def test_decimal_commas_are_read_and_other_surplus_cells_are_counted(tmp_path: Path) -> None:
-    body = "01:00,pH,7,38\n02:00,HR,70,x\n03:00,HR,80,\n04:00,HR,1,2,3\n05:00,Temp,36,6\n"
+    body = "01:00,pH,7,38\n02:00,HR,70,x\n03:00,HR,80,\n04:00,HR,1,2,3\n05:00,Temp,36,6\n06:00,ALT,1,234\n"
     extraction = run(write(tmp_path, "zip", records={11: record(11, body)}))
     rows = extraction.views["pretrain"].modalities
     assert column(rows["blood_gas"], 0, "pH")[1] == pytest.approx(7.38)
     assert column(rows["vitals"], 0, "Temp")[5] == pytest.approx(36.6)
     assert np.flatnonzero(column(rows["vitals"], 0, "mask->HR")).tolist() == [3]
     counts = quarantined(extraction)
-    assert counts["decimal comma read as a point"] == counts["line without a time or a number"] == 2
+    assert not column(rows["labs"], 0, "mask->log ALT").any()  # 1234 or 1.234
+    assert (counts["decimal comma read as a point"], counts["line without a time or a number"]) == (2, 3)
 
 
 @pytest.mark.parametrize("clock", ["-03:05", "-00:05", "03:-05", "03:60", "03:75"])
