@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from picme.align.step import Align
 from picme.config.combinations import Combination, combinations, label, parse
 from picme.config.encoders import EncoderConfig, has_locked_trunk, trunk_identity
+from picme.config.finetune import paper_combinations
 from picme.config.fusions import CONFIGS as FUSIONS
-from picme.config.study import paper_combinations
 from picme.engine.code import code_of
 from picme.engine.store import fingerprint
 from picme.errors import ConfigError

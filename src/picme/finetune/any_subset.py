@@ -15,7 +15,7 @@ from picme.pretrain.model import modality_seed
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from picme.config.study import AnySubsetConfig
+    from picme.config.finetune import AnySubsetConfig
     from picme.finetune.classifier import Classifier
     from picme.finetune.teaching import Loss
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from picme.config.study import SearchConfig
+    from picme.config.search import SearchConfig
 
     Report = Callable[[int, float], None]
     """Function to call with (epoch, score) after each epoch; it raises where the trial is hopeless."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from picme.config.evaluate import EvaluateConfig
+from picme.config.finetune import FinetuneConfig
 from picme.config.loading import load, validate
-from picme.config.study import FinetuneConfig, PretrainConfig
+from picme.config.pretrain import PretrainConfig
 from picme.design.graph import study_graph
 from picme.design.study import Design
 from picme.engine.store import Store

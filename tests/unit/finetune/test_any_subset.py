@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from picme.config.combinations import label
-from picme.config.study import AnySubsetConfig
+from picme.config.finetune import AnySubsetConfig
 from picme.engine.step import Context
 from picme.finetune import build
 from picme.finetune.any_subset import AnySubset, Draw

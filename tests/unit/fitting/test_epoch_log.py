@@ -15,7 +15,7 @@ import pytest
 
 import picme.fitting.epoch_log as epoch_log
 from picme.config.loading import load
-from picme.config.study import SearchConfig
+from picme.config.search import SearchConfig
 from picme.design.study import Design
 from picme.errors import ConfigError
 from picme.fitting.epoch_log import EpochLog, check_loggers, numbers

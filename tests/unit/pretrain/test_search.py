@@ -12,7 +12,7 @@ import torch
 
 import picme
 from picme.config.loading import load
-from picme.config.study import SearchConfig
+from picme.config.search import SearchConfig
 from picme.design.study import Design
 from picme.errors import ConfigError, TrainingError
 from picme.fitting.search import found, search_trials
