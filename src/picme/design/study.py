@@ -454,10 +454,10 @@ class Design:
         return Missing(
             finetuned=tuple(finetuned),
             dedicated=dedicated,
-            settings=section.missing,
+            missing=section.missing,
             severity=self.severity(finetuned[0].cell.task.name),
             confidence=section.confidence,
-            resamples=section.interval_resamples,
+            interval_resamples=section.interval_resamples,
             seed=section.seed,
             ece_bins=section.ece_bins,
         )

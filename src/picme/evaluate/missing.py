@@ -96,7 +96,7 @@ def missing_grid(step: Missing, folder: Path, context: Context) -> dict[str, Any
     targets = view.labels(task.labels)[rows].astype(np.float64)
     _, subject = np.unique(view.cohort["subject_id"].to_numpy()[rows], return_inverse=True)
     subjects = int(subject.max(initial=-1)) + 1
-    resamples = SubjectResamples.draw(subjects, step.resamples, step.seed)
+    resamples = SubjectResamples.draw(subjects, step.interval_resamples, step.seed)
     key = {"task": task.name, "strategy": cell.strategy}
     key["trained_on"] = "dedicated" if step.dedicated else step.finetuned[0].trained_on
     judged: list[tuple[Column, Judged]] = []
@@ -150,10 +150,10 @@ def columns(
     known = ~np.isnan(targets)
     outcome = np.where(known.any(axis=1), (targets == 1).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
     orders = {"mcar": np.zeros(len(rows)), "mar": order_of(severity), "mnar": order_of(outcome)}
-    for mechanism in step.settings.mechanisms:
+    for mechanism in step.missing.mechanisms:
         spared = np.array([mechanism == "mar" and name == step.anchor for name in names])
-        slope = 0.0 if mechanism == "mcar" else step.settings.slope
-        for rate in step.settings.rates:
+        slope = 0.0 if mechanism == "mcar" else step.missing.slope
+        for rate in step.missing.rates:
             share = np.where(spared, 0, shares(orders[mechanism], rate, slope)[:, None])
             yield column(mechanism, every, kept(present, share, drawn), rate)
 

@@ -120,12 +120,12 @@ class Missing(Step):
     """The seeds of the models of all modalities, or of the models of every subset."""
     dedicated: bool
     """True if every subset has models of its own."""
-    settings: Any
+    missing: Any
     """The section `evaluate.missing`."""
     severity: Severity | None
     """What `mar` goes by."""
     confidence: float
-    resamples: int
+    interval_resamples: int
     seed: int
     ece_bins: int
 

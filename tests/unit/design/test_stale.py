@@ -169,3 +169,14 @@ def test_a_changed_file_is_named(tmp_path: Path) -> None:
     assert line == f"file rows.csv has moved; source.path: {tmp_path}/rows.csv → {tmp_path}/elsewhere/rows.csv"
     tree["modalities"]["b"] = {"kind": "tabular", "path": str(tmp_path / "more.csv"), "id": "id"}
     assert said(validate(tree), store)["prepare"].startswith("file rows.csv has moved, and another differs; ")
+
+
+def test_settings_of_the_missingness_grid_are_named(tmp_path: Path) -> None:
+    own, base = Store(tmp_path), {**BASE, "evaluate.missing": {}}
+    finished(load("demo", base), own)
+    for change, expected in (
+        ({"evaluate.missing": {"slope": 1}}, "evaluate.missing.slope: 4.0 → 1.0"),
+        ({"evaluate.ece_bins": 7}, "evaluate.ece_bins: 10 → 7"),
+        ({"evaluate.interval_resamples": 500}, "evaluate.interval_resamples: 1000 → 500"),
+    ):
+        assert said(load("demo", {**base, **change}), own, load("demo", base))["missing"] == expected
