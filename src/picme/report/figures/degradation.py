@@ -10,7 +10,7 @@ from markupsafe import Markup
 from picme.report.blocks import Choice, Plate
 from picme.report.facts import confidence
 from picme.report.figures.dots import points, strategies_of
-from picme.report.figures.missing import DEDICATED, MECHANISMS, METRICS, comparable, known_rows, model_text
+from picme.report.figures.missing import DEDICATED, MECHANISMS, METRICS, comparable, known_rows, model_text, rate_number
 from picme.report.numbers import level, percent, say
 from picme.report.theme import MUTED, safe, strategy_style
 from picme.report.words import strategy_text, task_title
@@ -42,11 +42,12 @@ def curves(tables: Tables, config: dict[str, Any]) -> Plate | None:
     if not views:
         return None
     note = say(
-        "Modalities are withheld from test stays at a rate, the same for every strategy. MCAR, missing completely at"
-        " random: chance alone decides. MAR, missing at random: what is observed decides, here how severely ill a stay"
-        " looks. MNAR, missing not at random: what is not observed decides, here the outcome. At 0 nothing is withheld,"
-        " but modalities that a stay never had are still missing. A stay keeps at least one, so less is withheld than"
-        " the rate says. Bands are {level} intervals. Dashed lines: models dedicated to each subset of the modalities.",
+        "Modalities are withheld from test stays at a rate, the same ones for every strategy. MCAR, missing completely"
+        " at random: chance alone decides. MAR, missing at random: what is observed decides, here how severely ill a"
+        " stay looks. MNAR, missing not at random: what is not observed decides, here the outcome. Lines start where"
+        " nothing is withheld, though modalities that a stay never had are missing there too. A stay keeps at least"
+        " one, so less is withheld than the rate says. Bands are {level} intervals. Dashed lines: models dedicated to"
+        " each subset of the modalities. The sentence above counts controls and baselines only where nothing else is.",
         level=level(confidence(config)),
     )
     return Plate("withheld", "Scores by how much is withheld", views, ("Task", "Metric"), note)
@@ -67,19 +68,20 @@ def _curves(rows: pl.DataFrame, choice: tuple[str, ...], metric: str, config: di
             )
             line = own.with_columns(pl.col("rate").fill_null(0)).sort("rate").to_dicts()
             if kind in own["mechanism"].to_list():
-                axes = {"xaxis": _axis("x", panel), "yaxis": _axis("y", panel), "legendgroup": safe(model_text(*model))}
+                axes = {"xaxis": f"x{_place(panel)}", "yaxis": f"y{_place(panel)}"}
                 colour, symbol = strategy_style(model[0], known)
                 bands = [_band(part, about.scale, colour) for part in _runs(line)]
                 drawn = _line(line, about, model, (colour, symbol)) | {"showlegend": model not in seen}
-                traces += [trace | axes for trace in (*bands, drawn)]
+                traces += [trace | axes | {"legendgroup": drawn["name"]} for trace in (*bands, drawn)]
                 seen.add(model)
     lowest = min(row["value"] for row in rows.iter_rows(named=True))
     layout = _panels(kinds, about, max(rows["rate"].drop_nulls()), guess=metric == "auroc" and lowest < 0.6)
     return Choice(choice, {"data": traces, "layout": layout}, rows, _falls(rows, kinds, metric, config))
 
 
-def _axis(letter: str, panel: int) -> str:
-    return f"{letter}{panel + 1 if panel else ''}"
+def _place(panel: int) -> str:
+    """Return what plotly adds to the names of a panel's axes."""
+    return str(panel + 1) if panel else ""
 
 
 def _runs(line: list[Row]) -> list[list[Row]]:
@@ -133,7 +135,7 @@ def _line(rows: list[Row], about: Metric, model: tuple[str, str], style: tuple[s
 def _taken(row: Row) -> str:
     if not row["rate"]:
         return "nothing withheld"
-    return f"rate {row['rate'] * 100:.0f} %" + (f", {points(row['withheld'])} withheld" if row["withheld"] else "")
+    return f"rate {_percent(row['rate']):g} %" + (f", {points(row['withheld'])} withheld" if row["withheld"] else "")
 
 
 def _panels(kinds: list[str], about: Metric, most: float, guess: bool) -> dict[str, Any]:
@@ -148,16 +150,16 @@ def _panels(kinds: list[str], about: Metric, most: float, guess: bool) -> dict[s
         "shapes": [],
     }
     for panel, kind in enumerate(kinds):
-        start = panel * (width + gap)
-        x, y = _axis("x", panel), _axis("y", panel)
-        layout[x.replace("x", "xaxis")] = {
+        start, place = panel * (width + gap), _place(panel)
+        x, y = f"x{place}", f"y{place}"
+        layout[f"xaxis{place}"] = {
             "domain": [round(start, 4), round(start + width, 4)],
             "anchor": y,
             "title": {"text": "rate withheld, %"},
             "range": [-4, round(106 * most)],
             "zeroline": False,
         }
-        layout[y.replace("y", "yaxis")] = {
+        layout[f"yaxis{place}"] = {
             "anchor": x,
             "zeroline": False,
             **({"matches": "y"} if panel else {"title": {"text": about.axis}}),
@@ -191,8 +193,7 @@ def _falls(rows: pl.DataFrame, kinds: list[str], metric: str, config: dict[str, 
     clauses = []
     for kind in kinds:
         ends = [row for row in greatest.to_dicts() if row["mechanism"] == kind]
-        ends = [row for row in ends if (row["strategy"], row["trained_on"]) in start]
-        ends = comparable(ends, config)
+        ends = comparable([row for row in ends if (row["strategy"], row["trained_on"]) in start], config)
         if ends:
             lost = [(start[row["strategy"], row["trained_on"]]["value"], row["value"], row) for row in ends]
             first, last, row = min(lost, key=lambda item: (item[0] - item[1]) * (1 if about.rises else -1))
@@ -210,8 +211,8 @@ def _falls(rows: pl.DataFrame, kinds: list[str], metric: str, config: dict[str, 
             "No strategy has its {metric} both with nothing withheld and at the greatest rate.", metric=about.title
         )
     sentence = say(
-        "From nothing withheld to {rate}, {metric} {falls} least {clauses}; controls and baselines are not counted.",
-        rate=percent(most, "missing.rate", 0),
+        "From nothing withheld to {rate}, {metric} {falls} least {clauses}.",
+        rate=rate_number(most, "missing.rate"),
         metric=about.title,
         falls="falls" if about.rises else "rises",
         clauses=Markup(", ").join(clauses),
@@ -234,5 +235,5 @@ def _presence(rows: list[Row], kinds: list[str]) -> Markup:
     return say(
         " Which modalities are left tells by itself ({name}) more than chance under {kinds}.",
         name=strategy_text(PRESENCE_ONLY.name),
-        kinds=Markup(" and ").join(told),
+        kinds=Markup(", ").join(told),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from math import comb
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -10,7 +11,7 @@ from markupsafe import Markup
 
 from picme.report.blocks import Choice, Plate
 from picme.report.facts import frame, modalities
-from picme.report.figures.missing import DEDICATED, METRICS
+from picme.report.figures.missing import DEDICATED, METRICS, ON_SCALE, SCALE
 from picme.report.numbers import count, many, percent, say
 from picme.report.theme import FAINT, INK, MUTED, PAPER, VERMILLION, safe
 from picme.report.words import combination_text, strategy_text, task_title
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 # Most subsets of one size that leave room for labels on a phone.
 _MOST_LABELLED = 10
 _LEVEL = 84  # pixels
-# Both are the same on the light and the dark page, as the squares behind them are.
-_ON_PALE, _ON_DEEP = "#101418", "#fafbfc"
 
 
 def lattice(tables: Tables, config: dict[str, Any]) -> Plate | None:
@@ -69,36 +68,41 @@ def initials(names: list[str]) -> dict[str, str]:
 def _lattice(rows: pl.DataFrame, letters: dict[str, str], choice: tuple[str, ...], ends: tuple[float, float]) -> Choice:
     cells = {frozenset(row["subset"].split("+")): row for row in rows.iter_rows(named=True)}
     places = _places(list(letters))
+    known = {one: cells[one] for one in places if one in cells and cells[one]["value"] is not None}
     steps = [
-        (cells[fewer], cells[fewer | {name}])
-        for fewer in places
+        (row, known[one | {name}])
+        for one, row in known.items()
         for name in letters
-        if name not in fewer and {fewer, fewer | {name}} <= set(cells)
+        if name not in one and one | {name} in known
     ]
-    steps = [pair for pair in steps if pair[0]["value"] is not None and pair[1]["value"] is not None]
     worse = [pair for pair in steps if pair[1]["value"] < pair[0]["value"]]
-    widest = max(len([one for one in places if len(one) == size]) for size in range(1, len(letters) + 1))
     joined = [
-        ("more is not worse", [pair for pair in steps if pair not in worse], {"color": FAINT, "width": 1}),
+        (
+            "more is not worse",
+            [pair for pair in steps if pair[1]["value"] >= pair[0]["value"]],
+            {"color": FAINT, "width": 1},
+        ),
         ("more is worse", worse, {"color": VERMILLION, "width": 1.8, "dash": "dash"}),
     ]
     traces = [_edges(name, pairs, places, line) for name, pairs, line in joined if pairs]
+    widest = comb(len(letters), len(letters) // 2)
     labelled = widest <= _MOST_LABELLED
-    size = 32 if labelled else max(8, 320 // widest)
-    known = [(one, cells[one]) for one in places if one in cells and cells[one]["value"] is not None]
-    colours = {
-        "color": [round(row["value"] * 100, 2) for _, row in known],
-        "colorscale": [[0, "#f2f6fa"], [1, "#0b5c94"]],
-        "cmin": round(ends[0] * 100, 2),
-        "cmax": round(ends[1] * 100, 2),
+    square = {
+        "symbol": "square",
+        "size": 32 if labelled else max(8, 320 // widest),
         "line": {"color": MUTED, "width": 1},
     }
-    inks = [_ON_DEEP if row["value"] > ends[0] + 0.8 * (ends[1] - ends[0]) else _ON_PALE for _, row in known]
-    traces.append(_nodes(known, places, letters, {"symbol": "square", "size": size, **colours}, inks, labelled))
-    others = [(one, cells[one]) for one in places if one in cells and cells[one]["value"] is None]
-    if others:
-        hollow = {"symbol": "square", "size": size, "color": PAPER, "line": {"color": MUTED, "width": 1}}
-        traces.append(_nodes(others, places, letters, hollow, MUTED, labelled))
+    coloured = {
+        **square,
+        "color": [round(row["value"] * 100, 2) for row in known.values()],
+        "colorscale": SCALE,
+        "cmin": round(ends[0] * 100, 2),
+        "cmax": round(ends[1] * 100, 2),
+    }
+    traces.append(_nodes(known, places, letters, coloured, ON_SCALE, labelled))
+    undefined = {one: row for one, row in cells.items() if row["value"] is None}
+    if undefined:
+        traces.append(_nodes(undefined, places, letters, {**square, "color": PAPER}, MUTED, labelled))
     singles = [frozenset({name}) for name in letters]
     layout = {
         "height": 60 + _LEVEL * len(letters),
@@ -115,7 +119,7 @@ def _lattice(rows: pl.DataFrame, letters: dict[str, str], choice: tuple[str, ...
         },
         "yaxis": {"visible": False, "range": [0.6, len(letters) + 0.35], "automargin": False},
     }
-    return Choice(choice, {"data": traces, "layout": layout}, rows, _reading(list(cells.values()), steps, worse))
+    return Choice(choice, {"data": traces, "layout": layout}, rows, _reading(list(known.values()), steps, worse))
 
 
 def _places(names: list[str]) -> dict[frozenset[str], tuple[float, int]]:
@@ -146,23 +150,25 @@ def _edges(
 
 
 def _nodes(
-    drawn: list[tuple[frozenset[str], Row]],
+    drawn: dict[frozenset[str], Row],
     places: dict[frozenset[str], tuple[float, int]],
     letters: dict[str, str],
     marker: dict[str, Any],
-    text: list[str] | str,
+    ink: str,
     labelled: bool,
 ) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers+text" if labelled else "markers",
         "showlegend": False,
-        "x": [places[one][0] for one, _ in drawn],
-        "y": [places[one][1] for one, _ in drawn],
+        "x": [places[one][0] for one in drawn],
+        "y": [places[one][1] for one in drawn],
         "marker": marker,
-        "text": [_label(one, row, letters) for one, row in drawn],
-        "textfont": {"size": 9, "color": text},
-        "customdata": [f"{safe(combination_text(row['subset']))}<br>{METRICS['auroc'].hover(row)}" for _, row in drawn],
+        "text": [_label(one, row, letters) for one, row in drawn.items()],
+        "textfont": {"size": 9, "color": ink},
+        "customdata": [
+            f"{safe(combination_text(row['subset']))}<br>{METRICS['auroc'].hover(row)}" for row in drawn.values()
+        ],
         "hovertemplate": "%{customdata}<extra></extra>",
         "cliponaxis": False,
     }
@@ -173,8 +179,7 @@ def _label(one: frozenset[str], row: Row, letters: dict[str, str]) -> str:
     return f"{''.join(letter for name, letter in letters.items() if name in one)}<br>{value}"
 
 
-def _reading(cells: list[Row], steps: list[tuple[Row, Row]], worse: list[tuple[Row, Row]]) -> Markup:
-    known = [row for row in cells if row["value"] is not None]
+def _reading(known: list[Row], steps: list[tuple[Row, Row]], worse: list[tuple[Row, Row]]) -> Markup:
     low, high = min(known, key=lambda row: row["value"]), max(known, key=lambda row: row["value"])
     sentence = say(
         "AUROC is lowest with {low} ({least}) and highest with {high} ({most}).",

@@ -68,13 +68,16 @@ METRICS = {
 }
 MECHANISMS = ("mcar", "mar", "mnar")
 DEDICATED = "dedicated"
+# From low to high, pale enough for one ink, and the same on the light and the dark page.
+SCALE = [[0, "#f4f8fb"], [1, "#6aa8d8"]]
+ON_SCALE = "#101418"
 
 
 def trained_text(trained_on: str | None) -> Markup:
     """Return what models were trained on as a sentence has it."""
     rate = _rate(trained_on)
     if rate is not None:
-        return say("stays with {rate} withheld", rate=percent(rate, "derived:missing", 0))
+        return say("stays with {rate} withheld", rate=rate_number(rate, "derived:missing"))
     words = {"all": "all stays as they are", "complete": "complete stays", DEDICATED: "each subset by itself"}
     return Markup.escape(words.get(trained_on or "", trained_on or ""))
 
@@ -84,6 +87,11 @@ def _rate(text: str | None) -> float | None:
         return float(text or "")
     except ValueError:
         return None
+
+
+def rate_number(rate: float, source: str) -> Markup:
+    """Return a rate in percent, with a decimal only where it has one."""
+    return percent(rate, source, 0 if f"{rate * 100:g}".isdigit() else 1)
 
 
 def model_text(strategy: str, trained_on: str) -> str:
@@ -138,13 +146,14 @@ def _grid(rows: pl.DataFrame, choice: tuple[str, ...], ends: tuple[float, float]
     lines = [[cells.get((trained, *tested)) for tested in across] for trained in down]
     heat = {
         "type": "heatmap",
-        "x": [fixed.get(kind, f"{(rate or 0) * 100:.0f} %") for kind, rate in across],
-        "y": [safe(name if _rate(name) is None else f"{float(name) * 100:.0f} %") for name in down],
+        "x": [fixed.get(kind, f"{(rate or 0) * 100:g} %") for kind, rate in across],
+        "y": [safe(name if _rate(name) is None else f"{float(name) * 100:g} %") for name in down],
         "z": [[None if row is None else round(row["value"] * 100, 2) for row in line] for line in lines],
         "text": [["" if row is None else f"{row['value'] * 100:.1f}" for row in line] for line in lines],
         "texttemplate": "%{text}",
+        "textfont": {"color": ON_SCALE},
         "customdata": [["" if row is None else METRICS["auroc"].hover(row) for row in line] for line in lines],
-        "colorscale": [[0, "#f2f6fa"], [1, "#0b5c94"]],
+        "colorscale": SCALE,
         "zmin": round(ends[0] * 100, 2),
         "zmax": round(ends[1] * 100, 2),
         "showscale": False,
@@ -164,7 +173,7 @@ def _grid(rows: pl.DataFrame, choice: tuple[str, ...], ends: tuple[float, float]
     usual = next((row for row in column if row["trained_on"] == "all" and row is not best), None)
     reading = say(
         "With {rate} withheld from test stays, models trained on {best} have the highest AUROC, {value}{usual}.",
-        rate=percent(rate, "missing.rate", 0),
+        rate=rate_number(rate, "missing.rate"),
         best=trained_text(best["trained_on"]),
         value=percent(best["value"], "missing.value"),
         usual=say(
