@@ -136,7 +136,7 @@ def test_the_reading_says_where_presence_alone_is_above_chance(missing: pl.DataF
     ).to_dicts()[0]
     assert row["low"] > 0.5
     assert f"MNAR ({row['value'] * 100:.1f} %)." in said()
-    assert "is shown under no mechanism" in said(low=0.5)
+    assert "is not shown to tell more than chance" in said(low=0.5)
     assert "cannot be judged" in said(low=None)
     without = missing.filter(pl.col("strategy") != "presence_only")
     assert "chance" not in view(curves({"missing": without}, CONFIG), "Mortality", "AUROC").reading
@@ -213,13 +213,18 @@ def test_a_strategy_that_is_blind_to_the_modalities_has_no_lattice(missing: pl.D
 
 
 def test_many_modalities_have_small_squares_without_text(missing: pl.DataFrame) -> None:
-    assert view(lattice({"missing": missing}, CONFIG), "Mortality", "any subset", "of all modalities").figure
+    labelled = lattice({"missing": missing}, CONFIG)
+    assert labelled is not None
+    assert "D: discharge, R: radiology, I: image, T: timeseries, E: demographics" in labelled.note
     names = ["".join(("m", sign)) for sign in "abcdef"]
     row = missing.filter(mechanism="subset", metric="auroc", strategy="any_subset", trained_on="all").head(1)
     rows = [row.with_columns(subset=pl.lit(name), value=0.6 + index / 50) for index, name in enumerate(names)]
-    found = view(lattice({"missing": pl.concat(rows)}, {}), "Mortality", "any subset", "of all modalities")
+    plate = lattice({"missing": pl.concat(rows)}, {})
+    assert plate is not None
+    found = view(plate, "Mortality", "any subset", "of all modalities")
     (nodes,) = found.spec["data"]
     assert nodes["mode"] == "markers"
+    assert "Letters" not in plate.note
     assert nodes["marker"]["size"] < 20
 
 

@@ -222,18 +222,19 @@ def _falls(rows: pl.DataFrame, kinds: list[str], metric: str, config: dict[str, 
 
 
 def _presence(rows: list[Row], kinds: list[str]) -> Markup:
+    name = strategy_text(PRESENCE_ONLY.name)
     judged = {row["mechanism"]: row for row in rows if row["low"] is not None}
     above = [judged[kind] for kind in kinds if kind in judged and judged[kind]["low"] > 0.5]
     if not judged:
-        return Markup(" Whether presence alone tells more than chance cannot be judged: its score has no interval.")
+        return say(" Whether {name} tells more than chance cannot be judged: it has no interval.", name=name)
     if not above:
-        return Markup(" That which modalities are left tells more than chance is shown under no mechanism.")
+        return say(" Which modalities are left ({name}) is not shown to tell more than chance.", name=name)
     told = [
         say("{kind} ({value})", kind=row["mechanism"].upper(), value=percent(row["value"], "missing.value"))
         for row in above
     ]
     return say(
-        " Which modalities are left tells by itself ({name}) more than chance under {kinds}.",
-        name=strategy_text(PRESENCE_ONLY.name),
+        " Which modalities are left ({name}) tells more than chance under {kinds}.",
+        name=name,
         kinds=Markup(", ").join(told),
     )

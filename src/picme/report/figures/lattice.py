@@ -47,11 +47,17 @@ def lattice(tables: Tables, config: dict[str, Any]) -> Plate | None:
             views.append(_lattice(own, letters, (task_title(task), strategy_text(strategy), models), ends[task]))
     if not views:
         return None
+    key = Markup("")
+    if _labelled(letters):
+        key = say(
+            " Letters name the modalities ({names}), numbers are the AUROC in percent.",
+            names=", ".join(f"{letter}: {name}" for name, letter in letters.items()),
+        )
     note = say(
-        "Each square is a subset of the modalities ({key}), with the AUROC in percent on the test stays that have all,"
-        " when the others are withheld: the darker the higher. A line joins a subset with the same and one modality"
-        " more; it is dashed where more is worse, by however little.",
-        key=", ".join(f"{letter}: {name}" for name, letter in letters.items()),
+        "Each square is a subset of the modalities: the darker, the higher the AUROC on the test stays that have all of"
+        " the modalities, with the others withheld.{key} A line joins a subset with the same and one modality more; it"
+        " is dashed where more is worse, by however little.",
+        key=key,
     )
     return Plate("lattice", "Every subset of the modalities", views, ("Task", "Strategy", "Models"), note)
 
@@ -63,6 +69,15 @@ def initials(names: list[str]) -> dict[str, str]:
         letters = (sign for sign in name.upper() if sign.isalpha() and sign not in taken.values())
         taken[name] = next(letters, str(number))
     return taken
+
+
+def _widest(letters: dict[str, str]) -> int:
+    """Return the number of subsets of the size that has the most."""
+    return comb(len(letters), len(letters) // 2)
+
+
+def _labelled(letters: dict[str, str]) -> bool:
+    return _widest(letters) <= _MOST_LABELLED
 
 
 def _lattice(rows: pl.DataFrame, letters: dict[str, str], choice: tuple[str, ...], ends: tuple[float, float]) -> Choice:
@@ -85,13 +100,9 @@ def _lattice(rows: pl.DataFrame, letters: dict[str, str], choice: tuple[str, ...
         ("more is worse", worse, {"color": VERMILLION, "width": 1.8, "dash": "dash"}),
     ]
     traces = [_edges(name, pairs, places, line) for name, pairs, line in joined if pairs]
-    widest = comb(len(letters), len(letters) // 2)
-    labelled = widest <= _MOST_LABELLED
-    square = {
-        "symbol": "square",
-        "size": 32 if labelled else max(8, 320 // widest),
-        "line": {"color": MUTED, "width": 1},
-    }
+    labelled = _labelled(letters)
+    size = 32 if labelled else max(8, 320 // _widest(letters))
+    square = {"symbol": "square", "size": size, "line": {"color": MUTED, "width": 1}}
     coloured = {
         **square,
         "color": [round(row["value"] * 100, 2) for row in known.values()],
