@@ -187,7 +187,8 @@ def _panels(kinds: list[str], about: Metric, most: float, guess: bool) -> dict[s
 
 def _falls(rows: pl.DataFrame, kinds: list[str], metric: str, config: dict[str, Any]) -> Markup:
     """Say which strategy loses least up to the greatest rate, and whether presence alone tells more than chance."""
-    about, most = METRICS[metric], rows["rate"].max()
+    about = METRICS[metric]
+    most: Any = rows["rate"].max()
     start = {(row["strategy"], row["trained_on"]): row for row in rows.filter(pl.col("rate").is_null()).to_dicts()}
     greatest = rows.filter(pl.col("rate") == most)
     clauses = []

@@ -36,7 +36,9 @@ def lattice(tables: Tables, config: dict[str, Any]) -> Plate | None:
     names = [name for name in modalities(tables, config) if name in found]
     names += sorted(found - set(names))
     letters = initials(names)
-    ends = {task: (part["value"].min(), part["value"].max()) for (task,), part in rows.group_by("task")}
+    ends: dict[Any, tuple[Any, Any]] = {
+        task: (part["value"].min(), part["value"].max()) for (task,), part in rows.group_by("task")
+    }
     views = []
     for task, strategy, trained_on in rows.select("task", "strategy", "trained_on").unique(maintain_order=True).rows():
         own = rows.filter(
@@ -135,7 +137,7 @@ def _lattice(rows: pl.DataFrame, letters: dict[str, str], choice: tuple[str, ...
 
 def _places(names: list[str]) -> dict[frozenset[str], tuple[float, int]]:
     """Return the place of every subset: those of a size spread over the width, above those that are smaller."""
-    places = {}
+    places: dict[frozenset[str], tuple[float, int]] = {}
     for size in range(1, len(names) + 1):
         level = list(combinations(names, size))
         places |= {frozenset(one): ((index + 0.5) / len(level), size) for index, one in enumerate(level)}

@@ -115,7 +115,9 @@ def grid(tables: Tables, config: dict[str, Any]) -> Plate | None:
     rows = known_rows(tables).filter((pl.col("metric") == "auroc") & (pl.col("trained_on") != DEDICATED))
     rows = rows.filter(pl.col("mechanism").is_in(["natural", "complete", *MECHANISMS]))
     rows = rows.filter(pl.col("trained_on").n_unique().over("task", "strategy") > 1)
-    ends = {task: (part["value"].min(), part["value"].max()) for (task,), part in rows.group_by("task")}
+    ends: dict[Any, tuple[Any, Any]] = {
+        task: (part["value"].min(), part["value"].max()) for (task,), part in rows.group_by("task")
+    }
     views = []
     for task, strategy, kind in rows.select("task", "strategy", "mechanism").unique(maintain_order=True).rows():
         if kind in MECHANISMS:
