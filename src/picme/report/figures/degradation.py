@@ -44,10 +44,11 @@ def curves(tables: Tables, config: dict[str, Any]) -> Plate | None:
     note = say(
         "Modalities are withheld from test stays at a rate, the same ones for every strategy. MCAR, missing completely"
         " at random: chance alone decides. MAR, missing at random: what is observed decides, here how severely ill a"
-        " stay looks. MNAR, missing not at random: what is not observed decides, here the outcome. Lines start where"
-        " nothing is withheld, though modalities that a stay never had are missing there too. A stay keeps at least"
-        " one, so less is withheld than the rate says. Bands are {level} intervals. Dashed lines: models dedicated to"
-        " each subset of the modalities. The sentence above counts controls and baselines only where nothing else is.",
+        " stay looks by a modality that is never withheld. MNAR, missing not at random: what is not observed decides,"
+        " here the outcome. Lines start where nothing is withheld, though modalities that a stay never had are missing"
+        " there too. A stay keeps at least one, so less is withheld than the rate says. Bands are {level} intervals."
+        " Dashed lines: models dedicated to each subset of the modalities. The sentence above counts controls and"
+        " baselines only where nothing else is.",
         level=level(confidence(config)),
     )
     return Plate("withheld", "Scores by how much is withheld", views, ("Task", "Metric"), note)
