@@ -213,7 +213,7 @@ def _falls(rows: pl.DataFrame, kinds: list[str], metric: str, config: dict[str, 
             "No strategy has its {metric} both with nothing withheld and at the greatest rate.", metric=about.title
         )
     sentence = say(
-        "From nothing withheld to {rate}, {metric} {falls} least {clauses}.",
+        "From nothing withheld to {rate}, the {metric} {falls} least {clauses}.",
         rate=rate_number(most, "missing.rate"),
         metric=about.title,
         falls="falls" if about.rises else "rises",
