@@ -258,3 +258,22 @@ def test_labels_of_rows_end_with_the_screen(browser: Any, report: Path) -> None:
     assert [text for text, end in ends if end > 320] == []
     assert made.said == []
     made.page.close()
+
+
+@pytest.mark.parametrize(("width", "side_by_side"), [(1280, True), (390, False)])
+def test_panels_stand_below_one_another_on_a_phone(browser: Any, report: Path, width: int, side_by_side: bool) -> None:
+    made = Opened(browser, report, {"width": width, "height": 900}, "light")
+    plate = made.page.locator("[data-plate=withheld]")
+    if plate.count() == 0:
+        pytest.skip("the study withholds nothing")
+    plate.scroll_into_view_if_needed()
+    plate.locator(".main-svg").first.wait_for(state="attached")
+    panels = plate.locator(".bglayer rect").evaluate_all(
+        "panels => panels.map(panel => panel.getBoundingClientRect()).map(box => [box.left, box.top])"
+    )
+    lefts, tops = ({round(panel[i]) for panel in panels} for i in (0, 1))
+    assert len(panels) == 3
+    assert (len(lefts) == 3) is side_by_side
+    assert (len(tops) == 3) is not side_by_side
+    assert made.said == []
+    made.page.close()

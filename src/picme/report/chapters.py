@@ -52,6 +52,16 @@ CHAPTERS = (
         ("figures.weights:trajectory", "figures.weights:attributions", "judgements:agreement"),
     ),
     Chapter("all-combinations", "All combinations", ("figures.combinations:overview",)),
+    Chapter(
+        "missing",
+        "Missing modalities",
+        (
+            "figures.degradation:curves",
+            "figures.missing:grid",
+            "figures.lattice:lattice",
+            "judgements:robustness",
+        ),
+    ),
     Chapter("groups", "Subgroups", ("figures.subgroups:subgroups", "judgements:fairness")),
     Chapter("label-chapter", "Labels", ("figures.phenotypes:types", "figures.phenotypes:labels", "cohort:agreement")),
     Chapter(

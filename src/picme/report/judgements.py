@@ -1,4 +1,4 @@
-"""Tables that judge a result: calibration errors, thresholds, fairness, and agreement of attributions."""
+"""Tables that judge a result: calibration errors, thresholds, fairness, agreement of attributions, robustness."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from markupsafe import Markup
 
 from picme.report.blocks import Column, DataTable
 from picme.report.facts import answers, frame
+from picme.report.figures.missing import MECHANISMS, METRICS, comparable, trained_text
 from picme.report.figures.weights import method_text
-from picme.report.numbers import count, number, percent
+from picme.report.numbers import MISSING, count, number, percent, say
 from picme.report.results import cell_columns, field
-from picme.report.words import task_title
+from picme.report.words import combination_text, strategy_text, task_title
 
 if TYPE_CHECKING:
-    from picme.report.facts import Tables
+    from picme.report.facts import Row, Tables
 
 
 def calibration_errors(tables: Tables, config: dict[str, Any]) -> DataTable | None:
@@ -130,3 +131,80 @@ def agreement(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         " minus one where they reverse it. With so few modalities only the extremes mean anything."
     )
     return DataTable("agreement", "Do the methods agree?", columns, rows, reading, tall=True, search=True)
+
+
+def robustness(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """List how well each strategy bears that modalities are missing: its worst subset, and its means over the rates."""
+    source = frame(tables, "robustness").filter(pl.col("value").is_not_null() & pl.col("metric").is_in([*METRICS]))
+    keys = ("task", "metric", "strategy", "trained_on")
+    rows: dict[tuple[str, ...], Row] = {}
+    for row in source.iter_rows(named=True):
+        of = tuple(row[key] for key in keys)
+        rows.setdefault(of, dict(zip(keys, of, strict=True)))[row["measure"]] = row
+    if not rows:
+        return None
+    measures = {f"area_{kind}": f"Mean under {kind.upper()}" for kind in MECHANISMS}
+    measures = {"worst_subset": "Worst subset", **measures, "more_is_worse": "More is worse"}
+    here = set(source["measure"])
+    columns = [
+        Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
+        Column("Metric", lambda row: METRICS[row["metric"]].title, choose=True, first=True),
+        Column("Strategy", lambda row: strategy_text(row["strategy"]), choose=True),
+        Column("Trained on", lambda row: trained_text(row["trained_on"])),
+        *[_measured(name, title) for name, title in measures.items() if name in here],
+    ]
+    shown = pl.DataFrame([dict.fromkeys(measures) | row for row in rows.values()], infer_schema_length=None)
+    best = [
+        _most_robust(source.filter(pl.col("task") == task), config)
+        for task in source["task"].unique(maintain_order=True)
+    ]
+    reading = say(
+        "{best}The worst subset is the one of all subsets of the modalities on which a strategy scores worst; the means"
+        " are over the rates from nothing withheld to the greatest; “more is worse” is the share of steps to one"
+        " modality more that make it worse.",
+        best=Markup("").join(best),
+    )
+    return DataTable(
+        "robustness", "Robustness to missing modalities", columns, shown, reading, tall=True, search=True, source=source
+    )
+
+
+def _measured(name: str, title: str) -> Column:
+    """Return the column of a measure: its value with its interval, below the subset that it was measured on."""
+
+    def cell(row: Row) -> Markup:
+        found = row[name]
+        if found is None:
+            return MISSING
+        about = METRICS["auroc" if name == "more_is_worse" else row["metric"]]
+        value = about.number(found["value"], "robustness.value")
+        if found["low"] is not None and found["high"] is not None:
+            value = say(
+                '{value} <span class="interval">({low}–{high})</span>',
+                value=value,
+                low=about.number(found["low"], "robustness.low", sign=False),
+                high=about.number(found["high"], "robustness.high", sign=False),
+            )
+        if not found["subset"]:
+            return value
+        return say(
+            '{value}<br><span class="quiet">{subset}</span>', value=value, subset=combination_text(found["subset"])
+        )
+
+    return Column(title, cell, lambda row: row[name] and row[name]["value"], numeric=True)
+
+
+def _most_robust(rows: pl.DataFrame, config: dict[str, Any]) -> Markup:
+    """Say which strategy has the highest AUROC on its worst subset, of those that may be chosen."""
+    worst = rows.filter((pl.col("measure") == "worst_subset") & (pl.col("metric") == "auroc")).to_dicts()
+    if not worst:
+        return Markup("")
+    row = max(comparable(worst, config), key=lambda row: row["value"])
+    return say(
+        "For {task}, {strategy} trained on {trained_on} has the highest AUROC on a worst subset, {value} on {subset}. ",
+        task=(row["task"] or "").replace("_", " "),
+        strategy=strategy_text(row["strategy"]),
+        trained_on=trained_text(row["trained_on"]),
+        value=percent(row["value"], "robustness.value"),
+        subset=combination_text(row["subset"]),
+    )

@@ -120,6 +120,8 @@ def fabricate(seed: int = 0, seeds: int = 3) -> dict[str, pl.DataFrame]:
             {"task": ["mortality", "phenotyping"], "label": ["mortality", "macro"], "auroc": [0.9034, 0.8711]}
         ),
     }
+    made["missing"] = _missing(rng)
+    made["robustness"] = _robustness(made["missing"])
     return {name: frame(made, name) for name in made}
 
 
@@ -664,6 +666,89 @@ def _efficiency(rng: np.random.Generator) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
+def _missing(rng: np.random.Generator) -> pl.DataFrame:
+    """The missingness grid: five strategies, one of them trained on other stays too and one with dedicated models."""
+    models = [("any_subset", one) for one in ("all", "complete", "0.2", "0.5")]
+    models += [("supervised", "all"), ("supervised", "dedicated"), ("gradient_boosting", "all")]
+    models += [("late_fusion", "all"), ("presence_only", "all")]
+    steep = {"mcar": 0.16, "mar": 0.12, "mnar": 0.2}
+    rows = []
+    for task in TASKS:
+        for strategy, trained_on in models:
+            presence = strategy == "presence_only"
+            robust = {"complete": 1.5, "0.2": 0.8, "0.5": 0.6, "dedicated": 0.7}.get(trained_on, 1.0)
+            robust *= 1.6 if strategy == "supervised" else 1
+
+            def add(
+                mechanism: str,
+                auroc: float,
+                rate: float | None = None,
+                subset: str | None = None,
+                cell: tuple[str, str, str] = (task, strategy, trained_on),
+            ) -> None:
+                missing = subset == "demographics" and cell[1] == "late_fusion"
+                for metric, value in (("auroc", auroc), ("brier", 0.3 - auroc / 4)):
+                    known = not missing and not (cell[1] == "presence_only" and subset)
+                    rows.append(
+                        {
+                            **dict(zip(("task", "strategy", "trained_on"), cell, strict=True)),
+                            **{"mechanism": mechanism, "rate": rate, "subset": subset, "metric": metric},
+                            "value": None if missing else value,
+                            "low": value - 0.03 if known else None,
+                            "high": value + 0.025 if known else None,
+                            "no_interval": None if known else "fewer than two values",
+                            "n": 84 if mechanism in ("complete", "subset") else 120,
+                            "withheld": 0.0 if rate is None else rate * 0.94,
+                        }
+                    )
+
+            whole = 0.53 if presence else _skill("+".join(MODALITIES), strategy, task) + rng.normal(0, 0.008)
+            add("natural", whole)
+            add("complete", 0.5 if presence else whole + 0.01)
+            for subset in names((1, 2, 3, 4, 5)):
+                value = _skill(subset, strategy, task) - 0.03 * (5 - subset.count("+")) / 5 * robust
+                add("subset", 0.5 if presence else value + rng.normal(0, 0.03), subset=subset)
+            for mechanism, fall in steep.items():
+                for rate in (0.2, 0.5, 0.8):
+                    drop = {"mcar": 0, "mar": 0.02, "mnar": 0.13}[mechanism] if presence else -fall * robust
+                    add(mechanism, whole + drop * rate + rng.normal(0, 0.003), rate=rate)
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _robustness(missing: pl.DataFrame) -> pl.DataFrame:
+    """The measures of the table, each by its definition; the least robust ones have no interval."""
+    rows = []
+    keys = ("task", "strategy", "trained_on", "metric")
+    for key, part in missing.group_by(keys, maintain_order=True):
+        sign = 1 if key[3] == "auroc" else -1
+        by_subset = {row["subset"]: row for row in part.filter(pl.col("mechanism") == "subset").to_dicts()}
+        known = {
+            frozenset(name.split("+")): row["value"] for name, row in by_subset.items() if row["value"] is not None
+        }
+        worst = min(
+            (row for row in by_subset.values() if row["value"] is not None), key=lambda row: sign * row["value"]
+        )
+        pairs = [(a, b) for a in known for b in known if a < b and len(b) == len(a) + 1]
+        found = [("worst_subset", worst["subset"], worst["value"], worst["low"], worst["high"])]
+        start = part.filter(pl.col("mechanism") == "natural")["value"][0]
+        for kind in ("mcar", "mar", "mnar"):
+            line = part.filter(pl.col("mechanism") == kind).sort("rate")
+            x, y = [0, *line["rate"]], [start, *line["value"]]
+            area = sum((b - a) * (c + d) / 2 for a, b, c, d in zip(x, x[1:], y, y[1:], strict=False)) / x[-1]
+            found.append((f"area_{kind}", None, area, area - 0.02, area + 0.02))
+        share = sum(sign * known[b] < sign * known[a] for a, b in pairs) / len(pairs)
+        found.append(("more_is_worse", None, share, None, None))
+        for measure, subset, value, low, high in found:
+            rows.append(
+                {
+                    **dict(zip(keys, key, strict=True)),
+                    **{"measure": measure, "subset": subset, "value": value, "low": low, "high": high},
+                    "no_interval": "fewer than two values" if low is None else None,
+                }
+            )
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
 def reduced(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """The same study with a handful of combinations and few labels: quick to draw and to check."""
     every = names()
@@ -692,6 +777,7 @@ def config() -> dict[str, object]:
         "study": {"combination_sizes": [2, 3, 4, 5], "seeds": 3, "embed_dim": 64},
         "pretrain": {"window": 48, "epochs": 12},
         "finetune": {"strategies": list(STRATEGIES), "combinations": "paper"},
+        "evaluate": {"controls": ["random", "gated_uniform", "late_fusion", "presence_only"]},
         "report": {},
     }
 

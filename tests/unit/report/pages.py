@@ -40,9 +40,10 @@ SHOWN = {
     "gate-orders": "gate_orders",
     "pretraining-seeds": "pretraining_seeds",
     "published-times": "runtimes",
+    "robustness": "robustness",
 }
 # A pivoted table: a row of it is several rows of the result table.
-PIVOTED = ("availability", "published-times")
+PIVOTED = ("availability", "published-times", "robustness")
 
 
 @dataclass

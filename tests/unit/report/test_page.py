@@ -83,7 +83,8 @@ def _is_number(text: str) -> bool:
 
 
 def _check_trace(key: str, trace: dict[str, Any], allowed: set[float]) -> None:
-    """Values of a trace are cells, as they are or in percent; the other axis of a row plot is a place, not a value."""
+    """Values of a trace are cells, as they are or in percent; the other axis of a row plot is a place, not a value,
+    as both axes of the lattice are."""
     rows = (
         "alignment",
         "modality-gap",
@@ -94,7 +95,7 @@ def _check_trace(key: str, trace: dict[str, Any], allowed: set[float]) -> None:
         "phenotype-types",
         "attribution",
     )
-    axes = ("x",) if key in (*rows, "runtimes") else ("x", "y")
+    axes = () if key == "lattice" else ("x",) if key in (*rows, "runtimes") else ("x", "y")
     for axis in axes:
         for value in trace.get(axis, []):
             assert value is None or not isinstance(value, float) or value in allowed, (key, trace["name"], axis, value)
@@ -198,7 +199,7 @@ def test_every_figure_is_a_valid_plotly_figure(tables: dict[str, pl.DataFrame], 
     assert set(made) == {
         "alignment", "modality-gap", "pairs", "tsne", "lambda", "attribution", "combinations", "subgroups",
         "phenotype-types", "labels", "calibration", "pretraining", "finetuning", "seeds", "label-efficiency", "search",
-        "runtimes",
+        "runtimes", "withheld", "trained-tested", "lattice",
     }  # fmt: skip
     for plate in made.values():
         for view in plate.views[:2]:

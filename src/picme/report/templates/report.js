@@ -32,11 +32,26 @@
     return { ...note, text: `${safe}…${remark ? `  <span${remark}` : ""}` };
   };
 
+  // Panels side by side stand below one another on a phone.
+  const stack = (layout, panels) => {
+    const each = layout.height, { t, b } = layout.margin;
+    const room = panels * each - t - b;
+    const stacked = { ...layout, height: panels * each };
+    for (let i = 0; i < panels; i += 1) {
+      const id = i ? i + 1 : "";
+      const top = 1 - (i * each) / room;
+      stacked[`xaxis${id}`] = { ...layout[`xaxis${id}`], domain: [0, 1] };
+      stacked[`yaxis${id}`] = { ...layout[`yaxis${id}`], domain: [Math.max(0, top - (each - t - b) / room), top], title: layout.yaxis.title };
+    }
+    return stacked;
+  };
+
   // The dots of a combination take a fixed width, so that the values keep room on a phone.
   const fit = (layout, width) => {
     if (width && layout.annotations) {
       layout = { ...layout, annotations: layout.annotations.map((note) => (note.name === "row" ? shorten(note, width) : note)) };
     }
+    if (width <= 560 && layout.meta && layout.meta.panels > 1) return stack(layout, layout.meta.panels);
     const columns = layout.meta && layout.meta.matrix;
     if (!columns || !width) return layout;
     const room = width - layout.margin.l - layout.margin.r;
@@ -112,7 +127,7 @@
       const dark = isDark() && !width;
       const layout = fit(dark ? swap(this.view.layout) : this.view.layout, width || this.plot.clientWidth);
       const size = width ? { width } : { autosize: true };
-      this.plot.style.height = `${this.view.layout.height || 360}px`;
+      this.plot.style.height = `${layout.height || 360}px`;
       Plotly.react(this.plot, this.data(dark), { ...layout, ...size, template: payload.themes[dark ? "dark" : "light"] },
         { displayModeBar: false, responsive: false, doubleClick: false });
       this.drawn = true;
@@ -221,16 +236,20 @@
     x: '<path d="M2.6 4.6 4.6 2.6 7 5 9.4 2.6 11.4 4.6 9 7 11.4 9.4 9.4 11.4 7 9 4.6 11.4 2.6 9.4 5 7Z"/>',
     cross: '<path d="M5.4 2h3.2v3.4H12v3.2H8.6V12H5.4V8.6H2V5.4h3.4Z"/>',
     star: '<path d="M7 1.2 8.6 5.4 13 5.6 9.6 8.4 10.8 12.8 7 10.3 3.2 12.8 4.4 8.4 1 5.6 5.4 5.4Z"/>',
+    hexagon: '<path d="M7 1.8 11.6 4.4V9.6L7 12.2 2.4 9.6V4.4Z"/>', pentagon: '<path d="M7 1.6 12.2 5.4 10.2 11.6H3.8L1.8 5.4Z"/>',
     "line-ns": '<path d="M6.2 1h1.6v12H6.2Z"/>',
   };
   function swatch(trace) {
-    const marker = trace.marker || {};
-    const symbol = marker.symbol || "circle";
-    const colour = /^#[0-9a-fA-F]{6}$/.test(marker.color) ? marker.color : "currentColor";
+    const marker = trace.marker || {}, line = trace.line || {};
+    const symbol = marker.symbol || "circle", named = marker.color || line.color;
+    const colour = /^#[0-9a-fA-F]{6}$/.test(named) ? named : "currentColor";
     const open = symbol.endsWith("-open");
-    const shape = SHAPES[symbol.replace("-open", "")] || SHAPES.circle;
+    const bare = trace.mode === "lines", dashed = line.dash === "dash";
+    const rule = `<path d="M-4 7H18" stroke="${colour}" stroke-width="1.6"${dashed ? ' stroke-dasharray="4 2.5"' : ""}/>`;
+    const shape = (bare || dashed ? rule : "") + (bare ? "" : SHAPES[symbol.replace("-open", "")] || SHAPES.circle);
+    const box = bare || dashed ? 'width="22" height="14" viewBox="-4 0 22 14"' : 'width="14" height="14" viewBox="0 0 14 14"';
     const paint = open ? `fill="none" stroke="${colour}" stroke-width="1.5"` : `fill="${colour}"`;
-    return `<svg width="14" height="14" viewBox="0 0 14 14" aria-hidden="true" focusable="false" ${paint}>${shape}</svg>`;
+    return `<svg ${box} aria-hidden="true" focusable="false" ${paint}>${shape}</svg>`;
   }
 
   // ---- files ---------------------------------------------------------------------------------------------------
