@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from functools import cache, cached_property, partial
 from itertools import permutations
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from picme.align.step import Align
@@ -304,7 +305,7 @@ class Design:
             head_code=self._code("fusions", head.name),
             weights=self._weights(combination) if gated else None,
             pretrain=self.pretrain(combination, draw) if chosen.starts_from_pretraining or reads_weights else None,
-            course=self._course(section),
+            course=self._course(section, section.any_subset.longer if chosen.subsets else 1.0),
             loss=section.loss,
             class_weight=section.class_weight,
             standardise=section.standardise if chosen.encoders in FROZEN else None,
@@ -471,12 +472,12 @@ class Design:
 
     # ---- parts
 
-    def _course(self, section: Any) -> CourseSettings:
-        """Return the settings of a training's course; what a search finds is left open."""
+    def _course(self, section: Any, longer: float = 1.0) -> CourseSettings:
+        """Return the settings of a training's course, so many times as long; what a search finds is left open."""
         searched = section.search != "off"
         return CourseSettings(
-            epochs=section.epochs,
-            patience=section.patience,
+            epochs=ceil(longer * section.epochs),
+            patience=ceil(longer * section.patience),
             weight_decay=section.weight_decay,
             learning_rate=None if searched else section.learning_rate,
             batch_size=None if searched else section.batch_size,

@@ -189,13 +189,21 @@ def test_one_training_of_a_seed_predicts_for_every_combination_and_depends_on_ho
     }  # fmt: skip
     trained = {combination for kind, combination, strategy in fine if (kind, strategy) == ("finetune", "any_subset")}
     assert trained == {"discharge+radiology+image+timeseries+demographics"}
-    for change in ({"withhold": 0.5}, {"auxiliary": 0.5}, {"ranking": 0.5}):
+    for change in ({"withhold": 0.5}, {"auxiliary": 0.5}, {"ranking": 0.5}, {"longer": 2}):
         after = steps(tmp_path, **chosen, **{"finetune.any_subset": change})
         assert after.keys() == before.keys()
         changed = {kind_of(one) for one in before if before[one] != after[one]}
         assert changed == {"any_subset", "any_subset_contrastive", "restrict", "evaluate"}
     others = steps(tmp_path)
     assert {kind_of(one) for one in before.keys() & others.keys() if before[one] != others[one]} == {"evaluate"}
+
+
+def test_strategies_for_any_subset_train_longer() -> None:
+    design = Design(load("demo", BASE | {"finetune.epochs": 7, "finetune.patience": 3}))
+    every = tuple(design.config.modalities)
+    for name, expected in (("any_subset", (11, 5)), ("any_subset_contrastive", (11, 5)), ("supervised", (7, 3))):
+        course = design.cell("mortality", every, name).course
+        assert course is not None and (course.epochs, course.patience) == expected
 
 
 def test_other_cells_know_nothing_of_how_modalities_are_withheld() -> None:
