@@ -82,8 +82,8 @@ class AnySubsetConfig(Section):
     """Weight of a hinge on a stay's loss with more of its modalities minus that with fewer, both drawn: more should not
     be worse (SimMLM, arXiv 2507.19264). Above 0, both losses are trained on."""
     longer: float = Field(1.5, ge=1, le=100)
-    """Epochs and patience of these strategies over `finetune.epochs` and `finetune.patience`, rounded up: in an epoch, a
-    stay is seen with one subset of its modalities only."""
+    """Epochs and patience of these strategies over `finetune.epochs` and `finetune.patience`, rounded up: in an epoch,
+    a stay is seen with one subset of its modalities only."""
 
 
 class FinetuneConfig(Section):

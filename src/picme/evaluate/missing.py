@@ -25,7 +25,7 @@ from picme.results.tables import table
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -70,12 +70,12 @@ class Mean:
     drawn: NDArray[np.float64] = field(repr=False)
     subjects: int
 
-    def columns(self, confidence: float) -> dict[str, float | str | None]:
+    def columns(self, confidence: float, prefix: str = "") -> dict[str, float | str | None]:
         """Return a table's columns of the t interval, which is cut at 0."""
         if self.subjects < 2 or np.isnan(self.value):
-            return {"low": None, "high": None, "no_interval": "a single subject does not tell the spread of others"}
+            return {f"{prefix}no_interval": "a single subject does not tell the spread of others"}
         reach = stdtrit(self.subjects - 1, (1 + confidence) / 2) * float(np.nanstd(self.drawn, ddof=1))
-        return {"low": max(0.0, self.value - reach), "high": self.value + reach, "no_interval": None}
+        return {f"{prefix}low": max(0.0, self.value - reach), f"{prefix}high": self.value + reach}
 
 
 Judged = dict[str, "Estimate | Mean | float"]
@@ -108,7 +108,9 @@ def missing_grid(step: Missing, folder: Path, context: Context) -> dict[str, Any
         judged.append((column, metrics))
         about = {"mechanism": column.mechanism, "rate": column.rate, "subset": column.subset}
         about |= {"n": len(chosen), "withheld": column.withheld}
-        made += [{**key, **about, **_row(name, one, step.confidence)} for name, one in metrics.items()]
+        made += [
+            {**key, **about, "metric": name, **_columns("value", one, step.confidence)} for name, one in metrics.items()
+        ]
     table("missing").frame(made).write_parquet(folder / "missing.parquet")
     robust = [{**key, **row} for row in robustness(judged, names, step.confidence)]
     table("robustness").frame(robust).write_parquet(folder / "robustness.parquet")
@@ -142,7 +144,6 @@ def columns(
 
     yield column("natural", every, present)
     if complete.any():
-        yield column("complete", complete, present)
         for subset in subsets_of(len(names)):
             inside = [name for name, taken in zip(names, subset, strict=True) if taken]
             yield column("subset", complete, subset[None], subset=label(inside))
@@ -199,29 +200,28 @@ def robustness(
     """
     for metric in (*METRICS, "brier", "ece"):
         better = 1 if metric in METRICS else -1
+        row: dict[str, Any] = {"metric": metric}
         by_subset = {column.subset: found[metric] for column, found in judged if column.mechanism == "subset"}
         if by_subset:
-            worst = min(by_subset, key=lambda name: better * _value(by_subset[name]))
-            row = _row(metric, by_subset[worst], confidence)
-            yield {**row, "measure": "worst_subset", "subset": worst}
-            gains = [
-                better * (_value(by_subset[label([one for one in names if one in {*inside, name}])]) - _value(found))
-                for subset, found in by_subset.items()
-                for inside in [set((subset or "").split("+"))]
-                for name in names
-                if name not in inside
-            ]
-            share = float(np.mean(np.array(gains) < 0)) if np.isfinite(gains).all() and gains else None
-            reason = "a share of pairs that have modalities in common has no interval here"
-            yield {"metric": metric, "measure": "more_is_worse", "value": share, "no_interval": reason}
+            row["worst_subset"] = min(by_subset, key=lambda name: better * _value(by_subset[name]))
+            row |= _columns("worst", by_subset[row["worst_subset"]], confidence)
+            row["more_is_worse"] = _more_is_worse(
+                {name: better * _value(one) for name, one in by_subset.items()}, names
+            )
         natural = [found[metric] for column, found in judged if column.mechanism == "natural"]
         for mechanism in dict.fromkeys(column.mechanism for column, _ in judged if column.rate is not None):
             along = [(column.rate, found[metric]) for column, found in judged if column.mechanism == mechanism]
             rates = np.array([0.0, *(rate or 0.0 for rate, _ in along)])
-            yield {
-                **_row(metric, _area(rates, [*natural, *(found for _, found in along)]), confidence),
-                "measure": f"area_{mechanism}",
-            }
+            area = _area(rates, [*natural, *(found for _, found in along)])
+            row |= _columns("area" if mechanism == "mcar" else f"area_{mechanism}", area, confidence)
+        yield row
+
+
+def _more_is_worse(values: Mapping[str | None, float], names: Sequence[str]) -> float | None:
+    """Return the share of pairs of a subset and the same with one modality more in which the greater is worse."""
+    sets = {frozenset((subset or "").split("+")): value for subset, value in values.items()}
+    gains = np.array([sets[one | {name}] - value for one, value in sets.items() for name in names if name not in one])
+    return float((gains < 0).mean()) if len(gains) and np.isfinite(gains).all() else None
 
 
 def _area(rates: NDArray[np.float64], values: Sequence[Any]) -> Estimate | Mean | float:
@@ -240,7 +240,9 @@ def _value(found: Estimate | Mean | float) -> float:
     return found if isinstance(found, float) else found.value
 
 
-def _row(metric: str, found: Estimate | Mean | float, confidence: float) -> dict[str, Any]:
+def _columns(name: str, found: Estimate | Mean | float, confidence: float) -> dict[str, Any]:
+    """Return a table's columns of a value and its interval."""
+    prefix = "" if name == "value" else f"{name}_"
     if isinstance(found, float):
-        return {"metric": metric, "value": found, "no_interval": NO_ECE}
-    return {"metric": metric, "value": found.value, **found.columns(confidence)}
+        return {name: found, f"{prefix}no_interval": NO_ECE}
+    return {name: found.value, **found.columns(confidence, prefix)}

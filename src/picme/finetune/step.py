@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 FROZEN = ("pretrained", "untrained")
 """Treatments of the encoders under which they are never trained on the task."""
-ALL = "all"
-"""What a fine-tuning is trained on of which nothing is withheld."""
+AS_IS = "as is"
+"""What a fine-tuning is trained on from which nothing is withheld."""
 
 
 class EmbedPretrained(Step):
@@ -189,7 +189,7 @@ class Finetune(Step):
     @property
     def name(self) -> str:  # noqa: D102
         said = [f"{self.share:.0%} of labels"] * (self.share < 1) + ["order " + ">".join(self.order)] * bool(self.order)
-        said += [f"trained on {self.trained_on}"] * (self.trained_on != ALL)
+        said += [f"trained on {self.trained_on}"] * (self.trained_on != AS_IS)
         return " ".join([*self.cell.place.values(), f"seed {self.seed}", *said])
 
     @property
@@ -204,12 +204,12 @@ class Finetune(Step):
     @property
     def trained_on(self) -> str:
         """The stays that it is trained on, as the table `missing` names them."""
-        return ALL
+        return AS_IS
 
     @property
     def variant(self) -> bool:
         """True if the fine-tuning stands beside the study's cells: with fewer labels, another order, other stays."""
-        return self.share < 1 or bool(self.order) or self.trained_on != ALL
+        return self.share < 1 or bool(self.order) or self.trained_on != AS_IS
 
     def seen(self, view: ViewData, store: Store) -> ViewData:
         """Return the view as the training sees it."""

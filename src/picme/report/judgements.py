@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from picme.report.blocks import Column, DataTable
 from picme.report.facts import answers, frame
-from picme.report.figures.missing import MECHANISMS, METRICS, comparable, trained_text
+from picme.report.figures.missing import METRICS, comparable, trained_text
 from picme.report.figures.weights import method_text
 from picme.report.numbers import MISSING, count, number, percent, say
 from picme.report.results import cell_columns, field
@@ -133,30 +133,28 @@ def agreement(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     return DataTable("agreement", "Do the methods agree?", columns, rows, reading, tall=True, search=True)
 
 
+# Columns of the table `robustness` by mechanism.
+AREAS = {"area": "mcar", "area_mar": "mar", "area_mnar": "mnar"}
+
+
 def robustness(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     """List how well each strategy bears that modalities are missing: its worst subset, and its means over the rates."""
-    source = frame(tables, "robustness").filter(pl.col("value").is_not_null() & pl.col("metric").is_in([*METRICS]))
-    keys = ("task", "metric", "strategy", "trained_on")
-    rows: dict[tuple[str, ...], Row] = {}
-    for row in source.iter_rows(named=True):
-        of = tuple(row[key] for key in keys)
-        rows.setdefault(of, dict(zip(keys, of, strict=True)))[row["measure"]] = row
-    if not rows:
+    measures = {"worst": "Worst subset", **{name: f"Mean under {kind.upper()}" for name, kind in AREAS.items()}}
+    measures["more_is_worse"] = "More is worse"
+    rows = frame(tables, "robustness").filter(
+        pl.any_horizontal(pl.col(name).is_not_null() for name in measures) & pl.col("metric").is_in([*METRICS])
+    )
+    if rows.is_empty():
         return None
-    measures = {f"area_{kind}": f"Mean under {kind.upper()}" for kind in MECHANISMS}
-    measures = {"worst_subset": "Worst subset", **measures, "more_is_worse": "More is worse"}
-    here = set(source["measure"])
     columns = [
         Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
         Column("Metric", lambda row: METRICS[row["metric"]].title, choose=True, first=True),
         Column("Strategy", lambda row: strategy_text(row["strategy"]), choose=True),
         Column("Trained on", lambda row: trained_text(row["trained_on"])),
-        *[_measured(name, title) for name, title in measures.items() if name in here],
+        *[_measured(name, title) for name, title in measures.items() if rows[name].is_not_null().any()],
     ]
-    shown = pl.DataFrame([dict.fromkeys(measures) | row for row in rows.values()], infer_schema_length=None)
     best = [
-        _most_robust(source.filter(pl.col("task") == task), config)
-        for task in source["task"].unique(maintain_order=True)
+        _most_robust(rows.filter(pl.col("task") == task), config) for task in rows["task"].unique(maintain_order=True)
     ]
     reading = say(
         "{best}The worst subset is the one of all subsets of the modalities on which a strategy scores worst; the means"
@@ -164,47 +162,47 @@ def robustness(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         " modality more that make it worse.",
         best=Markup("").join(best),
     )
-    return DataTable(
-        "robustness", "Robustness to missing modalities", columns, shown, reading, tall=True, search=True, source=source
-    )
+    return DataTable("robustness", "Robustness to missing modalities", columns, rows, reading, tall=True, search=True)
 
 
 def _measured(name: str, title: str) -> Column:
-    """Return the column of a measure: its value with its interval, below the subset that it was measured on."""
+    """Return the column of a measure: its value with its interval, of the worst subset also which it is."""
 
     def cell(row: Row) -> Markup:
-        found = row[name]
-        if found is None:
+        if row[name] is None:
             return MISSING
         about = METRICS["auroc" if name == "more_is_worse" else row["metric"]]
-        value = about.number(found["value"], "robustness.value")
-        if found["low"] is not None and found["high"] is not None:
+        value = about.number(row[name], f"robustness.{name}")
+        low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+        if low is not None and high is not None:
             value = say(
                 '{value} <span class="interval">({low}–{high})</span>',
                 value=value,
-                low=about.number(found["low"], "robustness.low", sign=False),
-                high=about.number(found["high"], "robustness.high", sign=False),
+                low=about.number(low, f"robustness.{name}_low", sign=False),
+                high=about.number(high, f"robustness.{name}_high", sign=False),
             )
-        if not found["subset"]:
+        if name != "worst":
             return value
         return say(
-            '{value}<br><span class="quiet">{subset}</span>', value=value, subset=combination_text(found["subset"])
+            '{value}<br><span class="quiet">{subset}</span>',
+            value=value,
+            subset=combination_text(row["worst_subset"]),
         )
 
-    return Column(title, cell, lambda row: row[name] and row[name]["value"], numeric=True)
+    return Column(title, cell, lambda row: row[name], numeric=True)
 
 
 def _most_robust(rows: pl.DataFrame, config: dict[str, Any]) -> Markup:
     """Say which strategy has the highest AUROC on its worst subset, of those that may be chosen."""
-    worst = rows.filter((pl.col("measure") == "worst_subset") & (pl.col("metric") == "auroc")).to_dicts()
+    worst = rows.filter(pl.col("worst").is_not_null() & (pl.col("metric") == "auroc")).to_dicts()
     if not worst:
         return Markup("")
-    row = max(comparable(worst, config), key=lambda row: row["value"])
+    row = max(comparable(worst, config), key=lambda row: row["worst"])
     return say(
         "For {task}, {strategy} trained on {trained_on} has the highest AUROC on a worst subset, {value} on {subset}. ",
         task=(row["task"] or "").replace("_", " "),
         strategy=strategy_text(row["strategy"]),
         trained_on=trained_text(row["trained_on"]),
-        value=percent(row["value"], "robustness.value"),
-        subset=combination_text(row["subset"]),
+        value=percent(row["worst"], "robustness.worst"),
+        subset=combination_text(row["worst_subset"]),
     )

@@ -16,6 +16,8 @@ from picme.evaluate.withholding import order_of, shares
 from picme.modalities.withheld import draws, kept
 
 NAMES = ("labs", "notes", "image")
+# Torch may have set the processor to take subnormal numbers as 0.
+RATES = st.floats(0, 1, allow_subnormal=False)
 
 
 def test_draws_are_uniform_and_of_the_subject_alone() -> None:
@@ -30,7 +32,7 @@ def test_draws_are_uniform_and_of_the_subject_alone() -> None:
     assert not np.isin(draws(subjects, NAMES, seed=1), found).any()
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0, 1))
+@given(st.integers(0, 2**32 - 1), RATES, RATES)
 def test_stays_keep_one_and_what_is_withheld_stays_so_at_greater_rates(seed: int, one: float, other: float) -> None:
     rng = np.random.default_rng(seed)
     present, drawn = rng.random((20, 4)) < 0.6, rng.random((20, 4))

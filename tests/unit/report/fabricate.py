@@ -668,9 +668,9 @@ def _efficiency(rng: np.random.Generator) -> pl.DataFrame:
 
 def _missing(rng: np.random.Generator) -> pl.DataFrame:
     """The missingness grid: five strategies, one of them trained on other stays too and one with dedicated models."""
-    models = [("any_subset", one) for one in ("all", "complete", "0.2", "0.5")]
-    models += [("supervised", "all"), ("supervised", "dedicated"), ("gradient_boosting", "all")]
-    models += [("late_fusion", "all"), ("presence_only", "all")]
+    models = [("any_subset", one) for one in ("as is", "complete", "0.2", "0.5")]
+    models += [("supervised", "as is"), ("supervised", "dedicated"), ("gradient_boosting", "as is")]
+    models += [("late_fusion", "as is"), ("presence_only", "as is")]
     steep = {"mcar": 0.16, "mar": 0.12, "mnar": 0.2}
     rows = []
     for task in TASKS:
@@ -697,14 +697,13 @@ def _missing(rng: np.random.Generator) -> pl.DataFrame:
                             "low": value - 0.03 if known else None,
                             "high": value + 0.025 if known else None,
                             "no_interval": None if known else "fewer than two values",
-                            "n": 84 if mechanism in ("complete", "subset") else 120,
+                            "n": 84 if mechanism == "subset" else 120,
                             "withheld": 0.0 if rate is None else rate * 0.94,
                         }
                     )
 
             whole = 0.53 if presence else _skill("+".join(MODALITIES), strategy, task) + rng.normal(0, 0.008)
             add("natural", whole)
-            add("complete", 0.5 if presence else whole + 0.01)
             for subset in names((1, 2, 3, 4, 5)):
                 value = _skill(subset, strategy, task) - 0.03 * (5 - subset.count("+")) / 5 * robust
                 add("subset", 0.5 if presence else value + rng.normal(0, 0.03), subset=subset)
@@ -729,23 +728,16 @@ def _robustness(missing: pl.DataFrame) -> pl.DataFrame:
             (row for row in by_subset.values() if row["value"] is not None), key=lambda row: sign * row["value"]
         )
         pairs = [(a, b) for a in known for b in known if a < b and len(b) == len(a) + 1]
-        found = [("worst_subset", worst["subset"], worst["value"], worst["low"], worst["high"])]
+        row = {**dict(zip(keys, key, strict=True)), "worst_subset": worst["subset"], "worst": worst["value"]}
+        row |= {"worst_low": worst["low"], "worst_high": worst["high"], "worst_no_interval": worst["no_interval"]}
         start = part.filter(pl.col("mechanism") == "natural")["value"][0]
-        for kind in ("mcar", "mar", "mnar"):
+        for name, kind in (("area", "mcar"), ("area_mar", "mar"), ("area_mnar", "mnar")):
             line = part.filter(pl.col("mechanism") == kind).sort("rate")
             x, y = [0, *line["rate"]], [start, *line["value"]]
             area = sum((b - a) * (c + d) / 2 for a, b, c, d in zip(x, x[1:], y, y[1:], strict=False)) / x[-1]
-            found.append((f"area_{kind}", None, area, area - 0.02, area + 0.02))
-        share = sum(sign * known[b] < sign * known[a] for a, b in pairs) / len(pairs)
-        found.append(("more_is_worse", None, share, None, None))
-        for measure, subset, value, low, high in found:
-            rows.append(
-                {
-                    **dict(zip(keys, key, strict=True)),
-                    **{"measure": measure, "subset": subset, "value": value, "low": low, "high": high},
-                    "no_interval": "fewer than two values" if low is None else None,
-                }
-            )
+            row |= {name: area, f"{name}_low": area - 0.02, f"{name}_high": area + 0.02}
+        row["more_is_worse"] = sum(sign * known[b] < sign * known[a] for a, b in pairs) / len(pairs)
+        rows.append(row)
     return pl.DataFrame(rows, infer_schema_length=None)
 
 

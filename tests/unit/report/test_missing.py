@@ -54,7 +54,7 @@ def test_a_line_goes_through_the_values_of_its_mechanism_from_nothing_withheld(
     for panel, mechanism in (("x", "mcar"), ("x2", "mar"), ("x3", "mnar")):
         assert list(lines(found, panel)) == MODELS
         for name, strategy, trained_on in (
-            ("any subset", "any_subset", "all"),
+            ("any subset", "any_subset", "as is"),
             ("supervised, dedicated", "supervised", "dedicated"),
         ):
             rows = missing.filter(
@@ -79,7 +79,7 @@ def test_a_line_goes_through_the_values_of_its_mechanism_from_nothing_withheld(
 
 
 def test_there_is_no_band_where_there_is_no_interval(missing: pl.DataFrame) -> None:
-    one = (pl.col("strategy") == "any_subset") & (pl.col("trained_on") == "all") & (pl.col("rate") == 0.5)
+    one = (pl.col("strategy") == "any_subset") & (pl.col("trained_on") == "as is") & (pl.col("rate") == 0.5)
     tables = changed(missing, one, low=None, high=None, no_interval="one <value>")
     found = view(curves(tables, CONFIG), "Mortality", "AUROC")
     bands = [t["x"] for t in found.spec["data"] if "fill" in t and t["legendgroup"] == "any subset"]
@@ -110,7 +110,7 @@ def test_the_reading_names_the_strategy_that_loses_least(missing: pl.DataFrame) 
     for mechanism in ("mcar", "mar", "mnar"):
         falls = {
             (name, on): at[name, on, "natural", None] - at[name, on, mechanism, 0.8]
-            for name, on in (("any_subset", "all"), ("supervised", "all"), ("supervised", "dedicated"))
+            for name, on in (("any_subset", "as is"), ("supervised", "as is"), ("supervised", "dedicated"))
         }
         name, on = min(falls, key=lambda key: falls[key])
         first, last = at[name, on, "natural", None], at[name, on, mechanism, 0.8]
@@ -120,7 +120,7 @@ def test_the_reading_names_the_strategy_that_loses_least(missing: pl.DataFrame) 
     worse = missing.filter(pl.col("strategy").is_in(["late_fusion", "presence_only"]))
     brier = text_of(view(curves({"missing": worse}, CONFIG), "Mortality", "Brier score").reading)
     assert "Brier score rises least with presence only under MCAR" in brier
-    alone = missing.filter(strategy="supervised", trained_on="all")
+    alone = missing.filter(strategy="supervised", trained_on="as is")
     single = view(curves({"missing": alone}, CONFIG), "Mortality", "AUROC")
     assert list(lines(single)) == ["supervised"]
     assert text_of(single.reading).count("with supervised under") == 3
@@ -143,19 +143,24 @@ def test_the_reading_says_where_presence_alone_is_above_chance(missing: pl.DataF
 
 
 def test_rows_of_the_grid_are_what_was_trained_on_and_columns_what_is_tested(missing: pl.DataFrame) -> None:
-    gone = (pl.col("trained_on") == "0.5") & (pl.col("mechanism") == "complete")
+    gone = (pl.col("trained_on") == "0.5") & (pl.col("subset") == "+".join(fabricate.MODALITIES))
     plate = grid(changed(missing, gone, value=None), CONFIG)
     found = view(plate, "Mortality", "any subset", "MAR")
     (heat,) = found.spec["data"]
-    assert heat["y"] == ["complete", "all", "20 %", "50 %"]
+    assert heat["y"] == ["complete", "as is", "20 %", "50 %"]
     assert heat["x"] == ["complete", "as they are", "20 %", "50 %", "80 %"]
     rows = missing.filter(task="mortality", strategy="any_subset", metric="auroc").to_dicts()
-    at = {(row["trained_on"], row["mechanism"], row["rate"]): row["value"] for row in rows}
-    tested = [("complete", None), ("natural", None), ("mar", 0.2), ("mar", 0.5), ("mar", 0.8)]
-    expected = [[round(at[on, *test] * 100, 2) for test in tested] for on in ("complete", "all", "0.2", "0.5")]
+    whole = "+".join(fabricate.MODALITIES)
+    at = {
+        (row["trained_on"], row["mechanism"], row["rate"]): row["value"]
+        for row in rows
+        if row["subset"] in (None, whole)
+    }
+    tested = [("subset", None), ("natural", None), ("mar", 0.2), ("mar", 0.5), ("mar", 0.8)]
+    expected = [[round(at[on, *test] * 100, 2) for test in tested] for on in ("complete", "as is", "0.2", "0.5")]
     assert heat["z"][:3] == expected[:3]
     assert heat["z"][3] == [None, *expected[3][1:]]
-    best = max(("complete", "all", "0.2", "0.5"), key=lambda on: at[on, "mar", 0.8])
+    best = max(("complete", "as is", "0.2", "0.5"), key=lambda on: at[on, "mar", 0.8])
     words = f"trained on stays with {float(best) * 100:.0f} % withheld have the highest AUROC"
     assert words in text_of(found.reading)
     assert plate is not None
@@ -192,8 +197,8 @@ def test_an_edge_is_dashed_where_more_is_worse(tables: dict[str, pl.DataFrame]) 
         "more is not worse": {(place[a], place[b]) for a, b in steps} - worse,
     }
     share = tables["robustness"].filter(
-        task="mortality", strategy="supervised", trained_on="dedicated", metric="auroc", measure="more_is_worse"
-    )["value"][0]
+        task="mortality", strategy="supervised", trained_on="dedicated", metric="auroc"
+    )["more_is_worse"][0]
     assert f"Of 75 steps to one modality more, {round(share * 75)} make it worse" in text_of(found.reading)
 
 
@@ -217,7 +222,7 @@ def test_many_modalities_have_small_squares_without_text(missing: pl.DataFrame) 
     assert labelled is not None
     assert "D: discharge, R: radiology, I: image, T: timeseries, E: demographics" in labelled.note
     names = ["".join(("m", sign)) for sign in "abcdef"]
-    row = missing.filter(mechanism="subset", metric="auroc", strategy="any_subset", trained_on="all").head(1)
+    row = missing.filter(mechanism="subset", metric="auroc", strategy="any_subset", trained_on="as is").head(1)
     rows = [row.with_columns(subset=pl.lit(name), value=0.6 + index / 50) for index, name in enumerate(names)]
     plate = lattice({"missing": pl.concat(rows)}, {})
     assert plate is not None
@@ -242,31 +247,29 @@ def test_the_table_has_a_row_for_each_model_and_metric(tables: dict[str, pl.Data
     assert made.frame.height == source.select("task", "strategy", "trained_on", "metric").n_unique()
     titles = [column.title for column in made.columns]
     assert titles[4:] == ["Worst subset", "Mean under MCAR", "Mean under MAR", "Mean under MNAR", "More is worse"]
-    for row, cells in zip(made.frame.to_dicts(), made.rows(), strict=True):
-        own = {
-            one["measure"]: one
-            for one in source.filter(
-                task=row["task"], strategy=row["strategy"], trained_on=row["trained_on"], metric=row["metric"]
-            ).to_dicts()
-        }
+    for row, cells in zip(source.to_dicts(), made.rows(), strict=True):
         shown = [text_of(str(cell["html"])) for cell in cells["cells"]]
-        area = own["area_mar"]
+        area, low, high = row["area_mar"], row["area_mar_low"], row["area_mar_high"]
         if row["metric"] == "auroc":
-            low, high = f"{area['low'] * 100:.1f}", f"{area['high'] * 100:.1f}"
-            assert shown[6] == f"{area['value'] * 100:.1f} % ({low}–{high})"
+            assert shown[6] == f"{area * 100:.1f} % ({low * 100:.1f}–{high * 100:.1f})"
         else:
-            assert shown[6] == f"{area['value']:.3f} ({area['low']:.3f}–{area['high']:.3f})"
-        assert shown[4].endswith(own["worst_subset"]["subset"].replace("+", " + "))
-        assert shown[8] == f"{own['more_is_worse']['value'] * 100:.1f} %"
+            assert shown[6] == f"{area:.3f} ({low:.3f}–{high:.3f})"
+        assert shown[4].endswith(row["worst_subset"].replace("+", " + "))
+        assert shown[8] == f"{row['more_is_worse'] * 100:.1f} %"
     worst = source.filter(
-        pl.col("strategy").is_in(["any_subset", "supervised"]), task="mortality", metric="auroc", measure="worst_subset"
-    ).sort("value")
-    assert f"{worst['value'][-1] * 100:.1f} % on {worst['subset'][-1]}" in text_of(made.reading)
+        pl.col("strategy").is_in(["any_subset", "supervised"]), task="mortality", metric="auroc"
+    ).sort("worst")
+    assert f"{worst['worst'][-1] * 100:.1f} % on {worst['worst_subset'][-1]}" in text_of(made.reading)
 
 
 def test_a_measure_that_was_not_made_has_no_column_and_one_that_lacks_a_dash(tables: dict[str, pl.DataFrame]) -> None:
-    few = tables["robustness"].filter(pl.col("measure").is_in(["worst_subset", "area_mcar"]))
-    few = few.filter(~((pl.col("strategy") == "any_subset") & (pl.col("measure") == "area_mcar")))
+    none = pl.lit(None, pl.Float64)
+    few = tables["robustness"].with_columns(
+        none.alias("area_mar"),
+        none.alias("area_mnar"),
+        none.alias("more_is_worse"),
+        area=pl.when(pl.col("strategy") != "any_subset").then("area"),
+    )
     made = robustness({"robustness": few}, CONFIG)
     assert made is not None
     assert [column.title for column in made.columns][4:] == ["Worst subset", "Mean under MCAR"]
@@ -281,7 +284,7 @@ def test_nothing_is_drawn_of_nothing(make: Any, tables: dict[str, pl.DataFrame])
     assert make({}, CONFIG) is None
     empty = {name: tables[name].clear() for name in ("missing", "robustness")}
     assert make(empty, CONFIG) is None
-    undefined = {name: tables[name].with_columns(value=None) for name in ("missing", "robustness")}
+    undefined = {"missing": tables["missing"].with_columns(value=None)}
     assert make(undefined, CONFIG) is None
 
 
@@ -291,7 +294,7 @@ def test_a_part_of_the_grid_draws_its_own_figures_only(missing: pl.DataFrame) ->
     assert grid(subsets, CONFIG) is None
     assert lattice(subsets, CONFIG) is not None
     rates = {
-        "missing": missing.filter((pl.col("mechanism") == "mcar") & pl.col("trained_on").is_in(["all", "dedicated"]))
+        "missing": missing.filter((pl.col("mechanism") == "mcar") & pl.col("trained_on").is_in(["as is", "dedicated"]))
     }
     assert grid(rates, CONFIG) is None
     assert lattice(rates, CONFIG) is None

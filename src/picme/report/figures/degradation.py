@@ -30,7 +30,7 @@ _TITLES = {
 def curves(tables: Tables, config: dict[str, Any]) -> Plate | None:
     """Draw a metric by the rate that is withheld, a panel for each mechanism; one view for each task and metric."""
     rows = known_rows(tables).filter(
-        pl.col("trained_on").is_in(["all", DEDICATED])
+        pl.col("trained_on").is_in(["as is", DEDICATED])
         & ((pl.col("mechanism") == "natural") | (pl.col("mechanism").is_in([*MECHANISMS]) & (pl.col("rate") > 0)))
     )
     views = []
@@ -219,7 +219,9 @@ def _falls(rows: pl.DataFrame, kinds: list[str], metric: str, config: dict[str, 
         falls="falls" if about.rises else "rises",
         clauses=Markup(", ").join(clauses),
     )
-    presence = greatest.filter((pl.col("strategy") == PRESENCE_ONLY.name) & (pl.col("trained_on") == "all")).to_dicts()
+    presence = greatest.filter(
+        (pl.col("strategy") == PRESENCE_ONLY.name) & (pl.col("trained_on") == "as is")
+    ).to_dicts()
     return sentence + _presence(presence, kinds) if metric == "auroc" and presence else sentence
 
 

@@ -29,7 +29,7 @@ def lattice(tables: Tables, config: dict[str, Any]) -> Plate | None:
     rows = frame(tables, "missing").filter(
         (pl.col("mechanism") == "subset")
         & (pl.col("metric") == "auroc")
-        & pl.col("trained_on").is_in(["all", DEDICATED])
+        & pl.col("trained_on").is_in(["as is", DEDICATED])
         & pl.col("subset").is_not_null()
     )
     found = {part for subset in rows["subset"].unique() for part in subset.split("+")}

@@ -78,7 +78,7 @@ def trained_text(trained_on: str | None) -> Markup:
     rate = _rate(trained_on)
     if rate is not None:
         return say("stays with {rate} withheld", rate=rate_number(rate, "derived:missing"))
-    words = {"all": "all stays as they are", "complete": "complete stays", DEDICATED: "each subset by itself"}
+    words = {"as is": "all stays as they are", "complete": "complete stays", DEDICATED: "each subset by itself"}
     return Markup.escape(words.get(trained_on or "", trained_on or ""))
 
 
@@ -113,7 +113,15 @@ def comparable(rows: list[Row], config: dict[str, Any]) -> list[Row]:
 def grid(tables: Tables, config: dict[str, Any]) -> Plate | None:
     """Draw what models were trained on against what they are tested on; a view for task, strategy and mechanism."""
     rows = known_rows(tables).filter((pl.col("metric") == "auroc") & (pl.col("trained_on") != DEDICATED))
-    rows = rows.filter(pl.col("mechanism").is_in(["natural", "complete", *MECHANISMS]))
+    # Of the subsets, only the one with every modality: complete stays from which nothing is withheld.
+    whole = (
+        pl.col("subset")
+        .str.count_matches("+", literal=True)
+        .eq(pl.col("subset").str.count_matches("+", literal=True).max())
+    )
+    rows = rows.filter(
+        pl.col("mechanism").is_in(["natural", *MECHANISMS]) | ((pl.col("mechanism") == "subset") & whole)
+    )
     rows = rows.filter(pl.col("trained_on").n_unique().over("task", "strategy") > 1)
     ends: dict[Any, tuple[Any, Any]] = {
         task: (part["value"].min(), part["value"].max()) for (task,), part in rows.group_by("task")
@@ -124,13 +132,14 @@ def grid(tables: Tables, config: dict[str, Any]) -> Plate | None:
             own = rows.filter(
                 (pl.col("task") == task)
                 & (pl.col("strategy") == strategy)
-                & pl.col("mechanism").is_in(["complete", "natural", kind])
+                & pl.col("mechanism").is_in(["subset", "natural", kind])
             )
             views.append(_grid(own, (task_title(task), strategy_text(strategy), kind.upper()), ends[task]))
     note = Markup(
         "AUROC in percent. Rows: the stays that the models were trained on; columns: the stays that they are tested on."
-        " “all” and “as they are” have nothing withheld, “complete” stays have every modality, and a rate is the share"
-        " of the modalities that is withheld: in training completely at random, in testing by the mechanism chosen."
+        " “as is” and “as they are” have nothing withheld, “complete” stays have every modality, and a rate is the"
+        " share of the modalities that is withheld: in training completely at random, in testing by the mechanism"
+        " chosen."
     )
     choices = ("Task", "Strategy", "Mechanism")
     return (
@@ -141,7 +150,7 @@ def grid(tables: Tables, config: dict[str, Any]) -> Plate | None:
 def _grid(rows: pl.DataFrame, choice: tuple[str, ...], ends: tuple[float, float]) -> Choice:
     cells = {(row["trained_on"], row["mechanism"], row["rate"]): row for row in rows.iter_rows(named=True)}
     down = sorted(dict.fromkeys(key[0] for key in cells), key=_order)
-    fixed = {"complete": "complete", "natural": "as they are"}
+    fixed = {"subset": "complete", "natural": "as they are"}
     across = sorted(
         dict.fromkeys(key[1:] for key in cells), key=lambda key: ([*fixed, key[0]].index(key[0]), key[1] or 0)
     )
@@ -172,7 +181,7 @@ def _grid(rows: pl.DataFrame, choice: tuple[str, ...], ends: tuple[float, float]
     kind, rate = across[-1]
     column = [row for row in (cells.get((trained, kind, rate)) for trained in down) if row]
     best = max(column, key=lambda row: row["value"])
-    usual = next((row for row in column if row["trained_on"] == "all" and row is not best), None)
+    usual = next((row for row in column if row["trained_on"] == "as is" and row is not best), None)
     reading = say(
         "With {rate} withheld from test stays, models trained on {best} have the highest AUROC, {value}{usual}.",
         rate=rate_number(rate, "missing.rate"),
@@ -188,5 +197,5 @@ def _grid(rows: pl.DataFrame, choice: tuple[str, ...], ends: tuple[float, float]
 
 
 def _order(trained_on: str) -> tuple[int, float]:
-    known = ("complete", "all")
+    known = ("complete", "as is")
     return (known.index(trained_on), 0) if trained_on in known else (2, _rate(trained_on) or 0)

@@ -8,7 +8,7 @@ from picme.results.table import Column, Table
 TRAINED_ON = Column(
     "trained_on",
     TEXT,
-    "What the models were trained on: `all` stays as they are, the `complete` ones, all with a share of their "
+    "What the models were trained on: stays `as is`, the `complete` ones, all with a share of their "
     "modalities withheld at random (such as `0.2`), or `dedicated` where every subset has the model trained for it.",
 )
 METRIC = Column("metric", TEXT, "The metric of the seed-averaged prediction: `auroc`, `auprc`, `brier` or `ece`.")
@@ -24,9 +24,9 @@ MISSING = Table(
         Column(
             "mechanism",
             TEXT,
-            "What decides what a stay keeps: `natural` withholds nothing, `complete` nothing of the stays that have "
-            "all, `subset` keeps the modalities of `subset` of these, `mcar` withholds at random, `mar` more often "
-            "from stays that look less severely ill, `mnar` more often from stays without the outcome.",
+            "What decides what a stay keeps: `natural` withholds nothing, `subset` keeps the modalities of `subset` of "
+            "the stays that have every one, `mcar` withholds at random, `mar` more often from stays that look less "
+            "severely ill, `mnar` more often from stays without the outcome.",
         ),
         Column("rate", NUMBER, "The share of modalities to withhold, of `mcar`, `mar` and `mnar`.", "fraction"),
         Column("subset", TEXT, "The modalities that are kept, joined by `+`, of `subset`."),
@@ -43,6 +43,7 @@ MISSING = Table(
         ),
     ),
 )
+_AREA = "The mean height of the metric's curve from nothing withheld to the greatest rate under"
 ROBUSTNESS = Table(
     "robustness",
     "One row measures how well the models of all modalities bear that some are missing, from the table `missing`.",
@@ -51,17 +52,25 @@ ROBUSTNESS = Table(
         STRATEGY,
         TRAINED_ON,
         METRIC,
-        Column(
-            "measure",
-            TEXT,
-            "The measure: `worst_subset`, the metric on the subset where it is worst; `area_mcar`, `area_mar` or "
-            "`area_mnar`, the mean height of the curve of the metric from nothing withheld to the greatest rate; "
-            "`more_is_worse`, the share of pairs of a subset and the same with one modality more where more is worse.",
+        Column("worst_subset", TEXT, "The subset of the modalities on which the metric is worst."),
+        Column("worst", NUMBER, "The metric on that subset."),
+        *bounds("worst_", "the metric on the worst subset", ""),
+        *(
+            column
+            for name, mechanism in (("area", "mcar"), ("area_mar", "mar"), ("area_mnar", "mnar"))
+            for column in (
+                Column(name, NUMBER, f"{_AREA} `{mechanism}`."),
+                *bounds(f"{name}_", f"`{name}`", ""),
+            )
         ),
-        Column("subset", TEXT, "The subset of `worst_subset`."),
-        Column("value", NUMBER, "The measure."),
-        *bounds("", "the measure", ""),
-        no_interval("", "the measure"),
+        Column(
+            "more_is_worse",
+            NUMBER,
+            "The share of pairs of a subset and the same with one modality more where more is worse.",
+            "fraction",
+        ),
+        no_interval("worst_", "the metric on the worst subset"),
+        *(no_interval(f"{name}_", f"`{name}`") for name in ("area", "area_mar", "area_mnar")),
     ),
 )
 
