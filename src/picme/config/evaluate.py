@@ -143,6 +143,8 @@ class EvaluateConfig(Section):
         default_factory=lambda: tuple(one.name for one in USUAL if not one.selectable and not one.baseline)
     )
     """Strategies that exist to be compared with; they are never selected as best."""
+    margin: float = Field(default=0.01, gt=0, lt=1)
+    """What counts as nothing: a modality of which the interval's upper end is below it adds nothing measurable."""
     shapley: Literal["all", "largest", "off"] = "largest"
     """Combinations for which every coalition of modalities is fitted: each of 2^K − 1 gets a head on the embeddings of
     every seed. `largest` takes the combinations with the most modalities that the study fine-tunes."""

@@ -16,7 +16,7 @@ from picme.config.fusions import CONFIGS as FUSIONS
 from picme.engine.code import code_of
 from picme.engine.store import fingerprint
 from picme.errors import ConfigError
-from picme.evaluate.step import Missing, Severity
+from picme.evaluate.step import Missing, Severity, Value
 from picme.finetune.step import (
     FROZEN,
     AnySubsetCell,
@@ -461,6 +461,19 @@ class Design:
             interval_resamples=section.interval_resamples,
             seed=section.seed,
             ece_bins=section.ece_bins,
+        )
+
+    def value(self, finetuned: list[Finetune], dedicated: bool) -> Value:
+        """Return the step that says what each modality is worth to a strategy."""
+        section = self.config.evaluate
+        return Value(
+            finetuned=tuple(finetuned),
+            dedicated=dedicated,
+            margin=section.margin,
+            confidence=section.confidence,
+            interval_resamples=section.interval_resamples,
+            seed=section.seed,
+            draws=min(self.config.pretrain.seeds, self.config.study.seeds),
         )
 
     def _with_fewer_labels(self, wanted: Any, cells: list[Finetune], largest: int) -> set[Combination]:

@@ -239,12 +239,38 @@ def over_seeds(
     found = {}
     for name in METRICS:
         values, drawn = (np.array([getattr(model[name], part) for model in models]) for part in ("value", "drawn"))
-        alike = [np.arange(turn, len(values), draws) for turn in range(draws)] if 1 < draws < len(values) else []
-        apart = (np.stack([each[rows].mean(axis=0) for rows in alike]) if alike else each for each in (values, drawn))
-        part = _between_seeds(*apart) if len(values) > 1 else (0.0, 0.0)
-        first, seeds = models[0][name], (part,) if seeded else ()
-        found[name] = replace(first, value=float(values.mean()), drawn=drawn.mean(axis=0), seeds=seeds)
+        found[name] = mean_over_seeds(models[0][name], values, drawn, seeded, draws)
     return found
+
+
+def mean_over_seeds(
+    like: Estimate,
+    values: NDArray[np.float64],
+    drawn: NDArray[np.float64],
+    seeded: bool = True,
+    draws: int = 0,
+    difference: bool = False,
+) -> Estimate:
+    """Return the estimate of a mean over seeds (seed,), the same in each resample (seed, resample); see `over_seeds`.
+
+    Args:
+        like: an estimate of the same metric on the same stays.
+        values: of each seed.
+        drawn: of each seed in each resample.
+        seeded: whether another seed gives another model.
+        draws: number of draws of encoders that the seeds take in turn.
+        difference: whether the values are differences of metrics.
+    """
+    alike = [np.arange(turn, len(values), draws) for turn in range(draws)] if 1 < draws < len(values) else []
+    apart = (np.stack([each[rows].mean(axis=0) for rows in alike]) if alike else each for each in (values, drawn))
+    part = _between_seeds(*apart) if len(values) > 1 else (0.0, 0.0)
+    return replace(
+        like,
+        value=float(values.mean()),
+        drawn=drawn.mean(axis=0),
+        seeds=(part,) if seeded else (),
+        difference=difference or like.difference,
+    )
 
 
 def _between_seeds(values: NDArray[np.float64], drawn: NDArray[np.float64]) -> tuple[float, float]:

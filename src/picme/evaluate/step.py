@@ -154,6 +154,43 @@ class Missing(Step):
         return {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("missing", "robustness")}
 
 
+class Value(Step):
+    """What each modality is worth to one strategy, from its predictions of every subset."""
+
+    kind: ClassVar[str] = "value"
+    stage: ClassVar[str] = "evaluate"
+    gpus: ClassVar[float] = 1.0
+
+    finetuned: tuple[Finetune, ...]
+    """The seeds of the models of all modalities, or of the models of every subset."""
+    dedicated: bool
+    """True if every subset has models of its own."""
+    margin: float
+    confidence: float
+    interval_resamples: int
+    seed: int
+    draws: int
+    """Draws of encoders that the seeds take in turn."""
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return f"{self.finetuned[0].cell.task.name} {self.finetuned[0].cell.strategy}"
+
+    @property
+    def weight(self) -> float:  # noqa: D102
+        return float(len(self.finetuned))
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.evaluate.value import measure_value
+
+        return measure_value(self, folder, context)
+
+    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
+        import polars as pl
+
+        return {file.stem: pl.read_parquet(file) for file in sorted(folder.glob("*.parquet"))}
+
+
 class Ceiling(Step):
     """The AUROC of the true risk on test stays, which only a synthetic hospital knows."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from picme.results.declared import cohort, judging, missing, pretraining, scores, training
+from picme.results.declared import cohort, judging, missing, pretraining, scores, training, value
 
 if TYPE_CHECKING:
     from picme.results.table import Table
@@ -14,6 +14,7 @@ CHAPTERS: dict[str, tuple[Table, ...]] = {
     "Pretraining and alignment": pretraining.TABLES,
     "Scores": scores.TABLES,
     "Judging the models": judging.TABLES,
+    "Value of the modalities": value.TABLES,
     "Missing modalities": missing.TABLES,
     "How it went": training.TABLES,
 }
