@@ -216,7 +216,7 @@ def test_shuffled_labels_are_not_predicted(study: picme.Study) -> None:
     from sklearn.metrics import roc_auc_score
 
     from picme.finetune.baselines import fit_predict
-    from picme.finetune.train import baseline_features
+    from picme.finetune.features import features
     from picme.pipeline import Run
     from picme.pretrain.features import open_encoded
 
@@ -228,12 +228,12 @@ def test_shuffled_labels_are_not_predicted(study: picme.Study) -> None:
     rng = np.random.default_rng(0)
     part = rng.permutation(len(view)) % 3  # the study's own test stays hold too few deaths
     splits = [np.where(part == fold, "test", "train").astype(object) for fold in range(3)]
-    inputs = [baseline_features(view, names, split == "train") for split in splits]
+    inputs = [features(view, names, split == "train").values for split in splits]
 
     def score(targets: np.ndarray) -> float:
         areas = []
-        for split, features in zip(splits, inputs, strict=True):
-            predicted = fit_predict("logistic_regression", features, targets, split, seed=0)
+        for split, given in zip(splits, inputs, strict=True):
+            predicted = fit_predict("logistic_regression", given, targets, split, seed=0)
             held_out = split == "test"
             if 0 < targets[held_out].sum() < held_out.sum():
                 areas.append(roc_auc_score(targets[held_out, 0], predicted[held_out, 0]))

@@ -98,8 +98,8 @@ class MissingConfig(Section):
     """Modality whose summary features say how severely ill a stay looks: the risk of the task's labels by a logistic
     regression on training stays. By default the first time series, without one the first table."""
     slope: float = Field(default=4, ge=0, le=50)
-    """How much `mar` and `mnar` depend on severity and outcome: the log odds of being withheld, of the stay that comes
-    last in their order over the one that comes first."""
+    """How much `mar` and `mnar` depend on severity and outcome: the log odds of being withheld of the stay that looks
+    least severely ill, or of one without the outcome, above those at the other end."""
 
     @field_validator("rates")
     @classmethod
@@ -107,6 +107,11 @@ class MissingConfig(Section):
         if not all(0 < rate < 1 for rate in rates):
             raise ValueError("each rate lies between 0 and 1")
         return tuple(sorted(set(rates)))
+
+    @field_validator("mechanisms")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(names))
 
 
 class EvaluateConfig(Section):

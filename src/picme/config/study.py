@@ -228,6 +228,8 @@ class Config(Section):
             if self.study.withhold:
                 raise ValueError("study.withhold trains models for evaluate.missing, which is off; set `missing: {}`")
             return
+        if "complete" in self.study.withhold and self.require == "complete":
+            raise ValueError("study.withhold: `complete` is what `require: complete` trains on already")
         if len(self.modalities) > MOST_WITHHELD:
             raise ValueError(
                 f"evaluate.missing scores every subset of at most {MOST_WITHHELD} modalities; the configuration has "

@@ -62,9 +62,7 @@ def _whole_model(one: Finetune, view: ViewData, rows: np.ndarray, subsets: np.nd
     labels = build_task(cell.task.name, cell.task.section).labels
     trained = one.seen(view, context.store)
     fitted = {split: trained.usable(cell.combination, split) for split in ("train", "val")}
-    kept = (has & subsets[:, None]).reshape(-1, len(cell.combination))
-    found = fit_model(cell, trained, labels, one.seed, fitted, np.tile(rows, len(subsets)), kept)
-    return found.reshape(len(subsets), len(rows), -1)
+    return fit_model(cell, trained, labels, one.seed, fitted, rows, has & subsets[:, None])
 
 
 def dedicated_models(finetuned: Sequence[Finetune], view: ViewData, rows: np.ndarray, context: Context) -> np.ndarray:

@@ -119,7 +119,7 @@ class Estimate:
         if not self.difference and not 0 < self._centre < 1:
             return f"a value of {self._centre:g} does not tell how far it may be off"
         if self.error == 0 and self.value != 0:
-            return "the difference is the same in every resample"
+            return "the value is the same in every resample"
         return None
 
     @property

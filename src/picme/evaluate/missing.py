@@ -170,12 +170,12 @@ def judge(
 
     Args:
         y: labels (label, stay), NaN where undefined.
-        p: probabilities (label, stay), NaN for a label that the model does not know.
+        p: probabilities (label, stay); a label with NaN, which a model does not know, is not judged.
         subject: index of each stay's subject.
         resamples: of the subjects.
         bins: of the expected calibration error.
     """
-    y, p = np.where(np.isnan(p), np.nan, y), np.nan_to_num(p)
+    y, p = np.where(np.isnan(p).any(axis=1, keepdims=True), np.nan, y), np.nan_to_num(p)
     known = ~np.isnan(y)
     error = np.where(known, (p - np.nan_to_num(y)) ** 2, 0).sum(axis=0)
     sums = np.stack([np.bincount(subject, each, resamples.n_subjects) for each in (error, known.sum(axis=0))])

@@ -25,10 +25,15 @@ if TYPE_CHECKING:
 
 
 def order_of(values: np.ndarray) -> np.ndarray:
-    """Return the places of values (stay,) from 0 to 1, ties halfway; a value that is not known is in the middle."""
+    """Return the places of values (stay,): 0 of the first, 1 of the last, ties halfway between those around them.
+
+    A value that is not known is in the middle, and so are all where there is one value only.
+    """
     known = ~np.isnan(values)
     places = np.full(len(values), 0.5)
-    places[known] = (rankdata(values[known]) - 0.5) / max(1, known.sum())
+    ranks = rankdata(values[known])
+    if len(ranks) and np.ptp(ranks):
+        places[known] = (ranks - ranks.min()) / np.ptp(ranks)
     return places
 
 
@@ -56,7 +61,8 @@ def measure_severity(step: Severity, folder: Path, context: Context) -> dict[str
     view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
     rows = {split: view.usable(cell.combination, split) for split in ("train", "val", "test")}
     risk = np.full(len(view), np.nan)
-    found = fit_model(cell, view, task.labels, 0, rows, rows["test"], view.present(cell.combination)[rows["test"]])
+    kept = view.present(cell.combination)[rows["test"]][None]
+    found = fit_model(cell, view, task.labels, 0, rows, rows["test"], kept)[0]
     defined = ~np.isnan(found).all(axis=0)
     risk[rows["test"]] = found[:, defined].mean(axis=1) if defined.any() else np.nan
     np.save(folder / "severity.npy", risk)

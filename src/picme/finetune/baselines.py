@@ -7,6 +7,8 @@ of ICU series has to beat (Harutyunyan et al. 2019 use the same features for the
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Features (stay, feature) → probabilities (stay, label), or (stay,) of one label."""
 STATISTICS = ("mean", "min", "max", "first", "last", "count")
 STEPS = 400
 REGULARISATION = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
@@ -127,7 +131,12 @@ def table_features(frame: pl.DataFrame, present: np.ndarray, train: np.ndarray) 
 
 
 def fit_predict(name: str, features: np.ndarray, targets: np.ndarray, split: np.ndarray, seed: int) -> np.ndarray:
-    """Fit one model per label on the training stays, with its size chosen on the validation stays; predict all stays.
+    """Fit one model per label on the training stays, and predict all stays; see `fit`."""
+    return fit(name, features, targets, split, seed)(features)
+
+
+def fit(name: str, features: np.ndarray, targets: np.ndarray, split: np.ndarray, seed: int) -> Predict:
+    """Fit one model per label on the training stays, with its size chosen on the validation stays.
 
     Args:
         name: `gradient_boosting`, `logistic_regression`, or `presence_only`, which is a logistic regression too.
@@ -137,30 +146,41 @@ def fit_predict(name: str, features: np.ndarray, targets: np.ndarray, split: np.
         seed: seed of the random choice of features that each split of a tree may use.
 
     Returns:
-        (stay, label) probabilities; NaN for a label with one class in training.
+        What gives (stay, label) probabilities for features (stay, feature); NaN for a label with one class in training.
 
     Raises:
         ConfigError: if there is no model of this name.
     """
     if name not in MODELS:
         raise ConfigError(f"unknown baseline {name!r}{near(name, MODELS)}")
-    probabilities = np.full(targets.shape, np.nan)
     split = np.asarray(split)
     finite = np.isfinite(features)
-    for label in range(targets.shape[1]):
-        target = targets[:, label]
+    models: list[Predict | None] = []
+    for target in targets.T:
         known = np.isfinite(target)
         train, val = known & (split == "train"), known & (split == "val")
         # A feature that is never known in training is of no use, and has no median to fill its gaps with.
         known_there = finite[train].any(axis=0)
-        if known_there.any() and len(np.unique(target[train])) == 2:
-            chosen = val if len(np.unique(target[val])) == 2 else np.zeros_like(val)
-            probabilities[:, label] = MODELS[name](features[:, known_there], target, train, chosen, seed)
-    return probabilities
+        if not known_there.any() or len(np.unique(target[train])) < 2:
+            models.append(None)
+            continue
+        chosen = val if len(np.unique(target[val])) == 2 else np.zeros_like(val)
+        models.append(_of(known_there, MODELS[name](features[:, known_there], target, train, chosen, seed)))
+
+    def predict(others: np.ndarray) -> np.ndarray:
+        nothing = np.full(len(others), np.nan)
+        return np.stack([nothing if model is None else model(others) for model in models], axis=1)
+
+    return predict
 
 
-def _gradient_boosting(x: np.ndarray, y: np.ndarray, train: np.ndarray, val: np.ndarray, seed: int) -> np.ndarray:
-    """Predict with as many boosted trees as give the least log loss on validation (100 without validation stays)."""
+def _of(columns: np.ndarray, model: Predict) -> Predict:
+    """Return a model that takes all features and looks at some of them."""
+    return lambda others: model(others[:, columns])
+
+
+def _gradient_boosting(x: np.ndarray, y: np.ndarray, train: np.ndarray, val: np.ndarray, seed: int) -> Predict:
+    """Fit as many boosted trees as give the least log loss on validation (100 without validation stays)."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
@@ -174,34 +194,39 @@ def _gradient_boosting(x: np.ndarray, y: np.ndarray, train: np.ndarray, val: np.
         random_state=seed,
     ).fit(x[train], y[train])
     if not val.any():
-        return model.predict_proba(x)[:, 1]
-    best, result = np.inf, np.empty(0)
-    for staged in model.staged_predict_proba(x):
-        loss = _log_loss(y[val], staged[val, 1])
-        if loss < best:
-            best, result = loss, staged[:, 1]
-    return result
+        return lambda others: model.predict_proba(others)[:, 1]
+    losses = [_log_loss(y[val], staged[:, 1]) for staged in model.staged_predict_proba(x[val])]
+    best = int(np.argmin(losses))
+    return lambda others: next(islice(model.staged_predict_proba(others), best, None))[:, 1]
 
 
-def _logistic_regression(x: np.ndarray, y: np.ndarray, train: np.ndarray, val: np.ndarray, seed: int) -> np.ndarray:
-    """Predict with a ridge-penalised logistic regression on filled, standardised and clipped features.
+def _logistic_regression(x: np.ndarray, y: np.ndarray, train: np.ndarray, val: np.ndarray, seed: int) -> Predict:
+    """Fit a ridge-penalised logistic regression on filled, standardised and clipped features.
 
     Gaps are filled with the training stays' medians; the penalty is the one with the least log loss on validation.
     """
     from sklearn.linear_model import LogisticRegression
 
     median = np.nanmedian(x[train], axis=0)
-    filled = np.where(np.isfinite(x), x, median).astype(np.float64)
-    mean, deviation = filled[train].mean(axis=0), filled[train].std(axis=0)
-    scaled = np.clip((filled - mean) / np.where(deviation > 0, deviation, 1), -CLIP, CLIP)
-    best, result = np.inf, np.empty(0)
+
+    def filled(others: np.ndarray) -> np.ndarray:
+        return np.where(np.isfinite(others), others, median).astype(np.float64)
+
+    mean, deviation = filled(x[train]).mean(axis=0), filled(x[train]).std(axis=0)
+
+    def scaled(others: np.ndarray) -> np.ndarray:
+        return np.clip((filled(others) - mean) / np.where(deviation > 0, deviation, 1), -CLIP, CLIP)
+
+    fitted, held_out = scaled(x[train]), scaled(x[val])
+    best, chosen = np.inf, None
     for strength in REGULARISATION if val.any() else (0.01,):
-        model = LogisticRegression(C=strength, max_iter=1000, random_state=seed).fit(scaled[train], y[train])
-        probability = model.predict_proba(scaled)[:, 1]
-        loss = _log_loss(y[val], probability[val]) if val.any() else 0.0
+        model = LogisticRegression(C=strength, max_iter=1000, random_state=seed).fit(fitted, y[train])
+        loss = _log_loss(y[val], model.predict_proba(held_out)[:, 1]) if val.any() else 0.0
         if loss < best:
-            best, result = loss, probability
-    return result
+            best, chosen = loss, model
+    assert chosen is not None  # a log loss is finite
+    model = chosen
+    return lambda others: model.predict_proba(scaled(others))[:, 1]
 
 
 def _log_loss(y: np.ndarray, p: np.ndarray) -> float:

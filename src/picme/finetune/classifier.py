@@ -57,7 +57,11 @@ class Classifier(nn.Module):
         return self.logits(self.embeddings(rows), self.present[torch.from_numpy(rows).to(self.device)])
 
     def logits(self, embeddings: Tensor, present: Tensor) -> Tensor:
-        """Logits (batch, label) of embeddings (batch, modality, dim) and presence (batch, modality) bool."""
+        """Logits (batch, label) of embeddings (batch, modality, dim) and presence (batch, modality) bool.
+
+        A head gets zeros for what is not there, so that one that does not look at presence sees nothing of it.
+        """
+        embeddings = embeddings.masked_fill(~present[..., None], 0.0)
         what = f"fusion head {self.head_name!r}"
         with calling(what, embeddings=embeddings, present=present):
             logits: Tensor = self.head(embeddings, present)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from picme.errors import TrainingError
-from picme.finetune.baselines import PRESENCE_ONLY, STATISTICS, fit_predict, summary_features
+from picme.finetune.baselines import PRESENCE_ONLY, STATISTICS, fit, summary_features
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,18 +87,17 @@ def fit_model(
         seed: of the model.
         rows: the row numbers of `train` and `val`.
         wanted: row numbers of what to predict.
-        kept: (row, modality) bool, what these keep.
+        kept: (case, row, modality) bool, what these keep, in any number of cases.
 
     Returns:
-        Probabilities (row, label), NaN for a label with one class in training.
+        Probabilities (case, row, label), NaN for a label with one class in training.
     """
     fitted = np.concatenate([rows["train"], rows["val"]])
-    present = view.present(cell.combination)
+    split = np.repeat(["train", "val"], [len(rows["train"]), len(rows["val"])])
+    targets = view.labels(labels)[fitted]
     if cell.head == PRESENCE_ONLY:
-        own, other = present[fitted].astype(np.float32), kept.astype(np.float32)
-    else:
-        found = features(view, cell.combination, np.isin(np.arange(len(view)), rows["train"]))
-        own, other = found.values[fitted], found.of(wanted, kept)
-    split = np.repeat(["train", "val", "test"], [len(rows["train"]), len(rows["val"]), len(wanted)])
-    targets = view.labels(labels)[np.concatenate([fitted, wanted])]
-    return fit_predict(cell.head, np.concatenate([own, other]), targets, split, seed)[len(fitted) :]
+        predict = fit(cell.head, view.present(cell.combination)[fitted].astype(np.float32), targets, split, seed)
+        return np.stack([predict(case.astype(np.float32)) for case in kept])
+    found = features(view, cell.combination, np.isin(np.arange(len(view)), rows["train"]))
+    predict = fit(cell.head, found.values[fitted], targets, split, seed)
+    return np.stack([predict(found.of(wanted, case)) for case in kept])

@@ -174,9 +174,9 @@ def _baseline(
     """Fit a model on summary features, the reference that a user would pick instead, and keep its predictions."""
     start = time.perf_counter()
     wanted = np.concatenate([rows["val"], rows["test"]])
-    kept = view.present(cell.combination)[wanted]
+    kept = view.present(cell.combination)[wanted][None]
     predicted = np.full((len(view), len(task.labels)), np.nan)
-    predicted[wanted] = fit_model(cell, view, task.labels, seed, rows, wanted, kept)
+    predicted[wanted] = fit_model(cell, view, task.labels, seed, rows, wanted, kept)[0]
     write_predictions(folder, rows, lambda chosen: predicted[chosen])
     return {
         "train_seconds": round(time.perf_counter() - start, 3),

@@ -63,6 +63,7 @@ def training_stays(step: WithheldFinetune, view: ViewData, store: Store) -> View
     if step.withhold == "complete":
         mask = np.broadcast_to(present.all(axis=1, keepdims=True), present.shape).copy()
     else:
-        mask = kept(present, step.withhold, draws(view.cohort["subject_id"].to_list(), names, step.seed))
+        # One draw for all seeds: their mean prediction shall not have seen what one of them has not.
+        mask = kept(present, step.withhold, draws(view.cohort["subject_id"].to_list(), names, seed=0))
     mask[view.splits["test"]] = True
     return view.keeping({name: mask[:, place] for place, name in enumerate(names) if name in view.modalities})

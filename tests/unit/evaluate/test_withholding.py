@@ -55,8 +55,18 @@ def test_shares_have_the_rate_as_their_mean_and_the_slope_as_log_odds(rate: floa
     assert (np.diff(found[order.argsort()]) <= 0).all()
 
 
-def test_ties_and_what_is_unknown_lie_in_the_middle() -> None:
-    np.testing.assert_allclose(order_of(np.array([0.0, 0.0, 1.0, 0.0, np.nan])), [0.375, 0.375, 0.875, 0.375, 0.5])
+def test_places_go_from_0_to_1_and_ties_and_what_is_unknown_lie_between() -> None:
+    np.testing.assert_allclose(order_of(np.array([0.0, 0.0, 1.0, 0.0, np.nan])), [0, 0, 1, 0, 0.5])
+    np.testing.assert_allclose(order_of(np.array([3.0, 1.0, 2.0, 2.0, 9.0])), [0.75, 0, 0.375, 0.375, 1])
+    np.testing.assert_allclose(order_of(np.array([2.0, 2.0, np.nan])), [0.5, 0.5, 0.5])
+
+
+def test_a_stay_with_the_outcome_has_the_slope_less_of_the_log_odds_than_one_without() -> None:
+    died = np.random.default_rng(0).random(500) < 0.12
+    found = shares(order_of(died.astype(float)), 0.4, 4.0)
+    odds = np.log(found / (1 - found))
+    assert odds[~died].min() - odds[died].max() == pytest.approx(4, abs=1e-6)
+    assert found.mean() == pytest.approx(0.4)
 
 
 def test_places_are_those_of_the_subsets() -> None:
@@ -68,7 +78,7 @@ def test_places_are_those_of_the_subsets() -> None:
 def test_metrics_equal_plain_formulas() -> None:
     rng = np.random.default_rng(0)
     y, p = rng.integers(0, 2, (3, 80)).astype(float), rng.random((3, 80))
-    y[0, :10], p[2] = np.nan, np.nan  # one label unknown for some stays, one that the model does not know
+    y[0, :10], p[2, 7] = np.nan, np.nan  # one label unknown for some stays, one that the model does not know
     subject = np.arange(80) // 2
     resamples = SubjectResamples.draw(40, 200, 0)
     found = judge(y, p, subject, resamples, bins=10)

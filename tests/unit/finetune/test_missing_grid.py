@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from torch import nn
 
 from picme.config.loading import validate
 from picme.design.graph import study_graph
 from picme.engine.step import Context
 from picme.errors import ConfigError
 from picme.evaluate.by_subset import place, whole_models
+from picme.finetune.restore import restore
 from picme.modalities.withheld import draws, kept
 from picme.pretrain.features import open_encoded
 
@@ -201,6 +204,8 @@ def test_training_stays_lack_what_is_withheld(study: Run, view: ViewData) -> Non
                 np.testing.assert_array_equal(mine, there & there.all(axis=1, keepdims=True))
             else:
                 assert 0.2 < 1 - mine.sum() / there.sum() < 0.45 and not (mine & ~there).any()
+        other = study.design.finetune("label", NAMES, "supervised", 0, withhold=withhold).seen(view, study.store)
+        np.testing.assert_array_equal(other.present(NAMES), masks[0], "all seeds, whose mean is judged, see the same")
         single = study.design.finetune("label", NAMES, "late_fusion", 1, withhold=withhold).singles[2]  # type: ignore[attr-defined]
         np.testing.assert_array_equal(single.seen(view, study.store).present(NAMES), masks[0])
     np.testing.assert_array_equal(view.present(NAMES), has)
@@ -226,12 +231,44 @@ def test_a_grid_that_cannot_be_made_is_refused(tree: dict[str, Any]) -> None:
         ({"evaluate": {"missing": {"severity": "vital"}}}, "severity names modality 'vital'.*'vitals'"),
         ({"evaluate": {"missing": {"rates": [1.5]}}}, "between 0 and 1"),
         ({"study": {"withhold": [0.0]}}, "rates between 0 and 1"),
+        (
+            {"study": {"withhold": ["complete"]}, "evaluate": {"missing": {}}, "require": "complete"},
+            "`complete` is what `require: complete` trains on already",
+        ),
     ):
         with pytest.raises(ConfigError, match=message):
-            validate(tree | {name: {**tree.get(name, {}), **values} for name, values in sections.items()})
+            changed: dict[str, Any] = {
+                name: values if isinstance(values, str) else {**tree.get(name, {}), **values}
+                for name, values in sections.items()
+            }
+            validate(tree | changed)
 
 
 def test_without_a_grid_nothing_is_added(finished: Callable[..., Run]) -> None:
     run = finished("prepare")
     planned = study_graph(run.design, run.store).planned(run.store)
     assert not planned.of("missing", "severity")
+
+
+def test_a_head_that_does_not_look_at_presence_sees_nothing_of_what_is_withheld(study: Run, view: ViewData) -> None:
+    model = restore(study.design.finetune("label", NAMES, "supervised", 0), view, torch.device("cpu"), study.store)
+    model.head = Blind(3 * study.config.study.embed_dim)
+    rows = view.usable(NAMES, "test")
+    within = model.probabilities_within(rows, np.array([[True, False, False], [True, True, True]]))
+    model.restrict(["labs"])
+    alone = model.probabilities(rows)
+    np.testing.assert_allclose(within[0], alone, atol=1e-6)
+    assert not np.allclose(within[1], alone)
+
+
+class Blind(nn.Module):
+    """A head that adds up whatever embeddings it gets."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(width, 1)
+
+    def forward(self, embeddings: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.layer(embeddings.flatten(1))
+        return logits

@@ -192,14 +192,14 @@ def _falls(rows: pl.DataFrame, kinds: list[str], metric: str, config: dict[str, 
     most: Any = rows["rate"].max()
     start = {(row["strategy"], row["trained_on"]): row for row in rows.filter(pl.col("rate").is_null()).to_dicts()}
     greatest = rows.filter(pl.col("rate") == most)
-    clauses = []
+    clauses: dict[bool, list[Markup]] = {True: [], False: []}  # by whether the metric gets worse at all
     for kind in kinds:
         ends = [row for row in greatest.to_dicts() if row["mechanism"] == kind]
         ends = comparable([row for row in ends if (row["strategy"], row["trained_on"]) in start], config)
         if ends:
             lost = [(start[row["strategy"], row["trained_on"]]["value"], row["value"], row) for row in ends]
             first, last, row = min(lost, key=lambda item: (item[0] - item[1]) * (1 if about.rises else -1))
-            clauses.append(
+            clauses[(first > last) == about.rises and first != last].append(
                 say(
                     "with {model} under {kind} (from {first} to {last})",
                     model=model_text(row["strategy"], row["trained_on"]),
@@ -208,16 +208,21 @@ def _falls(rows: pl.DataFrame, kinds: list[str], metric: str, config: dict[str, 
                     last=about.number(last, "missing.value"),
                 )
             )
-    if not clauses:
+    if not any(clauses.values()):
         return say(
             "No strategy has its {metric} both with nothing withheld and at the greatest rate.", metric=about.title
         )
+    verb = "fall" if about.rises else "rise"
+    verbs = {True: f"{verb}s least", False: f"does not {verb}"}
     sentence = say(
-        "From nothing withheld to {rate}, the {metric} {falls} least {clauses}.",
+        "From nothing withheld to a rate of {rate}, the {metric} {said}.",
         rate=rate_number(most, "missing.rate"),
         metric=about.title,
-        falls="falls" if about.rises else "rises",
-        clauses=Markup(", ").join(clauses),
+        said=Markup("; it ").join(
+            say("{verb} {models}", verb=verbs[worse], models=Markup(", ").join(found))
+            for worse, found in clauses.items()
+            if found
+        ),
     )
     presence = greatest.filter(
         (pl.col("strategy") == PRESENCE_ONLY.name) & (pl.col("trained_on") == "as is")
@@ -229,6 +234,8 @@ def _presence(rows: list[Row], kinds: list[str]) -> Markup:
     name = strategy_text(PRESENCE_ONLY.name)
     judged = {row["mechanism"]: row for row in rows if row["low"] is not None}
     above = [judged[kind] for kind in kinds if kind in judged and judged[kind]["low"] > 0.5]
+    if all(row["value"] == 0.5 for row in rows):
+        return say(" In the training stays there was nothing to learn from presence alone ({name}).", name=name)
     if not judged:
         return say(" Whether {name} tells more than chance cannot be judged: it has no interval.", name=name)
     if not above:

@@ -183,7 +183,7 @@ def _grid(rows: pl.DataFrame, choice: tuple[str, ...], ends: tuple[float, float]
     best = max(column, key=lambda row: row["value"])
     usual = next((row for row in column if row["trained_on"] == "as is" and row is not best), None)
     reading = say(
-        "With {rate} withheld from test stays, models trained on {best} have the highest AUROC, {value}{usual}.",
+        "Tested at a rate of {rate}, models trained on {best} have the highest AUROC, {value}{usual}.",
         rate=rate_number(rate, "missing.rate"),
         best=trained_text(best["trained_on"]),
         value=percent(best["value"], "missing.value"),

@@ -38,7 +38,8 @@ MISSING = Table(
         Column(
             "withheld",
             NUMBER,
-            "The share of the stays' modalities that was withheld; below `rate`, since every stay keeps one.",
+            "The share of the stays' modalities that was withheld: less than `rate`, since every stay keeps one and "
+            "`mar` spares the modality that tells severity.",
             "fraction",
         ),
     ),
