@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from picme.config.study import Config
     from picme.predict import Model
     from picme.report.blocks import Plate
+    from picme.report.worth import Worth
 
 
 @dataclass(frozen=True)
@@ -261,6 +262,37 @@ class Study:
         from picme.predict import Model
 
         return Model(self._run, task, strategy, combination)
+
+    def value(
+        self,
+        task: str,
+        given: str | Sequence[str] | None = None,
+        add: str | None = None,
+        margin: float | None = None,
+        strategy: str | None = None,
+    ) -> Worth | list[Worth]:
+        """Return what a modality adds to others: its `.value`, `.low`, `.high` and `.verdict`; `str` is the sentence.
+
+        Args:
+            task: such as `mortality`.
+            given: the modalities that there are already, such as `discharge+timeseries`, or none (an empty text); all
+                others than the one added if not given.
+            add: the modality that is added; without it, a list of the answers for each that is not given.
+            margin: what counts as nothing, a fraction; `evaluate.margin` if not given.
+            strategy: whose models tell it; see `picme.report.worth.worth`.
+
+        Raises:
+            ConfigError: for a name that the study does not have, or where no models predict from every subset.
+            DataError: if the study has no table `lattice`.
+        """
+        from picme.report.worth import worth
+
+        lattice, names = self.table("lattice"), list(self.config.modalities)
+        before = [one for one in given.split("+") if one] if isinstance(given, str) else given
+        margin = self.config.evaluate.margin if margin is None else margin
+        wanted = [add] if add is not None else [name for name in names if name not in (before or ())]
+        found = [worth(lattice, names, task, name, before, strategy, margin=margin) for name in wanted]
+        return found if add is None else found[0]
 
     @property
     def report(self) -> Path:

@@ -326,6 +326,43 @@ def compare(
 
 
 @app.command()
+def value(
+    run_: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished study.")],
+    task: Annotated[str | None, typer.Option("--task", help="One task; all if not given.")] = None,
+    given: Annotated[
+        str | None, typer.Option("--given", help="Modalities that there are already, as a+b; all others if not given.")
+    ] = None,
+    add: Annotated[str | None, typer.Option("--add", help="The modality that is added; each if not given.")] = None,
+    margin: Annotated[
+        float | None, typer.Option("--margin", help="What counts as nothing, a fraction; evaluate.margin if not given.")
+    ] = None,
+    strategy: Annotated[str | None, typer.Option("--strategy", autocompletion=complete_strategy)] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """What a modality adds to others, with its interval.
+
+    Example: picme value runs/demo --task mortality --given discharge+timeseries --add image
+    """
+    from picme.study import load
+
+    study = load(run_)
+    if "lattice" not in study.tables:
+        raise ConfigError(
+            f"{run_} has no predictions of every subset of its modalities; finetune.combinations: all makes them, or "
+            "the strategy any_subset"
+        )
+    found: list[Any] = []
+    for name in [task] if task is not None else study.config.tasks:
+        one = study.value(name, given, add, margin, strategy)
+        found += one if isinstance(one, list) else [one]
+    if as_json:
+        typer.echo(json.dumps([one.plain() for one in found]))
+    else:
+        typer.echo("\n".join(map(str, found)))
+
+
+@app.command()
 def synth(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder.")],
     stays: Annotated[int, number("ICU stays.")] = 600,

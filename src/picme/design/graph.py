@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
     from picme.config.combinations import Combination
     from picme.design.study import Design
+    from picme.engine.step import Step
     from picme.engine.store import Store
     from picme.finetune.step import Finetune
 
+# What only other steps read of the section `evaluate`, as it makes nothing of the scores again.
+OF_OTHERS = {"shapley": "off", "missing": "off", "margin": 0.01}
 STAGES = ("prepare", "encode", "pretrain", "align", "finetune", "evaluate")
 
 
@@ -62,11 +65,14 @@ def _add_finetuning(design: Design, graph: Graph, chosen: list[Combination]) -> 
         if own and len(seeds[0].cell.encodings) > 1:
             graph.growths.append(Growth(tuple(seeds), _adds_attribution(design, seeds)))
     graph.growths.append(Growth((*cells, *variants), _adds_evaluation(design, cells, variants)))
+    of_every_subset = [(seeds, True) for seeds in design.dedicated(cells)]
+    for seeds, dedicated in of_every_subset + [(seeds, False) for seeds in design.shared(cells)]:
+        graph.growths.append(Growth(tuple(seeds), _adds_of_subsets(design.value, seeds, dedicated)))
     if design.config.evaluate.missing != "off":
         grids = [(seeds, False) for seeds in design.of_all_modalities()]
         for seeds, dedicated in grids + [(seeds, True) for seeds in design.dedicated(cells)]:
             graph.add(*seeds)
-            graph.growths.append(Growth(tuple(seeds), _adds_grid(design, seeds, dedicated)))
+            graph.growths.append(Growth(tuple(seeds), _adds_of_subsets(design.missing, seeds, dedicated)))
 
 
 def _adds_attribution(design: Design, seeds: list[Finetune]) -> Callable[[Graph, Finished], None]:
@@ -82,11 +88,15 @@ def _adds_attribution(design: Design, seeds: list[Finetune]) -> Callable[[Graph,
     return add
 
 
-def _adds_grid(design: Design, seeds: list[Finetune], dedicated: bool) -> Callable[[Graph, Finished], None]:
+def _adds_of_subsets(
+    make: Callable[[list[Finetune], bool], Step], seeds: list[Finetune], dedicated: bool
+) -> Callable[[Graph, Finished], None]:
+    """Return what adds a step that reads predictions of every subset, of dedicated models only if all are there."""
+
     def add(graph: Graph, finished: Finished) -> None:
         done = list(filter(finished, seeds))
         if done and (len(done) == len(seeds) or not dedicated):
-            graph.add(design.missing(done, dedicated))
+            graph.add(make(done, dedicated))
 
     return add
 
@@ -97,7 +107,7 @@ def _adds_evaluation(
     config = design.config
     # Columns that own data names as groups are subgroups without being named again.
     named = dict.fromkeys([*config.evaluate.groups, *getattr(config.source, "groups", ())])
-    settings = config.evaluate.model_copy(update={"groups": tuple(named), "shapley": "off", "missing": "off"})
+    settings = config.evaluate.model_copy(update={**OF_OTHERS, "groups": tuple(named)})
 
     def add(graph: Graph, finished: Finished) -> None:
         done = tuple(filter(finished, cells))

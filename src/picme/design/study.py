@@ -463,6 +463,14 @@ class Design:
             ece_bins=section.ece_bins,
         )
 
+    def shared(self, cells: list[Finetune]) -> list[list[Finetune]]:
+        """Return the trainings that predict for every subset: of each task and strategy, the seeds."""
+        groups: dict[tuple[str, str], dict[Finetune, None]] = {}
+        for one in cells:
+            if isinstance(one.trained.cell, AnySubsetCell):
+                groups.setdefault((one.cell.task.name, one.cell.strategy), {})[one.trained] = None
+        return [list(each) for each in groups.values()]
+
     def value(self, finetuned: list[Finetune], dedicated: bool) -> Value:
         """Return the step that says what each modality is worth to a strategy."""
         section = self.config.evaluate

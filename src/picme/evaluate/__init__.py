@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from picme.evaluate.attribution import rank_agreement, shares
     from picme.evaluate.calibration import apply_calibration, fit_calibration
     from picme.evaluate.intervals import interval
+    from picme.evaluate.lattice import interactions
     from picme.evaluate.tables import evaluate
     from picme.metrics.classification import auprc, auroc
 
@@ -23,6 +24,7 @@ _WHERE = {
     "auroc": "picme.metrics.classification",
     "auprc": "picme.metrics.classification",
     "evaluate": "picme.evaluate.tables",
+    "interactions": "picme.evaluate.lattice",
     "interval": "picme.evaluate.intervals",
     "fit_calibration": "picme.evaluate.calibration",
     "apply_calibration": "picme.evaluate.calibration",
@@ -36,6 +38,7 @@ __all__ = [
     "auroc",
     "evaluate",
     "fit_calibration",
+    "interactions",
     "interval",
     "rank_agreement",
     "shapley",

@@ -136,7 +136,7 @@ def table_rows(lattice: Lattice, confidence: float, margin: float) -> Iterator[t
 
 
 def verdict(found: dict[str, Any], margin: float) -> dict[str, Any]:
-    """Return the columns `verdict` and `at_most` of a quantity with its interval, by the interval and never its centre."""
+    """Return the columns `verdict` and `at_most` of a quantity: they go by its interval, never by its centre."""
     low, high = (float("nan") if found.get(name) is None else found[name] for name in ("low", "high"))
     if low > 0:
         return {"verdict": ADDS}

@@ -36,6 +36,7 @@ class Chapter:
 
 CHAPTERS = (
     Chapter("scores", "Scores", ("results:main_table", "results:comparisons")),
+    Chapter("worth", "What each modality is worth", ("value:value", "value:interactions", "value:lattice")),
     Chapter(
         "alignment-chapter",
         "Alignment",

@@ -131,6 +131,7 @@ EVALUATE: dict[str, tuple[Any, set[str]]] = {
     "comparisons": ({"families": ["controls"]}, {"evaluate"}),
     "controls": (["random", "gated_uniform"], {"evaluate", "attribute supervised_lstm"}),
     "shapley": ("off", ATTRIBUTED),
+    "margin": (0.02, set()),
     "missing": ({}, set()),
 }
 
@@ -193,7 +194,7 @@ def test_one_training_of_a_seed_predicts_for_every_combination_and_depends_on_ho
         after = steps(tmp_path, **chosen, **{"finetune.any_subset": change})
         assert after.keys() == before.keys()
         changed = {kind_of(one) for one in before if before[one] != after[one]}
-        assert changed == {"any_subset", "any_subset_contrastive", "restrict", "evaluate"}
+        assert changed == {"any_subset", "any_subset_contrastive", "restrict", "value", "evaluate"}
     others = steps(tmp_path)
     assert {kind_of(one) for one in before.keys() & others.keys() if before[one] != others[one]} == {"evaluate"}
 
@@ -242,7 +243,7 @@ def test_the_missingness_grid_reads_models_and_makes_none_again(tmp_path: Path) 
     ):
         other = steps(tmp_path, **{**grid, **changes})
         assert {kind for kind, name in after if other.get((kind, name)) != after[(kind, name)]} == kinds
-    trained = steps(tmp_path, **grid, **{"study.withhold": ["complete", 0.2]})
+    trained = steps(tmp_path, **grid, **{"study.withhold": [0.4, 0.2]})
     assert after.items() <= trained.items()
     added = Counter(kind for kind, _ in trained.keys() - after.keys())
     assert (added["finetune"], added["missing"]) == (2 * 2 * strategies, 2 * 2 * strategies)

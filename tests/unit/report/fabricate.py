@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from picme.evaluate.intervals import Estimate
+from picme.evaluate.lattice import Lattice
+from picme.evaluate.value import table_rows
 from picme.report.facts import frame
 
 MODALITIES = ("discharge", "radiology", "image", "timeseries", "demographics")
@@ -122,6 +125,7 @@ def fabricate(seed: int = 0, seeds: int = 3) -> dict[str, pl.DataFrame]:
     }
     made["missing"] = _missing(rng)
     made["robustness"] = _robustness(made["missing"])
+    made |= _value(rng)
     return {name: frame(made, name) for name in made}
 
 
@@ -712,6 +716,25 @@ def _missing(rng: np.random.Generator) -> pl.DataFrame:
                     drop = {"mcar": 0, "mar": 0.02, "mnar": 0.13}[mechanism] if presence else -fall * robust
                     add(mechanism, whole + drop * rate + rng.normal(0, 0.003), rate=rate)
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _value(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
+    """The tables of value, of dedicated models for one task and of shared ones for the other."""
+    rows: dict[str, list[dict[str, object]]] = {"value": [], "interactions": [], "lattice": []}
+    subset_names = [frozenset(), *(frozenset(one.split("+")) for one in names((1, 2, 3, 4, 5)))]
+    for task, strategy, source in (("mortality", "supervised", "dedicated"), ("phenotyping", "any_subset", "shared")):
+        for metric in ("auroc", "auprc"):
+            like = Estimate(metric, 0.0, np.zeros(50), 80.0)
+            order = Lattice(MODALITIES, like, np.zeros((1, 32)), np.zeros((1, 32, 50))).places
+            values = np.zeros((2, 32))
+            for one in subset_names:
+                skill = _skill("+".join(sorted(one)), strategy, task) if one else 0.5
+                values[:, order[one]] = skill + rng.normal(0, 0.004, 2) * bool(one)
+            drawn = values[..., None] + rng.normal(0, 0.012, (2, 32, 50)) * (np.arange(32) > 0)[:, None]
+            about = {"task": task, "strategy": strategy, "metric": metric, "source": source}
+            for name, row in table_rows(Lattice(MODALITIES, like, values, drawn), 0.95, 0.01):
+                rows[name].append(about | row)
+    return {name: pl.DataFrame(each, infer_schema_length=None) for name, each in rows.items()}
 
 
 def _robustness(missing: pl.DataFrame) -> pl.DataFrame:

@@ -41,6 +41,9 @@ SHOWN = {
     "pretraining-seeds": "pretraining_seeds",
     "published-times": "runtimes",
     "robustness": "robustness",
+    "value": "value",
+    "interactions": "interactions",
+    "subsets": "lattice",
 }
 # A pivoted table: a row of it is several rows of the result table.
 PIVOTED = ("availability", "published-times", "robustness")
