@@ -31,8 +31,8 @@ VALUE = Table(
         Column(
             "verdict",
             TEXT,
-            "The judgement: `adds` where the interval lies above 0, `nothing measurable` where it holds 0 and its upper end is under "
-            "`evaluate.margin`, else `undecided`.",
+            "The judgement: `adds` where the interval lies above 0, `nothing measurable` where it holds 0 and its "
+            "upper end is under `evaluate.margin`, else `undecided`.",
         ),
         Column("at_most", NUMBER, "The upper end of the interval, where nothing measurable is added.", "fraction"),
         SOURCE,
