@@ -36,12 +36,12 @@ def value(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     reading = say(
         "What a modality scores by itself above guessing, what it adds to all others, and what it adds on average over"
         " all orders, in points, among test stays that have every modality; {level} intervals allow for other subjects"
-        " and other seeds. Of {n} modalities added to all others, {k} add to AUROC beyond doubt.",
+        " and other seeds. Of {n} times that a strategy is given a modality beside all others, {k} add to AUROC.",
         level=level(confidence(config)),
         n=count(judged.height, "derived:value"),
         k=count(adds, "derived:value"),
     )
-    return DataTable("value", "What each modality is worth", columns, rows, reading, tall=rows.height > 14)
+    return DataTable("value", "What each modality is worth", columns, rows, reading, tall=True, search=True)
 
 
 def interactions(tables: Tables, config: dict[str, Any]) -> DataTable | None:
@@ -60,7 +60,9 @@ def interactions(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         " others (the Shapley interaction index): with a gain they complement one another, with a loss they repeat one"
         " another."
     )
-    return DataTable("interactions", "Which modalities repeat one another", columns, rows, reading, tall=True)
+    return DataTable(
+        "interactions", "Which modalities repeat one another", columns, rows, reading, tall=True, search=True
+    )
 
 
 def lattice(tables: Tables, config: dict[str, Any]) -> DataTable | None:
