@@ -199,15 +199,16 @@ def answer(tables: Tables, task: str, config: dict[str, Any]) -> Answer | None:
     rows, on_validation = ranked(tables, task)
     if rows.is_empty():
         return None
-    cells = rows.to_dicts()
+    cells, never = rows.to_dicts(), unselectable(config)
     best = cells[0]
+    if not on_validation:  # a control or a baseline only where there is nothing else
+        best = next((cell for cell in cells if cell["strategy"] not in never), best)
     strategy = declared(best["strategy"], config)
     beside = {cell["strategy"]: cell for cell in cells if cell["combination"] == best["combination"]}
     wanted = (*strategy.controls, *strategy.alternatives) if strategy else ()
     control = next((beside[name] for name in wanted if name in beside), None)
     others = [cell for cell in cells if ("+" in cell["combination"]) != ("+" in best["combination"])]
     # The comparisons test what can be selected; a control or baseline stands here only where there is nothing else.
-    never = unselectable(config)
     across = next((cell for cell in others if cell["strategy"] not in never), next(iter(others), None))
     limits = frame(tables, "ceiling").filter((pl.col("task") == task) & pl.col("auroc").is_not_null())
     label, sure = headline_label(frame(tables, "scores"), task), confidence(config)

@@ -80,6 +80,13 @@ def test_without_validation_the_answer_says_so() -> None:
     assert (found.best["combination"], found.on_validation) == ("a+c", False)
 
 
+def test_without_validation_no_control_is_the_answer() -> None:
+    rows = [cell("a+b", "random", 0.9), cell("a+b", "contrastive", 0.7), cell("a+c", "contrastive", 0.6)]
+    found = answer({"summary": pl.DataFrame(rows)}, "mortality", {})
+    assert found is not None
+    assert (found.best["combination"], found.best["strategy"]) == ("a+b", "contrastive")
+
+
 def test_a_task_without_any_defined_score_has_no_answer() -> None:
     undefined = cell("a+b", "supervised", 0.5) | {"auroc_mean": None, "ensemble_auroc": None}
     assert (
