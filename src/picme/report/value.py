@@ -41,7 +41,7 @@ def value(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         n=count(judged.height, "derived:value"),
         k=count(adds, "derived:value"),
     )
-    return DataTable("value", "What each modality is worth", columns, rows, reading, tall=True, search=True)
+    return DataTable("value", "By itself and beside the others", columns, rows, reading, tall=True, search=True)
 
 
 def interactions(tables: Tables, config: dict[str, Any]) -> DataTable | None:
