@@ -65,6 +65,11 @@ class SubjectResamples:
             left -= block.shape[1]
         return SubjectResamples(self.n_subjects, min(resamples, self.resamples), blocks)
 
+    def totals(self, values: NDArray[np.floating], subject: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Return sums over the stays of each resample (row, resample) of values (row, stay); `subject` is (stay,)."""
+        sums = np.stack([np.bincount(subject, row, self.n_subjects) for row in values])
+        return np.concatenate([sums @ block for block in self.blocks], axis=1)
+
 
 @dataclass(frozen=True)
 class _Ranked:

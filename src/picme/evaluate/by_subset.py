@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from picme.finetune.derived import mean_of_kept, stored
 from picme.finetune.features import fit_model
 from picme.finetune.restore import restore
 from picme.finetune.step import Averaged
@@ -53,9 +54,8 @@ def _whole_model(one: Finetune, view: ViewData, rows: np.ndarray, subsets: np.nd
     cell = one.cell
     has = view.present(cell.combination)[rows]
     if isinstance(one, Averaged):
-        alone = np.stack([_stored(single, len(view), context)[rows] for single in one.singles])
-        kept = (has & subsets[:, None])[..., None]
-        return np.where(kept, alone.transpose(1, 0, 2), 0).sum(axis=2) / np.maximum(kept.sum(axis=2), 1)
+        alone = np.stack([stored(single, len(view), context.store)[rows] for single in one.singles])
+        return mean_of_kept(alone, has & subsets[:, None])
     if cell.course is not None:
         model = restore(one, view, resolve_device(context.device), context.store)
         return model.probabilities_within(rows, subsets)
@@ -74,13 +74,5 @@ def dedicated_models(finetuned: Sequence[Finetune], view: ViewData, rows: np.nda
     found = []
     for subset in subsets_of(len(names)):
         seeds = groups[tuple(name for name, inside in zip(names, subset, strict=True) if inside)]
-        found.append(sum(_stored(one, len(view), context)[rows] for one in seeds) / len(seeds))
+        found.append(sum(stored(one, len(view), context.store)[rows] for one in seeds) / len(seeds))
     return np.stack(found)
-
-
-def _stored(one: Finetune, stays: int, context: Context) -> np.ndarray:
-    """Return the predictions (stay, label) of a fine-tuning, NaN for stays that have none of its modalities."""
-    with np.load(context.store.path(one) / "predictions.npz") as saved:
-        found = np.full((stays, saved["test"].shape[1]), np.nan)
-        found[saved["test_rows"]] = saved["test"]
-    return found

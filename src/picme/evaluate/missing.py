@@ -178,8 +178,7 @@ def judge(
     y, p = np.where(np.isnan(p).any(axis=1, keepdims=True), np.nan, y), np.nan_to_num(p)
     known = ~np.isnan(y)
     error = np.where(known, (p - np.nan_to_num(y)) ** 2, 0).sum(axis=0)
-    sums = np.stack([np.bincount(subject, each, resamples.n_subjects) for each in (error, known.sum(axis=0))])
-    total, count = np.concatenate([sums @ block for block in resamples.blocks], axis=1)
+    total, count = resamples.totals(np.stack([error, known.sum(axis=0)]), subject)
     drawn = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
     return {
         **estimated(y, p, subject, resamples),

@@ -94,9 +94,10 @@ def _prevalence(
     y: NDArray[np.floating], subject: NDArray[np.integer], resamples: SubjectResamples
 ) -> NDArray[np.float64]:
     """Return the mean prevalence of the labels of both classes, on the sample and in each resample (1 + resample,)."""
-    weights = np.concatenate([np.ones((resamples.n_subjects, 1)), *resamples.blocks], axis=1)[subject]
-    known = ~np.isnan(y)
-    stays, positives = known @ weights, np.nan_to_num(y) @ weights
+    stays, positives = (
+        np.column_stack([each.sum(axis=1), resamples.totals(each, subject)])
+        for each in ((~np.isnan(y)).astype(float), np.nan_to_num(y))
+    )
     share = np.divide(positives, stays, out=np.full(stays.shape, np.nan), where=stays > 0)
     return macro(np.where((positives > 0) & (positives < stays), share, np.nan), axis=0)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from picme.engine.step import Context
+    from picme.engine.store import Store
     from picme.finetune.step import Averaged, Finetune, RestrictedFinetune
     from picme.modalities.view import ViewData
 
@@ -32,17 +33,35 @@ def average(step: Averaged, folder: Path, context: Context) -> dict[str, Any]:
     """Keep the mean probability of the models of single modalities that are fitted for what a stay has."""
     cell = step.cell
     view = open_encoded(cell.prepare, cell.task.name, cell.encodings, context.store)
-    total: Any = 0
-    for one in step.singles:
-        with np.load(context.store.path(one) / "predictions.npz") as saved:
-            found = np.zeros((len(view), 1 + saved["val"].shape[1]))  # how many models, and the sum of what they say
-            for split in ("val", "test"):
-                found[saved[f"{split}_rows"]] = np.pad(saved[split], ((0, 0), (1, 0)), constant_values=1)
-        total = total + found
+    alone = np.stack([stored(one, len(view), context.store) for one in step.singles])
+    known = ~np.isnan(alone).all(axis=2).T
     # Where modalities are withheld from validation stays, some are predicted by no model.
-    rows = {split: each[total[each, 0] > 0] for split, each in _held_out(step, view).items()}
-    write_predictions(folder, rows, lambda rows: total[rows, 1:] / total[rows, :1])
+    rows = {split: each[known[each].any(axis=1)] for split, each in _held_out(step, view).items()}
+    write_predictions(folder, rows, lambda rows: mean_of_kept(alone[:, rows], known[rows]))
     return _about(step)
+
+
+def stored(step: Finetune, stays: int, store: Store) -> np.ndarray:
+    """Return what a fine-tuning predicted (stay, label), NaN for stays of training and without its modalities."""
+    with np.load(store.path(step) / "predictions.npz") as saved:
+        found = np.full((stays, saved["test"].shape[1]), np.nan)
+        for split in ("val", "test"):
+            found[saved[f"{split}_rows"]] = saved[split]
+    return found
+
+
+def mean_of_kept(alone: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the mean prediction of the single-modality models whose modality is kept.
+
+    Args:
+        alone: (modality, row, label), what each model predicts.
+        kept: (…, row, modality) bool.
+
+    Returns:
+        (…, row, label); 0 where nothing is kept.
+    """
+    total = np.where(kept[..., None], alone.transpose(1, 0, 2), 0).sum(axis=-2)
+    return np.asarray(total / np.maximum(kept.sum(axis=-1), 1)[..., None])
 
 
 def _held_out(step: Finetune, view: ViewData) -> dict[str, np.ndarray]:
