@@ -10,13 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # At once, not when asked for: otherwise the submodule of the same name would stand in the function's place.
-from picme.evaluate.shapley import shapley
+from picme.evaluate.shapley import interactions, shapley
 
 if TYPE_CHECKING:
     from picme.evaluate.attribution import rank_agreement, shares
     from picme.evaluate.calibration import apply_calibration, fit_calibration
     from picme.evaluate.intervals import interval
-    from picme.evaluate.lattice import interactions
     from picme.evaluate.tables import evaluate
     from picme.metrics.classification import auprc, auroc
 
@@ -24,7 +23,6 @@ _WHERE = {
     "auroc": "picme.metrics.classification",
     "auprc": "picme.metrics.classification",
     "evaluate": "picme.evaluate.tables",
-    "interactions": "picme.evaluate.lattice",
     "interval": "picme.evaluate.intervals",
     "fit_calibration": "picme.evaluate.calibration",
     "apply_calibration": "picme.evaluate.calibration",

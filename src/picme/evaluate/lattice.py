@@ -8,84 +8,16 @@ resamples of subjects for every subset, and for every seed by itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import combinations
-from math import factorial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from picme.errors import DataError
 from picme.evaluate.intervals import Estimate, mean_over_seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from numpy.typing import NDArray
 
-Weights = dict[frozenset[str], float]
-"""A weight for each subset that has one."""
-
-
-def alone(name: str) -> Weights:
-    """Return the weights of what a modality is worth by itself: v({m}) − v(∅)."""
-    return {frozenset({name}): 1.0, frozenset(): -1.0}
-
-
-def added(name: str, to: frozenset[str]) -> Weights:
-    """Return the weights of what a modality adds to others: v(S ∪ {m}) − v(S)."""
-    return {to | {name}: 1.0, to: -1.0}
-
-
-def shapley_weights(name: str, names: Sequence[str]) -> Weights:
-    """Return the weights of a modality's Shapley value: what it adds, averaged over all orders (Shapley, 1953)."""
-    others, count = [one for one in names if one != name], len(names)
-    found: Weights = {}
-    for inside in _subsets(others):
-        weight = factorial(len(inside)) * factorial(count - len(inside) - 1) / factorial(count)
-        found[inside | {name}] = weight
-        found[inside] = -weight
-    return found
-
-
-def interaction_weights(one: str, other: str, names: Sequence[str]) -> Weights:
-    """Return the weights of the Shapley interaction index of two modalities (Grabisch and Roubens, 1999, eq. 9).
-
-    I(i, j) = Σ over T without i and j of |T|! (K − |T| − 2)! / (K − 1)! · (v(T ∪ ij) − v(T ∪ i) − v(T ∪ j) + v(T))
-    """
-    others, count = [name for name in names if name not in (one, other)], len(names)
-    found: Weights = {}
-    for inside in _subsets(others):
-        weight = factorial(len(inside)) * factorial(count - len(inside) - 2) / factorial(count - 1)
-        found |= {inside | {one, other}: weight, inside | {one}: -weight, inside | {other}: -weight, inside: weight}
-    return found
-
-
-def interactions(values: Mapping[frozenset[str], float]) -> dict[tuple[str, str], float]:
-    """Compute the Shapley interaction index of every pair of names: above 0 synergy, below 0 redundancy.
-
-    Args:
-        values: value of each of the 2^K coalitions of K names, the empty one included.
-
-    Returns:
-        The index of each pair, in the unit of `values`; names in the order in which they first appear.
-
-    Raises:
-        DataError: if a coalition is missing.
-    """
-    names = list(dict.fromkeys(name for coalition in values for name in sorted(coalition)))
-    if missing := [one for one in _subsets(names) if one not in values]:
-        raise DataError(
-            f"interactions need every coalition; {'+'.join(sorted(missing[0])) or 'the empty one'} is missing"
-        )
-    return {
-        pair: sum(weight * values[inside] for inside, weight in interaction_weights(*pair, names).items())
-        for pair in combinations(names, 2)
-    }
-
-
-def _subsets(names: Sequence[str]) -> Iterator[frozenset[str]]:
-    for size in range(len(names) + 1):
-        yield from map(frozenset, combinations(names, size))
+    from picme.evaluate.shapley import Weights
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ Judged = dict[str, "Estimate | Mean | float"]
 
 def missing_grid(step: Missing, folder: Path, context: Context) -> dict[str, Any]:
     """Write the tables `missing` and `robustness` of one strategy and one choice of training stays."""
-    cell = max((one.cell for one in step.finetuned), key=lambda cell: len(cell.encodings))
+    cell = step.cell
     task, names = build_task(cell.task.name, cell.task.section), cell.combination
     view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
     rows = view.usable(names, "test")
@@ -97,8 +97,7 @@ def missing_grid(step: Missing, folder: Path, context: Context) -> dict[str, Any
     _, subject = np.unique(view.cohort["subject_id"].to_numpy()[rows], return_inverse=True)
     subjects = int(subject.max(initial=-1)) + 1
     resamples = SubjectResamples.draw(subjects, step.interval_resamples, step.seed)
-    key = {"task": task.name, "strategy": cell.strategy}
-    key["trained_on"] = "dedicated" if step.dedicated else step.finetuned[0].trained_on
+    key = {"task": task.name, "strategy": cell.strategy, "trained_on": step.trained_on}
     judged: list[tuple[Column, Judged]] = []
     made: list[dict[str, Any]] = []
     for column in columns(step, view, names, rows, targets, severity[rows]) if len(rows) else ():

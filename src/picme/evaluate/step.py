@@ -109,10 +109,9 @@ class Severity(Step):
         return measure_severity(self, folder, context)
 
 
-class Missing(Step):
-    """The missingness grid of one strategy and one choice of training stays."""
+class OfSubsets(Step):
+    """What follows from one strategy's predictions of every subset of the modalities."""
 
-    kind: ClassVar[str] = "missing"
     stage: ClassVar[str] = "evaluate"
     gpus: ClassVar[float] = 1.0
 
@@ -120,57 +119,9 @@ class Missing(Step):
     """The seeds of the models of all modalities, or of the models of every subset."""
     dedicated: bool
     """True if every subset has models of its own."""
-    missing: Any
-    """The section `evaluate.missing`."""
-    severity: Severity | None
-    """What `mar` goes by."""
     confidence: float
     interval_resamples: int
     seed: int
-    ece_bins: int
-
-    @property
-    def anchor(self) -> str | None:
-        """The modality that `mar` never withholds."""
-        return None if self.severity is None else self.severity.cell.combination[0]
-
-    @property
-    def name(self) -> str:  # noqa: D102
-        cell, on = self.finetuned[0].cell, "dedicated" if self.dedicated else self.finetuned[0].trained_on
-        return f"{cell.task.name} {cell.strategy} trained on {on}"
-
-    @property
-    def weight(self) -> float:  # noqa: D102
-        return float(len(self.finetuned))
-
-    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
-        from picme.evaluate.missing import missing_grid
-
-        return missing_grid(self, folder, context)
-
-    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
-        import polars as pl
-
-        return {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("missing", "robustness")}
-
-
-class Value(Step):
-    """What each modality is worth to one strategy, from its predictions of every subset."""
-
-    kind: ClassVar[str] = "value"
-    stage: ClassVar[str] = "evaluate"
-    gpus: ClassVar[float] = 1.0
-
-    finetuned: tuple[Finetune, ...]
-    """The seeds of the models of all modalities, or of the models of every subset."""
-    dedicated: bool
-    """True if every subset has models of its own."""
-    margin: float
-    confidence: float
-    interval_resamples: int
-    seed: int
-    draws: int
-    """Draws of encoders that the seeds take in turn."""
 
     @property
     def name(self) -> str:  # noqa: D102
@@ -180,15 +131,61 @@ class Value(Step):
     def weight(self) -> float:  # noqa: D102
         return float(len(self.finetuned))
 
-    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
-        from picme.evaluate.value import measure_value
-
-        return measure_value(self, folder, context)
+    @property
+    def cell(self) -> Cell:
+        """The cell of all modalities."""
+        return max((one.cell for one in self.finetuned), key=lambda cell: len(cell.encodings))
 
     def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
         import polars as pl
 
         return {file.stem: pl.read_parquet(file) for file in sorted(folder.glob("*.parquet"))}
+
+
+class Missing(OfSubsets):
+    """The missingness grid of one strategy and one choice of training stays."""
+
+    kind: ClassVar[str] = "missing"
+
+    missing: Any
+    """The section `evaluate.missing`."""
+    severity: Severity | None
+    """What `mar` goes by."""
+    ece_bins: int
+
+    @property
+    def anchor(self) -> str | None:
+        """The modality that `mar` never withholds."""
+        return None if self.severity is None else self.severity.cell.combination[0]
+
+    @property
+    def trained_on(self) -> str:
+        """The stays that the models were trained on, as the table has it."""
+        return "dedicated" if self.dedicated else self.finetuned[0].trained_on
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return f"{super().name} trained on {self.trained_on}"
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.evaluate.missing import missing_grid
+
+        return missing_grid(self, folder, context)
+
+
+class Value(OfSubsets):
+    """What each modality is worth to one strategy."""
+
+    kind: ClassVar[str] = "value"
+
+    margin: float
+    draws: int
+    """Draws of encoders that the seeds take in turn."""
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.evaluate.value import measure_value
+
+        return measure_value(self, folder, context)
 
 
 class Ceiling(Step):

@@ -11,7 +11,8 @@ from picme.config.combinations import label
 from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.by_subset import dedicated_models, whole_models
 from picme.evaluate.intervals import METRICS, Estimate, estimated
-from picme.evaluate.lattice import Lattice, added, alone, interaction_weights, shapley_weights
+from picme.evaluate.lattice import Lattice
+from picme.evaluate.shapley import added, interaction_weights, shapley_weights
 from picme.metrics.classification import macro
 from picme.pretrain.features import open_encoded
 from picme.results.tables import table
@@ -33,7 +34,7 @@ ADDS, NOTHING, UNDECIDED = "adds", "nothing measurable", "undecided"
 
 def measure_value(step: Value, folder: Path, context: Context) -> dict[str, Any]:
     """Write the tables `value`, `interactions` and `lattice` of one strategy."""
-    cell = max((one.cell for one in step.finetuned), key=lambda cell: len(cell.encodings))
+    cell = step.cell
     task, names = build_task(cell.task.name, cell.task.section), cell.combination
     view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
     rows = view.usable(names, "test", at_least=len(names))
@@ -118,7 +119,7 @@ def table_rows(lattice: Lattice, confidence: float, margin: float) -> Iterator[t
 
     for name in names:
         for quantity, weights in (
-            ("alone", alone(name)),
+            ("alone", added(name)),
             ("added", added(name, every - {name})),
             ("shapley", shapley_weights(name, names)),
         ):

@@ -14,7 +14,7 @@ from picme.errors import DataError
 from picme.evaluate import interactions, shapley
 from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.by_subset import subsets_of
-from picme.evaluate.lattice import interaction_weights, shapley_weights
+from picme.evaluate.shapley import interaction_weights, shapley_weights
 from picme.evaluate.value import lattices, table_rows, verdict
 from picme.metrics.classification import auprc, auroc
 
