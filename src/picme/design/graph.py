@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from picme.align.choose import best_aligned
+from picme.design.subsets import add_steps_on_subsets
 from picme.engine.graph import Finished, Graph, Growth
 from picme.evaluate.step import Attribute, Ceiling, Evaluate
 from picme.finetune.step import RestrictedFinetune
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from picme.config.combinations import Combination
     from picme.design.study import Design
-    from picme.engine.step import Step
     from picme.engine.store import Store
     from picme.finetune.step import Finetune
 
@@ -65,14 +65,7 @@ def _add_finetuning(design: Design, graph: Graph, chosen: list[Combination]) -> 
         if own and len(seeds[0].cell.encodings) > 1:
             graph.growths.append(Growth(tuple(seeds), _adds_attribution(design, seeds)))
     graph.growths.append(Growth((*cells, *variants), _adds_evaluation(design, cells, variants)))
-    of_every_subset = [(seeds, True) for seeds in design.dedicated(cells)]
-    for seeds, dedicated in of_every_subset + [(seeds, False) for seeds in design.shared(cells)]:
-        graph.growths.append(Growth(tuple(seeds), _adds_of_subsets(design.value, seeds, dedicated)))
-    if design.config.evaluate.missing != "off":
-        grids = [(seeds, False) for seeds in design.of_all_modalities()]
-        for seeds, dedicated in grids + [(seeds, True) for seeds in design.dedicated(cells)]:
-            graph.add(*seeds)
-            graph.growths.append(Growth(tuple(seeds), _adds_of_subsets(design.missing, seeds, dedicated)))
+    add_steps_on_subsets(design, graph, cells)
 
 
 def _adds_attribution(design: Design, seeds: list[Finetune]) -> Callable[[Graph, Finished], None]:
@@ -84,19 +77,6 @@ def _adds_attribution(design: Design, seeds: list[Finetune]) -> Callable[[Graph,
         if done:
             shapley = section.wants_shapley(len(cell.encodings), largest)
             graph.add(Attribute(finetuned=done, shapley=shapley, control=cell.strategy in section.controls))
-
-    return add
-
-
-def _adds_of_subsets(
-    make: Callable[[list[Finetune], bool], Step], seeds: list[Finetune], dedicated: bool
-) -> Callable[[Graph, Finished], None]:
-    """Return what adds a step that reads predictions of every subset, of dedicated models only if all are there."""
-
-    def add(graph: Graph, finished: Finished) -> None:
-        done = list(filter(finished, seeds))
-        if done and (len(done) == len(seeds) or not dedicated):
-            graph.add(make(done, dedicated))
 
     return add
 

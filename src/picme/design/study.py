@@ -16,7 +16,6 @@ from picme.config.fusions import CONFIGS as FUSIONS
 from picme.engine.code import code_of
 from picme.engine.store import fingerprint
 from picme.errors import ConfigError
-from picme.evaluate.step import Missing, Severity, Value
 from picme.finetune.step import (
     FROZEN,
     AnySubsetCell,
@@ -42,7 +41,6 @@ from picme.pretrain.step import (
 )
 from picme.registry import Registry
 from picme.strategies import of_fusion, resolve, strategy
-from picme.strategies.built_in import LOGISTIC_REGRESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -389,18 +387,26 @@ class Design:
             lambda: EmbedUntrained(prepare=self.prepare, encoding=encoding, task=task, seed=seed),
         )
 
+    def of_combination(
+        self, task: str, combination: Combination, withhold: Literal["complete"] | float | None = None
+    ) -> list[list[Finetune]]:
+        """Return the fine-tunings of a combination: of each strategy that is defined for it, the seeds."""
+        section, whole = self.config.finetune, len(self.config.modalities)
+        fusions = {name: fusion.name for name, fusion in section.fusions.items()}
+        return [
+            [
+                self.finetune(task, combination, one.name, seed, withhold=withhold)
+                for seed in range(self.config.study.seeds if one.seeded else 1)
+            ]
+            for one in resolve(section.strategies, fusions, len(combination), whole)
+        ]
+
     def finetunings(self, chosen: list[Combination]) -> list[Finetune]:
         """Return the fine-tunings of the study's cells, of combinations of several modalities and of single ones."""
-        section = self.config.finetune
-        found: list[Finetune] = []
-        fusions = {name: fusion.name for name, fusion in section.fusions.items()}
-        singles: list[Combination] = combinations(list(self.config.modalities), [1]) if section.singles else []
-        for task in self.tasks:
-            for combination in [*singles, *chosen]:
-                for one in resolve(section.strategies, fusions, len(combination), len(self.config.modalities)):
-                    seeds = range(self.config.study.seeds if one.seeded else 1)
-                    found += [self.finetune(task, combination, one.name, seed) for seed in seeds]
-        return found
+        names = list(self.config.modalities)
+        singles: list[Combination] = combinations(names, [1]) if self.config.finetune.singles else []
+        places = [(task, combination) for task in self.tasks for combination in [*singles, *chosen]]
+        return [one for place in places for seeds in self.of_combination(*place) for one in seeds]
 
     def variants(self, cells: list[Finetune]) -> list[Finetune]:
         """Return the fine-tunings with fewer labels, and those with other orders of the gate's steps."""
@@ -418,71 +424,6 @@ class Design:
                 others = orders(place[1], section.orders, self._order(place[1]))
                 found += [self.finetune(*place, order=order) for order in others]
         return found
-
-    def of_all_modalities(self) -> list[list[Finetune]]:
-        """Return the fine-tunings of the missingness grid: of each strategy and choice of training stays, the seeds."""
-        section, every = self.config.finetune, tuple(self.config.modalities)
-        fusions = {name: fusion.name for name, fusion in section.fusions.items()}
-        return [
-            [
-                self.finetune(task, every, one.name, seed, withhold=withhold)
-                for seed in range(self.config.study.seeds if one.seeded else 1)
-            ]
-            for task in self.tasks
-            for one in resolve(section.strategies, fusions, len(every), len(every))
-            for withhold in (None, *self.config.study.withhold)
-        ]
-
-    def dedicated(self, cells: list[Finetune]) -> list[list[Finetune]]:
-        """Return the fine-tunings of each strategy that trains a model for every subset of the modalities, or none."""
-        groups: dict[tuple[str, str], list[Finetune]] = {}
-        for one in cells:
-            if one.kind == "finetune":
-                groups.setdefault((one.cell.task.name, one.cell.strategy), []).append(one)
-        subsets = 2 ** len(self.config.modalities) - 1
-        return [each for each in groups.values() if len({one.cell.combination for one in each}) == subsets]
-
-    def severity(self, task: str) -> Severity | None:
-        """Return the step that says how severely ill stays look, where the missingness grid goes by it."""
-        section, name = self.config.evaluate.missing, self.config.severity
-        if section == "off" or "mar" not in section.mechanisms or name is None:
-            return None
-        return self._once(("severity", task), lambda: Severity(cell=self.cell(task, (name,), LOGISTIC_REGRESSION.name)))
-
-    def missing(self, finetuned: list[Finetune], dedicated: bool) -> Missing:
-        """Return the missingness grid of a strategy's fine-tunings."""
-        section = self.config.evaluate
-        return Missing(
-            finetuned=tuple(finetuned),
-            dedicated=dedicated,
-            missing=section.missing,
-            severity=self.severity(finetuned[0].cell.task.name),
-            confidence=section.confidence,
-            interval_resamples=section.interval_resamples,
-            seed=section.seed,
-            ece_bins=section.ece_bins,
-        )
-
-    def shared(self, cells: list[Finetune]) -> list[list[Finetune]]:
-        """Return the trainings that predict for every subset: of each task and strategy, the seeds."""
-        groups: dict[tuple[str, str], dict[Finetune, None]] = {}
-        for one in cells:
-            if isinstance(one.trained.cell, AnySubsetCell):
-                groups.setdefault((one.cell.task.name, one.cell.strategy), {})[one.trained] = None
-        return [list(each) for each in groups.values()]
-
-    def value(self, finetuned: list[Finetune], dedicated: bool) -> Value:
-        """Return the step that says what each modality is worth to a strategy."""
-        section = self.config.evaluate
-        return Value(
-            finetuned=tuple(finetuned),
-            dedicated=dedicated,
-            margin=section.margin,
-            confidence=section.confidence,
-            interval_resamples=section.interval_resamples,
-            seed=section.seed,
-            draws=min(self.config.pretrain.seeds, self.config.study.seeds),
-        )
 
     def _with_fewer_labels(self, wanted: Any, cells: list[Finetune], largest: int) -> set[Combination]:
         """Return the combinations that are fine-tuned with fewer labels as well."""

@@ -14,6 +14,7 @@ from torch import nn
 
 from picme.config.loading import validate
 from picme.design.graph import study_graph
+from picme.design.subsets import missing
 from picme.engine.step import Context
 from picme.errors import ConfigError
 from picme.evaluate.by_subset import place, whole_models
@@ -145,7 +146,7 @@ def test_stays_as_they_are_are_predicted_as_in_the_study(study: Run, view: ViewD
 def test_mar_spares_its_modality_and_goes_by_it(study: Run, view: ViewData) -> None:
     from picme.evaluate.missing import columns
 
-    step = study.design.missing([study.design.finetune("label", NAMES, "supervised", 0)], dedicated=False)
+    step = missing(study.design, [study.design.finetune("label", NAMES, "supervised", 0)], dedicated=False)
     rows = view.usable(NAMES, "test")
     target = view.labels(["label"])[rows].astype(float)
     assert step.severity is not None
