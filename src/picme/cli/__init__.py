@@ -347,7 +347,7 @@ def value(
     from picme.study import load
 
     study = load(run_)
-    if "lattice" not in study.tables:
+    if study.tables and "lattice" not in study.tables:  # without tables it is not finished, which is said below
         raise ConfigError(
             f"{run_} has no predictions of every subset of its modalities; finetune.combinations: all makes them, or "
             "the strategy any_subset"

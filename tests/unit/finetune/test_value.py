@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from picme.pretrain.features import open_encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from picme.pipeline import Run
 
@@ -82,6 +84,22 @@ def test_python_and_the_command_give_the_sentence(study: Run) -> None:
     assert [each["given"] for each in found] == ["person+vitals", "labs+vitals", "labs+person"]
     alone: Any = opened.value("label", given="", add="labs")
     assert str(alone).startswith("By itself, labs adds ")
+
+
+def test_the_command_says_what_is_not_there(study: Run, tmp_path: Path) -> None:
+    shutil.copytree(study.folder / "results", tmp_path / "results")
+    for name in ("config.yaml", "run.json"):
+        shutil.copy(study.folder / name, tmp_path / name)
+
+    def said() -> str:
+        return str(CliRunner().invoke(app, ["value", str(tmp_path)]).exception)
+
+    (tmp_path / "results" / "lattice.parquet").write_bytes(b"PAR1")
+    assert "lattice.parquet is damaged" in said()
+    (tmp_path / "results" / "lattice.parquet").unlink()
+    assert "has no predictions of every subset of its modalities; finetune.combinations: all makes them" in said()
+    (tmp_path / "run.json").unlink()
+    assert "is not finished" in said()
 
 
 @pytest.mark.parametrize(
