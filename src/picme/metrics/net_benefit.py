@@ -1,4 +1,4 @@
-"""Net benefit of deciding at a threshold of the predicted risk: true positives less false ones at their exchange rate."""
+"""Net benefit of deciding at a threshold of the predicted risk: true positives less false ones, weighted."""
 
 from __future__ import annotations
 
