@@ -100,7 +100,7 @@ class Run:
     @property
     def folds(self) -> dict[Fold, Path]:
         """The folders of the folds' divisions of the cohort, but for the first fold's, which is the cohort's own."""
-        return {step: self.store.path(step) for one in self.design.folds if isinstance(step := one.prepare, Fold)}
+        return {step: self.store.path(step) for step in self.design.divisions if isinstance(step, Fold)}
 
 
 def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -> Run:

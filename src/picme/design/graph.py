@@ -32,13 +32,13 @@ def study_graph(design: Design, store: Store) -> Graph:
         store: where results lie that decide how the graph grows.
     """
     config, graph = design.config, Graph()
-    graph.add(*(fold.prepare for fold in design.folds), design.availability, *map(design.features, design.locked))
+    graph.add(*design.divisions, design.availability, *map(design.features, design.locked))
     seeds = range(config.pretrain.seeds)
     graph.add(*(design.pretrain(combination, seed) for combination in design.pretrained_combinations for seed in seeds))
     graph.add(*map(design.align, design.pretrained_combinations))
     if design.hospital is not None:
         tasks = tuple(map(design.task, design.tasks))
-        graph.add(Ceiling(hospital=design.hospital, folds=tuple(fold.prepare for fold in design.folds), tasks=tasks))
+        graph.add(Ceiling(hospital=design.hospital, folds=design.divisions, tasks=tasks))
     if design.named is not None:
         _add_finetuning(design, graph, design.named)
         return graph
@@ -96,7 +96,7 @@ def _adds_evaluation(
         if done:
             graph.add(
                 Evaluate(
-                    folds=tuple(fold.prepare for fold in design.folds),
+                    folds=design.divisions,
                     tasks=tuple(map(design.task, design.tasks)),
                     finetuned=done,
                     variants=tuple(filter(finished, variants)),

@@ -113,6 +113,11 @@ class Design:
         return (self, *(FoldDesign(self, fold) for fold in range(1, number)))
 
     @property
+    def divisions(self) -> tuple[Prepare, ...]:
+        """The cohort as each fold divides it."""
+        return tuple(fold.prepare for fold in self.folds)
+
+    @property
     def tasks(self) -> list[str]:
         """The tasks by name: each is judged by itself, so their order in the configuration is only that of rows."""
         return sorted(self.config.tasks)

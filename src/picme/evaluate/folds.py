@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from picme.engine.store import Store
-    from picme.finetune.step import Finetune
+    from picme.finetune.step import Cell, Finetune
     from picme.prepare.step import Prepare
 
 
@@ -23,6 +23,11 @@ def divided_cohort(folds: Sequence[Prepare], task: str, store: Store) -> pl.Data
     import polars as pl
 
     return pl.concat(pl.read_parquet(store.path(fold) / "views" / task / "cohort.parquet") for fold in folds)
+
+
+def largest_cell(finetuned: Iterable[Finetune]) -> Cell:
+    """Return the cell of the most modalities; of several folds, the first one's."""
+    return max((one.cell for one in finetuned), key=lambda cell: len(cell.encodings))
 
 
 def by_fold(finetuned: Iterable[Finetune]) -> list[list[Finetune]]:

@@ -27,8 +27,8 @@ def evaluate(step: Evaluate, folder: Path, context: Context) -> dict[str, Any]:
     """Gather the predictions into one table and judge them; no model is read."""
     store = context.store
     tasks = {task.name: build_task(task.name, task.section) for task in step.tasks}
-    cohorts = {name: divided_cohort(step.folds, name, store) for name in tasks}
     by_fold = {fold.key: {name: divided_cohort([fold], name, store) for name in tasks} for fold in step.folds}
+    cohorts = {name: pl.concat(fold[name] for fold in by_fold.values()) for name in tasks}
     predictions = folder / "predictions"
     shutil.rmtree(predictions, ignore_errors=True)
     predictions.mkdir()

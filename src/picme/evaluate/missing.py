@@ -17,7 +17,7 @@ from picme.config.combinations import label
 from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.by_subset import dedicated_models, place, subsets_of, whole_models
 from picme.evaluate.calibration import brier, curve, expected_calibration_error
-from picme.evaluate.folds import by_fold
+from picme.evaluate.folds import by_fold, largest_cell
 from picme.evaluate.intervals import METRICS, Estimate, estimated, weighted
 from picme.evaluate.withholding import order_of, shares
 from picme.modalities.withheld import draws, kept
@@ -129,7 +129,7 @@ def missing_grid(step: Missing, folder: Path, context: Context) -> dict[str, Any
 
 def _predicted(step: Missing, finetuned: Sequence[Finetune], context: Context) -> PredictedStays:
     """Return the test stays of one fold, and what its models predict of them."""
-    cell = max((one.cell for one in finetuned), key=lambda cell: len(cell.encodings))
+    cell = largest_cell(finetuned)
     task, names = build_task(cell.task.name, cell.task.section), cell.combination
     view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
     rows = view.usable(names, "test")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from picme.engine.step import Context, Step
+from picme.evaluate.folds import largest_cell
 from picme.finetune.step import Cell, Finetune
 from picme.prepare.step import Hospital, Prepare, TaskPart
 
@@ -136,7 +137,7 @@ class OfSubsets(Step):
     @property
     def cell(self) -> Cell:
         """The cell of all modalities."""
-        return max((one.cell for one in self.finetuned), key=lambda cell: len(cell.encodings))
+        return largest_cell(self.finetuned)
 
     def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
         import polars as pl

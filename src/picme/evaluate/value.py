@@ -10,7 +10,7 @@ import numpy as np
 from picme.config.combinations import label
 from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.by_subset import dedicated_models, whole_models
-from picme.evaluate.folds import by_fold
+from picme.evaluate.folds import by_fold, largest_cell
 from picme.evaluate.intervals import METRICS, Estimate, estimated
 from picme.evaluate.lattice import Lattice
 from picme.evaluate.shapley import added, interaction_weights, shapley_weights
@@ -62,7 +62,7 @@ def _predicted(
     step: Value, finetuned: Sequence[Finetune], context: Context
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]]:
     """Return labels, predictions (as `lattices` takes them) and subjects of one fold's test stays with everything."""
-    cell = max((one.cell for one in finetuned), key=lambda cell: len(cell.encodings))
+    cell = largest_cell(finetuned)
     task, names = build_task(cell.task.name, cell.task.section), cell.combination
     view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
     rows = view.usable(names, "test", at_least=len(names))

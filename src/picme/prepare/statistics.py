@@ -57,13 +57,16 @@ def judge_statistics(step: Prepare, folder: Path, arrays: Path | None = None) ->
     """
     stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
     split = learnt_from(step)
-    again, of_all = (statistics(step, folder, part, arrays) for part in (split, None))
+    again = statistics(step, folder, split, arrays)
+    of_all: dict[str, Any] = {}  # computed where something differs
     rows = []
     for modality in step.modalities:
         if not again[modality]:  # a kind that learns nothing
             continue
         differing = _differing(stored.get(modality), again[modality])
         detail = f"of {_count(again[modality])} stored values differ from those of the {split or 'present'} stays"
+        if differing:
+            of_all = of_all or statistics(step, folder, None, arrays)
         if differing and not _differing(stored.get(modality), of_all[modality]):
             detail += "; they are those of all splits"
         rows.append(finding("training_statistics", modality, split, differing, detail, differing > 0))
