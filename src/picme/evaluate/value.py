@@ -1,62 +1,180 @@
-"""What each modality is worth: by itself, beside the others, and together with each other one."""
+"""What each modality is worth: by itself, beside the others, and together with each other one; and which are enough."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from picme.config.combinations import label
+from picme.evaluate.acquisition import acquisition, cost_of, front
 from picme.evaluate.bootstrap import SubjectResamples
-from picme.evaluate.by_subset import dedicated_models, whole_models
+from picme.evaluate.by_subset import dedicated_models, subsets_of, whole_models
+from picme.evaluate.calibration import apply_calibration, fit_calibration
 from picme.evaluate.intervals import METRICS, Estimate, estimated
 from picme.evaluate.lattice import Lattice
 from picme.evaluate.shapley import added, interaction_weights, shapley_weights
+from picme.evaluate.sufficient import sufficient
 from picme.metrics.classification import macro
+from picme.metrics.net_benefit import benefits
 from picme.pretrain.features import open_encoded
 from picme.results.tables import table
 from picme.strategies import strategies
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from picme.engine.step import Context
-    from picme.evaluate.step import Value
+    from picme.evaluate.step import OfSubsets, Value
 
-TABLES = ("value", "interactions", "lattice")
+TABLES = ("value", "interactions", "lattice", "sufficient", "acquisition")
 ADDS, NOTHING, UNDECIDED = "adds", "nothing measurable", "undecided"
+COMPLETE, ALL = "complete", "all"
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What models predict from every subset of the modalities for the stays of one split.
+
+    Attributes:
+        y: labels (label, stay), NaN where undefined.
+        p: probabilities (seed, subset, label, stay), subsets as in `by_subset.subsets_of`; NaN for a label that the
+            models do not know.
+        subject: whose each stay is (stay,).
+        has: which modalities each stay has (stay, modality).
+    """
+
+    y: NDArray[np.float64] = field(repr=False)
+    p: NDArray[np.float64] = field(repr=False)
+    subject: NDArray[Any] = field(repr=False)
+    has: NDArray[np.bool_] = field(repr=False)
+
+    def of(self, stays: str) -> Predicted:
+        """Return those of the stays that have every modality (`complete`), or of all."""
+        kept = self.has.all(axis=1) | (stays == ALL)
+        return Predicted(self.y[:, kept], self.p[..., kept], self.subject[kept], self.has[kept])
+
+    @cached_property
+    def reads(self) -> NDArray[np.bool_]:
+        """True where a stay has something of a subset (subset, stay)."""
+        return (self.has & subsets_of(self.has.shape[1])[:, None]).any(axis=2)
+
+    def calibrated(self, on: Predicted) -> Predicted:
+        """Return the probabilities by a slope and intercept for each model and label that other stays tell.
+
+        Where a stay has nothing of a subset, the probability is the share of the other stays with the label.
+        """
+        p = self.p.copy()
+        unknown = np.isnan(on.p).all(axis=(0, 1, 3))
+        for seed, subset, place in np.ndindex(p.shape[:3]):
+            if not unknown[place]:
+                here, there, at = self.reads[subset], on.reads[subset], (seed, subset, place)
+                fit = fit_calibration(on.p[at][there], on.y[place, there])
+                p[at][here] = apply_calibration(p[at][here], *fit)
+        known = (~np.isnan(on.y)).sum(axis=1)
+        share = np.divide(np.nansum(on.y, axis=1), known, out=np.zeros(len(known)), where=known > 0)
+        p = np.where(self.reads[:, None], p, np.where(unknown, np.nan, share)[:, None])
+        return Predicted(self.y, p, self.subject, self.has)
+
+
+def predicted(step: OfSubsets, split: str, context: Context) -> Predicted:
+    """Read what the models of a step predict for the stays of a split that have at least one modality."""
+    cell = step.cell
+    task = build_task(cell.task.name, cell.task.section)
+    view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
+    rows = view.usable(cell.combination, split)
+    predict = dedicated_models if step.dedicated else whole_models
+    seeds = sorted({one.seed for one in step.finetuned})
+    each = ([one for one in step.finetuned if one.seed == seed] for seed in seeds)
+    p = np.stack([predict(models, view, rows, context) for models in each]).transpose(0, 1, 3, 2)
+    y = view.labels(task.labels)[rows].T.astype(np.float64)
+    return Predicted(y, p, view.cohort["subject_id"].to_numpy()[rows], view.present(cell.combination)[rows])
 
 
 def measure_value(step: Value, folder: Path, context: Context) -> dict[str, Any]:
-    """Write the tables `value`, `interactions` and `lattice` of one strategy."""
+    """Write the tables of `TABLES` of one strategy."""
     cell = step.cell
-    task, names = build_task(cell.task.name, cell.task.section), cell.combination
-    view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
-    rows = view.usable(names, "test", at_least=len(names))
+    about = {"task": cell.task.name, "strategy": cell.strategy}
+    val, test = (predicted(step, split, context) for split in ("val", "test"))
     made: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
-    if len(rows):
-        predict = dedicated_models if step.dedicated else whole_models
-        seeds = sorted({one.seed for one in step.finetuned})
-        each = ([one for one in step.finetuned if one.seed == seed] for seed in seeds)
-        p = np.stack([predict(models, view, rows, context) for models in each])
-        _, subject = np.unique(view.cohort["subject_id"].to_numpy()[rows], return_inverse=True)
-        resamples = SubjectResamples.draw(int(subject.max()) + 1, step.interval_resamples, step.seed)
-        declared = strategies().get(cell.strategy)
-        y = view.labels(task.labels)[rows].T.astype(np.float64)
-        seeded = declared is None or declared.seeded
-        for lattice in lattices(y, p.transpose(0, 1, 3, 2), subject, resamples, names, seeded, step.draws):
-            about = {"task": task.name, "strategy": cell.strategy, "metric": lattice.like.metric}
-            about["source"] = "dedicated" if step.dedicated else "shared"
-            for name, found in table_rows(lattice, step.confidence, step.margin):
-                made[name].append(about | found)
+    for stays in (COMPLETE, ALL):
+        inside = [each.of(stays) for each in (val, test)]
+        if len(inside[1].has) and (stays == COMPLETE or not test.has.all()):
+            source = "dedicated" if step.dedicated else "shared"
+            for name, found in _rows(step, stays, *inside):
+                made[name].append({**about, "source": source, "stays": stays, **found})
     for name in TABLES:
         table(name).frame(made[name]).write_parquet(folder / f"{name}.parquet")
-    return {"task": task.name, "strategy": cell.strategy, "stays": len(rows)}
+    return {**about, "stays": int(test.has.all(axis=1).sum())}
+
+
+def _rows(step: Value, stays: str, val: Predicted, test: Predicted) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each row of every table about some of the stays, with the table's name."""
+    names, costs = step.cell.combination, step.costs
+    declared = strategies().get(step.cell.strategy)
+    seeded = declared is None or declared.seeded
+    found = []
+    for each in (val, test):
+        risk = each.calibrated(val)
+        _, subject = np.unique(each.subject, return_inverse=True)
+        resamples = SubjectResamples.draw(int(subject.max(initial=-1)) + 1, step.interval_resamples, step.seed)
+        # Where all stays are judged, predictions stand beside shares, so that both must be calibrated.
+        p = (each if stays == COMPLETE else risk).p
+        about = (subject, resamples, names, seeded, step.draws, risk.p, step.thresholds)
+        found.append(lattices(each.y, p, *about))
+    counts = {"n_val": val.y.shape[1], "events_val": events(val.y), "n_test": test.y.shape[1]}
+    counts["events_test"] = events(test.y)
+    shares = dict(zip(names, test.has.mean(axis=0), strict=True))
+    for chooses, judges in zip(*found, strict=True):
+        for name, row in rows_of(chooses, judges, costs, step.confidence, step.margin, shares, counts):
+            yield name, {"metric": judges.like.metric, **row}
+
+
+def rows_of(
+    val: Lattice,
+    test: Lattice,
+    costs: Mapping[str, float],
+    confidence: float,
+    margin: float,
+    shares: Mapping[str, float],
+    counts: Mapping[str, int],
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each row of the tables of `TABLES` about one metric, with the table's name.
+
+    Args:
+        val: the metric on validation, which chooses.
+        test: the metric of the same models on test, which judges.
+        costs: what each modality costs.
+        confidence: of the intervals.
+        margin: what counts as nothing, in the metric's unit.
+        shares: of the test stays that have each modality.
+        counts: the columns of the stays and events of both splits.
+    """
+    best = front(val, costs)
+    for name, row in table_rows(test, confidence, margin):
+        if name == "lattice":
+            whole = frozenset(filter(None, row["combination"].split("+")))
+            alone = row["added"] is None
+            row |= {
+                "cost": cost_of(whole, costs) if alone else costs[row["added"]],
+                "front": whole in best if alone else None,
+            }
+        yield name, row
+    yield "sufficient", {**sufficient(val, test, costs, confidence, margin, counts["n_val"]), **counts}
+    for row in acquisition(val, test, costs, confidence, shares):
+        yield "acquisition", row
+
+
+def events(y: NDArray[np.floating]) -> int:
+    """Count the positive stays of the label (label, stay) that has the fewest."""
+    return int(np.nansum(y, axis=1).min(initial=np.inf)) if len(y) else 0
 
 
 def lattices(
@@ -67,8 +185,10 @@ def lattices(
     names: Sequence[str],
     seeded: bool = True,
     draws: int = 0,
+    risk: NDArray[np.floating] | None = None,
+    thresholds: Sequence[float] = (),
 ) -> Iterator[Lattice]:
-    """Yield the lattice of each metric.
+    """Yield the lattice of each metric: AUROC, AUPRC, and net benefit at each threshold.
 
     Args:
         y: labels (label, stay), NaN where undefined.
@@ -79,9 +199,13 @@ def lattices(
         names: the modalities.
         seeded: whether another seed gives other models.
         draws: draws of encoders that the seeds take in turn.
+        risk: calibrated probabilities of the same shape, for net benefit; `p` if not given.
+        thresholds: of net benefit.
     """
+    risk = p if risk is None else risk
     unknown = np.isnan(p).any(axis=(0, 1, 3))
-    y, p = np.where(unknown[:, None], np.nan, y), np.where(unknown[:, None], 0.0, p)
+    y = np.where(unknown[:, None], np.nan, y)
+    p, risk = (np.where(unknown[:, None], 0.0, each) for each in (p, risk))
     found = [[estimated(y, one, subject, resamples, others=False) for one in seed] for seed in p]
     prevalence = _prevalence(y, subject, resamples)
     none = {"auroc": np.full(1 + resamples.resamples, 0.5), "auprc": prevalence}
@@ -89,6 +213,30 @@ def lattices(
         values = np.array([[none[metric][0], *(one[metric].value for one in seed)] for seed in found])
         drawn = np.array([[none[metric][1:], *(one[metric].drawn for one in seed)] for seed in found])
         yield Lattice(tuple(names), found[0][0][metric], values, drawn, seeded, draws)
+    for threshold in thresholds:
+        # Of nothing, nobody is acted on: 0. So each net benefit is a difference, with the interval of one.
+        like = replace(found[0][0]["auroc"], metric=f"net_benefit_{threshold:g}", difference=True)
+        each = np.stack([_net_benefit(y, one, subject, resamples, threshold) for one in risk])
+        none_acted_on = np.zeros((len(each), 1, each.shape[2]))
+        every = np.concatenate([none_acted_on, each], axis=1)
+        yield Lattice(tuple(names), like, every[..., 0], every[..., 1:], seeded, draws)
+
+
+def _net_benefit(
+    y: NDArray[np.floating],
+    risk: NDArray[np.floating],
+    subject: NDArray[np.integer],
+    resamples: SubjectResamples,
+    threshold: float,
+) -> NDArray[np.float64]:
+    """Return the net benefit of every subset on the sample and in each resample, (subset, 1 + resample)."""
+
+    def totals(values: NDArray[np.floating]) -> NDArray[np.float64]:
+        return np.column_stack([values.sum(axis=1), resamples.totals(values, subject)])
+
+    gained = totals(np.nan_to_num(benefits(y, risk, threshold)).reshape(-1, y.shape[1])).reshape(*risk.shape[:2], -1)
+    stays = totals((~np.isnan(y)).astype(float))
+    return macro(np.divide(gained, stays, out=np.full(gained.shape, np.nan), where=stays > 0), axis=1)
 
 
 def _prevalence(
@@ -104,7 +252,7 @@ def _prevalence(
 
 
 def table_rows(lattice: Lattice, confidence: float, margin: float) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each row of the tables of `TABLES`, with the table's name.
+    """Yield each row of `value`, `interactions` and `lattice`, with the table's name.
 
     Args:
         lattice: of one metric.
