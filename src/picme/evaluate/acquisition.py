@@ -46,10 +46,13 @@ def acquisition(
         confidence: of the intervals.
         shares: of the test stays that have each modality.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    last = 0
     for step, (inside, name) in enumerate(path(val, costs), start=1):
         whole, gain = inside | {name}, test.sum(added(name, inside))
-        row = {
+        low, high = gain.interval(confidence)
+        last = step if low > 0 else last
+        row: dict[str, Any] = {
             "step": step,
             "added": name,
             "combination": label([one for one in test.names if one in whole]),
@@ -60,12 +63,11 @@ def acquisition(
             "per_cost": gain.value / costs[name] if costs[name] else None,
         }
         if gain.metric.startswith("net_benefit"):
-            for end, fraction in (("", gain.value), ("_low", row["low"]), ("_high", row["high"])):
+            for end, fraction in (("", gain.value), ("_low", low), ("_high", high)):
                 row["per_100_stays" + end] = 100 * fraction
                 row["per_100_acquired" + end] = 100 * fraction / shares[name] if shares[name] else None
         rows.append(row)
-    adds = [row["step"] for row in rows if row["low"] > 0]
-    return [row | {"stop": row["step"] > max(adds, default=0)} for row in rows]
+    return [row | {"stop": row["step"] > last} for row in rows]
 
 
 def front(val: Lattice, costs: Mapping[str, float]) -> set[frozenset[str]]:

@@ -57,9 +57,8 @@ def sufficient(
     if enough == best:
         return found | {"difference": 0.0, "low": 0.0, "high": 0.0, "confirmed": True}
     below = test.sum({enough: 1.0, best: -1.0})
-    columns = below.columns(confidence)
-    confirmed = None if below.obstacle else bool(columns["low"] > -margin)
-    return found | {"difference": below.value, **columns, "confirmed": confirmed}
+    confirmed = None if below.obstacle else below.interval(confidence)[0] > -margin
+    return found | {"difference": below.value, **below.columns(confidence), "confirmed": confirmed}
 
 
 def _comparisons(

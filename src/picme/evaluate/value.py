@@ -64,7 +64,7 @@ class Predicted:
     @cached_property
     def reads(self) -> NDArray[np.bool_]:
         """True where a stay has something of a subset (subset, stay)."""
-        return (self.has & subsets_of(self.has.shape[1])[:, None]).any(axis=2)
+        return np.any(self.has & subsets_of(self.has.shape[1])[:, None], axis=2)
 
     def calibrated(self, on: Predicted) -> Predicted:
         """Return the probabilities by a slope and intercept for each model and label that other stays tell.
@@ -72,7 +72,7 @@ class Predicted:
         Where a stay has nothing of a subset, the probability is the share of the other stays with the label.
         """
         p = self.p.copy()
-        unknown = np.isnan(on.p).all(axis=(0, 1, 3))
+        unknown = np.asarray(np.isnan(on.p).all(axis=(0, 1, 3)))
         for seed, subset, place in np.ndindex(p.shape[:3]):
             if not unknown[place]:
                 here, there, at = self.reads[subset], on.reads[subset], (seed, subset, place)
