@@ -14,6 +14,7 @@ from picme.evaluate.acquisition import acquisition, cost_of, front
 from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.by_subset import dedicated_models, subsets_of, whole_models
 from picme.evaluate.calibration import apply_calibration, fit_calibration
+from picme.evaluate.folds import by_fold
 from picme.evaluate.intervals import METRICS, Estimate, estimated
 from picme.evaluate.lattice import Lattice
 from picme.evaluate.shapley import added, interaction_weights, shapley_weights
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from picme.engine.step import Context
-    from picme.evaluate.step import OfSubsets, Value
+    from picme.evaluate.step import Value
+    from picme.finetune.step import Finetune
 
 TABLES = ("value", "interactions", "lattice", "sufficient", "acquisition")
 ADDS, NOTHING, UNDECIDED = "adds", "nothing measurable", "undecided"
@@ -72,7 +74,7 @@ class Predicted:
         Where a stay has nothing of a subset, the probability is the share of the other stays with the label.
         """
         p = self.p.copy()
-        unknown = np.asarray(np.isnan(on.p).all(axis=(0, 1, 3)))
+        unknown = np.asarray(np.isnan(self.p).all(axis=(0, 1, 3)))
         for seed, subset, place in np.ndindex(p.shape[:3]):
             if not unknown[place]:
                 here, there, at = self.reads[subset], on.reads[subset], (seed, subset, place)
@@ -84,45 +86,62 @@ class Predicted:
         return Predicted(self.y, p, self.subject, self.has)
 
 
-def predicted(step: OfSubsets, split: str, context: Context) -> Predicted:
-    """Read what the models of a step predict for the stays of a split that have at least one modality."""
-    cell = step.cell
+def predicted(finetuned: Sequence[Finetune], dedicated: bool, split: str, context: Context) -> Predicted:
+    """Read what one fold's models predict for the stays of a split that have at least one modality."""
+    cell = max((one.cell for one in finetuned), key=lambda cell: len(cell.encodings))
     task = build_task(cell.task.name, cell.task.section)
     view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
     rows = view.usable(cell.combination, split)
-    predict = dedicated_models if step.dedicated else whole_models
-    seeds = sorted({one.seed for one in step.finetuned})
-    each = ([one for one in step.finetuned if one.seed == seed] for seed in seeds)
+    predict = dedicated_models if dedicated else whole_models
+    seeds = sorted({one.seed for one in finetuned})
+    each = ([one for one in finetuned if one.seed == seed] for seed in seeds)
     p = np.stack([predict(models, view, rows, context) for models in each]).transpose(0, 1, 3, 2)
     y = view.labels(task.labels)[rows].T.astype(np.float64)
     return Predicted(y, p, view.cohort["subject_id"].to_numpy()[rows], view.present(cell.combination)[rows])
 
 
+def _together(folds: Sequence[Predicted]) -> Predicted:
+    """Return the stays of all folds, one after the other."""
+    axes = {"y": 1, "p": 3, "subject": 0, "has": 0}
+    return Predicted(
+        **{name: np.concatenate([getattr(one, name) for one in folds], axis) for name, axis in axes.items()}
+    )
+
+
 def measure_value(step: Value, folder: Path, context: Context) -> dict[str, Any]:
     """Write the tables of `TABLES` of one strategy."""
-    cell = step.cell
-    about = {"task": cell.task.name, "strategy": cell.strategy}
-    val, test = (predicted(step, split, context) for split in ("val", "test"))
+    about = {"task": step.cell.task.name, "strategy": step.cell.strategy}
+    folds = [
+        [predicted(fold, step.dedicated, split, context) for split in ("val", "test")]
+        for fold in by_fold(step.finetuned)
+    ]
+    has = np.concatenate([test.has for _, test in folds])
     made: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
-    for stays in (COMPLETE, ALL):
-        inside = [each.of(stays) for each in (val, test)]
-        if len(inside[1].has) and (stays == COMPLETE or not test.has.all()):
-            source = "dedicated" if step.dedicated else "shared"
-            for name, found in _rows(step, stays, *inside):
-                made[name].append({**about, "source": source, "stays": stays, **found})
+    for stays, some in ((COMPLETE, has.all(axis=1).any()), (ALL, not has.all())):
+        source = "dedicated" if step.dedicated else "shared"
+        inside = [[split.of(stays) for split in fold] for fold in folds]
+        for name, found in _rows(step, stays, inside) if some else ():
+            made[name].append({**about, "source": source, "stays": stays, **found})
     for name in TABLES:
         table(name).frame(made[name]).write_parquet(folder / f"{name}.parquet")
-    return {**about, "stays": int(test.has.all(axis=1).sum())}
+    return {**about, "stays": int(has.all(axis=1).sum())}
 
 
-def _rows(step: Value, stays: str, val: Predicted, test: Predicted) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each row of every table about some of the stays, with the table's name."""
+def _rows(step: Value, stays: str, folds: list[list[Predicted]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each row of every table about some of the stays, with the table's name.
+
+    Args:
+        step: its settings.
+        stays: which stays they are.
+        folds: of each fold the stays of validation and of test.
+    """
     names, costs = step.cell.combination, step.costs
     declared = strategies().get(step.cell.strategy)
     seeded = declared is None or declared.seeded
+    val, test = (_together(each) for each in zip(*folds, strict=True))
     found = []
-    for each in (val, test):
-        risk = each.calibrated(val)
+    for place, each in enumerate((val, test)):
+        risk = _together([fold[place].calibrated(fold[0]) for fold in folds])
         _, subject = np.unique(each.subject, return_inverse=True)
         resamples = SubjectResamples.draw(int(subject.max(initial=-1)) + 1, step.interval_resamples, step.seed)
         # Where all stays are judged, predictions stand beside shares, so that both must be calibrated.
