@@ -16,8 +16,9 @@ from picme.evaluate import interactions, shapley
 from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.by_subset import subsets_of
 from picme.evaluate.calibration import fit_calibration
+from picme.evaluate.predicted import Predicted
 from picme.evaluate.shapley import added, interaction_weights, shapley_weights
-from picme.evaluate.value import Predicted, events, lattices, table_rows, verdict
+from picme.evaluate.value import events, lattices, table_rows, verdict
 from picme.metrics.classification import auprc, auroc
 from picme.metrics.net_benefit import net_benefit
 
