@@ -127,3 +127,12 @@ def test_the_statistics_of_another_fold_are_found(study: picme.Study, tmp_path: 
     shutil.copy(other / "statistics.json", one / "statistics.json")
     found = check_leaks(run.design.prepare, run.prepared, run.folds)[1]
     assert found and all("fold 2" in said for said in found)
+
+
+def test_all_stays_choose_the_combination_that_is_enough_and_judge_it(study: picme.Study) -> None:
+    rows = study.table("sufficient")
+    died = int(study.table("scores").filter(split="test", label="died")["positives"][0])
+    assert set(rows.select("n_val", "events_val", "n_test", "events_test").rows()) == {(STAYS, died, STAYS, died)}
+    lattice = study.table("lattice").filter(strategy="supervised", metric="auroc", combination="vitals+labs")
+    own = study.table("scores").filter(strategy="supervised", combination="vitals+labs", split="test", label="died")
+    assert lattice.filter(pl.col("added").is_null())["value"][0] == pytest.approx(own["auroc"].mean())

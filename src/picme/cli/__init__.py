@@ -340,10 +340,11 @@ def value(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """What a modality adds to others, with its interval.
+    """What a modality adds to others, and which combination is enough.
 
     Example: picme value runs/demo --task mortality --given discharge+timeseries --add image
     """
+    from picme.report.enough import enough
     from picme.study import load
 
     study = load(run_)
@@ -356,10 +357,13 @@ def value(
     for name in [task] if task is not None else study.config.tasks:
         one = study.value(name, given, add, margin, strategy)
         found += one if isinstance(one, list) else [one]
+    told = dict.fromkeys((one.task, one.strategy) for one in found)
+    answers = {key: enough(study.table("sufficient"), *key) for key in told}
     if as_json:
-        typer.echo(json.dumps([one.plain() for one in found]))
+        plain = [{**one.plain(), "sufficient": answers[one.task, one.strategy]} for one in found]
+        typer.echo(json.dumps(plain))
     else:
-        typer.echo("\n".join(map(str, found)))
+        typer.echo("\n".join([*map(str, found), *(one["sentence"] for one in answers.values() if one)]))
 
 
 @app.command()

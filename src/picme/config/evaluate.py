@@ -149,7 +149,10 @@ class EvaluateConfig(Section):
     )
     """Strategies that exist to be compared with; they are never selected as best."""
     margin: float = Field(default=0.01, gt=0, lt=1)
-    """What counts as nothing: a modality of which the interval's upper end is below it adds nothing measurable."""
+    """What counts as nothing, in the unit of each metric: a modality of which the interval's upper end is below it adds
+    nothing measurable, and a combination that is at most so much worse than the best one is enough."""
+    decision_thresholds: tuple[float, ...] = (0.1, 0.2)
+    """Probabilities at which net benefit is told: a stay at or above is acted on."""
     shapley: Literal["all", "largest", "off"] = "largest"
     """Combinations for which every coalition of modalities is fitted: each of 2^K − 1 gets a head on the embeddings of
     every seed. `largest` takes the combinations with the most modalities that the study fine-tunes."""
@@ -159,6 +162,13 @@ class EvaluateConfig(Section):
     ] = "off"
     """The missingness grid of the models of all modalities: each subset of the modalities, the stays as they are, and
     modalities withheld at rates. Models that `study.withhold` names are in it too."""
+
+    @field_validator("decision_thresholds")
+    @classmethod
+    def _probabilities(cls, thresholds: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < threshold < 1 for threshold in thresholds):
+            raise ValueError("each threshold lies between 0 and 1")
+        return tuple(sorted(set(thresholds)))
 
     @model_validator(mode="after")
     def _crossed_of_two(self) -> Self:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from picme.finetune.step import Finetune
 
 # What only other steps read of the section `evaluate`, as it makes nothing of the scores again.
-OF_OTHERS = {"shapley": "off", "missing": "off", "margin": 0.01}
+OF_OTHERS = {"shapley": "off", "missing": "off", "margin": 0.01, "decision_thresholds": (0.1, 0.2)}
 STAGES = ("prepare", "encode", "pretrain", "align", "finetune", "evaluate")
 
 

@@ -29,6 +29,8 @@ WORDS = (
     (r"^finetune/cell\.weights$", "finetune.gate"),
     (r"^finetune/cell\.head$", "the fusion head"),
     (r"^(pretrain|finetune)/(?:pretraining|cell)\.(?:course\.|head\.)?", r"\1."),
+    (r"^\w+/costs\.(\w+)$", r"modalities.\1.cost"),
+    (r"^\w+/thresholds$", "evaluate.decision_thresholds"),
     (r"^evaluate/(?:settings\.)?", "evaluate."),
     (r"^evaluate\.control$", "evaluate.controls"),
     (r"^prepare/", ""),

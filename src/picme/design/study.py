@@ -94,7 +94,7 @@ class Design:
             cohort=config.cohort,
             require=config.require,
             modalities={
-                name: {key: value for key, value in dict(section).items() if key != "encoder"}
+                name: {key: value for key, value in dict(section).items() if key not in ("encoder", "cost")}
                 for name, section in config.modalities.items()
             },
             tasks=config.tasks,

@@ -94,8 +94,13 @@ def _of_all_modalities(design: Design) -> list[list[Finetune]]:
 def value(design: Design, finetuned: list[Finetune], dedicated: bool) -> Value:
     """Return the step that says what each modality is worth to a strategy."""
     config = design.config
-    draws = min(config.pretrain.seeds, config.study.seeds)
-    return Value(**_judged(design, finetuned, dedicated), margin=config.evaluate.margin, draws=draws)
+    return Value(
+        **_judged(design, finetuned, dedicated),
+        margin=config.evaluate.margin,
+        draws=min(config.pretrain.seeds, config.study.seeds),
+        thresholds=config.evaluate.decision_thresholds,
+        costs={name: section.cost for name, section in config.modalities.items()},
+    )
 
 
 def missing(design: Design, finetuned: list[Finetune], dedicated: bool) -> Missing:

@@ -7,7 +7,7 @@ withheld modalities.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,15 +15,14 @@ from scipy.special import stdtrit
 
 from picme.config.combinations import label
 from picme.evaluate.bootstrap import SubjectResamples
-from picme.evaluate.by_subset import dedicated_models, place, subsets_of, whole_models
+from picme.evaluate.by_subset import place, subsets_of
 from picme.evaluate.calibration import brier, curve, expected_calibration_error
 from picme.evaluate.folds import by_fold, largest_cell
 from picme.evaluate.intervals import METRICS, Estimate, estimated, weighted
+from picme.evaluate.predicted import Predicted, predicted, together
 from picme.evaluate.withholding import order_of, shares
 from picme.modalities.withheld import draws, kept
-from picme.pretrain.features import open_encoded
 from picme.results.tables import table
-from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,25 +35,6 @@ if TYPE_CHECKING:
     from picme.finetune.step import Finetune
 
 NO_ECE = "the error of a resample is greater than that of the sample, so that resamples do not tell its interval"
-
-
-@dataclass(frozen=True)
-class PredictedStays:
-    """Test stays, and what is predicted of them from every subset of their modalities.
-
-    Attributes:
-        subjects: their subjects' ids (stay,).
-        present: (stay, modality) bool.
-        targets: (stay, label), NaN where unknown.
-        severity: (stay,), NaN where unknown.
-        predicted: probabilities (subset, stay, label), the mean over the seeds.
-    """
-
-    subjects: NDArray[Any]
-    present: NDArray[np.bool_]
-    targets: NDArray[np.float64]
-    severity: NDArray[np.float64]
-    predicted: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -105,16 +85,21 @@ Judged = dict[str, "Estimate | Mean | float"]
 def missing_grid(step: Missing, folder: Path, context: Context) -> dict[str, Any]:
     """Write the tables `missing` and `robustness` of one strategy and one choice of training stays."""
     names = step.cell.combination
-    stays = _together([_predicted(step, fold, context) for fold in by_fold(step.finetuned)])
-    _, subject = np.unique(stays.subjects, return_inverse=True)
+    folds = by_fold(step.finetuned)
+    read = [predicted(fold, step.dedicated, "test", context) for fold in folds]
+    each = zip(folds, read, strict=True)
+    severity = np.concatenate([_severity(step, fold, one.rows, context) for fold, one in each])
+    stays = together(read)
+    probabilities = stays.p.mean(axis=0)
+    _, subject = np.unique(stays.subject, return_inverse=True)
     resamples = SubjectResamples.draw(int(subject.max(initial=-1)) + 1, step.interval_resamples, step.seed)
     key = {"task": step.cell.task.name, "strategy": step.cell.strategy, "trained_on": step.trained_on}
     judged: list[tuple[Column, Judged]] = []
     made: list[dict[str, Any]] = []
-    for column in columns(step, stays, names) if len(subject) else ():
+    for column in columns(step, stays, severity, names) if len(subject) else ():
         chosen = np.flatnonzero(column.rows)
-        p = stays.predicted[place(column.kept[chosen]), chosen].T
-        metrics = judge(stays.targets[chosen].T, p, subject[chosen], resamples, step.ece_bins)
+        p = probabilities[place(column.kept[chosen]), :, chosen].T
+        metrics = judge(stays.y[:, chosen], p, subject[chosen], resamples, step.ece_bins)
         judged.append((column, metrics))
         about = {"mechanism": column.mechanism, "rate": column.rate, "subset": column.subset}
         about |= {"n": len(chosen), "withheld": column.withheld}
@@ -127,44 +112,25 @@ def missing_grid(step: Missing, folder: Path, context: Context) -> dict[str, Any
     return {**key, "columns": len(judged)}
 
 
-def _predicted(step: Missing, finetuned: Sequence[Finetune], context: Context) -> PredictedStays:
-    """Return the test stays of one fold, and what its models predict of them."""
-    cell = largest_cell(finetuned)
-    task, names = build_task(cell.task.name, cell.task.section), cell.combination
-    view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
-    rows = view.usable(names, "test")
-    severity = np.full(len(view), np.nan)
+def _severity(step: Missing, fold: Sequence[Finetune], rows: NDArray[np.integer], context: Context) -> NDArray[Any]:
+    """Return how severely ill a fold's stays look, NaN where no modality tells it."""
+    prepare = largest_cell(fold).prepare.key
     for one in step.severity:
-        if one.cell.prepare.key == cell.prepare.key:
-            severity = np.load(context.store.path(one) / "severity.npy")
-    predict = dedicated_models if step.dedicated else whole_models
-    empty = np.empty((2 ** len(names) - 1, 0, len(task.labels)))
-    return PredictedStays(
-        subjects=view.cohort["subject_id"].to_numpy()[rows],
-        present=view.present(names)[rows],
-        targets=view.labels(task.labels)[rows].astype(np.float64),
-        severity=severity[rows],
-        predicted=predict(finetuned, view, rows, context) if len(rows) else empty,
-    )
+        if one.cell.prepare.key == prepare:
+            return np.asarray(np.load(context.store.path(one) / "severity.npy")[rows])
+    return np.full(len(rows), np.nan)
 
 
-def _together(folds: Sequence[PredictedStays]) -> PredictedStays:
-    """Return the test stays of all folds, one after the other."""
-    each = {field.name: [getattr(fold, field.name) for fold in folds] for field in fields(PredictedStays)}
-    return PredictedStays(
-        **{name: np.concatenate(found, axis=int(name == "predicted")) for name, found in each.items()}
-    )
-
-
-def columns(step: Missing, stays: PredictedStays, names: Sequence[str]) -> Iterator[Column]:
+def columns(step: Missing, stays: Predicted, severity: NDArray[np.floating], names: Sequence[str]) -> Iterator[Column]:
     """Yield the columns of the grid.
 
     Args:
         step: its settings.
         stays: the test stays.
+        severity: how severely ill each stay looks (stay,), NaN where unknown.
         names: the modalities.
     """
-    present, targets = stays.present, stays.targets
+    present, targets = stays.has, stays.y.T
     every, complete = np.ones(len(present), dtype=bool), present.all(axis=1)
 
     def column(mechanism: str, judged: Any, mask: Any, rate: float | None = None, subset: str | None = None) -> Column:
@@ -176,10 +142,10 @@ def columns(step: Missing, stays: PredictedStays, names: Sequence[str]) -> Itera
         for subset in subsets_of(len(names)):
             inside = [name for name, taken in zip(names, subset, strict=True) if taken]
             yield column("subset", complete, subset[None], subset=label(inside))
-    drawn = draws(stays.subjects.tolist(), names, step.seed)
+    drawn = draws(stays.subject.tolist(), names, step.seed)
     known = ~np.isnan(targets)
     outcome = np.where(known.any(axis=1), (targets == 1).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
-    orders = {"mcar": np.zeros(len(present)), "mar": order_of(stays.severity), "mnar": order_of(outcome)}
+    orders = {"mcar": np.zeros(len(present)), "mar": order_of(severity), "mnar": order_of(outcome)}
     for mechanism in step.missing.mechanisms:
         spared = np.array([mechanism == "mar" and name == step.anchor for name in names])
         slope = 0.0 if mechanism == "mcar" else step.missing.slope

@@ -180,10 +180,15 @@ class Value(OfSubsets):
     """What each modality is worth to one strategy."""
 
     kind: ClassVar[str] = "value"
+    version: ClassVar[int] = 2
 
     margin: float
     draws: int
     """Draws of encoders that the seeds take in turn."""
+    thresholds: tuple[float, ...]
+    """Probabilities at which net benefit is told."""
+    costs: dict[str, float]
+    """What each modality of a stay costs."""
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.evaluate.value import measure_value

@@ -1,80 +1,126 @@
-"""What each modality is worth: by itself, beside the others, and together with each other one."""
+"""What each modality is worth: by itself, beside the others, and together with each other one; and which are enough."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from picme.config.combinations import label
+from picme.evaluate.acquisition import acquisition, cost_of, front
 from picme.evaluate.bootstrap import SubjectResamples
-from picme.evaluate.by_subset import dedicated_models, whole_models
-from picme.evaluate.folds import by_fold, largest_cell
+from picme.evaluate.folds import by_fold
 from picme.evaluate.intervals import METRICS, Estimate, estimated
 from picme.evaluate.lattice import Lattice
+from picme.evaluate.predicted import ALL, COMPLETE, Predicted, predicted, together
 from picme.evaluate.shapley import added, interaction_weights, shapley_weights
+from picme.evaluate.sufficient import sufficient
 from picme.metrics.classification import macro
-from picme.pretrain.features import open_encoded
+from picme.metrics.net_benefit import benefits
 from picme.results.tables import table
 from picme.strategies import strategies
-from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from picme.engine.step import Context
     from picme.evaluate.step import Value
-    from picme.finetune.step import Finetune
 
-TABLES = ("value", "interactions", "lattice")
+TABLES = ("value", "interactions", "lattice", "sufficient", "acquisition")
 ADDS, NOTHING, UNDECIDED = "adds", "nothing measurable", "undecided"
 
 
 def measure_value(step: Value, folder: Path, context: Context) -> dict[str, Any]:
-    """Write the tables `value`, `interactions` and `lattice` of one strategy."""
-    cell = step.cell
-    names = cell.combination
+    """Write the tables of `TABLES` of one strategy."""
+    about = {"task": step.cell.task.name, "strategy": step.cell.strategy}
+    folds = [
+        [predicted(fold, step.dedicated, split, context) for split in ("val", "test")]
+        for fold in by_fold(step.finetuned)
+    ]
+    has = np.concatenate([test.has for _, test in folds])
     made: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
-    read = (_predicted(step, fold, context) for fold in by_fold(step.finetuned))
-    folds = [fold for fold in read if len(fold[2])]
-    stays = sum(len(fold[2]) for fold in folds)
-    if stays:
-        y, p = (np.concatenate([fold[place] for fold in folds], axis=-1) for place in (0, 1))
-        _, subject = np.unique(np.concatenate([fold[2] for fold in folds]), return_inverse=True)
-        resamples = SubjectResamples.draw(int(subject.max()) + 1, step.interval_resamples, step.seed)
-        declared = strategies().get(cell.strategy)
-        seeded = declared is None or declared.seeded
-        for lattice in lattices(y, p, subject, resamples, names, seeded, step.draws):
-            about = {"task": cell.task.name, "strategy": cell.strategy, "metric": lattice.like.metric}
-            about["source"] = "dedicated" if step.dedicated else "shared"
-            for name, found in table_rows(lattice, step.confidence, step.margin):
-                made[name].append(about | found)
+    for stays, some in ((COMPLETE, has.all(axis=1).any()), (ALL, not has.all())):
+        source = "dedicated" if step.dedicated else "shared"
+        inside = [[split.of(stays) for split in fold] for fold in folds]
+        for name, found in _rows(step, stays, inside) if some else ():
+            made[name].append({**about, "source": source, "stays": stays, **found})
     for name in TABLES:
         table(name).frame(made[name]).write_parquet(folder / f"{name}.parquet")
-    return {"task": cell.task.name, "strategy": cell.strategy, "stays": stays}
+    return {**about, "stays": int(has.all(axis=1).sum())}
 
 
-def _predicted(
-    step: Value, finetuned: Sequence[Finetune], context: Context
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]]:
-    """Return labels, predictions (as `lattices` takes them) and subjects of one fold's test stays with everything."""
-    cell = largest_cell(finetuned)
-    task, names = build_task(cell.task.name, cell.task.section), cell.combination
-    view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
-    rows = view.usable(names, "test", at_least=len(names))
-    subjects = view.cohort["subject_id"].to_numpy()[rows]
-    y = view.labels(task.labels)[rows].T.astype(np.float64)
-    if not len(rows):
-        return y, np.empty(0), subjects
-    predict = dedicated_models if step.dedicated else whole_models
-    seeds = sorted({one.seed for one in finetuned})
-    each = ([one for one in finetuned if one.seed == seed] for seed in seeds)
-    p = np.stack([predict(models, view, rows, context) for models in each])
-    return y, p.transpose(0, 1, 3, 2), subjects
+def _rows(step: Value, stays: str, folds: list[list[Predicted]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each row of every table about some of the stays, with the table's name.
+
+    Args:
+        step: its settings.
+        stays: which stays they are.
+        folds: of each fold the stays of validation and of test.
+    """
+    names, costs = step.cell.combination, step.costs
+    declared = strategies().get(step.cell.strategy)
+    seeded = declared is None or declared.seeded
+    val, test = (together(each) for each in zip(*folds, strict=True))
+    found = []
+    for place, each in enumerate((val, test)):
+        risk = together([fold[place].calibrated(fold[0]) for fold in folds])
+        _, subject = np.unique(each.subject, return_inverse=True)
+        resamples = SubjectResamples.draw(int(subject.max(initial=-1)) + 1, step.interval_resamples, step.seed)
+        # Where all stays are judged, predictions stand beside shares, so that both must be calibrated.
+        p = (each if stays == COMPLETE else risk).p
+        about = (subject, resamples, names, seeded, step.draws, risk.p, step.thresholds)
+        found.append(lattices(each.y, p, *about))
+    counts = {"n_val": val.y.shape[1], "events_val": events(val.y), "n_test": test.y.shape[1]}
+    counts["events_test"] = events(test.y)
+    shares = dict(zip(names, test.has.mean(axis=0), strict=True))
+    for chooses, judges in zip(*found, strict=True):
+        for name, row in rows_of(chooses, judges, costs, step.confidence, step.margin, shares, counts):
+            yield name, {"metric": judges.like.metric, **row}
+
+
+def rows_of(
+    val: Lattice,
+    test: Lattice,
+    costs: Mapping[str, float],
+    confidence: float,
+    margin: float,
+    shares: Mapping[str, float],
+    counts: Mapping[str, int],
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each row of the tables of `TABLES` about one metric, with the table's name.
+
+    Args:
+        val: the metric on validation, which chooses.
+        test: the metric of the same models on test, which judges.
+        costs: what each modality costs.
+        confidence: of the intervals.
+        margin: what counts as nothing, in the metric's unit.
+        shares: of the test stays that have each modality.
+        counts: the columns of the stays and events of both splits.
+    """
+    best = front(val, costs)
+    for name, row in table_rows(test, confidence, margin):
+        if name == "lattice":
+            whole = frozenset(filter(None, row["combination"].split("+")))
+            alone = row["added"] is None
+            row |= {
+                "cost": cost_of(whole, costs) if alone else costs[row["added"]],
+                "front": whole in best if alone else None,
+            }
+        yield name, row
+    yield "sufficient", {**sufficient(val, test, costs, confidence, margin, counts["n_val"]), **counts}
+    for row in acquisition(val, test, costs, confidence, shares):
+        yield "acquisition", row
+
+
+def events(y: NDArray[np.floating]) -> int:
+    """Count the positive stays of the label (label, stay) that has the fewest."""
+    return int(np.nansum(y, axis=1).min(initial=np.inf)) if len(y) else 0
 
 
 def lattices(
@@ -85,8 +131,10 @@ def lattices(
     names: Sequence[str],
     seeded: bool = True,
     draws: int = 0,
+    risk: NDArray[np.floating] | None = None,
+    thresholds: Sequence[float] = (),
 ) -> Iterator[Lattice]:
-    """Yield the lattice of each metric.
+    """Yield the lattice of each metric: AUROC, AUPRC, and net benefit at each threshold.
 
     Args:
         y: labels (label, stay), NaN where undefined.
@@ -97,9 +145,13 @@ def lattices(
         names: the modalities.
         seeded: whether another seed gives other models.
         draws: draws of encoders that the seeds take in turn.
+        risk: calibrated probabilities of the same shape, for net benefit; `p` if not given.
+        thresholds: of net benefit.
     """
+    risk = p if risk is None else risk
     unknown = np.isnan(p).any(axis=(0, 1, 3))
-    y, p = np.where(unknown[:, None], np.nan, y), np.where(unknown[:, None], 0.0, p)
+    y = np.where(unknown[:, None], np.nan, y)
+    p, risk = (np.where(unknown[:, None], 0.0, each) for each in (p, risk))
     found = [[estimated(y, one, subject, resamples, others=False) for one in seed] for seed in p]
     prevalence = _prevalence(y, subject, resamples)
     none = {"auroc": np.full(1 + resamples.resamples, 0.5), "auprc": prevalence}
@@ -107,6 +159,30 @@ def lattices(
         values = np.array([[none[metric][0], *(one[metric].value for one in seed)] for seed in found])
         drawn = np.array([[none[metric][1:], *(one[metric].drawn for one in seed)] for seed in found])
         yield Lattice(tuple(names), found[0][0][metric], values, drawn, seeded, draws)
+    for threshold in thresholds:
+        # Of nothing, nobody is acted on: 0. So each net benefit is a difference, with the interval of one.
+        like = replace(found[0][0]["auroc"], metric=f"net_benefit_{threshold:g}", difference=True)
+        each = np.stack([_net_benefit(y, one, subject, resamples, threshold) for one in risk])
+        none_acted_on = np.zeros((len(each), 1, each.shape[2]))
+        every = np.concatenate([none_acted_on, each], axis=1)
+        yield Lattice(tuple(names), like, every[..., 0], every[..., 1:], seeded, draws)
+
+
+def _net_benefit(
+    y: NDArray[np.floating],
+    risk: NDArray[np.floating],
+    subject: NDArray[np.integer],
+    resamples: SubjectResamples,
+    threshold: float,
+) -> NDArray[np.float64]:
+    """Return the net benefit of every subset on the sample and in each resample, (subset, 1 + resample)."""
+
+    def totals(values: NDArray[np.floating]) -> NDArray[np.float64]:
+        return np.column_stack([values.sum(axis=1), resamples.totals(values, subject)])
+
+    gained = totals(np.nan_to_num(benefits(y, risk, threshold)).reshape(-1, y.shape[1])).reshape(*risk.shape[:2], -1)
+    stays = totals((~np.isnan(y)).astype(float))
+    return macro(np.divide(gained, stays, out=np.full(gained.shape, np.nan), where=stays > 0), axis=1)
 
 
 def _prevalence(
@@ -122,7 +198,7 @@ def _prevalence(
 
 
 def table_rows(lattice: Lattice, confidence: float, margin: float) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each row of the tables of `TABLES`, with the table's name.
+    """Yield each row of `value`, `interactions` and `lattice`, with the table's name.
 
     Args:
         lattice: of one metric.

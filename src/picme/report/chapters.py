@@ -36,7 +36,11 @@ class Chapter:
 
 CHAPTERS = (
     Chapter("scores", "Scores", ("results:main_table", "results:comparisons")),
-    Chapter("worth", "What each modality is worth", ("value:value", "value:interactions", "value:lattice")),
+    Chapter(
+        "worth",
+        "What each modality is worth",
+        ("value:sufficient", "value:value", "value:interactions", "value:lattice", "value:acquisition"),
+    ),
     Chapter(
         "alignment-chapter",
         "Alignment",

@@ -50,10 +50,10 @@ class Worth:
         about = f"{self.metric.upper()} ({self.task}, {strategy_text(self.strategy)})"
         if self.value is None:
             return f"{start} has no value in {about}: no label has stays of both classes."
-        said = f"{start} adds {_points(self.value)} points of {about}"
+        said = f"{start} adds {points(self.value)} points of {about}"
         if self.low is None or self.high is None:
             return f"{said}; there is no interval: {self.no_interval}."
-        ends = f"{said} ({_points(self.low)} to {_points(self.high)})"
+        ends = f"{said} ({points(self.low)} to {points(self.high)})"
         if self.verdict == NOTHING:
             return f"{ends}: nothing measurable above {100 * self.high:.1f} points."
         return f"{ends}: {self.verdict}."
@@ -63,7 +63,8 @@ class Worth:
         return {**asdict(self), "sentence": str(self)}
 
 
-def _points(value: float) -> str:
+def points(value: float) -> str:
+    """Return a difference of fractions in points, with its sign."""
     shown = f"{100 * value:+.1f}"
     return ("0.0" if float(shown) == 0 else shown).replace("-", "−")
 
@@ -100,7 +101,9 @@ def worth(
             raise ConfigError(f"the study has no modality {name!r}{near(name, names)}")
     if added in before:
         raise ConfigError(f"{added!r} is among those that are given already")
-    rows = lattice.filter(task=task, metric=metric).sort("source", maintain_order=True)  # `dedicated` before `shared`
+    rows = lattice.filter(task=task, metric=metric, stays="complete").sort(
+        "source", maintain_order=True
+    )  # `dedicated` before `shared`
     told = rows["strategy"].unique(maintain_order=True).to_list()
     if not told:
         known = lattice["task"].unique(maintain_order=True).to_list()

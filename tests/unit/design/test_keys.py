@@ -132,6 +132,7 @@ EVALUATE: dict[str, tuple[Any, set[str]]] = {
     "controls": (["random", "gated_uniform"], {"evaluate", "attribute supervised_lstm"}),
     "shapley": ("off", ATTRIBUTED),
     "margin": (0.02, set()),
+    "decision_thresholds": ([0.5], set()),
     "missing": ({}, set()),
 }
 
@@ -195,6 +196,9 @@ def test_one_training_of_a_seed_predicts_for_every_combination_and_depends_on_ho
         assert after.keys() == before.keys()
         changed = {kind_of(one) for one in before if before[one] != after[one]}
         assert changed == {"any_subset", "any_subset_contrastive", "restrict", "value", "evaluate"}
+    for value in ({"modalities.image.cost": 5}, {"evaluate.margin": 0.02}, {"evaluate.decision_thresholds": [0.5]}):
+        after = steps(tmp_path, **chosen, **value)
+        assert {kind_of(one) for one in before if before[one] != after[one]} == {"value"}
     others = steps(tmp_path)
     assert {kind_of(one) for one in before.keys() & others.keys() if before[one] != others[one]} == {"evaluate"}
 

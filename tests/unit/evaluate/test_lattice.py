@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain, combinations, permutations
 from typing import Any
 
@@ -14,9 +15,12 @@ from picme.errors import DataError
 from picme.evaluate import interactions, shapley
 from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.by_subset import subsets_of
-from picme.evaluate.shapley import interaction_weights, shapley_weights
-from picme.evaluate.value import lattices, table_rows, verdict
+from picme.evaluate.calibration import fit_calibration
+from picme.evaluate.predicted import Predicted
+from picme.evaluate.shapley import added, interaction_weights, shapley_weights
+from picme.evaluate.value import events, lattices, table_rows, verdict
 from picme.metrics.classification import auprc, auroc
+from picme.metrics.net_benefit import net_benefit
 
 NAMES = ("labs", "notes", "image")
 SUBSETS = [frozenset(one) for one in chain.from_iterable(combinations(NAMES, size) for size in range(4))]
@@ -110,19 +114,71 @@ def test_a_modality_without_effect_is_covered_and_seldom_found_to_add() -> None:
     """250 studies of 400 stays and four seeds in which the third modality adds nothing but noise."""
     rng = np.random.default_rng(1)
     resamples = SubjectResamples.draw(400, 200, 0)
-    inside = adds = 0
+    found = {"auroc": [0, 0], "net_benefit_0.2": [0, 0]}
     for _ in range(250):
         y, p = simulated(rng, (1.0, 0.7, 0.0), 400, 4, 0.4)
-        lattice = next(iter(lattices(y, p, np.arange(400), resamples, NAMES)))
-        row = next(
-            row
-            for name, row in table_rows(lattice, 0.95, 0.01)
-            if name == "value" and (row["quantity"], row["modality"]) == ("added", "image")
+        for lattice in lattices(y, p, np.arange(400), resamples, NAMES, thresholds=(0.2,)):
+            if lattice.like.metric in found:
+                row = lattice.sum(added("image", frozenset({"labs", "notes"}))).columns(0.95)
+                found[lattice.like.metric][0] += row["low"] <= 0 <= row["high"]
+                found[lattice.like.metric][1] += verdict(row, 0.01)["verdict"] == "adds"
+    for metric, (covered, adds) in found.items():
+        assert 0.93 <= covered / 250 <= 0.985, metric
+        assert adds / 250 <= 0.05, metric
+
+
+def test_net_benefit_is_that_of_calibrated_probabilities_and_none_of_nothing() -> None:
+    rng = np.random.default_rng(4)
+    y, p = simulated(rng, (1.0, 0.7, 0.4), 200, 2, 0.2)
+    y = np.concatenate([y, rng.integers(0, 2, (1, 200)).astype(float)])
+    y[1, :50] = np.nan
+    risk = np.concatenate([p, p**2], axis=2)
+    subject, resamples = np.arange(200) // 2, SubjectResamples.draw(100, 50, 0)
+    found = list(lattices(y, 1 - risk, subject, resamples, NAMES, risk=risk, thresholds=(0.1, 0.3)))
+    assert [one.like.metric for one in found] == ["auroc", "auprc", "net_benefit_0.1", "net_benefit_0.3"]
+    counts = np.concatenate(resamples.blocks, axis=1).astype(int)
+    for lattice, threshold in zip(found[2:], (0.1, 0.3), strict=True):
+        assert (lattice.values[:, 0] == 0).all() and (lattice.drawn[:, 0] == 0).all()
+        for seed, subset in ((0, 0), (1, 4), (1, 6)):
+            each = [net_benefit(y[row], risk[seed, subset, row], threshold) for row in (0, 1)]
+            assert lattice.values[seed, subset + 1] == pytest.approx(np.mean(each))
+            again = np.repeat(np.arange(200), counts[subject, 7])
+            each = [net_benefit(y[row, again], risk[seed, subset, row, again], threshold) for row in (0, 1)]
+            assert lattice.drawn[seed, subset + 1, 7] == pytest.approx(np.mean(each))
+
+
+def test_calibration_is_fitted_on_other_stays_and_who_has_nothing_of_a_subset_gets_their_share() -> None:
+    rng = np.random.default_rng(5)
+    val, test = (_predicted(rng, 3000) for _ in range(2))
+    found = test.calibrated(val)
+    for place, subset in enumerate(subsets_of(2)):
+        reads = test.has[:, subset].any(axis=1)
+        assert (found.p[0, place, 0, ~reads] == np.mean(val.y)).all()
+        # The models are too sure of themselves by a slope of 2 and an intercept of 1.
+        slope, intercept = fit_calibration(found.p[0, place, 0, reads], test.y[0, reads])
+        assert slope == pytest.approx(1, abs=0.2) and intercept == pytest.approx(0, abs=0.35)
+        assert auroc(test.y[0, reads], found.p[0, place, 0, reads]) == pytest.approx(
+            auroc(test.y[0, reads], test.p[0, place, 0, reads])
         )
-        inside += row["low"] <= 0 <= row["high"]
-        adds += row["verdict"] == "adds"
-    assert 0.93 <= inside / 250 <= 1.0
-    assert adds / 250 <= 0.05
+    complete = test.of("complete")
+    assert complete.has.all() and complete.p.shape[3] == test.has.all(axis=1).sum() < test.of("all").p.shape[3] == 3000
+    blind = replace(test, p=np.full_like(test.p, np.nan)).calibrated(replace(val, p=np.full_like(val.p, np.nan)))
+    assert np.isnan(blind.p).all()  # a label that the models do not know stays unknown
+
+
+def _predicted(rng: np.random.Generator, stays: int) -> Predicted:
+    has = np.zeros((stays, 2), dtype=bool)
+    has[np.arange(stays), rng.integers(0, 2, stays)] = True
+    has |= rng.random((stays, 2)) < 0.5
+    logits = rng.normal(-1, 1, (1, 3, 1, stays))
+    y = (rng.random(stays) < 1 / (1 + np.exp(-logits[0, 0, 0]))).astype(float)
+    p = np.repeat(1 / (1 + np.exp(-(2 * logits[:, :1] + 1))), 3, axis=1)
+    p[0][~(has & subsets_of(2)[:, None]).any(axis=2)[:, None]] = np.nan
+    return Predicted(y[None], p, np.arange(stays), has, np.arange(stays))
+
+
+def test_events_are_of_the_rarest_label() -> None:
+    assert events(np.array([[1.0, 1, 0, np.nan], [1, 0, 0, 0]])) == 1
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,8 @@ def test_stays_as_they_are_are_predicted_as_in_the_study(study: Run, view: ViewD
 
 
 def test_mar_spares_its_modality_and_goes_by_it(study: Run, view: ViewData) -> None:
-    from picme.evaluate.missing import PredictedStays, columns
+    from picme.evaluate.missing import columns
+    from picme.evaluate.predicted import Predicted
 
     step = missing(study.design, [study.design.finetune("label", NAMES, "supervised", 0)], dedicated=False)
     rows = view.usable(NAMES, "test")
@@ -155,10 +156,10 @@ def test_mar_spares_its_modality_and_goes_by_it(study: Run, view: ViewData) -> N
     assert roc_auc_score(target[~np.isnan(severity), 0], severity[~np.isnan(severity)]) > 0.65
     has = view.present(NAMES)[rows]
     subjects = view.cohort["subject_id"].to_numpy()[rows]
-    stays = PredictedStays(subjects, has, target, severity, np.empty((0, 0, 0)))
+    stays = Predicted(target.T, np.empty((1, 7, 1, len(rows))), subjects, has, rows)
     lost: dict[str, list[np.ndarray]] = {"mcar": [], "mar": [], "mnar": []}
     for seed in range(40):
-        for one in columns(step.model_copy(update={"seed": seed}), stays, NAMES):
+        for one in columns(step.model_copy(update={"seed": seed}), stays, severity, NAMES):
             if one.rate == 0.3:
                 lost[one.mechanism].append(has & ~one.kept)
                 assert one.mechanism != "mar" or one.kept[:, 2].tolist() == has[:, 2].tolist()

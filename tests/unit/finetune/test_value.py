@@ -36,9 +36,12 @@ def study(finished: Callable[..., Run]) -> Run:
 def test_tables_are_of_dedicated_and_of_shared_models(study: Run) -> None:
     made = {name: pl.read_parquet(study.folder / "results" / f"{name}.parquet") for name in ("value", "interactions")}
     kinds = {("supervised", "dedicated"), ("any_subset", "shared")}
-    for name, rows in (("value", 2 * 3 * 3), ("interactions", 2 * 3)):
+    for name, rows in (("value", 2 * 2 * 9), ("interactions", 2 * 2 * 3)):
         assert set(made[name].select("strategy", "source").rows()) == kinds
-        assert made[name].height == 2 * rows
+        # Four metrics; stays with every modality, and all stays.
+        assert made[name].height == 4 * rows
+        assert set(made[name]["metric"]) == {"auroc", "auprc", "net_benefit_0.1", "net_benefit_0.2"}
+        assert set(made[name]["stays"]) == {"complete", "all"}
     assert set(made["value"]["verdict"]) <= {"adds", "nothing measurable", "undecided"}
 
 
@@ -48,7 +51,9 @@ def test_the_lattice_holds_the_mean_auroc_of_single_models_on_complete_stays(stu
     view = open_encoded(study.design.prepare, "label", encodings, study.store)
     rows = view.usable(NAMES, "test", at_least=3)
     target = view.labels(["label"])[:, 0]
-    lattice = pl.read_parquet(study.folder / "results" / "lattice.parquet").filter(strategy=strategy, metric="auroc")
+    lattice = pl.read_parquet(study.folder / "results" / "lattice.parquet").filter(
+        strategy=strategy, metric="auroc", stays="complete"
+    )
     for row in lattice.filter(pl.col("added").is_null(), pl.col("combination") != "").iter_rows(named=True):
         scores = []
         for seed in (0, 1):
@@ -67,7 +72,8 @@ def test_python_and_the_command_give_the_sentence(study: Run) -> None:
         by_predicate=(pl.col("combination") == "labs+vitals")
         & (pl.col("added") == "person")
         & (pl.col("strategy") == "supervised")
-        & (pl.col("metric") == "auroc"),
+        & (pl.col("metric") == "auroc")
+        & (pl.col("stays") == "complete"),
         named=True,
     )
     assert (one.value, one.low, one.high, one.source) == (row["value"], row["low"], row["high"], "dedicated")
@@ -77,11 +83,17 @@ def test_python_and_the_command_give_the_sentence(study: Run) -> None:
     wide: Any = opened.value("label", given="labs+vitals", add="person", margin=0.99)
     assert wide.verdict in ("adds", "nothing measurable")
     done = CliRunner().invoke(app, ["value", str(study.folder), "--given", "vitals+labs", "--add", "person"])
-    assert done.exit_code == 0 and done.output.strip() == str(one)
+    said, enough = done.output.strip().split("\n")
+    assert (done.exit_code, said) == (0, str(one))
+    row = opened.table("sufficient").filter(strategy="supervised", metric="auroc", stays="complete").row(0, named=True)
+    assert f"(label, supervised; {row['n_val']} stays, {row['events_val']} events)" in enough
+    assert enough.startswith("Undecided" if row["combination"] is None else "Enough on validation")
+    assert "Few events" in enough and "splits.kind: folds" in enough
     every = CliRunner().invoke(app, ["value", str(study.folder), "--strategy", "any_subset", "--json"])
     found = json.loads(every.output)
     assert [each["added"] for each in found] == list(NAMES)
     assert [each["given"] for each in found] == ["person+vitals", "labs+vitals", "labs+person"]
+    assert {each["sufficient"]["strategy"] for each in found} == {"any_subset"}
     alone: Any = opened.value("label", given="", add="labs")
     assert str(alone).startswith("By itself, labs adds ")
 

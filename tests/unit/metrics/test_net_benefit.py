@@ -26,3 +26,16 @@ def test_undefined_labels_do_not_count():
     y, p = np.array([1.0, np.nan, 0.0]), np.array([0.9, 0.9, 0.1])
     assert net_benefit(y, p, 0.5) == pytest.approx(0.5)
     assert np.isnan(net_benefit(np.array([np.nan]), np.array([0.3]), 0.5))
+
+
+# 20 stays, and what the package dcurves 1.1.7 gives for them: the column `net_benefit` of its function `dca`.
+OUTCOMES = [1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 1, 1, 0, 0, 1, 0, 1]
+RISKS = [
+    0.85, 0.35, 0.71, 0.2, 0.02, 0.64, 0.51, 0.01, 0.1, 0.08, 0.37, 0.51, 0.21, 0.54, 0.19, 0.03, 0.18, 0.4, 0.17, 0.43,
+]  # fmt: skip
+DCURVES = {0.05: 0.42894736842105263, 0.1: 0.4111111111111111, 0.2: 0.35, 0.35: 0.34615384615384615, 0.5: 0.3}
+
+
+@pytest.mark.parametrize(("threshold", "expected"), DCURVES.items())
+def test_net_benefit_equals_that_of_dcurves(threshold, expected):
+    assert net_benefit(np.array(OUTCOMES, dtype=float), np.array(RISKS), threshold) == pytest.approx(expected)

@@ -11,7 +11,7 @@ import polars as pl
 
 from picme.evaluate.intervals import Estimate
 from picme.evaluate.lattice import Lattice
-from picme.evaluate.value import table_rows
+from picme.evaluate.value import rows_of
 from picme.report.facts import frame
 
 MODALITIES = ("discharge", "radiology", "image", "timeseries", "demographics")
@@ -720,20 +720,28 @@ def _missing(rng: np.random.Generator) -> pl.DataFrame:
 
 def _value(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
     """The tables of value, of dedicated models for one task and of shared ones for the other."""
-    rows: dict[str, list[dict[str, object]]] = {"value": [], "interactions": [], "lattice": []}
+    rows: dict[str, list[dict[str, object]]] = {}
     subset_names = [frozenset(), *(frozenset(one.split("+")) for one in names((1, 2, 3, 4, 5)))]
+    costs = {name: 1.0 + place for place, name in enumerate(MODALITIES)}
+    shares = dict.fromkeys(MODALITIES, 0.8)
+    counts = {"n_val": 900, "events_val": 110, "n_test": 1800, "events_test": 211}
     for task, strategy, source in (("mortality", "supervised", "dedicated"), ("phenotyping", "any_subset", "shared")):
-        for metric in ("auroc", "auprc"):
-            like = Estimate(metric, 0.0, np.zeros(50), 80.0)
+        for metric, none in (("auroc", 0.5), ("auprc", 0.5), ("net_benefit_0.1", 0.0)):
+            like = Estimate(metric, 0.0, np.zeros(50), 80.0, difference=metric.startswith("net"))
             order = Lattice(MODALITIES, like, np.zeros((1, 32)), np.zeros((1, 32, 50))).places
-            values = np.zeros((2, 32))
-            for one in subset_names:
-                skill = _skill("+".join(sorted(one)), strategy, task) if one else 0.5
-                values[:, order[one]] = skill + rng.normal(0, 0.004, 2) * bool(one)
-            drawn = values[..., None] + rng.normal(0, 0.012, (2, 32, 50)) * (np.arange(32) > 0)[:, None]
-            about = {"task": task, "strategy": strategy, "metric": metric, "source": source}
-            for name, row in table_rows(Lattice(MODALITIES, like, values, drawn), 0.95, 0.01):
-                rows[name].append(about | row)
+            found = []
+            for _ in range(2):
+                values = np.zeros((2, 32))
+                for one in subset_names:
+                    skill = _skill("+".join(sorted(one)), strategy, task) if one else 0.5
+                    values[:, order[one]] = none - 0.5 + skill + rng.normal(0, 0.004, 2) * bool(one)
+                spread = 0.012 if task == "mortality" else 0.002
+                drawn = values[..., None] + rng.normal(0, spread, (2, 32, 50)) * (np.arange(32) > 0)[:, None]
+                found.append(Lattice(MODALITIES, like, values, drawn))
+            about: dict[str, object] = {"task": task, "strategy": strategy, "metric": metric, "source": source}
+            for name, row in rows_of(*found, costs, 0.95, 0.01 if task == "mortality" else 0.03, shares, counts):
+                for stays in ("complete", "all") if metric == "auroc" else ("complete",):
+                    rows.setdefault(name, []).append(about | row | {"stays": stays})
     return {name: pl.DataFrame(each, infer_schema_length=None) for name, each in rows.items()}
 
 

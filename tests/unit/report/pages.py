@@ -44,6 +44,8 @@ SHOWN = {
     "value": "value",
     "interactions": "interactions",
     "subsets": "lattice",
+    "sufficient": "sufficient",
+    "acquisition": "acquisition",
 }
 # A pivoted table: a row of it is several rows of the result table.
 PIVOTED = ("availability", "published-times", "robustness")

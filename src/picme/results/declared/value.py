@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from picme.results.columns import MODALITY, NUMBER, STRATEGY, TASK, TEXT, bounds, no_interval
+from picme.results.columns import COMBINATION, FLAG, MODALITY, NUMBER, STRATEGY, TASK, TEXT, WHOLE, bounds, no_interval
 from picme.results.table import Column, Table
 
-METRIC = Column("metric", TEXT, "The metric, the mean over the seeds' single models: `auroc` or `auprc`.")
+METRIC = Column(
+    "metric",
+    TEXT,
+    "The metric, the mean over the seeds' single models: `auroc`, `auprc`, or the net benefit at a threshold of the "
+    "calibrated probability, such as `net_benefit_0.1`.",
+)
 SOURCE = Column(
     "source",
     TEXT,
     "Whose predictions tell it: models `dedicated` to each subset of the modalities, or one `shared` by all subsets.",
 )
+STAYS = Column(
+    "stays",
+    TEXT,
+    "Which stays it is told of: `complete` are those that have every modality, `all` those that have at least one, "
+    "of which each subset is read as far as it is there.",
+)
+# What a net benefit per stay is, times 100.
+_PER_STAY = "true positives that it finds per 100 stays, at the same number of false ones"
+_PER_ACQUIRED = f"the {_PER_STAY.replace('100 stays', '100 stays for which it is acquired')}"
 
 VALUE = Table(
     "value",
-    "One row is what a modality is worth to a strategy, among the test stays that have every modality.",
+    "One row is what a modality is worth to a strategy.",
     (
         TASK,
         STRATEGY,
@@ -36,12 +50,13 @@ VALUE = Table(
         ),
         Column("at_most", NUMBER, "The upper end of the interval, where nothing measurable is added.", "fraction"),
         SOURCE,
+        STAYS,
         no_interval("", "the quantity"),
     ),
 )
 INTERACTIONS = Table(
     "interactions",
-    "One row is the Shapley interaction index of two modalities, among the test stays that have every modality.",
+    "One row is the Shapley interaction index of two modalities.",
     (
         TASK,
         STRATEGY,
@@ -57,12 +72,13 @@ INTERACTIONS = Table(
         ),
         *bounds("", "the index, over subjects and seeds", "fraction"),
         SOURCE,
+        STAYS,
         no_interval("", "the index"),
     ),
 )
 LATTICE = Table(
     "lattice",
-    "One row is a subset of the modalities, or one modality added to it, among the test stays that have every one.",
+    "One row is a subset of the modalities, or one modality added to it.",
     (
         TASK,
         STRATEGY,
@@ -71,9 +87,87 @@ LATTICE = Table(
         Column("added", TEXT, "The modality that is added; null for the subset itself."),
         Column("value", NUMBER, "The metric of the subset, or what the modality adds to it.", "fraction"),
         *bounds("", "the value, over subjects and seeds", "fraction"),
+        Column(
+            "cost",
+            NUMBER,
+            "What the modalities of the subset cost together, or what the added one costs, by `modalities.NAME.cost`.",
+        ),
+        Column(
+            "front",
+            FLAG,
+            "True where no subset that costs as much or less is better on validation; null where a modality is added.",
+        ),
         SOURCE,
+        STAYS,
         no_interval("", "the value"),
     ),
 )
+SUFFICIENT = Table(
+    "sufficient",
+    "One row is the combination that is enough, as validation stays choose it and test stays confirm it.",
+    (
+        TASK,
+        STRATEGY,
+        METRIC,
+        Column(
+            "margin", NUMBER, "By how much a combination may be worse than the best: `evaluate.margin`.", "fraction"
+        ),
+        Column(
+            "combination",
+            TEXT,
+            "The smallest, then cheapest combination that validation shows not to be worse than any other by more than "
+            "the margin; all modalities where each is needed; null where validation cannot tell.",
+        ),
+        Column("difference", NUMBER, "Its metric on test above that of the column `best`.", "fraction"),
+        *bounds("", "the difference, over subjects and seeds", "fraction"),
+        Column("n_val", WHOLE, "The number of validation stays that chose it.", "stays"),
+        Column(
+            "events_val",
+            WHOLE,
+            "The number of these with the outcome; of several labels, of the one that has the fewest.",
+            "stays",
+        ),
+        Column("n_test", WHOLE, "The number of test stays that judged it.", "stays"),
+        Column("events_test", WHOLE, "The number of these with the outcome, counted as for validation.", "stays"),
+        Column("best", TEXT, "The combination with the best metric on validation."),
+        Column("confirmed", FLAG, "True if the interval on test lies above the margin's loss; null without a choice."),
+        Column(
+            "needed",
+            WHOLE,
+            "The number of validation stays that would tell if the estimates stayed as they are, by the square root "
+            "law; null where one is named or there is no interval.",
+            "stays",
+        ),
+        Column("cost", NUMBER, "What the combination's modalities cost together."),
+        SOURCE,
+        STAYS,
+        no_interval("", "the difference"),
+    ),
+)
+ACQUISITION = Table(
+    "acquisition",
+    "One row is a step of the order in which modalities are worth having: first the one that gains most per cost.",
+    (
+        TASK,
+        STRATEGY,
+        METRIC,
+        Column("step", WHOLE, "The step, counted from 1."),
+        Column("added", TEXT, "The modality that is added, the one that gains most per cost on validation."),
+        COMBINATION,
+        Column("cost", NUMBER, "What the combination's modalities cost together."),
+        Column("value", NUMBER, "The metric of the combination on test.", "fraction"),
+        Column("gain", NUMBER, "What the added modality gains on test.", "fraction"),
+        *bounds("", "the gain, over subjects and seeds", "fraction"),
+        Column("per_cost", NUMBER, "The gain by the modality's cost; null where it costs nothing."),
+        Column("stop", FLAG, "True where from this step on no modality adds: no gain's interval lies above 0."),
+        Column("per_100_stays", NUMBER, f"Of net benefit, the {_PER_STAY}.", "stays"),
+        *bounds("per_100_stays_", "the true positives per 100 stays", "stays"),
+        Column("per_100_acquired", NUMBER, f"Of net benefit, {_PER_ACQUIRED}.", "stays"),
+        *bounds("per_100_acquired_", "the true positives per 100 stays for which it is acquired", "stays"),
+        SOURCE,
+        STAYS,
+        no_interval("", "the gain"),
+    ),
+)
 
-TABLES = (VALUE, INTERACTIONS, LATTICE)
+TABLES = (VALUE, INTERACTIONS, LATTICE, SUFFICIENT, ACQUISITION)

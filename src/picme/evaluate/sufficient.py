@@ -1,0 +1,123 @@
+"""The combination that is enough: the smallest, then cheapest, not worse than any other by more than a margin.
+
+The choice is made on validation. A combination S is enough where every v(S) − v(T) has a lower bound above −margin,
+over all other combinations T. For each T the bounds hold for all S at once (as in Hsu's comparisons with the best,
+1981), so that the probability of naming a combination that is worse than the truly best by more than the margin is at
+most 1 − confidence, however many there are to choose from and whichever looks best. What is chosen is compared on test.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtr, ndtri, stdtrit
+
+from picme.config.combinations import label
+from picme.evaluate.acquisition import cost_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from picme.evaluate.lattice import Lattice
+
+Subset = frozenset[str]
+
+
+def sufficient(
+    val: Lattice, test: Lattice, costs: Mapping[str, float], confidence: float, margin: float, stays: int
+) -> dict[str, Any]:
+    """Return the columns of the table `sufficient` that say which combination is enough.
+
+    Args:
+        val: the lattice of a metric on validation, which alone decides.
+        test: the lattice of the same models on test.
+        costs: what each modality costs.
+        confidence: that the combination named is enough, and of the interval on test.
+        margin: by how much a combination may be worse than the best, in the metric's unit.
+        stays: of validation.
+    """
+    subsets = sorted(list(val.places)[1:], key=lambda one: (len(one), cost_of(one, costs)))
+    order = [val.places[one] for one in subsets]
+    scores = val.values.mean(axis=0)[order]
+    if np.isnan(scores).any():
+        return {"margin": margin}
+    gain, reach = _comparisons(val, subsets, confidence)
+    best = subsets[int(scores.argmax())]
+    enough = _chosen(gain, reach, margin, subsets)
+    found: dict[str, Any] = {"margin": margin, "best": _label(best, val)}
+    if enough is None:
+        times = _times(gain, reach, margin, subsets)
+        return found if times is None else found | {"needed": max(stays + 1, ceil(stays * times))}
+    found["combination"] = _label(enough, val)
+    found["cost"] = cost_of(enough, costs)
+    if enough == best:
+        return found | {"difference": 0.0, "low": 0.0, "high": 0.0, "confirmed": True}
+    below = test.sum({enough: 1.0, best: -1.0})
+    confirmed = None if below.obstacle else below.interval(confidence)[0] > -margin
+    return found | {"difference": below.value, **below.columns(confidence), "confirmed": confirmed}
+
+
+def _comparisons(
+    val: Lattice, subsets: list[Subset], confidence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return v(S) − v(T) and how far below it its lower bound is, (S, T); infinitely far where that is not known."""
+    places = [val.places[one] for one in subsets]
+    drawn = val.drawn.mean(axis=0)[places]
+    size = len(subsets)
+    gain, reach = np.zeros((size, size)), np.zeros((size, size))
+    for other in range(size):
+        apart = drawn - drawn[other]
+        apart = apart[:, np.isfinite(apart).all(axis=0)]
+        spread = apart.std(axis=1, ddof=1) if apart.shape[1] > 1 else np.zeros(size)
+        varies = spread > 0
+        share = confidence
+        if varies.any():
+            ratio = (apart[varies] - apart[varies].mean(axis=1, keepdims=True)) / spread[varies, None]
+            # The share of a single comparison's distribution that lies below what bounds all of them at once.
+            share = float(ndtr(np.quantile(ratio.max(axis=0), confidence)))
+        for one in range(size):
+            if one == other:
+                continue
+            estimate = val.sum({subsets[one]: 1.0, subsets[other]: -1.0})
+            gain[one, other] = estimate.value
+            many = np.inf
+            if estimate.obstacle is None:
+                many = ndtri(share) if np.isinf(estimate.freedom) else stdtrit(estimate.freedom, share)
+            reach[one, other] = many * estimate.error if estimate.error or np.isinf(many) else 0.0
+    return gain, reach
+
+
+def _chosen(
+    gain: NDArray[np.float64], reach: NDArray[np.float64], margin: float, subsets: list[Subset]
+) -> Subset | None:
+    """Return the first subset that is enough; all modalities only where each is needed; None if undecided."""
+    enough = (reach < _room(gain, margin, subsets)).all(axis=1)
+    return subsets[int(enough.argmax())] if enough.any() else None
+
+
+def _times(gain: NDArray[np.float64], reach: NDArray[np.float64], margin: float, subsets: list[Subset]) -> float | None:
+    """Return how many times the stays would let a subset be named if the estimates stayed as they are; None if not."""
+    room = _room(gain, margin, subsets)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        times = np.where(room > 0, (reach / room) ** 2, np.inf).max(axis=1)
+    least = float(times.min())
+    return least if np.isfinite(least) else None
+
+
+def _room(gain: NDArray[np.float64], margin: float, subsets: list[Subset]) -> NDArray[np.float64]:
+    """Return how far below S's gain on T the bound may lie for S to be enough, (S, T).
+
+    All modalities are enough of themselves. They are named only where each is needed: without it, it is clearly worse.
+    """
+    room = gain + margin
+    one_less = [len(one) == len(subsets[-1]) - 1 for one in subsets]
+    room[-1, one_less] -= margin
+    return room
+
+
+def _label(subset: Subset, lattice: Lattice) -> str:
+    return label([name for name in lattice.names if name in subset])

@@ -1,0 +1,56 @@
+"""The answer to which combination is enough, as a sentence with its interval."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from picme.report.words import strategy_text
+from picme.report.worth import points
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FEW = 100
+"""Events below which a split hardly tells combinations apart."""
+
+
+def enough(sufficient: pl.DataFrame, task: str, strategy: str, metric: str = "auroc") -> dict[str, Any] | None:
+    """Return which combination is enough among the stays that have every modality.
+
+    Args:
+        sufficient: the result table.
+        task: of the study.
+        strategy: whose models tell it.
+        metric: as in the table.
+
+    Returns:
+        The table's row and the `sentence` that says it; None where there is no such row.
+    """
+    rows = sufficient.filter(task=task, strategy=strategy, metric=metric, stays="complete")
+    if rows.is_empty():
+        return None
+    row = rows.row(0, named=True)
+    return {**row, "sentence": _sentence(row)}
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    about = f"({row['task']}, {strategy_text(row['strategy'])}; {row['n_val']} stays, {row['events_val']} events)"
+    if row["combination"] is None:
+        said = f"Undecided on validation {about}"
+        if row["needed"] is not None:
+            said += f": about {row['needed']:,} validation stays would tell".replace(",", "\u202f")
+        said += "."
+    else:
+        said = f"Enough on validation {about}: {row['combination']}; on test it is "
+        if row["combination"] == row["best"]:
+            said += "the best itself."
+        elif row["low"] is None:
+            said += f"{points(row['difference'])} points from the best; there is no interval: {row['no_interval']}."
+        else:
+            ends = f"{points(row['low'])} to {points(row['high'])}"
+            said += f"{points(row['difference'])} points from the best, {row['best']} ({ends})."
+    few = [f"{row[f'events_{split}']} on {name}" for split, name in (("val", "validation"), ("test", "test"))
+           if row[f"events_{split}"] < FEW]  # fmt: skip
+    if few:
+        said += f" Few events ({', '.join(few)}): cross-fitting (splits.kind: folds) would use every stay."
+    return said
