@@ -19,7 +19,7 @@ class Evaluate(Step):
 
     kind: ClassVar[str] = "evaluate"
     stage: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     prepare: Prepare
     tasks: tuple[TaskPart, ...]

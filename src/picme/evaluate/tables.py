@@ -8,6 +8,7 @@ from picme.errors import DataError, near
 from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.calibration import calibration_rows
 from picme.evaluate.compare import comparison_rows
+from picme.evaluate.decision import decision_rows
 from picme.evaluate.fairness import fairness_rows
 from picme.evaluate.predictions import Predictions
 from picme.evaluate.selection import choose
@@ -34,6 +35,7 @@ NAMES = (
     "phenotype_types",
     "calibration",
     "thresholds",
+    "decision_curve",
 )
 
 
@@ -93,12 +95,13 @@ def _evaluate_task(
         rows["scores"] += score_rows
         rows["subgroups"] += subgroup_rows(cell, test, found, few, config)
         rows["phenotype_types"] += type_rows(result, cell.labels, types)
-        rows["calibration"] += calibration_rows(cell, config)
-        rows["thresholds"] += threshold_rows(cell, config)
+        rows["calibration"] += calibration_rows(cell, test, config)
+        rows["thresholds"] += threshold_rows(cell, test, config)
+        rows["decision_curve"] += decision_rows(cell, test, config)
         results.append(result)
     selection = choose(results, config)
     chosen = selection.chosen
     rows["summary"] += summary_rows(results, selection, config)
     rows["comparisons"] += comparison_rows(results, chosen, task, resamples["test"], config)
     if chosen is not None:
-        rows["fairness"] += fairness_rows(task.cell(chosen.combination, chosen.strategy), found, config)
+        rows["fairness"] += fairness_rows(task.cell(chosen.combination, chosen.strategy), test, found, config)

@@ -63,12 +63,19 @@ CHAPTERS = (
             "judgements:robustness",
         ),
     ),
-    Chapter("groups", "Subgroups", ("figures.subgroups:subgroups", "judgements:fairness")),
+    Chapter(
+        "groups", "Subgroups", ("figures.subgroups:subgroups", "judgements:group_calibration", "judgements:fairness")
+    ),
     Chapter("label-chapter", "Labels", ("figures.phenotypes:types", "figures.phenotypes:labels", "cohort:agreement")),
     Chapter(
         "risk",
         "Calibration and thresholds",
-        ("figures.calibration:calibration", "judgements:calibration_errors", "judgements:thresholds"),
+        (
+            "figures.calibration:calibration",
+            "judgements:calibration_errors",
+            "figures.decision:decision_curve",
+            "judgements:thresholds",
+        ),
     ),
     Chapter(
         "curves",

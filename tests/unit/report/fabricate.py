@@ -61,6 +61,7 @@ def fabricate(seed: int = 0, seeds: int = 3) -> dict[str, pl.DataFrame]:
         "attributions": _attributions(rng),
         "calibration": _calibration(rng, summary),
         "thresholds": _thresholds(rng, summary),
+        "decision_curve": _decision_curve(rng, summary),
         "tsne": _tsne(rng),
         "search": _search(rng),
         "quarantine": pl.DataFrame(
@@ -463,6 +464,9 @@ def _subgroups(rng: np.random.Generator, summary: pl.DataFrame) -> pl.DataFrame:
                         "gap": None if small else 0.06,
                         "gap_low": None if small else 0.06 - 0.1 * rng.random(),
                         "gap_high": None if small else 0.13,
+                        "observed_expected": None if small else 1.05,
+                        "observed_expected_low": None if small else 0.72 + 0.1 * (n % 3),
+                        "observed_expected_high": None if small else 1.53,
                     }
                 )
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -549,6 +553,8 @@ def _calibration(rng: np.random.Generator, summary: pl.DataFrame) -> pl.DataFram
                     "bin": index,
                     "mean_predicted": mean,
                     "observed": None if index == 8 else float(np.clip(mean + rng.normal(0, 0.06), 0, 1)),
+                    "low": None if index == 8 else mean * 0.8,
+                    "high": None if index == 8 else mean * 0.8 + 0.2,
                     "n": 0 if index == 8 else int(60 / (index + 1)),
                 }
             )
@@ -571,9 +577,34 @@ def _thresholds(rng: np.random.Generator, summary: pl.DataFrame) -> pl.DataFrame
                     "specificity": 0.77,
                     "ppv": None,
                     "npv": 0.96,
+                    **{
+                        f"{name}_{end}": 0.7 + at
+                        for name in ("sensitivity", "npv")
+                        for end, at in (("low", 0), ("high", 0.28))
+                    },
                 }
                 for rule in ("youden", "sensitivity 0.9")
             ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _decision_curve(rng: np.random.Generator, summary: pl.DataFrame) -> pl.DataFrame:
+    rows = []
+    for cell in summary.iter_rows(named=True):
+        for percent in (1, 10, 25, 50):
+            threshold = percent / 100
+            value = 0.16 * (1 - threshold) + 0.01 * rng.random()
+            known = {"low": value - 0.04, "high": value + 0.04} if percent < 50 else {"low": None, "high": None}
+            rows.append(
+                {
+                    **{name: cell[name] for name in ("task", "combination", "strategy")},
+                    "label": "mortality" if cell["task"] == "mortality" else "macro",
+                    "threshold": threshold,
+                    "net_benefit": value,
+                    **known,
+                    "treat_all": 0.17 - 0.83 * threshold / (1 - threshold),
+                }
+            )
     return pl.DataFrame(rows, infer_schema_length=None)
 
 

@@ -31,6 +31,7 @@ SHOWN = {
     "label-agreement": "label_agreement",
     "calibration-errors": "calibration",
     "thresholds": "thresholds",
+    "group-calibration": "subgroups",
     "quarantine": "quarantine",
     "event-rows": "event_rows",
     "leakage": "leakage",

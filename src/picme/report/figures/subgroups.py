@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HIDDEN: tuple[str, ...] = (
     *("n_stays", "n_subjects", "positives", "auroc", "low", "high", "no_interval"),
     *("gap", "gap_low", "gap_high", "gap_no_interval", "best"),
+    *("observed_expected", "observed_expected_low", "observed_expected_high"),
 )
 
 
