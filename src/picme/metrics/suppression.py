@@ -20,6 +20,7 @@ def hidden(
     least: Sequence[int],
     equations: Sequence[Equation],
     secret: NDArray[np.bool_] | None = None,
+    totals: bool = False,
 ) -> NDArray[np.bool_]:
     """Return which cells are not told (cell,).
 
@@ -32,6 +33,7 @@ def hidden(
         least: the least count of each measure (measure,).
         equations: which cells add up to which.
         secret: cells that are hidden in any case (cell,).
+        totals: whether the total of an equation is hidden rather than another part, where it is a cell.
     """
     there: NDArray[np.bool_] = np.asarray((counts > 0).any(axis=1))
     found: NDArray[np.bool_] = np.asarray((counts < np.asarray(least)).any(axis=1) & there)
@@ -51,6 +53,8 @@ def hidden(
             unknown, others = members[found[members]], members[~found[members] & there[members]]
             told = len(unknown) > 0 and (total is None or not found[total])
             short = told and bool((counts[unknown].sum(axis=0) < np.asarray(least)).any())
+            if totals and total is not None and not found[total]:
+                others = np.array([total])
             if len(others) and (short or bool(known[sums[row] != 0].any())):
                 found[others[np.argmin(counts[others, 0])]] = True
                 break

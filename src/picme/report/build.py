@@ -64,7 +64,9 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
     sections = _fit(made)
     makers = (cohort.quarantine, cohort.event_rows, cohort.audit, cohort.measured_leak)
     audit = [block for make in makers if (block := make(tables, config))]
-    available = [block for make in (cohort.availability, cohort.presence) if (block := make(tables, config))]
+    available = [
+        block for make in (cohort.baseline, cohort.availability, cohort.presence) if (block := make(tables, config))
+    ]
     found, names = answers(tables, config), modalities(tables, config)
     blocks = [block for section in sections for block in section.blocks] + audit + available
     settings = config.get("report") or {}

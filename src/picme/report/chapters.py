@@ -85,7 +85,7 @@ CHAPTERS = (
     Chapter("every-seed", "Every seed", ("figures.combinations:seeds", "repetitions:gate_orders")),
     Chapter("efficiency", "Label efficiency", ("figures.training:label_efficiency",)),
     Chapter("search-chapter", "Search", ("figures.cost:search",)),
-    Chapter("cost", "Time and memory", ("figures.cost:runtimes", "times:published_times")),
+    Chapter("cost", "Time and memory", ("times:cost_by_stage", "figures.cost:runtimes", "times:published_times")),
 )
 # An entry point of the group `picme.figures` names an object with `chapter`, the key of a chapter, and `make`, which
 # takes the result tables and the configuration as a chapter's makers do.

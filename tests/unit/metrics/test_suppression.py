@@ -38,6 +38,13 @@ def test_a_total_is_hidden_from_its_parts_too() -> None:
     ]
 
 
+def test_a_total_can_be_hidden_in_place_of_another_part() -> None:
+    # Two splits that add up to the third cell: the small one is hidden, and the sum of both with it.
+    counts, equations = np.array([[60], [4], [64]]), [(np.array([0, 1]), 2)]
+    assert hidden(counts, (10,), equations).tolist() == [True, True, False]
+    assert hidden(counts, (10,), equations, totals=True).tolist() == [False, True, True]
+
+
 def test_what_is_secret_stays_so() -> None:
     secret = np.array([True, False, False])
     assert hidden(np.array([[40], [30], [20]]), (10,), ALL, secret).tolist() == [True, False, True]

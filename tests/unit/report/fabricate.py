@@ -47,6 +47,7 @@ def fabricate(seed: int = 0, seeds: int = 3) -> dict[str, pl.DataFrame]:
     made = {
         "cohort_flow": _flow(),
         "availability": _availability(),
+        "baseline": _baseline(),
         "leakage": _leakage(),
         "label_agreement": _agreement(rng),
         "alignment": _alignment(rng),
@@ -272,7 +273,33 @@ def _flow() -> pl.DataFrame:
         "phenotyping": (("ICU stays", 612, 540), ("age 18 and over", 606, 535), ("has every modality", 585, 521)),
     }.items():
         rows += [{"task": task, "step": step, "stays": stays, "subjects": n} for step, stays, n in steps]
-    return pl.DataFrame(rows)
+    rows += [
+        {
+            "task": "mortality",
+            "step": f"in the split {split}",
+            "stays": n,
+            "subjects": n - 20,
+            "split": split,
+            "events": e,
+        }
+        for split, n, e in (("train", 400, 61), ("val", 57, None), ("test", 114, 17))
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _baseline() -> pl.DataFrame:
+    groups = (("all", "all"), ("split", "train"), ("split", "test"), ("modalities", "image+timeseries"))
+    rows = []
+    for by, group in groups:
+        of = {"task": "mortality", "by": by, "group": group, "suppressed": False}
+        few = {"suppressed": True} if group == "test" else {"stays": 41, "share": 0.0718}
+        rows += [
+            {**of, "variable": "stays", "stays": 571, "share": 0.37},
+            {**of, "variable": "gender", "level": "female", "stays": 267, "share": 0.468},
+            {**of, "variable": "marital_status", "level": "(other)", **few},
+            {**of, "variable": "age", "median": 64.25, "q1": 51.5, "q3": 77.75},
+        ]
+    return pl.DataFrame([row | {"suppressed": row["suppressed"]} for row in rows], infer_schema_length=None)
 
 
 def _availability() -> pl.DataFrame:
@@ -675,7 +702,10 @@ def _runtimes(rng: np.random.Generator, cells: list[tuple[str, str, str]]) -> pl
         {"stage": "finetune", "combination": c, "task": t, "strategy": s, "seconds": 1 + rng.random(), "epochs": 15}
         for t, c, s in cells
     ]
-    return pl.DataFrame([{**row, "peak_memory_mb": 900 + rng.random() * 300} for row in rows], infer_schema_length=None)
+    more = {"jobs": 3, "parameters": 81_984.0, "device": "cpu"}
+    return pl.DataFrame(
+        [{**row, "peak_memory_mb": 900 + rng.random() * 300, **more} for row in rows], infer_schema_length=None
+    )
 
 
 def _efficiency(rng: np.random.Generator) -> pl.DataFrame:

@@ -37,17 +37,19 @@ SHOWN = {
     "leakage": "leakage",
     "measured-leak": "leakage",
     "availability": "availability",
+    "baseline": "baseline",
     "presence": "presence",
     "gate-orders": "gate_orders",
     "pretraining-seeds": "pretraining_seeds",
     "published-times": "runtimes",
+    "cost-by-stage": "runtimes",
     "robustness": "robustness",
     "value": "value",
     "interactions": "interactions",
     "subsets": "lattice",
 }
 # A pivoted table: a row of it is several rows of the result table.
-PIVOTED = ("availability", "published-times", "robustness")
+PIVOTED = ("availability", "baseline", "cost-by-stage", "published-times", "robustness")
 
 
 @dataclass
