@@ -57,7 +57,7 @@ def _after(name: str, title: str, digits: int, scale: float = 1) -> Column:
 
 def thresholds(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     """List what a decision at a threshold would mean, for the cell chosen for each task."""
-    rows = _of_chosen(frame(tables, "thresholds"), tables, config)
+    rows = of_chosen(frame(tables, "thresholds"), tables, config)
     if rows.is_empty():
         return None
 
@@ -87,7 +87,7 @@ def thresholds(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     return DataTable("thresholds", "Decisions at a threshold", columns, rows, reading, tall=True, search=True)
 
 
-def _of_chosen(rows: pl.DataFrame, tables: Tables, config: dict[str, Any]) -> pl.DataFrame:
+def of_chosen(rows: pl.DataFrame, tables: Tables, config: dict[str, Any]) -> pl.DataFrame:
     """Return the rows of the cell chosen for each task."""
     chosen = [item.best for item in answers(tables, config)]
     names = ("task", "combination", "strategy")
@@ -101,7 +101,7 @@ def _with_ends(value: Markup, ends: Markup) -> Markup:
 
 def group_calibration(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     """List observed outcomes for each expected one by group, for the cell chosen for each task."""
-    rows = _of_chosen(subgroup_rows(tables), tables, config).filter(pl.col("observed_expected").is_not_null())
+    rows = of_chosen(subgroup_rows(tables), tables, config).filter(pl.col("observed_expected").is_not_null())
     if rows.is_empty():
         return None
 

@@ -67,9 +67,7 @@ RUNTIMES = Table(
         Column("peak_memory_mb", NUMBER, "The mean over the jobs of the largest memory that each held.", "MB"),
         Column("jobs", WHOLE, "The number of these jobs; their times add up to `seconds` times it."),
         Column("parameters", NUMBER, "The mean number of parameters that a job trains; null where none are."),
-        Column(
-            "device", TEXT, "The kind of device that the jobs ran on, such as `cpu` or `cuda`; null where not told."
-        ),
+        Column("device", TEXT, "The kind of device that the jobs ran on, such as `cpu`; null where not told."),
     ),
 )
 
