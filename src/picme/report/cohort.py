@@ -23,7 +23,7 @@ _MEASURED = pl.col("auroc").is_not_null() | (pl.col("check") == "measured_leak")
 
 
 def flow(tables: Tables) -> list[dict[str, Any]]:
-    """Return for each task its steps: the stays that remained, and how many the step left out."""
+    """Return for each task its steps: the stays that remained, how many the step left out, and whether it is a part."""
     rows = frame(tables, "cohort_flow").filter(pl.col("stays").is_not_null())
     made = []
     for task in rows["task"].unique(maintain_order=True).to_list():
@@ -38,6 +38,7 @@ def flow(tables: Tables) -> list[dict[str, Any]]:
                     "subjects": None if row["subjects"] is None else count(row["subjects"], "cohort_flow.subjects"),
                     "events": None if row["events"] is None else count(row["events"], "cohort_flow.events"),
                     "lost": count(lost, "derived:cohort_flow") if lost is not None and lost > 0 else None,
+                    "part": row["split"] is not None,
                 }
             )
             before = before if row["split"] else row

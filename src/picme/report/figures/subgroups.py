@@ -128,7 +128,7 @@ def _plain(text: str | None) -> str:
 
 def _remark(row: Row) -> str:
     if row["suppressed"]:
-        return "too few stays to show"
+        return "too few to show"
     if row["n_stays"] is None:
         return ""
     positives = f", {row['positives']} positive" if row["positives"] is not None else ""
