@@ -67,6 +67,15 @@ def test_every_stay_is_predicted_once_for_test_and_once_for_validation(study: pi
     assert said > 0.75
 
 
+def test_value_is_that_of_the_predictions_of_all_folds(study: picme.Study) -> None:
+    """What a combination is worth is the mean over seeds of its AUROC, which the table of scores has too."""
+    lattice = study.table("lattice").filter(strategy="supervised", metric="auroc").filter(pl.col("added").is_null())
+    scores = study.table("scores").filter(split="test", strategy="supervised", label="died")
+    for combination in ("vitals", "labs", "vitals+labs"):
+        said = lattice.filter(combination=combination)["value"][0]
+        assert said == pytest.approx(scores.filter(combination=combination)["auroc"].mean())
+
+
 def test_no_subject_is_tested_by_a_model_that_was_trained_or_chosen_on_it(study: picme.Study) -> None:
     run = Run.at(study.folder)
     for fold in run.design.folds:
