@@ -133,9 +133,14 @@ class EvaluateConfig(Section):
     crossed: tuple[tuple[Column, ...], ...] = (("gender", "ethnicity"),)
     """Columns taken together as one attribute (`gender × ethnicity`)."""
     min_group: Number = Field(default=10, ge=1)
-    """Subgroups with fewer stays are suppressed: neither counts nor metrics are written."""
+    """Subgroups with fewer stays are suppressed: neither counts nor metrics are written. A bin of the calibration curve
+    holds at least as many, and a cell of the baseline table."""
+    min_events: Number = Field(default=6, ge=0)
+    """Subgroups are suppressed too where fewer subjects have an outcome, or lack one. An AUROC needs 6 of each for an
+    interval."""
     ece_bins: int = Field(default=10, ge=2, le=100)
-    """Bins of equal width for the calibration curve and the expected calibration error."""
+    """Bins of equal width for the expected calibration error; the calibration curve joins neighbours that hold few
+    stays."""
     thresholds: tuple[ThresholdRule, ...] = (
         ThresholdRule(kind="sensitivity_at_specificity", value=0.9),
         ThresholdRule(kind="specificity_at_sensitivity", value=0.9),

@@ -32,7 +32,7 @@ def study_graph(design: Design, store: Store) -> Graph:
         store: where results lie that decide how the graph grows.
     """
     config, graph = design.config, Graph()
-    graph.add(*design.divisions, design.availability, *map(design.features, design.locked))
+    graph.add(*design.divisions, design.availability, design.baseline, *map(design.features, design.locked))
     seeds = range(config.pretrain.seeds)
     graph.add(*(design.pretrain(combination, seed) for combination in design.pretrained_combinations for seed in seeds))
     graph.add(*map(design.align, design.pretrained_combinations))

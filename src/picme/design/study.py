@@ -29,7 +29,7 @@ from picme.finetune.step import (
     WithheldFinetune,
 )
 from picme.prepare.raw import listed_files, raw_files
-from picme.prepare.step import Availability, Fold, Hospital, Prepare, PretrainWindow, TaskPart
+from picme.prepare.step import Availability, Baseline, Fold, Hospital, Prepare, PretrainWindow, TaskPart
 from picme.pretrain.features import Encoding, Features
 from picme.pretrain.step import (
     CourseSettings,
@@ -129,6 +129,11 @@ class Design:
         reads = {name: one.reading_settings() for name, one in encoders.items() if isinstance(one, EncoderConfig)}
         reads = {name: settings for name, settings in reads.items() if settings}
         return Availability(prepare=self.prepare, encoders={name: encoders[name] for name in reads}, reads=reads)
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """Who the stays are."""
+        return Baseline(prepare=self.prepare, min_group=self.config.evaluate.min_group)
 
     def task(self, name: str) -> TaskPart:
         """Return a task as steps need to know it."""

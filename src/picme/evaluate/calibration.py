@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from picme.metrics.shares import share
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from picme.config.evaluate import EvaluateConfig
-    from picme.evaluate.predictions import CellPredictions
+    from picme.evaluate.predictions import CellPredictions, SplitStays
 
 # Probabilities are kept this far from 0 and 1 before the logit.
 _EDGE = 1e-7
@@ -111,10 +113,42 @@ def expected_calibration_error(rows: list[dict[str, Any]]) -> float:
     return gaps / total if total else float("nan")
 
 
-def calibration_rows(cell: CellPredictions, config: EvaluateConfig) -> list[dict[str, Any]]:
+def merged(index: NDArray[np.integer], stay: NDArray[np.integer], least: int) -> NDArray[np.intp]:
+    """Return the merged bin of each prediction: neighbouring bins are joined until each holds enough stays.
+
+    Args:
+        index: bin of each prediction (prediction,).
+        stay: the stay it is of (prediction,).
+        least: the number of different stays that a bin has to hold; what is left at the upper end joins the last bin.
+
+    Returns:
+        (prediction,), counted from 0 without gaps.
+    """
+    found = np.zeros(len(index), dtype=np.intp)
+    current, members = 0, np.zeros(len(index), dtype=bool)
+    for place in np.unique(index):
+        members |= index == place
+        found[index == place] = current
+        if len(np.unique(stay[members])) >= least:
+            current, members = current + 1, np.zeros(len(index), dtype=bool)
+    found[members] = max(0, current - 1)
+    return found
+
+
+def calibrated(cell: CellPredictions) -> NDArray[np.float64]:
+    """Return the seed-averaged probabilities on test (label, stay), each label recalibrated on validation.
+
+    A label is left as it is where validation cannot tell slope and intercept.
+    """
+    fits = [fit_calibration(p, y) for p, y in zip(cell.ensemble("val"), cell.y["val"], strict=True)]
+    return np.stack([apply_calibration(p, *fit) for p, fit in zip(cell.ensemble("test"), fits, strict=True)])
+
+
+def calibration_rows(cell: CellPredictions, stays: SplitStays, config: EvaluateConfig) -> list[dict[str, Any]]:
     """Return rows of `calibration`, one per bin, of the seed-averaged prediction on test.
 
-    All labels of a task are pooled.
+    All labels of a task are pooled. The errors are over bins of equal width; those of the rows are merged until each
+    has `min_group` stays.
 
     `slope` and `intercept` are fitted on validation; `brier_recalibrated` and `ece_recalibrated` are the scores on test
     after applying them.
@@ -135,7 +169,26 @@ def calibration_rows(cell: CellPredictions, config: EvaluateConfig) -> list[dict
         recalibrated = apply_calibration(p, slope, intercept)
         shared["brier_recalibrated"] = brier(recalibrated, y)
         shared["ece_recalibrated"] = expected_calibration_error(curve(recalibrated, y, config.ece_bins))
-    return [{**cell.key, **shared, **row} for row in rows]
+    return [{**cell.key, **shared, **row} for row in _merged_rows(cell, stays, config)]
+
+
+def _merged_rows(cell: CellPredictions, stays: SplitStays, config: EvaluateConfig) -> list[dict[str, Any]]:
+    """Return the merged bins with the interval of what was observed; without values where even all are too few."""
+    y, p = _pooled(cell, "test")
+    stay = np.nonzero(~np.isnan(cell.y["test"]))[1]
+    index = np.searchsorted(np.linspace(0, 1, config.ece_bins + 1)[1:-1], p)
+    bins = merged(index, stay, config.min_group)
+    rows: list[dict[str, Any]] = []
+    for place in range(int(bins.max()) + 1):
+        members = bins == place
+        row: dict[str, Any] = {"bin": place}
+        if len(np.unique(stay[members])) >= config.min_group:
+            ends = share(y[members] == 1, stays.subject[stay[members]], config.confidence)
+            names = ("observed", "low", "high")
+            row |= {"mean_predicted": float(p[members].mean()), "n": int(members.sum())}
+            row |= dict(zip(names, ends, strict=True))
+        rows.append(row)
+    return rows
 
 
 def _pooled(cell: CellPredictions, split: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

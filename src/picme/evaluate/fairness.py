@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from picme.config.evaluate import ThresholdRule
+from picme.evaluate.subgroups import suppressed
 from picme.evaluate.thresholds import choose_threshold
 from picme.metrics.classification import macro
 
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from picme.config.evaluate import EvaluateConfig
-    from picme.evaluate.predictions import CellPredictions
+    from picme.evaluate.predictions import CellPredictions, SplitStays
     from picme.evaluate.subgroups import Grouping
 
 METRICS = ("demographic_parity_difference", "equal_opportunity_difference", "equalized_odds_difference")
 
 
-def fairness_rows(cell: CellPredictions, found: list[Grouping], config: EvaluateConfig) -> list[dict[str, Any]]:
+def fairness_rows(
+    cell: CellPredictions, stays: SplitStays, found: list[Grouping], config: EvaluateConfig
+) -> list[dict[str, Any]]:
     """Return rows of `fairness`, one per attribute and metric, with the numbers of groups compared and labels averaged.
 
     A difference in rates is NaN for a label if one of the groups has one class only. There are no rows without
@@ -38,16 +41,17 @@ def fairness_rows(cell: CellPredictions, found: list[Grouping], config: Evaluate
     validation, test = cell.ensemble("val"), cell.ensemble("test")
     rule = ThresholdRule(kind="youden")
     rows = []
-    for attribute in found:
+    for attribute, not_told in zip(found, suppressed(cell, stays, found, config), strict=True):
         values = np.full((len(METRICS), len(cell.labels)), np.nan)
         groups = 0
         for index in range(len(cell.labels)):
             threshold = choose_threshold(cell.y["val"][index], validation[index], rule)
             y = cell.y["test"][index]
             sizes = np.bincount(attribute.code[~np.isnan(y)], minlength=len(attribute.groups))
-            members = ~np.isnan(y) & (sizes >= config.min_group)[attribute.code]
-            groups = max(groups, int((sizes >= config.min_group).sum()))
-            if (sizes >= config.min_group).sum() >= 2 and not np.isnan(threshold):
+            told = (sizes >= config.min_group) & ~not_told
+            members = ~np.isnan(y) & told[attribute.code]
+            groups = max(groups, int(told.sum()))
+            if told.sum() >= 2 and not np.isnan(threshold):
                 values[:, index] = _differences(
                     y[members].astype(int), (test[index][members] >= threshold).astype(int), attribute.code[members]
                 )

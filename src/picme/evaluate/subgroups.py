@@ -1,11 +1,16 @@
 """Headline AUROC in subgroups of the test stays, singly and crossed, with counts, intervals and the gap to the rest.
 
-Groups with fewer stays than `min_group` are suppressed: neither counts nor metrics are written. A value that fewer
+Groups with fewer stays than `min_group`, or fewer subjects with or without an outcome than `min_events`, are
+suppressed: neither counts nor metrics are written. Others are suppressed with them where a count could be had by
+subtraction, within an attribute or from a crossed one (`metrics.suppression`). A value that fewer
 subjects of the whole cohort have is not written either, since a column of ids or of text has one for each: all such
 groups of an attribute are one suppressed row. The gap of a group is
 the AUROC of all other stays minus its own, over the labels that both sides can judge, so nothing is chosen by its
 result. The intervals of all gaps of a prediction hold together: they share one critical value, the quantile of the
 greatest standardised error over the groups of all attributes, in the same resamples of subjects.
+
+The ratio of observed to expected outcomes is of the prediction recalibrated on all validation stays, so that it tells
+groups apart and not how a model was trained.
 """
 
 from __future__ import annotations
@@ -15,10 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from scipy.special import ndtri
 
 from picme.errors import ConfigError, near
+from picme.evaluate.calibration import calibrated
 from picme.evaluate.gaps import Gap, gap_to_the_rest, simultaneous
 from picme.evaluate.intervals import estimated
+from picme.metrics.suppression import hidden
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,11 +49,13 @@ class Grouping:
         name: of the attribute.
         groups: the groups' names, `SMALL` for each that too few subjects have.
         code: (stay,) the place of each stay's group among them.
+        columns: the cohort's columns that it is made of, several where they are crossed.
     """
 
     name: str
     groups: list[str]
     code: NDArray[np.int64]
+    columns: tuple[str, ...] = ()
 
 
 def attributes(cohort: pl.DataFrame, stays: SplitStays, config: EvaluateConfig) -> list[Grouping]:
@@ -82,7 +92,36 @@ def _attribute(cohort: pl.DataFrame, frame: pl.DataFrame, columns: tuple[str, ..
     named = set(subjects.filter(pl.col("subject_id") >= least)["group"])
     groups, code = np.unique(frame.select(group)["group"].to_numpy().astype(str), return_inverse=True)
     names = [name if name in named else SMALL for name in groups.tolist()]
-    return Grouping(CROSS.join(columns), names, code.astype(np.int64))
+    return Grouping(CROSS.join(columns), names, code.astype(np.int64), columns)
+
+
+def suppressed(
+    cell: CellPredictions, stays: SplitStays, found: list[Grouping], config: EvaluateConfig
+) -> list[NDArray[np.bool_]]:
+    """Return for each attribute which of its groups (group,) are not told, judged by the cell's test stays."""
+    y = cell.y["test"]
+    judged = ~np.isnan(y).all(axis=0)
+    kinds = [judged, (y == 1).any(axis=0), (y == 0).any(axis=0)]
+    counts, ends, equations = [], np.cumsum([0, *(len(one.groups) for one in found)]), []
+    for one, start in zip(found, ends, strict=False):
+        equations.append((start + np.arange(len(one.groups)), None))
+        stay_counts = np.bincount(one.code[judged], minlength=len(one.groups))
+        subjects = [
+            np.bincount(np.unique(np.stack([one.code[of], stays.subject[of]]), axis=1)[0], minlength=len(one.groups))
+            for of in kinds[1:]
+        ]
+        counts.append(np.stack([stay_counts, *subjects], axis=1))
+        # What is crossed adds up to the groups of fewer columns.
+        for other, first in zip(found, ends, strict=False):
+            if set(other.columns) < set(one.columns):
+                within = np.zeros(len(one.groups), dtype=np.int64)
+                within[one.code] = other.code
+                equations += [(start + np.flatnonzero(within == g), first + g) for g in range(len(other.groups))]
+    if not found:
+        return []
+    small = np.concatenate([np.array(one.groups) == SMALL for one in found])
+    least = (config.min_group, config.min_events, config.min_events)
+    return np.split(hidden(np.concatenate(counts), least, equations, small), ends[1:-1])
 
 
 def subgroup_rows(
@@ -93,22 +132,23 @@ def subgroup_rows(
     config: EvaluateConfig,
 ) -> list[dict[str, Any]]:
     """Return rows of `subgroups` for the seed-averaged prediction of one cell on test."""
-    y, p = cell.y["test"], cell.ensemble("test")
+    y, p, risk = cell.y["test"], cell.ensemble("test"), calibrated(cell)
     judged = np.asarray(~np.isnan(y).all(axis=0))
     rows: list[dict[str, Any]] = []
     gaps: dict[int, Gap] = {}
-    for attribute in found:
+    for attribute, not_told in zip(found, suppressed(cell, stays, found, config), strict=True):
         first = len(rows)
         for index, group in enumerate(attribute.groups):
             members = judged & (attribute.code == index)
             if not members.any():
                 continue
             row: dict[str, Any] = {**cell.key, "attribute": attribute.name, "group": group}
-            row["suppressed"] = group == SMALL or int(members.sum()) < config.min_group
+            row["suppressed"] = group == SMALL or bool(not_told[index])
             if group == SMALL and any(other["group"] == SMALL for other in rows[first:]):
                 continue
             if not row["suppressed"]:
                 row |= _group_columns(y, p, members, stays, resamples, config.confidence)
+                row |= observed_to_expected(y[:, members], risk[:, members], stays.subject[members], config.confidence)
                 others = judged & ~members
                 # A reference that small would tell the score of a group that is suppressed.
                 if int(others.sum()) < config.min_group:
@@ -147,3 +187,33 @@ def _group_columns(
         "auroc": auroc.value,
         **auroc.columns(confidence),
     }
+
+
+def observed_to_expected(
+    y: NDArray[np.floating], p: NDArray[np.floating], subject: NDArray[np.integer], confidence: float
+) -> dict[str, float]:
+    """Compute how many outcomes were observed for each that was expected, over all labels, with its interval.
+
+    The interval is symmetric for the logarithm of the ratio, with the linearised variance between subjects. That the
+    recalibration is an estimate too is not in it.
+
+    Args:
+        y: labels (label, stay), NaN where undefined.
+        p: probabilities (label, stay).
+        subject: index of each stay's subject (stay,).
+        confidence: coverage.
+
+    Returns:
+        The columns `observed_expected`, `observed_expected_low` and `observed_expected_high`.
+    """
+    known = ~np.isnan(y)
+    observed, expected = float(y[known].sum()), float(p[known].sum())
+    ratio = observed / expected if expected else float("nan")
+    of, whose = np.unique(subject, return_inverse=True)
+    reach = float("nan")
+    if observed and len(of) > 1:
+        off = np.bincount(whose, np.where(known, np.nan_to_num(y) - ratio * p, 0).sum(axis=0))
+        variance = len(of) / (len(of) - 1) * float((off**2).sum()) / observed**2
+        reach = float(ndtri((1 + confidence) / 2) * np.sqrt(variance))
+    low, high = ratio * np.exp(-reach), ratio * np.exp(reach)
+    return {"observed_expected": ratio, "observed_expected_low": low, "observed_expected_high": high}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from picme.errors import DataError, near
 from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.calibration import calibration_rows
 from picme.evaluate.compare import comparison_rows
+from picme.evaluate.decision import decision_rows
 from picme.evaluate.fairness import fairness_rows
 from picme.evaluate.predictions import Predictions
 from picme.evaluate.selection import choose
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from picme.config.evaluate import EvaluateConfig
-    from picme.evaluate.predictions import TaskPredictions
+    from picme.evaluate.predictions import CellPredictions, TaskPredictions
 
 # The tables that are made here.
 NAMES = (
@@ -34,6 +37,8 @@ NAMES = (
     "phenotype_types",
     "calibration",
     "thresholds",
+    "decision_curve",
+    "cohort_flow",
 )
 
 
@@ -93,12 +98,28 @@ def _evaluate_task(
         rows["scores"] += score_rows
         rows["subgroups"] += subgroup_rows(cell, test, found, few, config)
         rows["phenotype_types"] += type_rows(result, cell.labels, types)
-        rows["calibration"] += calibration_rows(cell, config)
-        rows["thresholds"] += threshold_rows(cell, config)
+        rows["calibration"] += calibration_rows(cell, test, config)
+        rows["thresholds"] += threshold_rows(cell, test, config)
+        rows["decision_curve"] += decision_rows(cell, test, config)
         results.append(result)
     selection = choose(results, config)
     chosen = selection.chosen
     rows["summary"] += summary_rows(results, selection, config)
     rows["comparisons"] += comparison_rows(results, chosen, task, resamples["test"], config)
     if chosen is not None:
-        rows["fairness"] += fairness_rows(task.cell(chosen.combination, chosen.strategy), found, config)
+        rows["cohort_flow"] += judged_rows(task, task.cell(chosen.combination, chosen.strategy), config)
+        rows["fairness"] += fairness_rows(task.cell(chosen.combination, chosen.strategy), test, found, config)
+
+
+def judged_rows(task: TaskPredictions, cell: CellPredictions, config: EvaluateConfig) -> list[dict[str, Any]]:
+    """Return the last lines of the cohort flow: the stays on which the chosen cell was chosen, and judged."""
+    rows = []
+    for split, stays in task.stays.items():
+        known = ~np.isnan(cell.y[split]).all(axis=0)
+        row: dict[str, Any] = {"task": task.name, "split": split, "stays": int(known.sum())}
+        row["step"] = "the best is chosen on" if split == "val" else "the best is judged on"
+        row["subjects"] = len(np.unique(stays.subject[known]))
+        if len(cell.labels) == 1 and row["stays"] >= config.min_group:
+            row["events"] = int((cell.y[split] == 1).sum())
+        rows.append(row)
+    return rows

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from picme.metrics.shares import share
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from picme.config.evaluate import EvaluateConfig, ThresholdRule
-    from picme.evaluate.predictions import CellPredictions
+    from picme.evaluate.predictions import CellPredictions, SplitStays
 
 
 def choose_threshold(y: NDArray[np.floating], p: NDArray[np.floating], rule: ThresholdRule) -> float:
@@ -56,20 +58,41 @@ def _curve(y: NDArray[np.floating], p: NDArray[np.floating]) -> tuple[NDArray, N
     return np.append(np.inf, p[end]), sensitivity, specificity
 
 
-def operating_point(y: NDArray[np.floating], p: NDArray[np.floating], threshold: float) -> dict[str, float]:
-    """Compute sensitivity, specificity, PPV and NPV at a threshold; each is NaN where its denominator is zero."""
-    defined = ~np.isnan(y)
-    truth, called = y[defined] == 1, p[defined] >= threshold
-    tp, fp = int((truth & called).sum()), int((~truth & called).sum())
-    fn, tn = int((truth & ~called).sum()), int((~truth & ~called).sum())
+def operating_point(
+    y: NDArray[np.floating],
+    p: NDArray[np.floating],
+    threshold: float,
+    subject: NDArray[np.integer] | None = None,
+    confidence: float = 0.95,
+) -> dict[str, float]:
+    """Compute sensitivity, specificity, PPV and NPV at a threshold, each with `_low` and `_high` of its interval.
 
-    def share(part: int, rest: int) -> float:
-        return part / (part + rest) if part + rest and not np.isnan(threshold) else float("nan")
+    Args:
+        y: labels (stay,), NaN where undefined.
+        p: probabilities (stay,).
+        threshold: a stay at or above it is called positive.
+        subject: whose each stay is (stay,); without it, every stay is of another subject.
+        confidence: coverage of the intervals, for which the threshold is given.
 
-    return {"sensitivity": share(tp, fn), "specificity": share(tn, fp), "ppv": share(tp, fp), "npv": share(tn, fn)}
+    Returns:
+        The shares by name; each is NaN where its denominator is zero.
+    """
+    defined = ~np.isnan(y) & ~np.isnan(threshold)
+    whose = np.arange(len(y)) if subject is None else subject
+    truth, called, whose = y[defined] == 1, p[defined] >= threshold, whose[defined]
+    found: dict[str, float] = {}
+    for name, among, hit in (
+        ("sensitivity", truth, called),
+        ("specificity", ~truth, ~called),
+        ("ppv", called, truth),
+        ("npv", ~called, ~truth),
+    ):
+        ends = share(hit[among], whose[among], confidence)
+        found |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+    return found
 
 
-def threshold_rows(cell: CellPredictions, config: EvaluateConfig) -> list[dict[str, Any]]:
+def threshold_rows(cell: CellPredictions, stays: SplitStays, config: EvaluateConfig) -> list[dict[str, Any]]:
     """Return rows of `thresholds` for every label and rule, of the seed-averaged prediction.
 
     An infinite threshold is null.
@@ -79,7 +102,7 @@ def threshold_rows(cell: CellPredictions, config: EvaluateConfig) -> list[dict[s
     for index, label in enumerate(cell.labels):
         for rule in config.thresholds:
             threshold = choose_threshold(cell.y["val"][index], validation[index], rule)
-            point = operating_point(cell.y["test"][index], test[index], threshold)
+            point = operating_point(cell.y["test"][index], test[index], threshold, stays.subject, config.confidence)
             shown = threshold if np.isfinite(threshold) else float("nan")
             rows.append({**cell.key, "label": label, "rule": rule.title, "threshold": shown, **point})
     return rows

@@ -66,6 +66,8 @@ def finetune(step: Finetune, folder: Path, context: Context) -> dict[str, Any]:
         "epochs": len(result.history),
         "train_seconds": round(result.seconds, 3),
         "peak_memory_mb": round(peak_memory_mb(model.device), 1),
+        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "device": model.device.type,
     }
 
 

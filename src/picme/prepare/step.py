@@ -98,8 +98,11 @@ class Prepare(Step):
 
         files = {name: folder / f"{name}.parquet" for name in TABLES}
         found = {name: pl.read_parquet(file) for name, file in files.items() if file.is_file()}
-        unknown = {name: pl.lit(None) for name in READ}
-        return {name: frame.with_columns(**unknown if name == "availability" else {}) for name, frame in found.items()}
+        added = {"availability": READ, "cohort_flow": ("split", "events")}
+        return {
+            name: frame.with_columns(**{column: pl.lit(None) for column in added.get(name, ())})
+            for name, frame in found.items()
+        }
 
 
 class Fold(Prepare):
@@ -164,6 +167,29 @@ class Availability(Step):
         import polars as pl
 
         return {"availability": pl.read_parquet(folder / "availability.parquet")}
+
+
+class Baseline(Step):
+    """Who the stays of each task are, by split and by the modalities that they have."""
+
+    kind: ClassVar[str] = "baseline"
+    stage: ClassVar[str] = "prepare"
+
+    prepare: Prepare
+    min_group: int
+    """The number of stays below which a cell is not told."""
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.prepare.baseline import baseline
+
+        for name, made in baseline(self, context.store).items():
+            made.write_parquet(folder / f"{name}.parquet")
+        return {}
+
+    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
+        import polars as pl
+
+        return {file.stem: pl.read_parquet(file) for file in sorted(folder.glob("*.parquet"))}
 
 
 class TaskPart(Part):

@@ -204,6 +204,8 @@ def _keep(trained: Trained, view: ViewData, combination: list[str], folder: Path
         "train_seconds": round(result.seconds, 3),
         "earlier_seconds": 0.0,
         "peak_memory_mb": round(peak_memory_mb(device), 1),
+        "parameters": sum(p.numel() for part in (model, objective) for p in part.parameters() if p.requires_grad),
+        "device": device.type,
     }
 
 

@@ -17,6 +17,7 @@ from picme.report.blocks import DataTable, Plate, ShownChapter
 from picme.report.chapters import CHAPTERS, chapters
 from picme.report.export import embedded
 from picme.report.facts import answers, frame, modalities
+from picme.report.limits import checklist, limits
 from picme.report.numbers import count, interval, level, many, percent, signed, text_of
 from picme.report.rules import lets_through, rules, studied
 from picme.report.theme import DARK, template
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from picme.report.facts import Tables
 
+# Ids of the sections that every report has.
+ALWAYS = ("answer", "studied", "cohort-flow", "made", "limits")
 # Limit for all figures with their data; plotly.js and the tables are added to it, and the page stays well under 12 MB.
 MOST_BYTES = 5_000_000
 
@@ -64,7 +67,9 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
     sections = _fit(made)
     makers = (cohort.quarantine, cohort.event_rows, cohort.audit, cohort.measured_leak)
     audit = [block for make in makers if (block := make(tables, config))]
-    available = [block for make in (cohort.availability, cohort.presence) if (block := make(tables, config))]
+    available = [
+        block for make in (cohort.baseline, cohort.availability, cohort.presence) if (block := make(tables, config))
+    ]
     found, names = answers(tables, config), modalities(tables, config)
     blocks = [block for section in sections for block in section.blocks] + audit + available
     settings = config.get("report") or {}
@@ -95,6 +100,8 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
         "sections": sections,
         "missing": [chapter.title for chapter in CHAPTERS if chapter.key not in present],
         "failed": failed,
+        "limits": limits(tables, config),
+        "checklist": checklist({*ALWAYS, *present, *(block.key for block in blocks)}),
         "run": run.name,
         "info": run_info,
         "configuration": yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=False),

@@ -67,12 +67,19 @@ CHAPTERS = (
             "judgements:robustness",
         ),
     ),
-    Chapter("groups", "Subgroups", ("figures.subgroups:subgroups", "judgements:fairness")),
+    Chapter(
+        "groups", "Subgroups", ("figures.subgroups:subgroups", "judgements:group_calibration", "judgements:fairness")
+    ),
     Chapter("label-chapter", "Labels", ("figures.phenotypes:types", "figures.phenotypes:labels", "cohort:agreement")),
     Chapter(
         "risk",
         "Calibration and thresholds",
-        ("figures.calibration:calibration", "judgements:calibration_errors", "judgements:thresholds"),
+        (
+            "figures.calibration:calibration",
+            "judgements:calibration_errors",
+            "figures.decision:decision_curve",
+            "judgements:thresholds",
+        ),
     ),
     Chapter(
         "curves",
@@ -82,7 +89,7 @@ CHAPTERS = (
     Chapter("every-seed", "Every seed", ("figures.combinations:seeds", "repetitions:gate_orders")),
     Chapter("efficiency", "Label efficiency", ("figures.training:label_efficiency",)),
     Chapter("search-chapter", "Search", ("figures.cost:search",)),
-    Chapter("cost", "Time and memory", ("figures.cost:runtimes", "times:published_times")),
+    Chapter("cost", "Time and memory", ("times:cost_by_stage", "figures.cost:runtimes", "times:published_times")),
 )
 # An entry point of the group `picme.figures` names an object with `chapter`, the key of a chapter, and `make`, which
 # takes the result tables and the configuration as a chapter's makers do.

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from picme.report.blocks import Column, DataTable
 from picme.report.facts import frame, modalities
-from picme.report.numbers import count, many, missing, percent, say
+from picme.report.numbers import count, many, missing, number, percent, say
 from picme.report.words import task_title
 from picme.schema import SPLITS
 
@@ -23,23 +23,25 @@ _MEASURED = pl.col("auroc").is_not_null() | (pl.col("check") == "measured_leak")
 
 
 def flow(tables: Tables) -> list[dict[str, Any]]:
-    """Return for each task its steps: the stays that remained, and how many the step left out."""
+    """Return for each task its steps: the stays that remained, how many the step left out, and whether it is a part."""
     rows = frame(tables, "cohort_flow").filter(pl.col("stays").is_not_null())
     made = []
     for task in rows["task"].unique(maintain_order=True).to_list():
         steps: list[dict[str, Any]] = []
         before: Row | None = None
         for row in rows.filter(pl.col("task").eq_missing(task)).iter_rows(named=True):
-            lost = None if before is None else before["stays"] - row["stays"]
+            lost = None if before is None or row["split"] else before["stays"] - row["stays"]
             steps.append(
                 {
                     "step": (row["step"] or "").replace("_", " "),
                     "stays": count(row["stays"], "cohort_flow.stays"),
                     "subjects": None if row["subjects"] is None else count(row["subjects"], "cohort_flow.subjects"),
+                    "events": None if row["events"] is None else count(row["events"], "cohort_flow.events"),
                     "lost": count(lost, "derived:cohort_flow") if lost is not None and lost > 0 else None,
+                    "part": row["split"] is not None,
                 }
             )
-            before = row
+            before = before if row["split"] else row
         made.append({"task": task_title(task or "all tasks"), "steps": steps})
     return made
 
@@ -104,6 +106,53 @@ def availability(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     )
     pivot = pl.DataFrame({"modality": here}, schema={"modality": pl.String})
     return DataTable("availability", "Availability: stays that have a modality", columns, pivot, reading, source=rows)
+
+
+def baseline(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """List who the stays are: each variable by split and by the modalities that stays have."""
+    rows = frame(tables, "baseline")
+    if rows.is_empty():
+        return None
+    keys = ["task", "variable", "level"]
+    cells = {(*(row[key] for key in keys), row["by"], row["group"]): row for row in rows.iter_rows(named=True)}
+    groups = dict.fromkeys((row["by"], row["group"]) for row in cells.values())
+
+    def cell(group: tuple[str, str]) -> Callable[[Row], Markup]:
+        return lambda row: _described(cells.get((*(row[key] for key in keys), *group)))
+
+    columns = [
+        Column("Task", lambda row: task_title(row["task"] or ""), choose=True, first=True),
+        Column("Variable", lambda row: _variable(row)),
+        *[Column((name or "").replace("+", ", "), cell((by, name)), None, numeric=True) for by, name in groups],
+    ]
+    reading = Markup(
+        "Stays that are studied: of words the number and share, of numbers the median and quartiles. “Few” stands for"
+        " counts too small to tell, and for those from which such a count would follow; “about” for a share that is"
+        " rounded so that none does. What is measured in every stay is not listed as missing."
+    )
+    pivot = rows.select(keys).unique(maintain_order=True)
+    title = "Who the stays are, by split and by what they have"
+    return DataTable("baseline", title, columns, pivot, reading, tall=True, search=True, source=rows)
+
+
+def _variable(row: Row) -> str:
+    name = (row["variable"] or "").replace("_", " ")
+    return name if row["level"] in (None, "yes") else f"{name}: {row['level']}"
+
+
+def _described(row: Row | None) -> Markup:
+    if row is None:
+        return Markup("")
+    if row["suppressed"]:
+        return Markup('<span class="quiet">few</span>')
+    if row["median"] is not None:
+        ends = [number(row[name], f"baseline.{name}", 1) for name in ("q1", "q3")]
+        return say("{middle} ({ends})", middle=number(row["median"], "baseline.median", 1), ends=Markup("–").join(ends))
+    if row["stays"] is None:
+        return say("about {share}", share=percent(row["share"], "baseline.share", 0))
+    return say(
+        "{n} ({share})", n=count(row["stays"], "baseline.stays"), share=percent(row["share"], "baseline.share", 0)
+    )
 
 
 def presence(tables: Tables, config: dict[str, Any]) -> DataTable | None:

@@ -239,6 +239,13 @@ def answers(tables: Tables, config: dict[str, Any]) -> list[Answer]:
     return [item for item in found if item is not None]
 
 
+def shown_first(tables: Tables, config: dict[str, Any], task: str) -> set[str]:
+    """Return the strategies that a figure with many curves shows at first: the chosen one and its control."""
+    item = answer(tables, task, config)
+    cells = [] if item is None else [item.best, *([item.control.other] if item.control else [])]
+    return {cell["strategy"] for cell in cells}
+
+
 def difference(tables: Tables, a: Row, b: Row, sure: float) -> Difference | None:
     """Return `a` minus `b` in AUROC: the tested difference where there is one, else that of the two summary rows.
 

@@ -8,10 +8,11 @@ import polars as pl
 from markupsafe import Markup
 
 from picme.report.blocks import Column, DataTable
-from picme.report.facts import answers, frame
+from picme.report.facts import answers, confidence, frame
 from picme.report.figures.missing import METRICS, comparable, trained_text
+from picme.report.figures.subgroups import subgroup_rows
 from picme.report.figures.weights import method_text
-from picme.report.numbers import MISSING, count, number, percent, say
+from picme.report.numbers import MISSING, count, interval, level, number, percent, say
 from picme.report.results import cell_columns, field
 from picme.report.words import combination_text, strategy_text, task_title
 
@@ -56,17 +57,17 @@ def _after(name: str, title: str, digits: int, scale: float = 1) -> Column:
 
 def thresholds(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     """List what a decision at a threshold would mean, for the cell chosen for each task."""
-    chosen = [item.best for item in answers(tables, config)]
-    names = ("task", "combination", "strategy")
-    keys = pl.DataFrame([{name: row[name] for name in names} for row in chosen], schema=dict.fromkeys(names, pl.String))
-    rows = frame(tables, "thresholds").join(keys, on=names, how="semi", maintain_order="left")
+    rows = of_chosen(frame(tables, "thresholds"), tables, config)
     if rows.is_empty():
         return None
 
     def share(name: str, title: str) -> Column:
-        return Column(
-            title, lambda row: percent(row[name], f"thresholds.{name}", sign=False), field(name), numeric=True
-        )
+        def cell(row: Row) -> Markup:
+            value = percent(row[name], f"thresholds.{name}", sign=False)
+            low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+            return value if low is None else _with_ends(value, interval(low, high, f"thresholds.{name}"))
+
+        return Column(title, cell, field(name), numeric=True)
 
     columns = [
         Column("Task", lambda row: task_title(row["task"] or ""), choose=True),
@@ -78,11 +79,52 @@ def thresholds(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         share("ppv", "Positive predictive value, %"),
         share("npv", "Negative predictive value, %"),
     ]
-    reading = Markup(
+    reading = say(
         "The combination and strategy chosen for each task. Thresholds are set on validation stays by the rule named;"
-        " the other columns are measured on test stays."
+        " the other columns are measured on test stays, with their {level} intervals at that threshold.",
+        level=level(confidence(config)),
     )
     return DataTable("thresholds", "Decisions at a threshold", columns, rows, reading, tall=True, search=True)
+
+
+def of_chosen(rows: pl.DataFrame, tables: Tables, config: dict[str, Any]) -> pl.DataFrame:
+    """Return the rows of the cell chosen for each task."""
+    chosen = [item.best for item in answers(tables, config)]
+    names = ("task", "combination", "strategy")
+    keys = pl.DataFrame([{name: row[name] for name in names} for row in chosen], schema=dict.fromkeys(names, pl.String))
+    return rows.join(keys, on=names, how="semi", maintain_order="left")
+
+
+def _with_ends(value: Markup, ends: Markup) -> Markup:
+    return say('{value} <span class="interval">({ends})</span>', value=value, ends=ends)
+
+
+def group_calibration(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """List observed outcomes for each expected one by group, for the cell chosen for each task."""
+    rows = of_chosen(subgroup_rows(tables), tables, config).filter(pl.col("observed_expected").is_not_null())
+    if rows.is_empty():
+        return None
+
+    def ratio(row: Row) -> Markup:
+        name = "observed_expected"
+        value = number(row[name], f"subgroups.{name}")
+        ends = [number(row[f"{name}_{end}"], f"subgroups.{name}_{end}") for end in ("low", "high")]
+        return value if row[f"{name}_low"] is None else _with_ends(value, Markup("–").join(ends))
+
+    columns = [
+        Column("Task", lambda row: task_title(row["task"] or ""), choose=True),
+        Column("Attribute", lambda row: (row["attribute"] or "").replace("_", " "), choose=True),
+        Column("Group", lambda row: (row["group"] or "").replace("_", " ")),
+        Column("Stays", lambda row: count(row["n_stays"], "subgroups.n_stays"), field("n_stays"), numeric=True),
+        Column("Observed to expected", ratio, field("observed_expected"), numeric=True),
+    ]
+    reading = say(
+        "Outcomes observed for each one that the chosen prediction expects, once it is recalibrated on all validation"
+        " stays: above one, risks are too low for the group. Intervals are of {level}; where one is within, risks may"
+        " fit.",
+        level=level(confidence(config)),
+    )
+    return DataTable("group-calibration", "Do risks fit the groups?", columns, rows, reading, tall=True, search=True)
 
 
 def fairness(tables: Tables, config: dict[str, Any]) -> DataTable | None:

@@ -39,7 +39,7 @@ _UNTIMED = Markup(
 
 def studied(tables: Tables, config: dict[str, Any]) -> Markup:
     """Say in one sentence how many stays there were, from where, under which rule."""
-    flow = frame(tables, "cohort_flow").drop_nulls("stays")
+    flow = frame(tables, "cohort_flow").drop_nulls("stays").filter(pl.col("split").is_null())
     source = config.get("source")
     kind = source.get("kind") if isinstance(source, dict) else None
     origin = SOURCES.get(str(kind), f"source “{kind}”" if kind else "the data given")

@@ -1,4 +1,4 @@
-"""Table of the paper's run times (its Table 5 and section 8.6) beside the study's own."""
+"""Tables of what the study took, and of the paper's run times (its Table 5 and section 8.6) beside it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,57 @@ from markupsafe import Markup
 
 from picme.report.blocks import Column, DataTable
 from picme.report.facts import frame
-from picme.report.numbers import MISSING, number, seconds
+from picme.report.numbers import MISSING, number, say, seconds
 from picme.report.paper import times_of_paper
-from picme.report.words import strategy_text, task_title
+from picme.report.words import combination_text, strategy_text, task_title
 
 if TYPE_CHECKING:
     from picme.report.facts import Row, Tables
+
+
+def cost_by_stage(tables: Tables, config: dict[str, Any]) -> DataTable | None:
+    """List what all jobs of each stage took together, and the combination whose jobs took most of it."""
+    runs = frame(tables, "runtimes").filter(pl.col("seconds").is_not_null())
+    if runs.is_empty():
+        return None
+    runs = runs.with_columns(total=pl.col("seconds") * pl.col("jobs").fill_null(1))
+    by_combination = runs.group_by("stage", "combination", maintain_order=True).agg(pl.col("total").sum())
+    longest = by_combination.sort("total", descending=True, maintain_order=True).unique("stage", keep="first")
+    rows = runs.group_by("stage", maintain_order=True).agg(
+        pl.col("jobs").fill_null(1).sum(),
+        pl.col("total").sum(),
+        pl.col("parameters").max(),
+        pl.col("peak_memory_mb").max(),
+        pl.col("device").drop_nulls().unique().sort().str.join(", "),
+    )
+    rows = rows.join(
+        longest.select("stage", "combination", most="total"), on="stage", how="left", maintain_order="left"
+    )
+
+    def plain(name: str, title: str, digits: int = 0, scale: float = 1) -> Column:
+        return Column(
+            title,
+            lambda row: number(row[name], "derived:runtimes", digits, scale=scale),
+            lambda row: row[name],
+            numeric=True,
+        )
+
+    columns = [
+        Column("Stage", lambda row: row["stage"] or ""),
+        plain("jobs", "Jobs"),
+        Column("Total time", lambda row: seconds(row["total"], "derived:runtimes"), lambda row: row["total"], True),
+        Column("Most of it by", lambda row: combination_text(row["combination"])),
+        Column("Its time", lambda row: seconds(row["most"], "derived:runtimes"), lambda row: row["most"], True),
+        plain("parameters", "Parameters trained by a job, at most, thousands", 1, 1e-3),
+        plain("peak_memory_mb", "Memory at most, MB"),
+        Column("Device", lambda row: row["device"] or ""),
+    ]
+    reading = say(
+        "All jobs together took {total}; side by side they take less. A job is what is made once and kept: training a"
+        " combination with one seed, or encoding one modality.",
+        total=seconds(rows["total"].sum(), "derived:runtimes"),
+    )
+    return DataTable("cost-by-stage", "What the study took", columns, rows, reading, source=runs.drop("total"))
 
 
 def published_times(tables: Tables, config: dict[str, Any]) -> DataTable | None:

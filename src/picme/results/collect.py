@@ -40,7 +40,7 @@ def collect(graph: Graph, store: Store, stages: Sequence[str], tasks: Sequence[s
         if step.timed:
             manifest = store.manifest(step)
             seconds = manifest.get("train_seconds", manifest["seconds"])
-            measured = {name: manifest.get(name) for name in ("epochs", "peak_memory_mb")}
+            measured = {name: manifest.get(name) for name in ("epochs", "peak_memory_mb", "parameters", "device")}
             costs.append({"stage": step.kind, "seconds": seconds, **measured, **step.labels})
     places = {name: place for place, name in enumerate(tasks)}
     found = {}
@@ -50,7 +50,10 @@ def collect(graph: Graph, store: Store, stages: Sequence[str], tasks: Sequence[s
             place = found[name]["task"].replace_strict(places, default=len(places), return_dtype=pl.Int64)
             found[name] = found[name] if place.is_sorted() else found[name].sort(place, maintain_order=True)
     if costs:
-        names, measures = ["stage", "combination", "task", "strategy"], ["seconds", "epochs", "peak_memory_mb"]
+        names = ["stage", "combination", "task", "strategy"]
+        measures = ["seconds", "epochs", "peak_memory_mb", "parameters"]
         rows = table("runtimes").frame(costs).group_by(names, maintain_order=True)
-        found["runtimes"] = rows.agg(pl.col(measures).mean())
+        device = pl.col("device").drop_nulls().unique().sort().str.join(", ").replace("", None)
+        means = rows.agg(pl.col(measures).mean(), device, pl.len().cast(pl.Int64).alias("jobs"))
+        found["runtimes"] = table("runtimes").conform(means)
     return found | extra_tables(found)

@@ -71,7 +71,7 @@ def test_a_fine_tuning_that_lacks_a_fold_is_left_out_of_all(steps: list[Step]) -
 
 
 def test_the_locked_parts_of_encoders_run_once_for_all_folds(steps: list[Step], tmp_path: Path) -> None:
-    kinds = ("hospital", "prepare", "availability", "features", "align")
+    kinds = ("hospital", "prepare", "availability", "baseline", "features", "align")
     once = [step.key for step in planned(tmp_path, **SMALL) if step.kind in kinds]
     assert len([step for step in steps if step.kind in kinds]) == len(once)
 

@@ -97,7 +97,7 @@ FINETUNE: dict[str, tuple[Any, set[str]]] = {
 }
 PRETRAINING = {"pretrain", "align", "embed"} | with_readers({"contrastive", "finetuned", "gated"})
 EVERYTHING = PRETRAINING | with_readers(NETWORKS | {"gradient_boosting", "logistic_regression"}) | {
-    "prepare", "availability", "features", "ceiling",
+    "prepare", "availability", "baseline", "features", "ceiling",
 }  # fmt: skip
 PRETRAIN: dict[str, tuple[Any, set[str]]] = {
     "window": (24, EVERYTHING),
@@ -125,7 +125,8 @@ EVALUATE: dict[str, tuple[Any, set[str]]] = {
     "attributes": (["gender"], {"evaluate"}),
     "groups": (["gender"], {"evaluate"}),
     "crossed": ([["gender", "age_group"]], {"evaluate"}),
-    "min_group": (20, {"evaluate"}),
+    "min_group": (20, {"evaluate", "baseline"}),
+    "min_events": (3, {"evaluate"}),
     "ece_bins": (7, {"evaluate"}),
     "thresholds": ([{"kind": "youden"}], {"evaluate"}),
     "comparisons": ({"families": ["controls"]}, {"evaluate"}),

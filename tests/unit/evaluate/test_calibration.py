@@ -13,7 +13,7 @@ from sklearn.metrics import brier_score_loss
 
 from picme.config.evaluate import EvaluateConfig
 from picme.evaluate import apply_calibration, auroc, evaluate, fit_calibration
-from picme.evaluate.calibration import brier, curve, expected_calibration_error, logit
+from picme.evaluate.calibration import brier, curve, expected_calibration_error, logit, merged
 
 
 def sample(seed: int, n: int, slope: float = 1.0, intercept: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -100,11 +100,35 @@ def test_ece_by_hand() -> None:
     assert np.isnan(expected_calibration_error(curve(p[:0], y[:0], 2)))
 
 
+def test_bins_are_merged_until_each_has_enough_stays() -> None:
+    index = np.array([0, 0, 0, 1, 2, 2, 3, 9, 9, 5])
+    stay = np.arange(10)
+    assert merged(index, stay, 3).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    # Two are left at the upper end.
+    assert merged(index[:8], stay[:8], 3).tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
+    # Several labels of one stay are one stay.
+    assert merged(index, stay // 2, 2).tolist() == [0, 0, 0, 1, 1, 1, 2, 3, 3, 2]
+    assert merged(index, stay, 11).tolist() == [0] * 10
+
+
+def test_few_stays_have_no_bin_to_look_at(study: Any) -> None:
+    cohort, predictions = study("mortality", ["mortality"], 60, [("a", "supervised", 1, 1.0)])
+    held_out = cohort.filter(pl.col("split") == "test")["stay_id"][:9].to_list()
+    few = predictions.filter((pl.col("split") == "val") | pl.col("stay_id").is_in(held_out))
+    for least in (9, 10):
+        config = EvaluateConfig(resamples=100, interval_resamples=100, min_group=least)
+        row = evaluate(few, {"mortality": cohort}, config)["calibration"].row(0, named=True)
+        assert row["brier"] is not None
+        assert row["n"] == (9 if least == 9 else None)
+        assert (row["observed"] is None) == (least == 10)
+
+
 def test_table(study: Any) -> None:
     cohort, predictions = study("phenotyping", ["x", "y"], 200, [("a", "supervised", 2, 1.0)], undefined=0.1)
     config = EvaluateConfig(resamples=100, interval_resamples=100, ece_bins=5)
     table = evaluate(predictions, {"phenotyping": cohort}, config)["calibration"]
-    assert table["bin"].to_list() == list(range(5))
+    assert table["bin"].to_list() == list(range(len(table)))
+    assert table.filter((pl.col("low") > pl.col("observed")) | (pl.col("high") < pl.col("observed"))).is_empty()
     mean = (
         predictions.drop_nulls("target")
         .group_by("split", "stay_id", "label")
@@ -115,6 +139,4 @@ def test_table(study: Any) -> None:
     assert table["brier"][0] == pytest.approx(brier_score_loss(test["target"], test["probability"]))
     fitted = fit_calibration(validation["probability"].to_numpy(), validation["target"].to_numpy())
     assert (table["slope"][0], table["intercept"][0]) == pytest.approx(fitted)
-    empty = table.filter(pl.col("n") == 0)
-    assert empty["observed"].is_null().all()
     assert table["brier_recalibrated"][0] < table["brier"][0]

@@ -12,6 +12,7 @@ from picme.errors import ConfigError
 from picme.evaluate import evaluate
 from picme.evaluate.gaps import Gap, gap_to_the_rest
 from picme.evaluate.predictions import SplitStays
+from picme.evaluate.subgroups import observed_to_expected
 
 CONFIG = EvaluateConfig(resamples=300, interval_resamples=300)
 CELLS = [("a", "supervised", 2, 1.0)]
@@ -30,7 +31,8 @@ def test_groups_against_scikit_learn(study: Any) -> None:
     )
     for row in table.iter_rows(named=True):
         members = mean.filter(pl.col(row["attribute"]) == row["group"])
-        assert row["suppressed"] == (len(members) < 10)
+        small = min(len(members), 1.6 * members["target"].sum(), 1.6 * (1 - members["target"]).sum()) < 9.6
+        assert row["suppressed"] >= small
         if row["suppressed"]:
             continue
         assert row["n_stays"] == len(members)
@@ -84,14 +86,15 @@ def test_labels_of_a_gap_are_those_that_both_sides_can_judge() -> None:
 
 def test_all_but_a_suppressed_group_have_no_gap_that_tells_its_score(study: Any) -> None:
     cohort, predictions = study("mortality", ["mortality"], 400, CELLS)
-    chosen = cohort.filter(pl.col("split") == "test")["stay_id"][:40].to_list()
+    test = cohort.filter(pl.col("split") == "test").unique("subject_id", keep="first", maintain_order=True)
+    chosen = test["stay_id"][:40].to_list()
     ward = pl.when(pl.col("stay_id").is_in(chosen)).then(pl.lit("rare")).otherwise(pl.lit("common"))
     for least, told in ((40, True), (41, False)):
         config = EvaluateConfig(resamples=200, interval_resamples=100, groups=("ward",), min_group=least)
         table = evaluate(predictions, {"mortality": cohort.with_columns(ward.alias("ward"))}, config)["subgroups"]
         common = table.row(by_predicate=pl.col("group") == "common", named=True)
         assert (common["gap"] is not None) is told
-        assert (common["gap_no_interval"] == f"fewer than {least} other stays") is not told
+        assert common["suppressed"] is not told
 
 
 @pytest.mark.parametrize(("size", "suppressed"), [(9, True), (10, False)])
@@ -101,7 +104,7 @@ def test_small_groups_are_suppressed_counts_included(study: Any, size: int, supp
     cohort = cohort.with_columns(
         pl.when(pl.col("stay_id").is_in(chosen)).then(pl.lit("rare")).otherwise(pl.lit("common")).alias("ward")
     )
-    config = EvaluateConfig(resamples=200, interval_resamples=100, groups=("ward",))
+    config = EvaluateConfig(resamples=200, interval_resamples=100, groups=("ward",), min_events=0)
     table = evaluate(predictions, {"mortality": cohort}, config)["subgroups"].filter(pl.col("attribute") == "ward")
     rare = table.row(by_predicate=pl.col("group") != "common", named=True)
     assert rare["group"] == ("(smaller groups)" if suppressed else "rare")
@@ -109,7 +112,42 @@ def test_small_groups_are_suppressed_counts_included(study: Any, size: int, supp
     values = [rare[name] for name in table.columns[5:] if name != "suppressed"]
     assert all(value is None for value in values) == suppressed
     common = table.row(by_predicate=pl.col("group") == "common", named=True)
-    assert common["auroc"] is not None
+    # All stays less the common ones would be the rare ones.
+    assert (common["auroc"] is None) == suppressed
+
+
+@pytest.mark.parametrize("least", [6, 7])
+def test_groups_with_few_outcomes_are_suppressed(study: Any, least: int) -> None:
+    cohort, predictions = study("mortality", ["mortality"], 400, CELLS)
+    test = cohort.filter(pl.col("split") == "test").sort("mortality", "subject_id")
+    # One stay each of different subjects: thirty survivors and six who died.
+    alive = test.filter(pl.col("mortality") == 0).unique("subject_id", keep="first", maintain_order=True)[:30]
+    died = test.filter(pl.col("mortality") == 1).unique("subject_id", keep="first", maintain_order=True)[:6]
+    chosen = [*alive["stay_id"], *died["stay_id"]]
+    ward = pl.when(pl.col("stay_id").is_in(chosen)).then(pl.lit("few")).otherwise(pl.col("gender")).alias("ward")
+    config = EvaluateConfig(resamples=200, interval_resamples=100, groups=("ward",), min_events=least)
+    table = evaluate(predictions, {"mortality": cohort.with_columns(ward)}, config)["subgroups"]
+    rows = table.filter(pl.col("attribute") == "ward")
+    hidden = dict(rows.select("group", "suppressed").rows())
+    assert hidden["few"] is (least == 7)
+    assert sum(hidden.values()) == (2 if least == 7 else 0)
+
+
+def test_observed_to_expected_by_hand_and_its_interval_covers() -> None:
+    y, p = np.array([[1.0, 0, 0, 1, np.nan]]), np.array([[0.5, 0.25, 0.25, 0.5, 0.9]])
+    assert observed_to_expected(y, p, np.arange(5), 0.95)["observed_expected"] == pytest.approx(2 / 1.5)
+    none = observed_to_expected(np.zeros((1, 3)), p[:, :3], np.arange(3), 0.95)
+    assert none["observed_expected"] == 0
+    assert np.isnan(none["observed_expected_low"])
+    rng = np.random.default_rng(1)
+    within = 0
+    for _ in range(1000):
+        # Two stays of each subject share a risk that is 1.5 times what is predicted.
+        risk = np.repeat(rng.beta(2, 8, 100), 2)
+        y = (rng.random(200) < 1.5 * np.minimum(risk, 0.66)).astype(float)
+        found = observed_to_expected(y[None], np.minimum(risk, 0.66)[None], np.repeat(np.arange(100), 2), 0.95)
+        within += found["observed_expected_low"] <= 1.5 <= found["observed_expected_high"]
+    assert 0.93 <= within / 1000 <= 0.97
 
 
 def test_values_of_few_subjects_are_not_written(study: Any) -> None:
@@ -122,7 +160,7 @@ def test_values_of_few_subjects_are_not_written(study: Any) -> None:
         .when(pl.col("stay_id").is_in([held_out[12], *elsewhere])).then(pl.lit("ward 2"))
         .otherwise(name).alias("ward")
     )  # fmt: skip
-    config = EvaluateConfig(resamples=200, interval_resamples=100, groups=("ward",))
+    config = EvaluateConfig(resamples=200, interval_resamples=100, groups=("ward",), min_events=0)
     table = evaluate(predictions, {"mortality": cohort}, config)["subgroups"].filter(pl.col("attribute") == "ward")
     # Of ward 2 one test stay is not enough for numbers, but its subjects in all splits are for its name.
     rows = table.sort("group").select("group", "suppressed").rows()
@@ -135,7 +173,8 @@ def test_a_group_of_one_class_is_null_but_counted(study: Any) -> None:
     alive = predictions.with_columns(
         pl.when(pl.col("stay_id").is_in(female)).then(pl.lit(0.0)).otherwise(pl.col("target")).alias("target")
     )
-    table = evaluate(alive, {"mortality": cohort}, CONFIG)["subgroups"]
+    config = CONFIG.model_copy(update={"min_events": 0})
+    table = evaluate(alive, {"mortality": cohort}, config)["subgroups"]
     row = table.row(by_predicate=pl.col("group") == "F", named=True)
     assert row["n_stays"] > 10
     assert row["positives"] == 0

@@ -354,3 +354,15 @@ def test_a_label_that_cannot_be_learnt_is_judged_in_no_cell(study: Any) -> None:
     test = scores.filter(pl.col("split") == "test").select("strategy", "seed", "label", "auroc")
     wide = test.pivot(on="label", values="auroc")
     assert wide["macro"].to_list() == wide["x"].to_list()
+
+
+def test_the_flow_ends_with_the_stays_that_the_best_is_chosen_and_judged_on(judged: Any) -> None:
+    predictions, cohorts, tables = judged
+    known = predictions.filter(pl.col("task") == "mortality").drop_nulls("target").unique(["stay_id", "split"])
+    found = tables["cohort_flow"].filter(pl.col("task") == "mortality")
+    assert found["split"].to_list() == ["val", "test"]
+    for row in found.iter_rows(named=True):
+        own = known.filter(pl.col("split") == row["split"])
+        whose = own.join(cohorts["mortality"], on="stay_id")["subject_id"].n_unique()
+        assert (row["stays"], row["subjects"], row["events"]) == (own.height, whose, own["target"].sum())
+    assert tables["cohort_flow"].filter(pl.col("task") == "phenotyping")["events"].is_null().all()

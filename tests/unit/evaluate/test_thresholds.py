@@ -52,9 +52,32 @@ def test_operating_point_against_the_confusion_matrix() -> None:
         "ppv": tp / (tp + fp),
         "npv": tn / (tn + fn),
     }
-    assert operating_point(y, p, 0.6) == pytest.approx(expected)
+    point = operating_point(y, p, 0.6)
+    assert {name: point[name] for name in expected} == pytest.approx(expected)
+    assert all(point[f"{name}_low"] < point[name] < point[f"{name}_high"] for name in expected)
     undefined = np.append(y, np.nan), np.append(p, 0.99)
-    assert operating_point(*undefined, 0.6) == pytest.approx(expected)
+    assert operating_point(*undefined, 0.6) == pytest.approx(point)
+
+
+def test_intervals_of_an_operating_point_cover_with_several_stays_of_a_subject() -> None:
+    rng = np.random.default_rng(0)
+    names, n = ("sensitivity", "specificity", "ppv", "npv"), 200
+    subject = np.repeat(np.arange(n // 2), 2)
+
+    def drawn(n: int, subject: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # The two stays of a subject have a risk in common; scores of them are alike.
+        own = rng.normal(size=subject.max() + 1)[subject]
+        y = (rng.random(n) < 1 / (1 + np.exp(1 - own))).astype(float)
+        return y, own + y + rng.normal(size=n)
+
+    many = 400_000
+    truth = operating_point(*drawn(many, np.repeat(np.arange(many // 2), 2)), 0.8)
+    within = dict.fromkeys(names, 0)
+    for _ in range(800):
+        point = operating_point(*drawn(n, subject), 0.8, subject)
+        for name in names:
+            within[name] += point[f"{name}_low"] <= truth[name] <= point[f"{name}_high"]
+    assert all(0.93 <= hits / 800 <= 0.98 for hits in within.values()), within
 
 
 def test_undefined_shares_are_nan() -> None:

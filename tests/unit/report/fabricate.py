@@ -47,6 +47,7 @@ def fabricate(seed: int = 0, seeds: int = 3) -> dict[str, pl.DataFrame]:
     made = {
         "cohort_flow": _flow(),
         "availability": _availability(),
+        "baseline": _baseline(),
         "leakage": _leakage(),
         "label_agreement": _agreement(rng),
         "alignment": _alignment(rng),
@@ -61,6 +62,7 @@ def fabricate(seed: int = 0, seeds: int = 3) -> dict[str, pl.DataFrame]:
         "attributions": _attributions(rng),
         "calibration": _calibration(rng, summary),
         "thresholds": _thresholds(rng, summary),
+        "decision_curve": _decision_curve(rng, summary),
         "tsne": _tsne(rng),
         "search": _search(rng),
         "quarantine": pl.DataFrame(
@@ -271,7 +273,33 @@ def _flow() -> pl.DataFrame:
         "phenotyping": (("ICU stays", 612, 540), ("age 18 and over", 606, 535), ("has every modality", 585, 521)),
     }.items():
         rows += [{"task": task, "step": step, "stays": stays, "subjects": n} for step, stays, n in steps]
-    return pl.DataFrame(rows)
+    rows += [
+        {
+            "task": "mortality",
+            "step": f"in the split {split}",
+            "stays": n,
+            "subjects": n - 20,
+            "split": split,
+            "events": e,
+        }
+        for split, n, e in (("train", 400, 61), ("val", 57, None), ("test", 114, 17))
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _baseline() -> pl.DataFrame:
+    groups = (("all", "all"), ("split", "train"), ("split", "test"), ("modalities", "image+timeseries"))
+    rows = []
+    for by, group in groups:
+        of = {"task": "mortality", "by": by, "group": group, "suppressed": False}
+        few = {"suppressed": True} if group == "test" else {"stays": 41, "share": 0.0718}
+        rows += [
+            {**of, "variable": "stays", "stays": 571, "share": 0.37},
+            {**of, "variable": "gender", "level": "female", "stays": 267, "share": 0.468},
+            {**of, "variable": "marital_status", "level": "(other)", **few},
+            {**of, "variable": "age", "median": 64.25, "q1": 51.5, "q3": 77.75},
+        ]
+    return pl.DataFrame([row | {"suppressed": row["suppressed"]} for row in rows], infer_schema_length=None)
 
 
 def _availability() -> pl.DataFrame:
@@ -463,6 +491,9 @@ def _subgroups(rng: np.random.Generator, summary: pl.DataFrame) -> pl.DataFrame:
                         "gap": None if small else 0.06,
                         "gap_low": None if small else 0.06 - 0.1 * rng.random(),
                         "gap_high": None if small else 0.13,
+                        "observed_expected": None if small else 1.05,
+                        "observed_expected_low": None if small else 0.72 + 0.1 * (n % 3),
+                        "observed_expected_high": None if small else 1.53,
                     }
                 )
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -549,6 +580,8 @@ def _calibration(rng: np.random.Generator, summary: pl.DataFrame) -> pl.DataFram
                     "bin": index,
                     "mean_predicted": mean,
                     "observed": None if index == 8 else float(np.clip(mean + rng.normal(0, 0.06), 0, 1)),
+                    "low": None if index == 8 else mean * 0.8,
+                    "high": None if index == 8 else mean * 0.8 + 0.2,
                     "n": 0 if index == 8 else int(60 / (index + 1)),
                 }
             )
@@ -571,9 +604,34 @@ def _thresholds(rng: np.random.Generator, summary: pl.DataFrame) -> pl.DataFrame
                     "specificity": 0.77,
                     "ppv": None,
                     "npv": 0.96,
+                    **{
+                        f"{name}_{end}": 0.7 + at
+                        for name in ("sensitivity", "npv")
+                        for end, at in (("low", 0), ("high", 0.28))
+                    },
                 }
                 for rule in ("youden", "sensitivity 0.9")
             ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _decision_curve(rng: np.random.Generator, summary: pl.DataFrame) -> pl.DataFrame:
+    rows = []
+    for cell in summary.iter_rows(named=True):
+        for percent in (1, 10, 25, 50):
+            threshold = percent / 100
+            value = 0.16 * (1 - threshold) + 0.01 * rng.random()
+            known = {"low": value - 0.04, "high": value + 0.04} if percent < 50 else {"low": None, "high": None}
+            rows.append(
+                {
+                    **{name: cell[name] for name in ("task", "combination", "strategy")},
+                    "label": "mortality" if cell["task"] == "mortality" else "macro",
+                    "threshold": threshold,
+                    "net_benefit": value,
+                    **known,
+                    "treat_all": 0.17 - 0.83 * threshold / (1 - threshold),
+                }
+            )
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
@@ -644,7 +702,10 @@ def _runtimes(rng: np.random.Generator, cells: list[tuple[str, str, str]]) -> pl
         {"stage": "finetune", "combination": c, "task": t, "strategy": s, "seconds": 1 + rng.random(), "epochs": 15}
         for t, c, s in cells
     ]
-    return pl.DataFrame([{**row, "peak_memory_mb": 900 + rng.random() * 300} for row in rows], infer_schema_length=None)
+    more = {"jobs": 3, "parameters": 81_984.0, "device": "cpu"}
+    return pl.DataFrame(
+        [{**row, "peak_memory_mb": 900 + rng.random() * 300, **more} for row in rows], infer_schema_length=None
+    )
 
 
 def _efficiency(rng: np.random.Generator) -> pl.DataFrame:

@@ -31,15 +31,18 @@ SHOWN = {
     "label-agreement": "label_agreement",
     "calibration-errors": "calibration",
     "thresholds": "thresholds",
+    "group-calibration": "subgroups",
     "quarantine": "quarantine",
     "event-rows": "event_rows",
     "leakage": "leakage",
     "measured-leak": "leakage",
     "availability": "availability",
+    "baseline": "baseline",
     "presence": "presence",
     "gate-orders": "gate_orders",
     "pretraining-seeds": "pretraining_seeds",
     "published-times": "runtimes",
+    "cost-by-stage": "runtimes",
     "robustness": "robustness",
     "value": "value",
     "interactions": "interactions",
@@ -48,7 +51,7 @@ SHOWN = {
     "acquisition": "acquisition",
 }
 # A pivoted table: a row of it is several rows of the result table.
-PIVOTED = ("availability", "published-times", "robustness")
+PIVOTED = ("availability", "baseline", "cost-by-stage", "published-times", "robustness")
 
 
 @dataclass

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 import pytest
 
+from picme.report.cohort import flow
 from picme.report.facts import answer, by_rank, difference, frame, interleaved, modalities, ranked, tasks
 from picme.report.numbers import text_of
+from picme.report.rules import studied
 from picme.report.words import task_sentences
 from picme.results.tables import TABLES
 
@@ -247,3 +251,12 @@ def test_parts_come_best_first_for_every_task(tables: dict[str, pl.DataFrame]) -
     best = {task: ranked(tables, task)[0]["combination"][0] for task in ("mortality", "phenotyping")}
     assert [name for _, name, _ in parts[:2]] == [best["mortality"], best["phenotyping"]]
     assert interleaved([[1, 2, 3], [4], []]) == [1, 4, 2, 3]
+
+
+def test_the_stays_studied_are_those_before_the_division(
+    tables: dict[str, pl.DataFrame], config: dict[str, Any]
+) -> None:
+    assert "571 stays for mortality, 585 stays for phenotyping" in studied(tables, config).striptags()
+    parts = [step["part"] for step in flow(tables)[0]["steps"]]
+    assert parts == [False] * 4 + [True] * 3
+    assert all(step["lost"] is None for step in flow(tables)[0]["steps"] if step["part"])

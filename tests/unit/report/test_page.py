@@ -199,7 +199,7 @@ def test_every_figure_is_a_valid_plotly_figure(tables: dict[str, pl.DataFrame], 
     assert set(made) == {
         "alignment", "modality-gap", "pairs", "tsne", "lambda", "attribution", "combinations", "subgroups",
         "phenotype-types", "labels", "calibration", "pretraining", "finetuning", "seeds", "label-efficiency", "search",
-        "runtimes", "withheld", "trained-tested", "lattice",
+        "runtimes", "withheld", "trained-tested", "lattice", "decision-curve",
     }  # fmt: skip
     for plate in made.values():
         for view in plate.views[:2]:

@@ -8,33 +8,35 @@ import polars as pl
 from markupsafe import Markup
 
 from picme.report.blocks import Choice, Plate
-from picme.report.facts import by_rank, frame
-from picme.report.figures.dots import points, strategies_of
+from picme.report.facts import by_rank, frame, shown_first
+from picme.report.figures.dots import points, strategies_of, visible
 from picme.report.numbers import number, percent, say
 from picme.report.theme import MUTED, safe, strategy_style
 from picme.report.words import combination_text, strategy_text, task_title
 
 if TYPE_CHECKING:
-    from picme.report.facts import Tables
+    from picme.report.facts import Row, Tables
 
 
 def calibration(tables: Tables, config: dict[str, Any]) -> Plate | None:
     """Draw observed against predicted, by bins of the predicted probability; one view for each task and combination."""
     rows = frame(tables, "calibration")
     views = [
-        _view(cell, (task_title(task), combination_text(combination)))
+        _view(cell, (task_title(task), combination_text(combination)), shown_first(tables, config, task))
         for task, combination, cell in by_rank(tables, config, rows)
     ]
     if not views:
         return None
     note = Markup(
         "On the dashed line, of the stays given a risk of 30\u00a0%, 30\u00a0% had the outcome. Above it risks are too"
-        " low, below it too high. Larger symbols stand for more predictions."
+        " low, below it too high. Larger symbols stand for more predictions;"
+        " lines are the interval of the observed share. The chosen strategy and its control are shown first; press"
+        " another’s name to see it."
     )
     return Plate("calibration", "Predicted and observed risk", views, ("Task", "Combination"), note)
 
 
-def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> Choice:
+def _view(rows: pl.DataFrame, choice: tuple[str, ...], first: set[str]) -> Choice:
     cells = (
         rows.filter(pl.col("mean_predicted").is_not_null() & pl.col("observed").is_not_null()).sort("bin").to_dicts()
     )
@@ -59,6 +61,16 @@ def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> Choice:
                 "type": "scatter",
                 "mode": "lines+markers",
                 "name": safe(strategy_text(name)),
+                "visible": visible(name, known, first),
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [round(((row["high"] or row["observed"]) - row["observed"]) * 100, 2) for row in own],
+                    "arrayminus": [_below(row) for row in own],
+                    "color": colour,
+                    "thickness": 1,
+                    "width": 0,
+                },
                 "x": [round(row["mean_predicted"] * 100, 2) for row in own],
                 "y": [round(row["observed"] * 100, 2) for row in own],
                 "line": {"color": colour, "width": 1.4},
@@ -69,7 +81,7 @@ def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> Choice:
                 },
                 "text": [
                     f"{safe(strategy_text(name))}<br>predicted {points(row['mean_predicted'])}, observed"
-                    f" {points(row['observed'])}"
+                    f" {points(row['observed'])}{_ends(row)}"
                     f"<br>{row['n']} predictions"
                     for row in own
                 ],
@@ -104,3 +116,11 @@ def _view(rows: pl.DataFrame, choice: tuple[str, ...]) -> Choice:
     else:
         reading = Markup("No calibration error is defined here.")
     return Choice(choice, {"data": traces, "layout": layout}, rows, reading)
+
+
+def _below(row: Row) -> float:
+    return 0.0 if row["low"] is None else round((row["observed"] - row["low"]) * 100, 2)
+
+
+def _ends(row: Row) -> str:
+    return "" if row["low"] is None or row["high"] is None else f" ({points(row['low'])} to {points(row['high'])})"

@@ -20,6 +20,11 @@ def strategies_of(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row["strategy"] for row in rows if row["strategy"] is not None))
 
 
+def visible(strategy: str, known: Sequence[str], first: set[str]) -> bool | str:
+    """Return whether a curve is drawn at first: those of `first`, or all where none of them is there."""
+    return True if strategy in first or not first & set(known) else "legendonly"
+
+
 def dodge(names: Sequence[str], room: float = 0.62) -> dict[str, float]:
     """Return an offset for each series, so that the dots of one row do not hide one another."""
     step = min(room / max(len(names), 1), 0.2)

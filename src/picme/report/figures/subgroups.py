@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HIDDEN: tuple[str, ...] = (
     *("n_stays", "n_subjects", "positives", "auroc", "low", "high", "no_interval"),
     *("gap", "gap_low", "gap_high", "gap_no_interval", "best"),
+    *("observed_expected", "observed_expected_low", "observed_expected_high"),
 )
 
 
@@ -127,7 +128,7 @@ def _plain(text: str | None) -> str:
 
 def _remark(row: Row) -> str:
     if row["suppressed"]:
-        return "too few stays to show"
+        return "too few to show"
     if row["n_stays"] is None:
         return ""
     positives = f", {row['positives']} positive" if row["positives"] is not None else ""

@@ -71,7 +71,9 @@
       this.spec = payload.plates[element.dataset.plate];
       this.plot = element.querySelector(".plot");
       this.view = this.spec.views[0];
-      this.hidden = new Set();
+      const traces = this.spec.views.flatMap((view) => view.data), key = (trace) => trace.legendgroup || trace.name;
+      const first = new Set(traces.filter((trace) => trace.visible !== "legendonly").map(key));
+      this.hidden = new Set(traces.map(key).filter((name) => !first.has(name)));
       this.drawn = false;
       this.step = Math.max(0, this.view.names.length - 1);
       for (const list of all("[data-choice]", element)) list.addEventListener("change", () => this.choose());

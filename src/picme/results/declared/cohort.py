@@ -15,6 +15,18 @@ COHORT_FLOW = Table(
         ),
         Column("stays", WHOLE, "The number of stays that are left after the step.", "stays"),
         Column("subjects", WHOLE, "The number of subjects that are left after the step.", "subjects"),
+        Column(
+            "split",
+            TEXT,
+            "The split that a line is about, one of those into which the stays that are left are divided; null for the"
+            " steps before.",
+        ),
+        Column(
+            "events",
+            WHOLE,
+            "The number of the split's stays with the outcome, of a task with one label; null for few stays.",
+            "stays",
+        ),
     ),
 )
 AVAILABILITY = Table(
@@ -53,6 +65,54 @@ PRESENCE = Table(
             WHOLE,
             "The number of them with the outcome, of a task with one label; null for fewer than 10 stays.",
             "stays",
+        ),
+    ),
+)
+BASELINE = Table(
+    "baseline",
+    "One row describes the studied stays of a task in one group by one variable: a level of words with its count, or a "
+    "number with its median and quartiles.",
+    (
+        TASK,
+        Column("by", TEXT, "The division that the group is of: `all`, `split` or `modalities`."),
+        Column(
+            "group",
+            TEXT,
+            "The group: `all`, the split, or the modalities that its stays have, joined by `+`; `(other)` for those"
+            " that are not listed.",
+        ),
+        Column(
+            "variable",
+            TEXT,
+            "The variable: `stays`, a label, a column of the cohort or of a table, the hours of a series, or"
+            " `not measured: x` for stays without any value of the series' column x.",
+        ),
+        Column(
+            "level",
+            TEXT,
+            "The level of a variable of words, `missing` for stays without a value; null for numbers. What too few"
+            " subjects have is `(other)`.",
+        ),
+        Column(
+            "stays",
+            WHOLE,
+            "The number of the group's stays that have the level; null where another group's would follow from it.",
+            "stays",
+        ),
+        Column(
+            "share",
+            NUMBER,
+            "The share of the group's stays that have it; in whole percent where the number is null.",
+            "fraction",
+        ),
+        Column("median", NUMBER, "The median of a number, over stays that have a value."),
+        Column("q1", NUMBER, "The lower quartile."),
+        Column("q3", NUMBER, "The upper quartile."),
+        Column(
+            "suppressed",
+            FLAG,
+            "True where fewer than `evaluate.min_group` stays, but not none, have the level, or such a count would"
+            " follow from this one; all numbers are null then.",
         ),
     ),
 )
@@ -110,4 +170,4 @@ CEILING = Table(
     ),
 )
 
-TABLES = (COHORT_FLOW, AVAILABILITY, PRESENCE, QUARANTINE, EVENT_ROWS, LEAKAGE, LABEL_AGREEMENT, CEILING)
+TABLES = (COHORT_FLOW, BASELINE, AVAILABILITY, PRESENCE, QUARANTINE, EVENT_ROWS, LEAKAGE, LABEL_AGREEMENT, CEILING)

@@ -21,7 +21,12 @@ SUBGROUPS = Table(
         Column("positives", WHOLE, "The number of the group's stays and labels that are positive."),
         Column("auroc", NUMBER, "The AUROC within the group, the mean over the labels.", "fraction"),
         *bounds("", "the AUROC", "fraction"),
-        Column("suppressed", FLAG, "True where the group is too small to show; all its numbers are null then."),
+        Column(
+            "suppressed",
+            FLAG,
+            "True where the group is too small to show, has or lacks too few outcomes, or would tell another such group"
+            " by subtraction; all its numbers are null then.",
+        ),
         Column(
             "gap",
             NUMBER,
@@ -35,6 +40,13 @@ SUBGROUPS = Table(
         Column("best", FLAG, "True for the group of the attribute with the highest AUROC, which is not tested."),
         no_interval("", "the AUROC"),
         no_interval("gap_", "the gap"),
+        Column(
+            "observed_expected",
+            NUMBER,
+            "The number of outcomes observed in the group for each one expected, by the prediction that was"
+            " recalibrated on all validation stays; above 1 risks are too low for the group.",
+        ),
+        *bounds("observed_expected_", "this ratio", ""),
     ),
 )
 FAIRNESS = Table(
@@ -61,8 +73,13 @@ CALIBRATION = Table(
     (
         *CELL,
         Column("brier", NUMBER, "The Brier score: the mean squared error of the probabilities, over all bins."),
-        Column("ece", NUMBER, "The expected calibration error over all bins.", "fraction"),
-        Column("bin", WHOLE, "The bin, counted from 0; all bins are equally wide."),
+        Column("ece", NUMBER, "The expected calibration error over bins of equal width.", "fraction"),
+        Column(
+            "bin",
+            WHOLE,
+            "The bin, counted from 0; neighbouring bins of equal width are joined until each holds `evaluate.min_group`"
+            " stays.",
+        ),
         Column("mean_predicted", NUMBER, "The mean predicted probability in the bin.", "fraction"),
         Column("observed", NUMBER, "The share of the bin's predictions for which the label is true.", "fraction"),
         Column("n", WHOLE, "The number of predictions in the bin."),
@@ -70,6 +87,7 @@ CALIBRATION = Table(
         Column("intercept", NUMBER, "The intercept of that recalibration."),
         Column("brier_recalibrated", NUMBER, "The Brier score after the recalibration."),
         Column("ece_recalibrated", NUMBER, "The expected calibration error after the recalibration.", "fraction"),
+        *bounds("", "the observed share", "fraction"),
     ),
 )
 THRESHOLDS = Table(
@@ -84,6 +102,29 @@ THRESHOLDS = Table(
         Column("specificity", NUMBER, "The share of the negative test stays that are left alone.", "fraction"),
         Column("ppv", NUMBER, "The share of the test stays called positive that are.", "fraction"),
         Column("npv", NUMBER, "The share of the test stays called negative that are.", "fraction"),
+        *bounds("sensitivity_", "the sensitivity", "fraction"),
+        *bounds("specificity_", "the specificity", "fraction"),
+        *bounds("ppv_", "the PPV", "fraction"),
+        *bounds("npv_", "the NPV", "fraction"),
+    ),
+)
+DECISION_CURVE = Table(
+    "decision_curve",
+    "One row is the net benefit of deciding by a combination and strategy at one threshold of the risk, which was "
+    "recalibrated on validation stays.",
+    (
+        *CELL,
+        Column("label", TEXT, "The label of the task; `macro` for the mean over several."),
+        Column("threshold", NUMBER, "The risk from which a stay is acted on.", "fraction"),
+        Column(
+            "net_benefit",
+            NUMBER,
+            "The true positives per test stay less the false ones, each of which counts threshold / (1 − threshold); "
+            "acting on nobody has 0.",
+            "true positives per stay",
+        ),
+        *bounds("", "the net benefit", "true positives per stay"),
+        Column("treat_all", NUMBER, "The net benefit of acting on every stay.", "true positives per stay"),
     ),
 )
 ATTRIBUTIONS = Table(
@@ -120,4 +161,4 @@ AGREEMENT = Table(
     ),
 )
 
-TABLES = (SUBGROUPS, FAIRNESS, CALIBRATION, THRESHOLDS, ATTRIBUTIONS, AGREEMENT)
+TABLES = (SUBGROUPS, FAIRNESS, CALIBRATION, THRESHOLDS, DECISION_CURVE, ATTRIBUTIONS, AGREEMENT)

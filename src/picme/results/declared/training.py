@@ -65,6 +65,9 @@ RUNTIMES = Table(
         Column("seconds", NUMBER, "The mean time of a job.", "seconds"),
         Column("epochs", NUMBER, "The mean number of epochs of a job.", "epochs"),
         Column("peak_memory_mb", NUMBER, "The mean over the jobs of the largest memory that each held.", "MB"),
+        Column("jobs", WHOLE, "The number of these jobs; their times add up to `seconds` times it."),
+        Column("parameters", NUMBER, "The mean number of parameters that a job trains; null where none are."),
+        Column("device", TEXT, "The kind of device that the jobs ran on, such as `cpu`; null where not told."),
     ),
 )
 
