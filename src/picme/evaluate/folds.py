@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    import polars as pl
 
     from picme.engine.store import Store
     from picme.finetune.step import Finetune
@@ -20,6 +20,8 @@ def divided_cohort(folds: Sequence[Prepare], task: str, store: Store) -> pl.Data
 
     With folds every stay is in `test` once, in `val` once, and otherwise in `train`.
     """
+    import polars as pl  # here, since a plan needs the other functions and no tables
+
     return pl.concat(pl.read_parquet(store.path(fold) / "views" / task / "cohort.parquet") for fold in folds)
 
 

@@ -211,3 +211,17 @@ def test_a_mistake_of_picme_is_told_without_its_message(
     monkeypatch.setattr(sys, "argv", ["picme", "check", "demo", "--debug"])
     with pytest.raises(ValueError, match="Anna"):
         main()
+
+
+def test_check_and_plan_end_with_status_1_where_the_study_cannot_run(tmp_path: Path) -> None:
+    missing = ["--set", "modalities.image.encoder.weights=package:not_there", "--out", str(tmp_path / "run")]
+    for command in ("plan", "check"):
+        done = CliRunner().invoke(app, [command, "demo", *missing])
+        assert done.exit_code == 1
+        assert done.stderr.count("cannot run: ") == done.stderr.count("\n") == 1
+        assert "cannot run: modalities.image.encoder.weights: package 'not_there' is not installed" in done.stderr
+        told = CliRunner().invoke(app, [command, "demo", *missing, "--json"])
+        assert told.exit_code == 1 and isinstance(json.loads(told.stdout), list)
+    assert not list(tmp_path.iterdir())
+    rows = json.loads(CliRunner().invoke(app, ["check", "demo", "--out", str(tmp_path / "run"), "--json"]).stdout)
+    assert {"weights", "device", "memory", "disk"} == {row["item"] for row in rows}
