@@ -134,7 +134,14 @@ def _run(study: Run, until: str, quiet: bool) -> Run:
         with Progress(quiet, workers(config)) as progress, local_executor(study) as executor:
             if killed:
                 progress.say(_was_killed(killed, study.graph))
-            failures = Schedule(graph, study.store, executor, progress, stages).run()
+            failures: list[Failure] = []
+            if "complete" in config.study.withhold and len(stages) > 1:
+                failures = Schedule(graph, study.store, executor, progress, stages[:1]).run()
+                if not failures:
+                    from picme.prepare.presence import check_complete
+
+                    check_complete(study.prepared, config.modalities)
+            failures = failures or Schedule(graph, study.store, executor, progress, stages).run()
         graph = study.graph  # in the order of the configuration, however it has grown
         timings = {stage: round(seconds, 3) for stage, seconds in progress.seconds.items()}
         start = time.perf_counter()

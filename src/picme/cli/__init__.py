@@ -305,6 +305,7 @@ def predict(
     withhold: Annotated[
         str, typer.Option(help="Modalities a,b taken to be absent, for a strategy that takes any subset.")
     ] = "",
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Probabilities for new stays by the models of a finished run.
@@ -315,7 +316,7 @@ def predict(
 
     absent = tuple(name.strip() for name in withhold.split(",") if name.strip())
     count, without, notes = make_predictions(
-        run_folder, input_, task, strategy, combination, out, contributions, absent
+        run_folder, input_, task, strategy, combination, out, contributions, absent, quiet
     )
     for note in notes:
         typer.echo(f"Note: {note}", err=True)
