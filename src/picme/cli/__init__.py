@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +17,7 @@ from picme.cli.options import HELP, INTERRUPTED, ConfigArgument, Debug, Json, Ou
 from picme.errors import ConfigError, PicmeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from picme.config.study import Config
 
@@ -165,7 +167,14 @@ _stage("report", "Result tables and report.html (and what they need).")
 
 @app.command()
 def plan(
-    config: ConfigArgument, out: Out = None, set_: Set = None, as_json: Json = False, debug: Debug = False
+    config: ConfigArgument,
+    out: Out = None,
+    set_: Set = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure first what the encoders cost on this machine: under a minute.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Say what a run would do: done, resume or run, how long, why a step is stale; status 1 if it could not run.
 
@@ -178,7 +187,8 @@ def plan(
     study = _load(config, set_)
     found = obstacles(study)
     try:
-        rows = make_plan(study, _out(out, config))
+        with _notes():
+            rows = make_plan(study, _out(out, config), measure)
     except PicmeError:
         if not found:
             raise
@@ -199,8 +209,10 @@ def plan(
             if row["seconds"] is None
             else "under a minute"
             if row["seconds"] < 60
-            else f"about {row['seconds'] / 60:.1f} min"
+            else f"{'at most ' * row['estimated']}about {row['seconds'] / 60:.1f} min"
         )
+        if row["gpu_mb"] is not None:
+            time += f", {row['gpu_mb'] / 1024:.1f} GB of the GPU"
         typer.echo(
             f"{row['stage']:<10} {row['kind']:<10} {row['jobs']:>6} {row['done']:>6} "
             f"{row['resume']:>6} {row['run']:>6}  {time}"
@@ -498,6 +510,17 @@ def _print_table(columns: list[str], rows: Iterable[tuple[Any, ...]]) -> None:
             *("" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value) for value in row)
         )
     Console(width=_width(240)).print(shown)
+
+
+@contextmanager
+def _notes() -> Iterator[None]:
+    """Write the warnings of the block as notes."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for one in caught:
+        if one.category is UserWarning:
+            typer.echo(f"Note: {one.message}", err=True)
 
 
 def _end_if(obstacles: list[str]) -> None:
