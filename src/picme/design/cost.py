@@ -63,7 +63,7 @@ class Costs:
         return keys | {name: key_of(*common, name, shared) for name in (HEAD, OBJECTIVE)}
 
     def measure(self) -> list[str]:
-        """Measure what is not known and keep it; return a sentence for each modality that cannot be measured."""
+        """Measure what is not known and keep it; return a sentence for each part that cannot be measured."""
         import torch
 
         from picme.fitting.device import resolve_device
@@ -77,7 +77,7 @@ class Costs:
                 try:
                     found = measure(self.design, name, _largest(self.config), device, SECONDS / len(new))
                 except PicmeError as error:
-                    said.append(f"what modality {name!r} costs cannot be measured: {error}")
+                    said.append(f"what {name!r} costs cannot be measured: {error}")
                 else:
                     if found is not None:
                         self.known |= {other: found for other, its in keys.items() if its == key}

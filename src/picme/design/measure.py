@@ -147,7 +147,8 @@ def _shared(design: Design, name: str, device: torch.device) -> tuple[torch.nn.M
 
     config, count, size = design.config, len(design.config.modalities), design.config.study.embed_dim
     head = build_head(ConcatConfig(hidden=config.finetune.hidden), count, size, 1).to(device)
-    objective = build_objective(config.pretrain.objective, count, size).to(device)
+    section = config.pretrain.pair_objective if count == 2 else config.pretrain.objective
+    objective = build_objective(section, count, size).to(device)
 
     def present(stays: int) -> torch.Tensor:
         return torch.ones(stays, count, dtype=torch.bool, device=device)

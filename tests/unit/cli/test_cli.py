@@ -225,3 +225,20 @@ def test_check_and_plan_end_with_status_1_where_the_study_cannot_run(tmp_path: P
     assert not list(tmp_path.iterdir())
     rows = json.loads(CliRunner().invoke(app, ["check", "demo", "--out", str(tmp_path / "run"), "--json"]).stdout)
     assert {"weights", "device", "memory", "disk"} == {row["item"] for row in rows}
+
+
+def test_a_plan_by_measures_is_the_most_that_is_to_be_expected_and_needs_no_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("picme.design.cost.SECONDS", 0.0)
+    command = ["plan", "demo", "--out", str(tmp_path / "run")]
+    assert "at most" not in CliRunner().invoke(app, command).stdout
+    rows = json.loads(CliRunner().invoke(app, [*command, "--measure", "--json"]).stdout)
+    known = {row["kind"]: row["seconds"] for row in rows if row["estimated"]}
+    assert known.keys() == {"features", "pretrain", "finetune", "embed"}
+    assert all(seconds > 0 for seconds in known.values())
+    (tmp_path / "empty").mkdir()
+    done = started(tmp_path / "empty", "plan", "demo", "--json", "--out", "x")
+    assert done.stdout.rstrip().endswith("LOADED []")
+    assert [row["seconds"] for row in json.loads(done.stdout.splitlines()[0])] == [row["seconds"] for row in rows]
