@@ -20,7 +20,7 @@ def divided_cohort(folds: Sequence[Prepare], task: str, store: Store) -> pl.Data
 
     With folds every stay is in `test` once, in `val` once, and otherwise in `train`.
     """
-    import polars as pl  # here, since a plan needs the other functions and no tables
+    import polars as pl
 
     return pl.concat(pl.read_parquet(store.path(fold) / "views" / task / "cohort.parquet") for fold in folds)
 
