@@ -9,11 +9,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+import torch
 
 from picme.config.loading import load
 from picme.errors import DataError
 from picme.prepare import ready
 from picme.prepare.ready import judge_sources, machine, missing_packages, obstacles
+from picme.prepare.weights import Loaded
 
 
 def own(place: Path, **image: Any) -> dict[str, Any]:
@@ -88,3 +90,15 @@ def test_a_disk_that_is_too_small_is_told(tmp_path: Path, monkeypatch: pytest.Mo
         row = ready._disk(config, tmp_path / "run", None)
         assert row["status"] == status
         assert f"about {needed / 2**30:.1f} GB needed for the data of up to 10,000 stays" in row["detail"]
+
+
+def test_the_memory_of_a_gpu_is_held_against_what_the_encoders_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: 4 bytes of a weight, and 12 more of one that is trained."""
+    monkeypatch.setattr("picme.fitting.device.resolve_device", lambda name: torch.device("cuda"))
+    about = SimpleNamespace(name="a GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: about)
+    loaded = {"image": Loaded(1000, 1000, None), "discharge": Loaded(500, 0, None)}
+    for free, status in ((1000 * 16 + 500 * 4, "ok"), (1000 * 16 + 500 * 4 - 1, "short")):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 80 << 30))
+        row = ready._device(load("demo"), loaded)
+        assert row["status"] == status and "a GPU, 80 GB of memory" in row["name"]
