@@ -6,12 +6,14 @@ import os
 import platform
 import sys
 import time
+import warnings
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from picme.config.loading import dump, load, read_yaml
+from picme.design.cost import Costs, count_stays
 from picme.design.graph import STAGES, study_graph
 from picme.design.stale import why_stale
 from picme.design.study import Design
@@ -134,7 +136,14 @@ def _run(study: Run, until: str, quiet: bool) -> Run:
         with Progress(quiet, workers(config)) as progress, local_executor(study) as executor:
             if killed:
                 progress.say(_was_killed(killed, study.graph))
-            failures = Schedule(graph, study.store, executor, progress, stages).run()
+            failures: list[Failure] = []
+            if "complete" in config.study.withhold and len(stages) > 1:
+                failures = Schedule(graph, study.store, executor, progress, stages[:1]).run()
+                if not failures:
+                    from picme.prepare.presence import check_complete
+
+                    check_complete(study.prepared, config.modalities)
+            failures = failures or Schedule(graph, study.store, executor, progress, stages).run()
         graph = study.graph  # in the order of the configuration, however it has grown
         timings = {stage: round(seconds, 3) for stage, seconds in progress.seconds.items()}
         start = time.perf_counter()
@@ -302,13 +311,20 @@ def write_record(study: Run, graph: Graph, timings: dict[str, float], failures: 
     )
 
 
-def plan(config: Config, out: Path) -> list[dict[str, Any]]:
+def plan(config: Config, out: Path, measure: bool = False) -> list[dict[str, Any]]:
     """Return what a run would do, without doing it: one row for each kind of step.
+
+    Args:
+        config: the study.
+        out: the run folder, which need not exist.
+        measure: measure first, on random data, what of the encoders has not been measured on this machine.
 
     Returns:
         stage, kind, jobs, done, resume, run, seconds (measured on finished steps of the kind where there are any, else
-        null), and stale: why steps of which an earlier configuration has a finished one are to be made again. Where
-        alignment has yet to decide what is fine-tuned, `jobs` is null.
+        null or, where `estimated` is true, the most that encoders measured on this machine let expect), gpu_mb (the
+        most of a GPU's memory that a step takes, by such measures), and stale: why steps of which an earlier
+        configuration has a finished one are to be made again. Where alignment has yet to decide what is fine-tuned,
+        `jobs` is null.
     """
     study = Run(config, Path(out).expanduser().resolve())
     store = study.store
@@ -316,6 +332,11 @@ def plan(config: Config, out: Path) -> list[dict[str, Any]]:
     before: dict[str, Any] = {}
     with suppress(ConfigError):  # what says why a step is stale must not end a plan
         before = read_yaml(study.folder / "config.yaml")
+    costs = Costs(study.design)
+    if measure:
+        for said in costs.measure():
+            warnings.warn(said, stacklevel=2)
+    stays = count_stays(study.design, store) if costs.known else 0
     rows: list[dict[str, Any]] = []
     for (stage, kind), steps in by_stage(graph.steps.values()).items():
         done = [step for step in steps if store.done(step)]
@@ -325,13 +346,18 @@ def plan(config: Config, out: Path) -> list[dict[str, Any]]:
         resume = sum(step.key in attempted for step in left)
         measured = [store.manifest(step)["seconds"] for step in done]
         seconds = 0.0 if not left else sum(measured) / len(measured) * len(left) / workers(config) if measured else None
+        guessed, gpu = costs.estimate(left, stays)
+        if estimated := seconds is None and guessed is not None:
+            seconds = guessed / costs.side_by_side(workers(config))
         rows.append(
             {
                 "stage": stage, "kind": kind, "jobs": len(steps), "done": len(done), "resume": resume,
-                "run": len(left) - resume, "seconds": seconds, "stale": why_stale(left, store, before, study.tree),
+                "run": len(left) - resume, "seconds": seconds, "estimated": estimated, "gpu_mb": gpu,
+                "stale": why_stale(left, store, before, study.tree),
             }
         )  # fmt: skip
-    unknown = {"kind": None, "jobs": None, "done": 0, "resume": 0, "run": None, "seconds": None, "stale": None}
+    names = ("kind", "jobs", "done", "resume", "run", "seconds", "estimated", "gpu_mb", "stale")
+    unknown = {**dict.fromkeys(names), "done": 0, "resume": 0, "estimated": False}
     for stage in dict.fromkeys(stage for growth in graph.growths for stage in growth.stages):
         rows = [*(row for row in rows if row["stage"] != stage), {"stage": stage, **unknown}]
     return sorted(rows, key=lambda row: STAGES.index(row["stage"]))

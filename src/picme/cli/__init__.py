@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,8 @@ from picme.cli.options import HELP, INTERRUPTED, ConfigArgument, Debug, Json, Ou
 from picme.errors import ConfigError, PicmeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from picme.config.study import Config
 
 app = typer.Typer(
@@ -163,19 +167,35 @@ _stage("report", "Result tables and report.html (and what they need).")
 
 @app.command()
 def plan(
-    config: ConfigArgument, out: Out = None, set_: Set = None, as_json: Json = False, debug: Debug = False
+    config: ConfigArgument,
+    out: Out = None,
+    set_: Set = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure first what the encoders cost on this machine: under a minute.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
-    """Say what a run would do: done, resume or run, how many jobs, how long, and why a step is stale.
+    """Say what a run would do: done, resume or run, how long, why a step is stale; status 1 if it could not run.
 
     Example: picme plan paper --set source.ehr=MIMIC-IV --out runs/paper
     """
     from picme.config.combinations import combinations
     from picme.pipeline import plan as make_plan
+    from picme.prepare.ready import obstacles
 
     study = _load(config, set_)
-    rows = make_plan(study, _out(out, config))
+    found = obstacles(study)
+    try:
+        with _notes():
+            rows = make_plan(study, _out(out, config), measure)
+    except PicmeError:
+        if not found:
+            raise
+        rows = []  # what is missing is said below
     if as_json:
         typer.echo(json.dumps(rows))
+        _end_if(found)
         return
     typer.echo(f"{'stage':<10} {'jobs of':<10} {'jobs':>6} {'done':>6} {'resume':>6} {'run':>6}  time")
     for row in rows:
@@ -189,8 +209,10 @@ def plan(
             if row["seconds"] is None
             else "under a minute"
             if row["seconds"] < 60
-            else f"about {row['seconds'] / 60:.1f} min"
+            else f"{'at most ' * row['estimated']}about {row['seconds'] / 60:.1f} min"
         )
+        if row["gpu_mb"] is not None:
+            time += f", {row['gpu_mb'] / 1024:.1f} GB of the GPU"
         typer.echo(
             f"{row['stage']:<10} {row['kind']:<10} {row['jobs']:>6} {row['done']:>6} "
             f"{row['resume']:>6} {row['run']:>6}  {time}"
@@ -203,22 +225,31 @@ def plan(
     if left_out:
         sizes = ", ".join(map(str, sorted({len(one) for one in left_out})))
         typer.echo(f"study.combination_sizes leaves out {len(left_out)} of {len(every)} combinations: sizes {sizes}")
+    _end_if(found)
 
 
 @app.command()
-def check(config: ConfigArgument, set_: Set = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Say what the raw data hold: releases, columns, row counts, dates, what is missing; status 1 if nothing can run.
+def check(
+    config: ConfigArgument, out: Out = None, set_: Set = None, as_json: Json = False, debug: Debug = False
+) -> None:
+    """Say what data, weights, packages and machine there are, and what is missing; status 1 if the study could not run.
 
     Example: picme check mimic-ehr --set source.ehr=mimic-iv-demo-2.2
     """
-    from picme.prepare.check import can_run, check_sources
+    from picme.prepare.check import check_sources
+    from picme.prepare.ready import judge_sources, machine
 
     loaded = _load(config, set_)
     table = check_sources(loaded)
-    _print_table(table, as_json)
-    if not can_run(loaded, table):
-        typer.echo("nothing can be run with these data", err=True)
-        raise typer.Exit(1)
+    rows, lacking = machine(loaded, _out(out, config), table)
+    if as_json:
+        typer.echo(json.dumps([*([] if table is None else table.to_dicts()), *rows], default=str))
+    else:
+        if table is not None:
+            _print_table(table.columns, table.rows())
+            typer.echo()
+        _print_table(list(rows[0]), [tuple(row.values()) for row in rows])
+    _end_if([*judge_sources(loaded, table), *lacking])
 
 
 @app.command("check-leakage")
@@ -240,7 +271,10 @@ def check_leakage(
     loaded = _load(config, set_)
     study = run_pipeline(loaded, _out(out, config), "prepare", quiet)
     table, violations = check_leaks(study.design.prepare, study.prepared, study.folds)
-    _print_table(table, as_json)
+    if as_json:
+        typer.echo(json.dumps(table.to_dicts(), default=str))
+    else:
+        _print_table(table.columns, table.rows())
     for sentence in violations:
         typer.echo(f"violation: {sentence}", err=True)
     if violations:
@@ -283,6 +317,7 @@ def predict(
     withhold: Annotated[
         str, typer.Option(help="Modalities a,b taken to be absent, for a strategy that takes any subset.")
     ] = "",
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Probabilities for new stays by the models of a finished run.
@@ -293,7 +328,7 @@ def predict(
 
     absent = tuple(name.strip() for name in withhold.split(",") if name.strip())
     count, without, notes = make_predictions(
-        run_folder, input_, task, strategy, combination, out, contributions, absent
+        run_folder, input_, task, strategy, combination, out, contributions, absent, quiet
     )
     for note in notes:
         typer.echo(f"Note: {note}", err=True)
@@ -467,21 +502,37 @@ def _width(wide: int) -> int | None:
     return None if sys.stdout.isatty() else wide
 
 
-def _print_table(table: Any, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(table.to_dicts(), default=str))
-        return
+def _print_table(columns: list[str], rows: Iterable[tuple[Any, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     shown = Table(box=None, pad_edge=False)
-    for column in table.columns:
+    for column in columns:
         shown.add_column(column)
-    for row in table.iter_rows():
+    for row in rows:
         shown.add_row(
             *("" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value) for value in row)
         )
     Console(width=_width(240)).print(shown)
+
+
+@contextmanager
+def _notes() -> Iterator[None]:
+    """Write the warnings of the block as notes."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for one in caught:
+        if one.category is UserWarning:
+            typer.echo(f"Note: {one.message}", err=True)
+
+
+def _end_if(obstacles: list[str]) -> None:
+    """End with status 1 if something keeps a study from running, each in a line of its own."""
+    for sentence in obstacles:
+        typer.echo(f"cannot run: {sentence}", err=True)
+    if obstacles:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ Examples:
 
 \b
   picme demo                                     the whole study on a synthetic hospital, in minutes
+  picme check mimic-ehr --set source.ehr=DIR     whether data, weights, packages and machine are there
   picme plan mimic-ehr --set source.ehr=DIR      what a run would do, and how long
   picme run mimic-ehr --set source.ehr=DIR       time series and demographics of the open MIMIC-IV demo
   picme run study.yaml --out runs/study          a configuration of your own; again, to go on after a stop

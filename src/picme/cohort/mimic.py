@@ -63,7 +63,7 @@ def extract(
         DataError: for data that are absent or unusable.
     """
     for name, options in modalities.items():
-        _check_input(name, options.get("table"), source)
+        check_input(name, options.get("table"), source)
     if divider is not None and divider not in (*DIVIDERS, *GROUPS):
         raise ConfigError(
             f"splits.column: stays of MIMIC have no column {divider!r}{near(divider, (*DIVIDERS, *GROUPS))}"
@@ -102,7 +102,13 @@ def extract(
     )
 
 
-def _check_input(name: str, table: str | None, source: MimicSource) -> None:
+def check_input(name: str, table: str | None, source: MimicSource) -> None:
+    """Check that the source names the release that a modality's table is in.
+
+    Raises:
+        ConfigError: for an unknown table.
+        DataError: if the release is not named.
+    """
     if table not in INPUTS:
         raise ConfigError(
             f"modalities.{name}.table is {table!r}; expected one of {', '.join(INPUTS)}{near(str(table), INPUTS)}"

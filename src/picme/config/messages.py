@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, Any, get_origin
 
-from picme.config.places import field, key, keys
+from picme.config.places import field, key, keys, models, words
 from picme.errors import near
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ BOUNDS = {
     "too_long": ("max_length", "a list of {} or fewer"),
 }
 QUOTES = " '"
+SECTION = ("model_type", "model_attributes_type", "dict_type")
 
 
 def sentence(error: ValidationError, model: type[Section], tree: dict[str, Any]) -> str:
@@ -71,6 +73,11 @@ def sentence(error: ValidationError, model: type[Section], tree: dict[str, Any])
         named = [name for name, section in tree[where.partition(".")[0]].items() if section is not None]
         return f"{where!r} is null, but no preset has it to take away{near(where.partition('.')[2], named)}"
     expected = " or ".join(dict.fromkeys(map(_expected, among)))
+    holds = reduce(field, where.split("."), model)
+    if {item["type"] for item in among} <= {"literal_error", *SECTION} and words(holds) and models(holds):
+        # A choice between a word and a section has a finding only for what the value looks most like.
+        allowed = " or ".join(map(repr, words(holds)))
+        return f"{where!r} is {shown(value)}, expected {allowed} or a section; `{{}}` is one with its defaults"
     hint = near(value, _words(context["expected"])) if kind == "literal_error" and isinstance(value, str) else ""
     hint = hint if "did you mean" in hint else ""
     if (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from picme.config.base import Section
 from picme.errors import ConfigError
@@ -28,6 +28,15 @@ def field(model: Any, name: str) -> Any:
         if name in option.model_fields:
             return option.model_fields[name].annotation
     return None
+
+
+def words(annotation: Any) -> list[Any]:
+    """Return the words that a field of this type may hold."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    if get_origin(annotation) in (Union, UnionType, Annotated):
+        return [word for option in get_args(annotation) for word in words(option)]
+    return []
 
 
 def keys(model: Any, place: list[str]) -> list[str]:

@@ -69,18 +69,8 @@ def load_network(config: ImageEncoder) -> Network:
 def _torchvision(config: ImageEncoder, path: Path | None) -> tuple[nn.Module, tuple[Any, Any]]:
     from torchvision import models
 
-    if config.model not in models.list_models(module=models):
-        known = models.list_models(module=models)
-        raise ConfigError(f"torchvision has no model {config.model!r}{near(config.model, known)}")
-    named: Any = None
-    if config.weights and path is None:
-        known_weights = {item.name: item for item in models.get_model_weights(config.model)}
-        named = models.get_model_weights(config.model).DEFAULT
-        if config.weights != "pretrained":
-            if config.weights not in known_weights:
-                hint = near(config.weights, known_weights)
-                raise ConfigError(f"torchvision model {config.model!r} has no weights {config.weights!r}{hint}")
-            named = known_weights[config.weights]
+    _known(config)
+    named = _named(config) if config.weights and path is None else None
     try:
         network: nn.Module = models.get_model(config.model, weights=named)
     except (OSError, RuntimeError, ValueError) as error:
@@ -88,6 +78,35 @@ def _torchvision(config: ImageEncoder, path: Path | None) -> tuple[nn.Module, tu
     if path is not None:
         load_weights(network, path)
     return network, IMAGENET
+
+
+def _known(config: ImageEncoder) -> None:
+    from torchvision import models
+
+    if config.model not in models.list_models(module=models):
+        known = models.list_models(module=models)
+        raise ConfigError(f"torchvision has no model {config.model!r}{near(config.model, known)}")
+
+
+def _named(config: ImageEncoder) -> Any:
+    """Return torchvision's weights of the configured name."""
+    from torchvision import models
+
+    _known(config)
+    known = {item.name: item for item in models.get_model_weights(config.model)}
+    if config.weights != "pretrained" and config.weights not in known:
+        hint = near(str(config.weights), known)
+        raise ConfigError(f"torchvision model {config.model!r} has no weights {config.weights!r}{hint}")
+    return known.get(str(config.weights), models.get_model_weights(config.model).DEFAULT)
+
+
+def published(config: ImageEncoder) -> str:
+    """Return the address of the weights that torchvision publishes under the configured name.
+
+    Raises:
+        ConfigError: if it has no such model or weights.
+    """
+    return str(_named(config).url)
 
 
 def _timm(config: ImageEncoder, path: Path | None) -> tuple[nn.Module, tuple[Any, Any]]:

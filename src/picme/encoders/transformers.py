@@ -40,6 +40,7 @@ def load_transformer(config: TransformerEncoder) -> nn.Module:
         ConfigError: if there is no such model, the folder holds none, or it has too few positions.
     """
     import transformers
+    from safetensors import SafetensorError
 
     path = model_path(config.model)
     if path is not None and not (path / "config.json").is_file():
@@ -59,7 +60,7 @@ def load_transformer(config: TransformerEncoder) -> nn.Module:
                 extra = {"add_pooling_layer": False} if pooler else {}
                 model: nn.Module = kind.from_pretrained(name, **source, **extra)
                 break
-            except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
                 failure = error
         else:
             where = f"folder {path}" if path else f"model {config.model!r}"

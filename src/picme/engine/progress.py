@@ -36,14 +36,8 @@ class Progress:
         self._start = self._spoken = self._changed = time.monotonic()
 
     def __enter__(self) -> Self:
-        if not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-            from rich.progress import Progress as Bar
-
-            columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-            self._bar = Bar(*columns, console=Console(stderr=True), transient=False)
-            self._bar.start()
+        self._bar = None if self.quiet else _bar()
+        if self._bar is not None:
             self._task = self._bar.add_task("study", total=None)
         return self
 
@@ -122,6 +116,60 @@ class Progress:
         else:
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
+
+
+class Parts:
+    """Progress of work whose parts are counted beforehand: a bar on a terminal, plain lines elsewhere.
+
+    Args:
+        quiet: says nothing.
+        what: the work, such as `predict`.
+    """
+
+    def __init__(self, quiet: bool, what: str) -> None:
+        self.quiet, self.what = quiet, what
+        self.total, self._begun, self._spoken = 0, 0, time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        self._bar = None if self.quiet else _bar()
+        if self._bar is not None:
+            self._bar.add_task(self.what, total=None)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def add(self, count: int) -> None:
+        """Add parts that are to be done."""
+        self.total += count
+
+    def begin(self, name: str) -> None:
+        """Note that a part begins, and with it the one before has ended."""
+        self._begun += 1
+        if self._bar is not None:
+            self._bar.update(
+                self._bar.task_ids[0], completed=self._begun, total=self.total, description=f"{self.what}: {name}"
+            )
+        elif not self.quiet and (self._begun == 1 or time.monotonic() - self._spoken >= EVERY_SECONDS):
+            self._spoken = time.monotonic()
+            sys.stderr.write(f"{self.what} {self._begun}/{self.total}: {name}\n")
+            sys.stderr.flush()
+
+
+def _bar() -> Any:
+    """Return a bar of rich that has started; None where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    bar = Bar(*columns, console=Console(stderr=True), transient=False)
+    bar.start()
+    return bar
 
 
 def duration(seconds: float) -> str:

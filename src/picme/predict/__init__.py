@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from picme.engine.faults import naming_faults
+from picme.engine.progress import Parts
 from picme.engine.store import private
 from picme.errors import ConfigError
 from picme.pipeline import Run
@@ -35,6 +36,7 @@ def predict(
     out: Path,
     contributions: Path | None = None,
     withhold: tuple[str, ...] = (),
+    quiet: bool = True,
 ) -> Predicted:
     """Write one row per stay: stay_id, a calibrated probability for each label, and the modalities it was made from.
 
@@ -52,6 +54,7 @@ def predict(
         contributions: `.csv` or `.parquet` for one row per stay, label and modality: what the modality adds to the
             logit (before calibration), compared with the training stays' average one; see `contributions`.
         withhold: modalities that are taken to be absent, for a strategy that takes any subset.
+        quiet: no progress on stderr.
 
     Returns:
         How many stays were written and left out, and sentences on how the cohort differs from the training stays.
@@ -65,7 +68,7 @@ def predict(
         if file is not None and file.suffix not in (".csv", ".parquet"):
             raise ConfigError(f"{option} {file} must end in .csv or .parquet")
     model = Model(Run.at(run), task, strategy, combination, withhold)
-    with model.applied(cohort) as new:
+    with Parts(quiet, "predict") as progress, model.applied(cohort, progress) as new:
         table = model.probabilities(new)
         added = model.contributions(new) if contributions else None
     _write(table, out)

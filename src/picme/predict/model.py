@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from picme.engine.progress import Parts
     from picme.finetune.classifier import Classifier
     from picme.finetune.step import Cell, Finetune
     from picme.modalities.view import ViewData
@@ -142,14 +143,19 @@ class Model:
             raise ConfigError(f"there is no seed {seed!r}; known: 0 to {len(self._steps) - 1}")
         with self.applied(cohort) as new:
             _warn(new.notes)
+            if not new.seeds:
+                raise DataError(_none(cohort, new))
             found = _embeddings(new.seeds[seed], new.rows)
             named = {name: found[:, index] for index, name in enumerate(new.seeds[seed].combination)}
             names = self._steps[0].cell.combination
             return {name: named[name] for name in names} | {"stay_id": new.stays(new.rows).to_numpy()}
 
     @contextmanager
-    def applied(self, cohort: str | PathLike[str]) -> Iterator[Applied]:
-        """Open new stays and the models on them; what their encoders' locked parts give is kept until the end."""
+    def applied(self, cohort: str | PathLike[str], progress: Parts | None = None) -> Iterator[Applied]:
+        """Open new stays and the models on them; what their encoders' locked parts give is kept until the end.
+
+        Where no stay has any of the modalities there are no models, or an error for a strategy that needs them all.
+        """
         source = Run.at(cohort)
         if not source.store.done(source.design.prepare):
             raise DataError(f"{source.folder} has no prepared cohort; run `picme prepare` for it first")
@@ -160,27 +166,33 @@ class Model:
         notes = [f"{source.folder} has no modality {name!r}; it counts as absent" for name in lacking]
         notes += fits(self._run, source, self.task, names)
         with tempfile.TemporaryDirectory() as scratch:
-            view = view_of(self._run, source, self._steps[0].trained.cell, Path(scratch), lacking)
+            if progress is not None:
+                progress.add(len(self._steps))
+            view = view_of(self._run, source, self._steps[0].trained.cell, Path(scratch), lacking, progress)
             inside = np.flatnonzero(view.cohort.get_column("split").is_not_null().to_numpy())
             present = view.present(names) if names else np.zeros((len(view), 0), dtype=bool)
             rows = inside[present[inside].any(axis=1)]
-            if not len(rows):
-                any_of = " or ".join(names) or "any modality"
-                raise DataError(f"none of the {len(inside)} stays in {source.folder} has {any_of}")
+            new = Applied(view, inside, rows, names, present, [], tuple(notes))
+            if not len(rows) and not self._subsets:
+                raise DataError(_none(source.folder, new))
             encoded: dict[str | int, np.ndarray] = {}
-            seeds = [_model(self._run, step, view, names, encoded) for step in self._steps]
-            yield Applied(view, inside, rows, names, present, seeds, tuple(notes))
+            for step in self._steps if len(rows) else ():
+                if progress is not None:
+                    progress.begin(f"model of seed {step.seed}")
+                new.seeds.append(_model(self._run, step, view, names, encoded))
+            yield new
 
     def probabilities(self, new: Applied) -> pl.DataFrame:
         """Return the calibrated probabilities of opened stays, as `predict_proba` does."""
         from picme.evaluate.recalibrate import of_cell, of_patterns
 
-        found = np.mean([model.probabilities(new.rows) for model in new.seeds], axis=0)
         calibrated, store = np.full((len(new.view), len(self.labels)), np.nan), self._run.store
-        if self._subsets:
+        if new.seeds:
+            found = np.mean([model.probabilities(new.rows) for model in new.seeds], axis=0)
+        if self._subsets and new.seeds:
             used, device = new.seeds[0].present.cpu().numpy()[new.rows], new.seeds[0].device
             calibrated[new.rows] = of_patterns(self._steps, self.labels, store, device, found, used)
-        else:
+        elif new.seeds:
             calibrated[new.rows] = of_cell(self._steps, self.labels, store, found)
         written = new.inside if self._subsets else new.rows
         used_of = ["+".join(np.array(new.names)[has]) or NONE for has in new.present[written]]
@@ -191,11 +203,21 @@ class Model:
 
     def contributions(self, new: Applied) -> pl.DataFrame:
         """Return what each modality adds to the logits of opened stays, one row per stay, label and modality."""
+        names = list(self._steps[0].cell.combination)
+        if not new.seeds:
+            return _long(
+                np.zeros((len(self.labels), 0, len(names))), new.stays(new.rows), self.labels, names, new.present[:0]
+            )
         pairs = zip(self._steps, new.seeds, strict=True)
         added = np.mean([_contributions(self._run, step, model, new.rows) for step, model in pairs], axis=0)
         model = new.seeds[0]
         present = model.present.cpu().numpy()[new.rows]
         return _long(added, new.stays(new.rows), self.labels, list(model.combination), present)
+
+
+def _none(cohort: str | PathLike[str], new: Applied) -> str:
+    any_of = " or ".join(new.names) or "any modality"
+    return f"none of the {len(new.inside)} stays in {cohort} has {any_of}"
 
 
 def _warn(notes: tuple[str, ...]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from picme.engine.progress import Parts
     from picme.finetune.step import Cell
     from picme.modalities.view import ViewData
     from picme.pipeline import Run
@@ -67,7 +68,9 @@ def _differences(where: str, given: Mapping[str, Any], mine: Mapping[str, Any]) 
             yield f"the new stays were prepared with {where}.{key} {one!r}, the model's with {other!r}"
 
 
-def view_of(study: Run, source: Run, cell: Cell, scratch: Path, lacking: Sequence[str] = ()) -> ViewData:
+def view_of(
+    study: Run, source: Run, cell: Cell, scratch: Path, lacking: Sequence[str] = (), progress: Parts | None = None
+) -> ViewData:
     """Return the new stays, normalised and encoded with what was learnt from the training stays.
 
     Modalities that the new stays lack altogether are absent in every one.
@@ -82,8 +85,12 @@ def view_of(study: Run, source: Run, cell: Cell, scratch: Path, lacking: Sequenc
     task, device = cell.task.name, str(resolve_device(study.config.execution.device))
     features: dict[str, Path] = {}
     encodings = {one.modality: one for one in cell.encodings if one.modality not in lacking}
+    if progress is not None:
+        progress.add(sum(one.features is not None for one in encodings.values()))
     for one in encodings.values():
         if one.features is not None:
+            if progress is not None:
+                progress.begin(f"{one.modality} of the new stays")
             folder, pool = source.prepared / "views" / task / one.modality, source.prepared / "pool" / one.modality
             opened: Any = open_modality(one.kind, folder, pool, one.encoder)
             features[one.modality] = cache_features(

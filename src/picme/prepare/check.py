@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from picme.errors import ConfigError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -16,19 +14,15 @@ if TYPE_CHECKING:
     from picme.prepare.step import Fold, Prepare
 
 
-def check_sources(config: Config) -> pl.DataFrame:
-    """Return what the raw data of a configuration hold.
-
-    Raises:
-        ConfigError: if there is nothing to check in a source of this kind.
-    """
+def check_sources(config: Config) -> pl.DataFrame | None:
+    """Return what the raw data of a configuration hold; None for a synthetic source, which is yet to be written."""
     source = config.source
     if source.kind == "mimic":
         from picme.cohort.check import check
 
         return check(source.ehr, source.notes, source.cxr)
     if source.kind == "synthetic":
-        raise ConfigError("a synthetic source has no raw data until it is written; use `picme synth` and check that")
+        return None
     import tempfile
     from pathlib import Path
 
@@ -45,16 +39,6 @@ def check_sources(config: Config) -> pl.DataFrame:
         for modality, values in view.modalities.items()
     ]
     return pl.DataFrame(rows)
-
-
-def can_run(config: Config, table: pl.DataFrame) -> bool:
-    """Tell from the result of `check_sources` whether any task of a configuration can be run with any modality."""
-    if "status" not in table.columns:
-        return bool(table["present"].sum())
-    possible = {row["name"] for row in table.iter_rows(named=True) if row["status"] == "possible"}
-    names = {"chartevents": "timeseries", "cxr": "image"}
-    read = (getattr(section, "table", None) for section in config.modalities.values())
-    return bool(possible & config.tasks.keys()) and bool(possible & {names.get(str(table), table) for table in read})
 
 
 def check_leaks(

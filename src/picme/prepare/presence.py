@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from picme.errors import DataError
 from picme.schema import SPLITS
 from picme.sources.rows import present
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
     from picme.schema import View
 
 FEW = 10
@@ -72,3 +76,24 @@ def patterns(had: dict[str, pl.DataFrame]) -> pl.DataFrame:
     every = pl.concat(found) if found else pl.DataFrame(schema=_PRESENCE)
     tasks = pl.col("task").replace_strict({name: place for place, name in enumerate(had)}, default=None)
     return every.sort(tasks, order, pl.col("stays"), "modalities", descending=[False, False, True, False])
+
+
+def check_complete(prepared: Path, modalities: Collection[str]) -> None:
+    """Check that every task has stays with all modalities to train on and to validate on.
+
+    Args:
+        prepared: the prepare artifact.
+        modalities: all of the study.
+
+    Raises:
+        DataError: if not, for models that `study.withhold` trains on such stays alone.
+    """
+    counts = pl.read_parquet(prepared / "presence.parquet")
+    whole = counts.filter(pl.col("modalities").str.split("+").list.unique().list.len() == len(modalities))
+    for task in counts["task"].unique(maintain_order=True):
+        for split in SPLITS[:2]:
+            if not whole.filter(pl.col("task") == task, pl.col("split") == split).height:
+                raise DataError(
+                    f"study.withhold: `complete` trains on stays that have every modality, of which task {task} has "
+                    f"none in split {split!r}; take it out, or leave out a modality that few stays have"
+                )

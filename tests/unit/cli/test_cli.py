@@ -211,3 +211,34 @@ def test_a_mistake_of_picme_is_told_without_its_message(
     monkeypatch.setattr(sys, "argv", ["picme", "check", "demo", "--debug"])
     with pytest.raises(ValueError, match="Anna"):
         main()
+
+
+def test_check_and_plan_end_with_status_1_where_the_study_cannot_run(tmp_path: Path) -> None:
+    missing = ["--set", "modalities.image.encoder.weights=package:not_there", "--out", str(tmp_path / "run")]
+    for command in ("plan", "check"):
+        done = CliRunner().invoke(app, [command, "demo", *missing])
+        assert done.exit_code == 1
+        assert done.stderr.count("cannot run: ") == done.stderr.count("\n") == 1
+        assert "cannot run: modalities.image.encoder.weights: package 'not_there' is not installed" in done.stderr
+        told = CliRunner().invoke(app, [command, "demo", *missing, "--json"])
+        assert told.exit_code == 1 and isinstance(json.loads(told.stdout), list)
+    assert not list(tmp_path.iterdir())
+    rows = json.loads(CliRunner().invoke(app, ["check", "demo", "--out", str(tmp_path / "run"), "--json"]).stdout)
+    assert {"weights", "device", "memory", "disk"} == {row["item"] for row in rows}
+
+
+def test_a_plan_by_measures_is_the_most_that_is_to_be_expected_and_needs_no_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("picme.design.cost.SECONDS", 0.0)
+    command = ["plan", "demo", "--out", str(tmp_path / "run")]
+    assert "at most" not in CliRunner().invoke(app, command).stdout
+    rows = json.loads(CliRunner().invoke(app, [*command, "--measure", "--json"]).stdout)
+    known = {row["kind"]: row["seconds"] for row in rows if row["estimated"]}
+    assert known.keys() == {"features", "pretrain", "finetune", "embed"}
+    assert all(seconds > 0 for seconds in known.values())
+    (tmp_path / "empty").mkdir()
+    done = started(tmp_path / "empty", "plan", "demo", "--json", "--out", "x")
+    assert done.stdout.rstrip().endswith("LOADED []")
+    assert [row["seconds"] for row in json.loads(done.stdout.splitlines()[0])] == [row["seconds"] for row in rows]

@@ -11,9 +11,7 @@ import pytest
 from release_files import film, note, write_films, write_notes
 
 from picme.cohort.check import check, published
-from picme.config.loading import load
 from picme.errors import DataError
-from picme.prepare.check import can_run
 from picme.sources import count
 from picme.sources.count import count_rows, first_rows
 
@@ -231,9 +229,3 @@ def test_mimic_iii_and_eicu_are_recognised_and_nothing_can_be_run_with_them(tmp_
         assert (found["status"], found["release"]) == ("unreadable", title)
         assert "tables of your own" in found["detail"]
         assert not possible(table)
-
-
-def test_nothing_can_be_run_if_no_configured_task_or_modality_is_possible(tmp_path):
-    config = load("mimic-ehr", {"source.ehr": str(tmp_path)})
-    assert can_run(config, check(write_ehr(tmp_path / "whole")))
-    assert not can_run(config, check(write_ehr(tmp_path / "part", leave_out=("icu/icustays",))))

@@ -71,6 +71,9 @@ def test_five_hundred_wrong_values_each_end_in_one_sentence_that_names_the_key()
     [
         ("pretrain.objective", "ofo", "unknown name 'ofo' in 'pretrain.objective'; did you mean 'ovo'? known: "),
         ("pretrain", 3, "'pretrain' is 3, expected a section (keys and values)"),
+        ("pretrain.search", "on", "'pretrain.search' is 'on', expected 'off' or a section; `{}` is one with its "),
+        ("evaluate.missing", True, "'evaluate.missing' is true, expected 'off' or a section; `{}` is one with its "),
+        ("finetune.label_efficiency", 3, "'finetune.label_efficiency' is 3, expected 'off' or a section; `{}` is one"),
         ("pretrain.epochs", None, "'pretrain.epochs' is null, expected a whole number"),
         ("pretrain.epochs", 2.5, "'pretrain.epochs' is 2.5, expected a whole number"),
         ("pretrain.learning_rate", 0, "'pretrain.learning_rate' is 0, expected a number above 0"),

@@ -16,14 +16,16 @@ from picme.config.loading import validate
 from picme.design.graph import study_graph
 from picme.design.subsets import missing
 from picme.engine.step import Context
-from picme.errors import ConfigError
+from picme.errors import ConfigError, DataError
 from picme.evaluate.by_subset import place, whole_models
 from picme.finetune.restore import restore
 from picme.modalities.withheld import draws, kept
+from picme.pipeline import run as run_pipeline
 from picme.pretrain.features import open_encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from picme.modalities.view import ViewData
     from picme.pipeline import Run
@@ -276,3 +278,21 @@ class Blind(nn.Module):
     def forward(self, embeddings: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.layer(embeddings.flatten(1))
         return logits
+
+
+def test_that_no_training_stay_is_complete_is_told_before_anything_is_trained(
+    tree: dict[str, Any], tmp_path: Path
+) -> None:
+    labs, person = (pl.read_csv(tree["modalities"][name]["path"]) for name in ("labs", "person"))
+    labs.filter(~pl.col("id").is_in(person["id"].implode())).write_csv(tmp_path / "labs.csv")
+    changed = {
+        "modalities": {
+            **tree["modalities"],
+            "labs": {**tree["modalities"]["labs"], "path": str(tmp_path / "labs.csv")},
+        },
+        "study": {**tree["study"], "withhold": ["complete"]},
+        "evaluate": {**tree["evaluate"], "missing": {}},
+    }
+    with pytest.raises(DataError, match="task label has none in split 'train'"):
+        run_pipeline(validate(tree | changed), tmp_path / "run", quiet=True)
+    assert [folder.name for folder in (tmp_path / "run" / "store").iterdir()] == ["prepare"]

@@ -14,7 +14,7 @@ from picme.evaluate import recalibrate
 from picme.evaluate.calibration import apply_calibration, fit_calibration
 from picme.finetune.embed import all_rows
 from picme.pipeline import run as run_pipeline
-from picme.predict import predict
+from picme.predict import Model, predict
 from picme.pretrain.features import open_encoded
 
 if TYPE_CHECKING:
@@ -129,8 +129,31 @@ def test_what_cannot_be_withheld_is_said(study: Run, tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             predicted(study, study.folder, tmp_path, strategy, combination, *withhold)
-    with pytest.raises(DataError, match="has any modality"):
-        predicted(study, study.folder, tmp_path, "any_subset", None, *NAMES)
+
+
+def test_without_any_modality_every_stay_has_a_row_and_no_prediction(study: Run, tmp_path: Path) -> None:
+    file = tmp_path / "contributions.parquet"
+    found = predicted(study, study.folder, tmp_path, "any_subset", None, *NAMES, contributions=file)
+    assert found["stay_id"].equals(presence(study, NAMES)["stay_id"])
+    assert found["modalities_used"].unique().to_list() == ["none"]
+    assert found["label"].null_count() == found.height
+    added = pl.read_parquet(file)
+    assert (added.height, added.columns) == (0, ["stay_id", "label", "modality", "present", "contribution"])
+    model = Model(study, "label", "any_subset", None, NAMES)
+    with pytest.raises(DataError, match=r"none of the .* stays .* has any modality"):
+        model.encode(study.folder)
+
+
+def test_progress_counts_the_models_and_what_is_encoded(
+    study: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("picme.engine.progress.EVERY_SECONDS", 0.0)
+    predicted(study, study.folder, tmp_path, "any_subset", quiet=False)
+    assert capsys.readouterr().err.splitlines() == [
+        "predict 1/2: model of seed 0", "predict 2/2: model of seed 1"
+    ]  # fmt: skip
+    predicted(study, study.folder, tmp_path, "any_subset")
+    assert capsys.readouterr().err == ""
 
 
 def test_other_strategies_write_what_they_did(study: Run, tmp_path: Path) -> None:
