@@ -21,7 +21,7 @@ from picme.errors import TrainingError
 from picme.fitting.size import check_training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -50,7 +50,7 @@ def epoch_seed(seed: int, epoch: int) -> int:
 def fit(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: Callable[[int], Iterable[Batch]],
+    batches: Callable[[int], Collection[Batch]],
     loss_of: Callable[[Batch], Tensor],
     validate: Callable[[int], dict[str, Any]],
     *,
