@@ -140,7 +140,8 @@ def test_a_small_demo_ends_on_the_best_device(device: torch.device, tmp_path: Pa
         "finetune.combinations": ["discharge+radiology+image+timeseries+demographics"], "align.tsne": "off",
         "finetune.label_efficiency": "off", "finetune.orders": 0, "finetune.strategies": ["contrastive", "gated"],
         "modalities.discharge.encoder": {**text, "mode": "lora"}, "modalities.radiology.encoder": text,
-        "modalities.image.size": 32, "modalities.image.encoder": {"name": "image", "model": "resnet18", "weights": None},
+        "modalities.image.size": 32,
+        "modalities.image.encoder": {"name": "image", "model": "resnet18", "weights": None},
         "execution.device": "auto", "execution.workers": 1,
     }  # fmt: skip
     study = picme.run("demo", tmp_path / "run", settings, "evaluate")
