@@ -247,7 +247,7 @@ def dominance(weights: list[float] | None, combination: list[str]) -> str | None
     return f"{'+'.join(combination)}: λ of {top} is {max(weights):.2f}; the objective all but ignores the others"
 
 
-def _loss(objective: Callable[..., tuple[Tensor, Any]], name: str, embedded: Tensor, mask: Tensor) -> Tensor:
+def _loss(objective: Callable[..., tuple[Tensor, Any]], name: str, embedded: Tensor, mask: Tensor | None) -> Tensor:
     """Return the objective's loss, a scalar, of embeddings (modality, batch, dim)."""
     what = f"objective {name!r}"
     with calling(what, embeddings=embedded, present=mask):
