@@ -7,8 +7,8 @@ the same). LoRA: two texts of 128 tokens for each stay, adapters in both BERT-ba
 time that the device waits for data is 1 − (time with batches that lie on the device already / time), with batches built
 ahead as picme does and, for comparison, in turn. Objectives: loss and gradient at 16,384 stays × 5 × 256. Study: all 26
 pretrainings of the demo's combinations with locked encoders whose output is there; small models, for which a GPU is not
-made. Times are medians after a warm-up. The core is measured on a sample, an objective at 256 stays since its work grows
-with the square.
+made. Times are medians after a warm-up. The core is measured on a sample, an objective at 256 stays since its work
+grows with the square.
 
 `ratio` is stays a second of LoRA pretraining on the device / on one core, each in the number format that `auto` takes.
 `--quick` has small networks and data, and shows that it runs, not what it brings.
