@@ -61,7 +61,7 @@ QUICK: dict[str, Any] = {
     "stays": 64,
     "bert": {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 128},
     "image": "resnet18", "side": 64, "tokens": 48, "lora_tokens": 32, "batch": 16, "core_batch": 8, "core_items": 16,
-    "epochs": 2, "objective": 512, "core_objective": 128, "study": (100, 1),
+    "epochs": 2, "objective": 256, "core_objective": 64, "study": (100, 1),
 }  # fmt: skip
 
 
