@@ -35,6 +35,10 @@ class PretrainConfig(Section):
     """Epochs without a better validation recall@5 before training stops."""
     batch_size: Batch = Field(64, ge=2)
     """Stays in a batch, which are each other's negatives."""
+    micro_batch: Batch | None = Field(None, ge=1)
+    """Stays that are encoded at a time, where a GPU's memory does not hold a whole batch of large encoders: losses and
+    gradients are those of the whole batch (GradCache), at twice the encoders' forward passes. Not for encoders that
+    train batch normalisation. The whole batch at once if null."""
     learning_rate: float = Field(1e-3, gt=0)
     """Learning rate of encoders and temperature; λ has its own, in the objective."""
     weight_decay: float = Field(1e-4, ge=0)

@@ -105,8 +105,17 @@ class ExecutionConfig(Section):
     one."""
     threads: Processes = Field(1, ge=1)
     """Number of threads of each step."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Device that models are trained on; `auto` takes CUDA, then MPS, then the CPU."""
+    device: str = "auto"
+    """Device that models are trained on: `cpu`, `cuda` (`cuda:1` is the second of several), `mps`, or `auto`, which
+    takes CUDA, then MPS, then the CPU."""
+
+    @field_validator("device")
+    @classmethod
+    def _device(cls, name: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", name):
+            hint = near(name, ("auto", "cpu", "cuda", "mps"))
+            raise ValueError(f"{name!r} is no device, expected auto, cpu, cuda, cuda:NUMBER or mps{hint}")
+        return name
 
 
 class Config(Section):

@@ -218,6 +218,7 @@ class Design:
                 code=self._code("objectives", objective.name),
                 course=self._course(section),
                 validation=section.validation,
+                micro_batch=section.micro_batch,
             ),
         )
 

@@ -43,6 +43,8 @@ class Part(BaseModel):
 
     uncounted: ClassVar[tuple[str, ...]] = ()
     """Fields that say how something is made and are in no key, since another field says what counts of them."""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Fields that are in no key where they are None, so that artifacts made before there were such fields stay."""
 
     # Types come from a checked configuration: checking them again would only cost time.
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -149,7 +151,8 @@ def plain(value: Any) -> Any:
 
 
 def _fields(part: Part) -> dict[str, Any]:
-    return {name: plain(getattr(part, name)) for name in type(part).model_fields if name not in part.uncounted}
+    found = {name: plain(getattr(part, name)) for name in type(part).model_fields if name not in part.uncounted}
+    return {name: value for name, value in found.items() if value is not None or name not in part.optional}
 
 
 def _steps(value: Any) -> Iterator[Step]:

@@ -12,7 +12,7 @@ import math
 import time
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import torch
 
@@ -21,7 +21,7 @@ from picme.errors import TrainingError
 from picme.fitting.size import check_training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 SAVE_EVERY_SECONDS = 20.0
 
 Batch = TypeVar("Batch")
+Each = TypeVar("Each", covariant=True)
+
+
+class Batches(Protocol[Each]):
+    """The batches of an epoch in order, which may be built one by one."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Each]: ...
 
 
 @dataclass
@@ -50,7 +59,7 @@ def epoch_seed(seed: int, epoch: int) -> int:
 def fit(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: Callable[[int], Iterable[Batch]],
+    batches: Callable[[int], Batches[Batch]],
     loss_of: Callable[[Batch], Tensor],
     validate: Callable[[int], dict[str, Any]],
     *,

@@ -8,16 +8,18 @@ from picme.errors import TrainingError
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device of a name; `auto` is the best there is.
+    """Return the device of a name, such as `cuda:1`; `auto` is the best there is.
 
     Raises:
         TrainingError: if the named device is not available.
     """
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
-    if not available[name]:
-        raise TrainingError(f"execution.device is {name!r}, which this machine does not have")
+        name = next(kind for kind in ("cuda", "mps", "cpu") if count[kind])
+    kind, _, index = name.partition(":")
+    if int(index or 0) >= count[kind]:
+        has = f" (it has {count[kind]} of this kind)" if index else ""
+        raise TrainingError(f"execution.device is {name!r}, which this machine does not have{has}")
     return torch.device(name)
 
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
-from picme.fitting.course import Batch, Course, Fit
+from picme.fitting.course import Batch, Batches, Course, Fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import torch
@@ -32,7 +32,7 @@ ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 def fit_lightning(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: Callable[[int], Iterable[Batch]],
+    batches: Callable[[int], Batches[Batch]],
     loss_of: Callable[[Batch], Tensor],
     validate: Callable[[int], dict[str, Any]],
     *,
@@ -92,7 +92,7 @@ class _Steps(LightningModule):
     def __init__(
         self,
         course: Course,
-        batches: Callable[[int], Iterable[Any]],
+        batches: Callable[[int], Batches[Any]],
         loss_of: Callable[[Any], Tensor],
     ) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class _Steps(LightningModule):
 
     def train_dataloader(self) -> _Batches:
         """Return the epoch's batches."""
-        return _Batches(list(self._batches(self._course.first + self.current_epoch)))
+        return _Batches(self._batches(self._course.first + self.current_epoch))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return the optimizer that the fit was given."""
@@ -131,7 +131,7 @@ class _Batches:
     Lightning would take a bare list for many loaders, and torch's loader draws random numbers.
     """
 
-    def __init__(self, batches: list[Any]) -> None:
+    def __init__(self, batches: Batches[Any]) -> None:
         self._batches = batches
 
     def __len__(self) -> int:

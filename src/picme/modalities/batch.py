@@ -9,7 +9,10 @@ import numpy as np
 from picme.errors import TrainingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    import torch
+    from torch import Tensor
 
 # Number of batches that are drawn together and sorted by length: more of them give less padding, fewer of them more
 # random batches.
@@ -87,6 +90,16 @@ def in_order(rows: np.ndarray, batch_size: int, lengths: np.ndarray | None = Non
     if lengths is not None:
         rows = rows[np.argsort(np.asarray(lengths)[rows], kind="stable")]
     return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+
+
+def on_device(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Return the tensors of a batch on a device.
+
+    To CUDA they go through pinned memory, from which the GPU reads them itself while the processor goes on.
+    """
+    if device.type != "cuda":
+        return {name: value.to(device) for name, value in batch.items()}
+    return {name: value.pin_memory().to(device, non_blocking=True) for name, value in batch.items()}
 
 
 def _generator(seed: int, epoch: int) -> np.random.Generator:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from picme.modalities import open_modality
-from picme.modalities.batch import combined_lengths, in_order, length_buckets, shuffled
+from picme.modalities.batch import combined_lengths, in_order, length_buckets, on_device, shuffled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,10 +92,7 @@ class ViewData:
 
     def batch(self, combination: Sequence[str], rows: np.ndarray, device: torch.device) -> dict[str, dict[str, Tensor]]:
         """Return the batch of the given rows for each modality."""
-        return {
-            name: {key: value.to(device) for key, value in self.modalities[name].batch(rows).items()}
-            for name in combination
-        }
+        return {name: on_device(self.modalities[name].batch(rows), device) for name in combination}
 
     def lengths(self, combination: Sequence[str]) -> np.ndarray | None:
         """Return the lengths that batches are bucketed by, (stay,); None where all entries are of one size."""

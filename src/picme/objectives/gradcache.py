@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -15,16 +16,39 @@ if TYPE_CHECKING:
 Encoded = Tensor | tuple[Tensor, Tensor | None]
 
 
+def cached_embeddings(encode: Callable[[Any], Encoded], batches: Iterable[Any]) -> tuple[Tensor, Tensor | None]:
+    """Encode a batch in micro-batches, such that its backward pass takes the memory of one of them.
+
+    Of each micro-batch only the embeddings are kept. The backward pass of their loss gives the gradient of each
+    embedding; then each micro-batch is encoded again, with the same random numbers, and its gradient is propagated into
+    the encoders (Gao et al. 2021, arXiv 2101.06983). Gradients equal those of one large batch as long as the encoders
+    treat stays separately; batch normalisation sees micro-batches, and each of them twice.
+
+    Args:
+        encode: micro-batch → embeddings (modality, batch, dim), alone or with presence (batch, modality) bool.
+        batches: the micro-batches; each is encoded twice. Random numbers are drawn again on the devices of their
+            tensors.
+
+    Returns:
+        Embeddings (modality, whole batch, dim), and presence (whole batch, modality), or None if none has it.
+    """
+    parts, masks = [], []
+    # A second encoding that were ended early, by an exception, would look like a failure of the encoder.
+    with set_checkpoint_early_stop(False):
+        for batch in batches:
+            encoded = checkpoint(encode, batch, use_reentrant=False)
+            embeddings, present = encoded if isinstance(encoded, tuple) else (encoded, None)
+            parts.append(embeddings)
+            masks.append(present)
+    return torch.cat(parts, 1), _joined(masks, parts)
+
+
 def cached_backward(
     encode: Callable[[Any], Encoded], batches: Iterable[Any], objective: Objective
 ) -> tuple[Tensor, Info]:
     """Run the backward pass of the loss of all micro-batches together, with the memory of one.
 
-    Each micro-batch is encoded without a graph, and the loss of all embeddings gives the gradient of each embedding.
-    Then each micro-batch is encoded again, with the same random numbers, and its gradient is propagated into the
-    encoders (Gao et al. 2021, arXiv 2101.06983). Gradients add to those the parameters have, as in `loss.backward()`.
-    They equal those of one large batch as long as the encoders treat stays separately; batch normalisation sees
-    micro-batches.
+    Gradients add to those the parameters have, as in `loss.backward()`; see `cached_embeddings`.
 
     Args:
         encode: micro-batch → embeddings (modality, batch, dim), alone or with presence (batch, modality) bool.
@@ -40,30 +64,9 @@ def cached_backward(
         >>> loss, info = cached_backward(encoder, batches, objective)
         >>> encoder.weight.grad.shape
     """
-    batches = list(batches)
-    states, parts, masks = [], [], []
-    with torch.no_grad():
-        for batch in batches:
-            states.append(_random_state())
-            embeddings, present = _pair(encode(batch))
-            parts.append(embeddings)
-            masks.append(present)
-    whole = torch.cat(parts, 1).requires_grad_()
-    loss, info = objective(whole, _joined(masks, parts))
+    loss, info = objective(*cached_embeddings(encode, batches))
     loss.backward()
-    assert whole.grad is not None
-    gradients = whole.grad.split([part.shape[1] for part in parts], 1)
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    for batch, state, gradient in zip(batches, states, gradients, strict=True):
-        with torch.random.fork_rng(devices):
-            _restore(state)
-            embeddings, _ = _pair(encode(batch))
-        embeddings.backward(gradient)
     return loss.detach(), info
-
-
-def _pair(encoded: Encoded) -> tuple[Tensor, Tensor | None]:
-    return encoded if isinstance(encoded, tuple) else (encoded, None)
 
 
 def _joined(masks: list[Tensor | None], parts: list[Tensor]) -> Tensor | None:
@@ -76,13 +79,3 @@ def _joined(masks: list[Tensor | None], parts: list[Tensor]) -> Tensor | None:
             for mask, part in zip(masks, parts, strict=True)
         ]
     )
-
-
-def _random_state() -> tuple[Tensor, list[Tensor]]:
-    return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-
-
-def _restore(state: tuple[Tensor, list[Tensor]]) -> None:
-    torch.set_rng_state(state[0])
-    if state[1]:
-        torch.cuda.set_rng_state_all(state[1])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from picme.encoders import build
 from picme.engine.memory import check_memory
 from picme.errors import TrainingError
+from picme.fitting.ahead import Ahead
 from picme.fitting.component import calling, check_shape
 from picme.fitting.size import fitting_memory
 from picme.pretrain.trunk_cache import has_bf16
@@ -144,9 +145,12 @@ def embed(
     place = np.full(len(view), -1)
     place[rows] = np.arange(len(rows))
     out: np.ndarray | None = None
-    for chosen in view.evaluation_batches(combination, rows, size):
-        mask = torch.from_numpy(present[chosen]).to(device)
-        embedded = model(view.batch(combination, chosen, device), mask).cpu().numpy()
+
+    def built(chosen: np.ndarray) -> tuple[np.ndarray, dict[str, dict[str, Tensor]]]:
+        return chosen, view.batch(combination, chosen, device)
+
+    for chosen, batch in Ahead(view.evaluation_batches(combination, rows, size), built, device):
+        embedded = model(batch, torch.from_numpy(present[chosen]).to(device)).cpu().numpy()
         if out is None:
             shape = (len(combination), len(rows), embedded.shape[-1])
             check_memory(4.0 * prod(shape), f"embeddings of {len(rows):,} stays", "make study.embed_dim smaller")

@@ -33,6 +33,8 @@ class CourseSettings(Part):
 class Pretraining(Part):
     """The pretraining of one combination, but for its seed."""
 
+    optional: ClassVar[tuple[str, ...]] = ("micro_batch",)
+
     prepare: Prepare
     encodings: tuple[Encoding, ...]
     objective: Any
@@ -42,6 +44,8 @@ class Pretraining(Part):
     course: CourseSettings
     validation: str = "split"
     """The candidates of the validation recall, see `pretrain.validation`."""
+    micro_batch: int | None = None
+    """Stays encoded at a time, see `pretrain.micro_batch`; dropout draws by it."""
 
     @property
     def combination(self) -> tuple[str, ...]:

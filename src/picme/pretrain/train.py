@@ -15,11 +15,13 @@ from safetensors.torch import load_file, save_file
 
 from picme.config.combinations import label
 from picme.errors import TrainingError
+from picme.fitting.ahead import Ahead
 from picme.fitting.component import calling, check_shape
 from picme.fitting.course import Fit, fit
 from picme.fitting.device import peak_memory_mb, resolve_device
 from picme.fitting.epoch_log import EpochLog
 from picme.fitting.search import found
+from picme.objectives.gradcache import cached_embeddings
 from picme.pretrain.features import open_encoded
 from picme.pretrain.matching import matches_itself, validation_recall
 from picme.pretrain.model import ModalityEncoders, embed
@@ -37,6 +39,11 @@ if TYPE_CHECKING:
     from picme.pretrain.features import Encoding
     from picme.pretrain.step import Pretrain, Pretraining
     from picme.pretrain.subsets import Draw
+
+    MicroBatch = tuple[dict[str, dict[str, Tensor]], Tensor]
+    """The batch of each modality, and presence (stay, modality)."""
+    Built = tuple[list[MicroBatch], tuple[int, ...]]
+    """The micro-batches of a batch, and the modalities that it runs over."""
 
 # A weight above this means that λ has all but chosen one modality.
 DOMINANT = 0.8
@@ -118,6 +125,8 @@ def train(
         )
     present = view.present(combination)
     model = ModalityEncoders(pretraining.encodings, view, seed).to(device)
+    if pretraining.micro_batch is not None:
+        _check_separate(model)
     chosen = pretraining.objective
     torch.manual_seed(seed)  # for the objective's own parameters
     objective, whole = pretraining.objectives()
@@ -127,14 +136,23 @@ def train(
     groups = _groups(model, objective, course.weight_decay, weight_rate)
     optimizer = torch.optim.AdamW(groups, lr=learning_rate)
 
-    def batches(epoch: int) -> list[Draw]:
-        parts = view.training_batches(combination, rows["train"], batch_size, seed, epoch)
-        return pretraining.draws(parts, present, seed, epoch)
+    def built(drawn: Draw) -> Built:
+        names = [combination[index] for index in drawn.members]
+        size = pretraining.micro_batch or len(drawn.rows)
+        parts = np.split(drawn.rows, range(size, len(drawn.rows), size))
+        masks = [torch.from_numpy(present[part][:, drawn.members]).to(device) for part in parts]
+        return [(view.batch(names, part, device), mask) for part, mask in zip(parts, masks, strict=True)], drawn.members
 
-    def loss_of(drawn: Draw) -> Tensor:
-        part, members = drawn
-        mask = torch.from_numpy(present[part][:, members]).to(device)
-        embedded = model(view.batch([combination[index] for index in members], part, device), mask)
+    def batches(epoch: int) -> Ahead[Draw, Built]:
+        parts = view.training_batches(combination, rows["train"], batch_size, seed, epoch)
+        return Ahead(pretraining.draws(parts, present, seed, epoch), built, device)
+
+    def encoded(part: MicroBatch) -> tuple[Tensor, Tensor]:
+        return model(*part), part[1]
+
+    def loss_of(batch: Built) -> Tensor:
+        parts, members = batch
+        embedded, mask = encoded(parts[0]) if len(parts) == 1 else cached_embeddings(encoded, parts)
         of_subset = partial(objective, members=members) if objective is not whole else objective
         loss = _loss(of_subset, chosen.name, embedded, mask)
         if not torch.isfinite(loss):
@@ -178,6 +196,20 @@ def train(
     return Trained(model, objective, whole, result)
 
 
+def _check_separate(model: ModalityEncoders) -> None:
+    """Check that the encoders treat stays separately, as micro-batches need.
+
+    Raises:
+        TrainingError: if one trains batch normalisation, naming its modality.
+    """
+    for name, encoder in model.train().encoders.items():
+        if any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) and part.training for part in encoder.modules()):
+            raise TrainingError(
+                f"pretrain.micro_batch: the encoder of modality {name!r} trains batch normalisation, which would see "
+                "micro-batches in place of batches; set it to null, or train less of that encoder (its mode)"
+            )
+
+
 def _keep(trained: Trained, view: ViewData, combination: list[str], folder: Path) -> dict[str, Any]:
     """Write weights, history and held-out embeddings; return what the manifest says of them."""
     model, objective, result = trained.encoders, trained.whole, trained.result
@@ -217,7 +249,7 @@ def dominance(weights: list[float] | None, combination: list[str]) -> str | None
     return f"{'+'.join(combination)}: λ of {top} is {max(weights):.2f}; the objective all but ignores the others"
 
 
-def _loss(objective: Callable[..., tuple[Tensor, Any]], name: str, embedded: Tensor, mask: Tensor) -> Tensor:
+def _loss(objective: Callable[..., tuple[Tensor, Any]], name: str, embedded: Tensor, mask: Tensor | None) -> Tensor:
     """Return the objective's loss, a scalar, of embeddings (modality, batch, dim)."""
     what = f"objective {name!r}"
     with calling(what, embeddings=embedded, present=mask):

@@ -15,6 +15,7 @@ from picme.config.encoders import trunk_identity
 from picme.encoders import build
 from picme.engine.faults import mapped
 from picme.errors import TrainingError
+from picme.modalities.batch import on_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from picme.config.base import Component
     from picme.modalities.base import PooledModality
+
+GPU_SIDE = 2
+"""Batches side by side on CUDA: one is read, and the output of another stored, while the GPU computes."""
 
 
 def cache_features(
@@ -40,9 +44,10 @@ def cache_features(
 
     Items are sorted by length, so that a batch is padded to its own longest, and batches of short items are larger. On
     the CPU, batches run side by side on one thread each, which is faster than one batch on all threads and is not
-    slowed when other programs take their share. A run that was killed goes on where it stopped. The folder holds
-    `meta.json` and `features.npy` (item, …) float32; with one vector per token, `features.npy` is (sum of tokens, dim)
-    and `offsets.npy` (item + 1,) is beside it. `CachedModality` reads them.
+    slowed when other programs take their share; on CUDA, one is read while another is computed. A run that was killed
+    goes on where it stopped. The folder holds `meta.json` and `features.npy` (item, …) float32; with one vector per
+    token, `features.npy` is (sum of tokens, dim) and `offsets.npy` (item + 1,) is beside it. `CachedModality` reads
+    them.
 
     Args:
         modality: any view of the pool, opened for this encoder.
@@ -55,7 +60,7 @@ def cache_features(
             difference to `fp32` about 1 % for transformers, 5 % for convolutions. `auto` takes it where the device has
             such arithmetic.
         progress: called with items done and items in all.
-        threads: batches side by side on the CPU; torch's number of threads by default.
+        threads: batches side by side; by default torch's number of threads on the CPU, and `GPU_SIDE` on CUDA.
 
     Returns:
         `out`.
@@ -85,13 +90,13 @@ def cache_features(
 
     def run(items: np.ndarray) -> tuple[np.ndarray, bool]:
         """Return the features of some items, and whether each of them has one vector per token."""
-        tensors = {name: value.to(device) for name, value in modality.item_batch(items).items()}
+        tensors = on_device(modality.item_batch(items), torch.device(device))
         with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=half):
             features = encoder.trunk_features(tensors).float().cpu().numpy()
         return features, "attention_mask" in tensors and features.ndim == 3
 
     size = batch_size or (8 if kind == "cpu" else 64)
-    side = (threads or torch.get_num_threads()) if kind == "cpu" else 1
+    side = threads or (torch.get_num_threads() if kind == "cpu" else GPU_SIDE if kind == "cuda" else 1)
     about = _fill(modality, run, work, batches_by_length(modality.item_lengths, modality.n_items, size), side, progress)
     (work / "meta.json").write_text(json.dumps({**meta, **about}), encoding="utf-8")
     (work / "done.npy").unlink()

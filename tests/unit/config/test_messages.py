@@ -81,7 +81,7 @@ def test_five_hundred_wrong_values_each_end_in_one_sentence_that_names_the_key()
         ("study.seeds", True, "'study.seeds' is true, expected a number"),
         ("source.kind", None, "'source.kind' is null, expected a name; known: mimic, "),
         ("execution.workers", "x", "'execution.workers' is 'x', expected a whole number or 'auto'"),
-        ("execution.device", "cud", "'execution.device' is 'cud', expected 'auto', 'cpu', 'cuda' or 'mps'; did you"),
+        ("execution.device", "cud", "execution.device: 'cud' is no device, expected auto, cpu, cuda, "),
         ("finetune.combinations", "al", "'finetune.combinations' is 'al', expected 'best', 'paper' or 'all' or a list"),
         ("finetune.combinations", [3], "'finetune.combinations.0' is 3, expected a text"),
         ("finetune.strategies", "gated", "'finetune.strategies' is 'gated', expected a list, such as ['gated']"),

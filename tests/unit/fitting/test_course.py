@@ -279,8 +279,13 @@ def test_lightning_says_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
-    if not torch.cuda.is_available():
-        with pytest.raises(TrainingError, match="cuda"):
-            resolve_device("cuda")
+def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("cuda:1") == torch.device("cuda", 1)
+    assert resolve_device("auto") == torch.device("cuda")
+    with pytest.raises(TrainingError, match=r"'cuda:2', which this machine does not have \(it has 2 of this kind\)"):
+        resolve_device("cuda:2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(TrainingError, match=r"'cuda', which this machine does not have$"):
+        resolve_device("cuda")
     assert resolve_device("cpu").type == "cpu"
