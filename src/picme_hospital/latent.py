@@ -72,6 +72,8 @@ CARRIER_NOISE = 0.25  # the noise between that part and what the views show
 FINDING = "heart"
 FINDING_NOISE = {"image": 0.5, "radiology": 0.5}
 # The view of each modality that shows its sign of a planted synergy: -1 or 1, and 0 in a hospital without synergy.
+import os
+ODD = float(os.environ.get("ODD","0.25"))
 SIGNS = {"image": "pads", "timeseries": "rhythm"}
 
 
@@ -199,9 +201,9 @@ def _shared(views: dict[str, dict[str, np.ndarray]], planted: Planted, rng: np.r
         for modality, noise in FINDING_NOISE.items():
             views[modality][FINDING] = (finding + noise * rng.normal(size=n)) / np.sqrt(1 + noise**2)
     if planted.synergy:
-        signs = rng.choice((-1.0, 1.0), size=(2, n))
-        # The product is -1 where exactly one of the two signs is there, and such an admission is at greater risk.
-        part -= np.sqrt(planted.synergy) * signs[0] * signs[1]
+        sign, odd = rng.choice((-1.0, 1.0), size=n), rng.random(n) < ODD
+        part += np.sqrt(planted.synergy) * (odd - ODD) / np.sqrt(ODD * (1 - ODD))
+        signs = (sign, np.where(odd, -sign, sign))
         for (modality, sign), values in zip(SIGNS.items(), signs, strict=True):
             views[modality][sign] = values
     return part
