@@ -50,10 +50,11 @@ class Opened:
         return self.folder / "results" / "predictions.parquet"
 
     def cohort(self, task: str) -> pl.DataFrame | None:
-        """Return the prepared cohort of a task; None where it is not kept."""
-        key = self.info.get("stages", {}).get("prepare")
-        file = self.folder / "store" / "prepare" / str(key) / "views" / task / "cohort.parquet"
-        return read_table(file) if key and file.is_file() else None
+        """Return the prepared cohort of a task, as each fold divides it; None where it is not kept."""
+        stages = self.info.get("stages", {})
+        steps = [("prepare", stages.get("prepare")), *(("fold", key) for key in stages.get("fold", {}).values())]
+        files = [self.folder / "store" / kind / str(key) / "views" / task / "cohort.parquet" for kind, key in steps]
+        return pl.concat(map(read_table, files)) if all(file.is_file() for file in files) else None
 
     def chosen(self, task: str) -> tuple[str, str] | None:
         """Return the combination and strategy that the study chose on validation."""

@@ -24,6 +24,7 @@ from picme.engine.step import Context
 from picme.engine.store import Store, private, write_json
 from picme.errors import ConfigError, PicmeError, near
 from picme.fitting.epoch_log import check_loggers
+from picme.prepare.step import Fold
 from picme.results.origin import origin, version_of
 from picme.results.record import (
     FORMAT,
@@ -95,6 +96,11 @@ class Run:
     def prepared(self) -> Path:
         """The folder of the prepared cohort."""
         return self.store.path(self.design.prepare)
+
+    @property
+    def folds(self) -> dict[Fold, Path]:
+        """The folders of the folds' divisions of the cohort, but for the first fold's, which is the cohort's own."""
+        return {step: self.store.path(step) for one in self.design.folds if isinstance(step := one.prepare, Fold)}
 
 
 def run(config: Config, out: Path, until: str = "report", quiet: bool = False) -> Run:

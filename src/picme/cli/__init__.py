@@ -239,7 +239,7 @@ def check_leakage(
 
     loaded = _load(config, set_)
     study = run_pipeline(loaded, _out(out, config), "prepare", quiet)
-    table, violations = check_leaks(study.design.prepare, study.prepared)
+    table, violations = check_leaks(study.design.prepare, study.prepared, study.folds)
     _print_table(table, as_json)
     for sentence in violations:
         typer.echo(f"violation: {sentence}", err=True)

@@ -104,7 +104,7 @@ def from_table(
     from picme.cohort.by_column import column_of
 
     divider = None if config.source.unlabelled else column_of(config.splits)
-    if divider is not None and config.source.split is not None:
+    if (divider is not None or config.splits.folds) and config.source.split is not None:
         raise ConfigError(
             f"source.split gives the division with the data, so splits.kind cannot be {config.splits.kind!r}"
         )

@@ -23,7 +23,7 @@ def assign(stays: pl.DataFrame, config: SplitsConfig, pretraining: bool) -> pl.S
     Args:
         stays: with subject_id, and `set` where the source comes in sets.
         config: the rules of the division.
-        pretraining: True for the pretraining view, which only `paper` divides in another way than a task's.
+        pretraining: True for the pretraining view, which only `lists` divides in another way than a task's.
 
     Returns:
         `train`, `val`, `test`, or null for stays that take no part, in the order of `stays`.
@@ -40,6 +40,8 @@ def assign(stays: pl.DataFrame, config: SplitsConfig, pretraining: bool) -> pl.S
     subjects = stays.get_column("subject_id").to_list()
     if config.kind == "hash":
         return _series([_portion(unit_hash(s, config.seed), config.train, config.val) for s in subjects])
+    if config.kind == "folds":
+        return by_fold(stays, config, 0)
     return _by_lists(subjects, config, pretraining)
 
 
@@ -87,6 +89,19 @@ def assign_views(views: Mapping[str, pl.DataFrame], config: SplitsConfig) -> Div
 def _shared(stays: pl.DataFrame, views: Mapping[str, pl.DataFrame]) -> list[str]:
     """List the columns that all views have, in the order of the first."""
     return [name for name in stays.columns if all(name in other.columns for other in views.values())]
+
+
+def by_fold(stays: pl.DataFrame, config: SplitsConfig, number: int) -> pl.Series:
+    """Assign each stay to a split of one fold's study: its subjects are test, those of the next fold validation.
+
+    Args:
+        stays: with subject_id.
+        config: has the number of folds and the seed of the hash.
+        number: of the fold, from 0.
+    """
+    assert config.folds is not None  # the configuration was checked
+    places = ((int(config.folds * unit_hash(s, config.seed)) - number) % config.folds for s in stays["subject_id"])
+    return _series([("test", "val")[place] if place < 2 else "train" for place in places])
 
 
 def _portion(number: float, train: float, val: float) -> str:

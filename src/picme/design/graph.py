@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from picme.align.choose import best_aligned
 from picme.design.subsets import add_steps_on_subsets
 from picme.engine.graph import Finished, Graph, Growth
+from picme.evaluate.folds import in_every_fold
 from picme.evaluate.step import Attribute, Ceiling, Evaluate
 from picme.finetune.step import RestrictedFinetune
 
@@ -31,13 +32,13 @@ def study_graph(design: Design, store: Store) -> Graph:
         store: where results lie that decide how the graph grows.
     """
     config, graph = design.config, Graph()
-    graph.add(design.prepare, design.availability, *map(design.features, design.locked))
+    graph.add(*(fold.prepare for fold in design.folds), design.availability, *map(design.features, design.locked))
     seeds = range(config.pretrain.seeds)
     graph.add(*(design.pretrain(combination, seed) for combination in design.pretrained_combinations for seed in seeds))
     graph.add(*map(design.align, design.pretrained_combinations))
     if design.hospital is not None:
         tasks = tuple(map(design.task, design.tasks))
-        graph.add(Ceiling(hospital=design.hospital, prepare=design.prepare, tasks=tasks))
+        graph.add(Ceiling(hospital=design.hospital, folds=tuple(fold.prepare for fold in design.folds), tasks=tasks))
     if design.named is not None:
         _add_finetuning(design, graph, design.named)
         return graph
@@ -53,12 +54,13 @@ def study_graph(design: Design, store: Store) -> Graph:
 
 
 def _add_finetuning(design: Design, graph: Graph, chosen: list[Combination]) -> None:
-    """Add the fine-tunings of combinations, and what is to be made of those that finish."""
-    cells = design.finetunings(chosen)
-    variants = design.variants(cells)
+    """Add the fine-tunings of combinations on every fold, and what is to be made of those that finish."""
+    first = design.finetunings(chosen)
+    cells = [*first, *(one for fold in design.folds[1:] for one in fold.finetunings(chosen))]
+    variants = design.variants(first)
     graph.add(*cells, *variants)
     groups: dict[tuple[str, ...], list[Finetune]] = {}
-    for one in cells:
+    for one in first:
         groups.setdefault(tuple(one.cell.place.values()), []).append(one)
     for seeds in groups.values():
         own = seeds[0].cell.course is not None and not isinstance(seeds[0], RestrictedFinetune)
@@ -90,11 +92,11 @@ def _adds_evaluation(
     settings = config.evaluate.model_copy(update={**OF_OTHERS, "groups": tuple(named)})
 
     def add(graph: Graph, finished: Finished) -> None:
-        done = tuple(filter(finished, cells))
+        done = tuple(in_every_fold(list(filter(finished, cells)), len(design.folds)))
         if done:
             graph.add(
                 Evaluate(
-                    prepare=design.prepare,
+                    folds=tuple(fold.prepare for fold in design.folds),
                     tasks=tuple(map(design.task, design.tasks)),
                     finetuned=done,
                     variants=tuple(filter(finished, variants)),

@@ -29,7 +29,7 @@ from picme.finetune.step import (
     WithheldFinetune,
 )
 from picme.prepare.raw import listed_files, raw_files
-from picme.prepare.step import Availability, Hospital, Prepare, PretrainWindow, TaskPart
+from picme.prepare.step import Availability, Fold, Hospital, Prepare, PretrainWindow, TaskPart
 from picme.pretrain.features import Encoding, Features
 from picme.pretrain.step import (
     CourseSettings,
@@ -104,6 +104,13 @@ class Design:
             code={name: value for name, value in code.items() if value is not None},
             hospital=self.hospital,
         )
+
+    @cached_property
+    def folds(self) -> tuple[Design, ...]:
+        """The design of each fold's study, the first of which is this one; this one alone where there are no folds."""
+        unlabelled = getattr(self.config.source, "unlabelled", False)  # new stays are not divided
+        number = 1 if unlabelled else self.config.splits.folds or 1
+        return (self, *(FoldDesign(self, fold) for fold in range(1, number)))
 
     @property
     def tasks(self) -> list[str]:
@@ -461,6 +468,33 @@ class Design:
             self._made[key] = make()
         made: T = self._made[key]
         return made
+
+
+class FoldDesign(Design):
+    """The steps of a study in which another fold of the subjects is test.
+
+    Args:
+        first: the study in which fold 0 is.
+        number: of the fold, from 1.
+    """
+
+    def __init__(self, first: Design, number: int) -> None:
+        super().__init__(first.config, first._made_from)
+        self.first, self.number, self.code = first, number, first.code
+
+    @cached_property
+    def prepare(self) -> Prepare:
+        """The cohort, divided anew."""
+        whole = self.first.prepare
+        return Fold(**{name: getattr(whole, name) for name in Prepare.model_fields}, whole=whole, number=self.number)
+
+    def features(self, modality: str) -> Features:
+        """Return the step that runs the locked part of a modality's encoder, which serves every fold."""
+        return self.first.features(modality)
+
+    def task(self, name: str) -> TaskPart:
+        """Return a task as steps need to know it."""
+        return self.first.task(name)
 
 
 @cache

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from picme.engine.graph import Finished, Graph, Growth
+from picme.evaluate.folds import in_every_fold
 from picme.evaluate.step import Missing, Severity, Value
 from picme.finetune.step import AnySubsetCell
 from picme.strategies.built_in import LOGISTIC_REGRESSION
@@ -26,22 +27,29 @@ def add_steps_on_subsets(design: Design, graph: Graph, cells: list[Finetune]) ->
         graph: of the study.
         cells: the fine-tunings of the study's cells.
     """
-    dedicated = _dedicated(design, cells)
-    _grow(graph, dedicated, partial(value, design, dedicated=True), whole=True)
-    _grow(graph, _shared(cells), partial(value, design, dedicated=False))
+    dedicated, folds = _dedicated(design, cells), len(design.folds)
+    _grow(graph, dedicated, folds, partial(value, design, dedicated=True), whole=True)
+    _grow(graph, _shared(cells), folds, partial(value, design, dedicated=False))
     if design.config.evaluate.missing != "off":
-        _grow(graph, _of_all_modalities(design), partial(missing, design, dedicated=False))
-        _grow(graph, dedicated, partial(missing, design, dedicated=True), whole=True)
+        _grow(graph, _of_all_modalities(design), folds, partial(missing, design, dedicated=False))
+        _grow(graph, dedicated, folds, partial(missing, design, dedicated=True), whole=True)
 
 
 def _grow(
-    graph: Graph, groups: list[list[Finetune]], make: Callable[[list[Finetune]], Step], whole: bool = False
+    graph: Graph,
+    groups: list[list[Finetune]],
+    folds: int,
+    make: Callable[[list[Finetune]], Step],
+    whole: bool = False,
 ) -> None:
-    """Add fine-tunings, and for each group of them a step on those that finish; if `whole`, only once all have."""
+    """Add fine-tunings, and for each group of them a step on those that finish in every one of so many folds.
+
+    If `whole`, the step is added only once all have.
+    """
 
     def adds(seeds: list[Finetune]) -> Callable[[Graph, Finished], None]:
         def add(graph: Graph, finished: Finished) -> None:
-            done = list(filter(finished, seeds))
+            done = in_every_fold(list(filter(finished, seeds)), folds)
             if done and (len(done) == len(seeds) or not whole):
                 graph.add(make(done))
 
@@ -72,9 +80,14 @@ def _shared(cells: list[Finetune]) -> list[list[Finetune]]:
 
 
 def _of_all_modalities(design: Design) -> list[list[Finetune]]:
-    """Return the fine-tunings of all modalities: of each strategy and choice of training stays, the seeds."""
+    """Return the fine-tunings of all modalities: of each strategy and choice of training stays, the seeds and folds."""
     every, choices = tuple(design.config.modalities), (None, *design.config.study.withhold)
-    by_choice = ([design.of_combination(task, every, one) for one in choices] for task in design.tasks)
+
+    def of_strategies(task: str, choice: Literal["complete"] | float | None) -> list[list[Finetune]]:
+        found = zip(*(fold.of_combination(task, every, choice) for fold in design.folds), strict=True)
+        return [[one for seeds in strategy for one in seeds] for strategy in found]
+
+    by_choice = ([of_strategies(task, one) for one in choices] for task in design.tasks)
     return [seeds for found in by_choice for strategy in zip(*found, strict=True) for seeds in strategy]
 
 
@@ -108,9 +121,9 @@ def _judged(design: Design, finetuned: list[Finetune], dedicated: bool) -> dict[
     }
 
 
-def _severity(design: Design, task: str) -> Severity | None:
-    """Return the step that says how severely ill stays look, where the missingness grid goes by it."""
+def _severity(design: Design, task: str) -> tuple[Severity, ...]:
+    """Return the steps that say how severely ill stays look, one for each fold, where the grid goes by it."""
     section, name = design.config.evaluate.missing, design.config.severity
     if section == "off" or "mar" not in section.mechanisms or name is None:
-        return None
-    return Severity(cell=design.cell(task, (name,), LOGISTIC_REGRESSION.name))
+        return ()
+    return tuple(Severity(cell=fold.cell(task, (name,), LOGISTIC_REGRESSION.name)) for fold in design.folds)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from picme.evaluate.folds import divided_cohort
 from picme.metrics.classification import auroc
 from picme.results.tables import table
 from picme.tasks import build as build_task
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
 def write_ceiling(step: Ceiling, folder: Path, context: Context) -> dict[str, Any]:
     """Write the AUROC of the true risk of each label on test stays, and of several labels their mean."""
     truth = pl.read_parquet(context.store.path(step.hospital) / "truth.parquet")
-    views = context.store.path(step.prepare) / "views"
     rows: list[dict[str, Any]] = []
     for part in step.tasks:
         task = build_task(part.name, part.section)
-        cohort = pl.read_parquet(views / task.name / "cohort.parquet").filter(pl.col("split") == "test")
+        cohort = divided_cohort(step.folds, task.name, context.store).filter(pl.col("split") == "test")
         joined = cohort.join(truth, on="stay_id", how="inner", suffix="_risk")
         values = []
         for label in task.labels:

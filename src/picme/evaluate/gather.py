@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from picme.evaluate.folds import divided_cohort
 from picme.evaluate.tables import evaluate as judge
 from picme.evaluate.variants import variant_tables
 from picme.results.tables import table
@@ -26,8 +27,8 @@ def evaluate(step: Evaluate, folder: Path, context: Context) -> dict[str, Any]:
     """Gather the predictions into one table and judge them; no model is read."""
     store = context.store
     tasks = {task.name: build_task(task.name, task.section) for task in step.tasks}
-    views = store.path(step.prepare) / "views"
-    cohorts = {name: pl.read_parquet(views / name / "cohort.parquet") for name in tasks}
+    cohorts = {name: divided_cohort(step.folds, name, store) for name in tasks}
+    by_fold = {fold.key: {name: divided_cohort([fold], name, store) for name in tasks} for fold in step.folds}
     predictions = folder / "predictions"
     shutil.rmtree(predictions, ignore_errors=True)
     predictions.mkdir()
@@ -36,11 +37,18 @@ def evaluate(step: Evaluate, folder: Path, context: Context) -> dict[str, Any]:
         cells.setdefault(tuple(one.cell.place.values()), []).append(one)
     for number, seeds in enumerate(cells.values()):
         name = seeds[0].cell.task.name
-        frames = [_frame(one, cohorts[name], tasks[name].labels, store) for one in seeds]
-        pl.concat(frames).write_parquet(predictions / f"{number:05d}.parquet", compression="zstd")
+        frames = [_frame(one, by_fold[one.cell.prepare.key][name], tasks[name].labels, store) for one in seeds]
+        # A label that the models of one fold could not learn is known in none.
+        unknown = pl.col("probability").is_null().any().over("seed", "label") & pl.lit(len(step.folds) > 1)
+        gathered = pl.concat(frames).with_columns(
+            probability=pl.when(unknown).then(None).otherwise(pl.col("probability"))
+        )
+        gathered.write_parquet(predictions / f"{number:05d}.parquet", compression="zstd")
     types = {label: kind for task in tasks.values() for label, kind in task.types}
     found = judge(predictions, cohorts, step.settings, types, step.draws)
-    found |= variant_tables(step.finetuned, step.variants, cohorts, tasks, store)
+    first = step.folds[0].key
+    own = [one for one in step.finetuned if one.cell.prepare.key == first]
+    found |= variant_tables(own, step.variants, by_fold[first], tasks, store)
     for name, made in found.items():
         made.write_parquet(folder / f"{name}.parquet")
     return {"cells": len(cells)}

@@ -7,7 +7,7 @@ withheld modalities.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from picme.config.combinations import label
 from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.by_subset import dedicated_models, place, subsets_of, whole_models
 from picme.evaluate.calibration import brier, curve, expected_calibration_error
+from picme.evaluate.folds import by_fold
 from picme.evaluate.intervals import METRICS, Estimate, estimated, weighted
 from picme.evaluate.withholding import order_of, shares
 from picme.modalities.withheld import draws, kept
@@ -32,9 +33,28 @@ if TYPE_CHECKING:
 
     from picme.engine.step import Context
     from picme.evaluate.step import Missing
-    from picme.modalities.view import ViewData
+    from picme.finetune.step import Finetune
 
 NO_ECE = "the error of a resample is greater than that of the sample, so that resamples do not tell its interval"
+
+
+@dataclass(frozen=True)
+class PredictedStays:
+    """Test stays, and what is predicted of them from every subset of their modalities.
+
+    Attributes:
+        subjects: their subjects' ids (stay,).
+        present: (stay, modality) bool.
+        targets: (stay, label), NaN where unknown.
+        severity: (stay,), NaN where unknown.
+        predicted: probabilities (subset, stay, label), the mean over the seeds.
+    """
+
+    subjects: NDArray[Any]
+    present: NDArray[np.bool_]
+    targets: NDArray[np.float64]
+    severity: NDArray[np.float64]
+    predicted: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -84,26 +104,17 @@ Judged = dict[str, "Estimate | Mean | float"]
 
 def missing_grid(step: Missing, folder: Path, context: Context) -> dict[str, Any]:
     """Write the tables `missing` and `robustness` of one strategy and one choice of training stays."""
-    cell = step.cell
-    task, names = build_task(cell.task.name, cell.task.section), cell.combination
-    view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
-    rows = view.usable(names, "test")
-    severity = np.full(len(view), np.nan)
-    if step.severity is not None:
-        severity = np.load(context.store.path(step.severity) / "severity.npy")
-    predict = dedicated_models if step.dedicated else whole_models
-    found = predict(step.finetuned, view, rows, context) if len(rows) else np.empty((0, 0, len(task.labels)))
-    targets = view.labels(task.labels)[rows].astype(np.float64)
-    _, subject = np.unique(view.cohort["subject_id"].to_numpy()[rows], return_inverse=True)
-    subjects = int(subject.max(initial=-1)) + 1
-    resamples = SubjectResamples.draw(subjects, step.interval_resamples, step.seed)
-    key = {"task": task.name, "strategy": cell.strategy, "trained_on": step.trained_on}
+    names = step.cell.combination
+    stays = _together([_predicted(step, fold, context) for fold in by_fold(step.finetuned)])
+    _, subject = np.unique(stays.subjects, return_inverse=True)
+    resamples = SubjectResamples.draw(int(subject.max(initial=-1)) + 1, step.interval_resamples, step.seed)
+    key = {"task": step.cell.task.name, "strategy": step.cell.strategy, "trained_on": step.trained_on}
     judged: list[tuple[Column, Judged]] = []
     made: list[dict[str, Any]] = []
-    for column in columns(step, view, names, rows, targets, severity[rows]) if len(rows) else ():
+    for column in columns(step, stays, names) if len(subject) else ():
         chosen = np.flatnonzero(column.rows)
-        p = found[place(column.kept[chosen]), chosen].T
-        metrics = judge(targets[chosen].T, p, subject[chosen], resamples, step.ece_bins)
+        p = stays.predicted[place(column.kept[chosen]), chosen].T
+        metrics = judge(stays.targets[chosen].T, p, subject[chosen], resamples, step.ece_bins)
         judged.append((column, metrics))
         about = {"mechanism": column.mechanism, "rate": column.rate, "subset": column.subset}
         about |= {"n": len(chosen), "withheld": column.withheld}
@@ -116,26 +127,45 @@ def missing_grid(step: Missing, folder: Path, context: Context) -> dict[str, Any
     return {**key, "columns": len(judged)}
 
 
-def columns(
-    step: Missing,
-    view: ViewData,
-    names: Sequence[str],
-    rows: NDArray[np.integer],
-    targets: NDArray[np.floating],
-    severity: NDArray[np.floating],
-) -> Iterator[Column]:
+def _predicted(step: Missing, finetuned: Sequence[Finetune], context: Context) -> PredictedStays:
+    """Return the test stays of one fold, and what its models predict of them."""
+    cell = max((one.cell for one in finetuned), key=lambda cell: len(cell.encodings))
+    task, names = build_task(cell.task.name, cell.task.section), cell.combination
+    view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
+    rows = view.usable(names, "test")
+    severity = np.full(len(view), np.nan)
+    for one in step.severity:
+        if one.cell.prepare.key == cell.prepare.key:
+            severity = np.load(context.store.path(one) / "severity.npy")
+    predict = dedicated_models if step.dedicated else whole_models
+    empty = np.empty((2 ** len(names) - 1, 0, len(task.labels)))
+    return PredictedStays(
+        subjects=view.cohort["subject_id"].to_numpy()[rows],
+        present=view.present(names)[rows],
+        targets=view.labels(task.labels)[rows].astype(np.float64),
+        severity=severity[rows],
+        predicted=predict(finetuned, view, rows, context) if len(rows) else empty,
+    )
+
+
+def _together(folds: Sequence[PredictedStays]) -> PredictedStays:
+    """Return the test stays of all folds, one after the other."""
+    each = {field.name: [getattr(fold, field.name) for fold in folds] for field in fields(PredictedStays)}
+    return PredictedStays(
+        **{name: np.concatenate(found, axis=int(name == "predicted")) for name, found in each.items()}
+    )
+
+
+def columns(step: Missing, stays: PredictedStays, names: Sequence[str]) -> Iterator[Column]:
     """Yield the columns of the grid.
 
     Args:
         step: its settings.
-        view: the stays.
+        stays: the test stays.
         names: the modalities.
-        rows: row numbers of the test stays.
-        targets: (row, label), NaN where unknown.
-        severity: (row,), NaN where unknown.
     """
-    present = view.present(names)[rows]
-    every, complete = np.ones(len(rows), dtype=bool), present.all(axis=1)
+    present, targets = stays.present, stays.targets
+    every, complete = np.ones(len(present), dtype=bool), present.all(axis=1)
 
     def column(mechanism: str, judged: Any, mask: Any, rate: float | None = None, subset: str | None = None) -> Column:
         had, has = present[judged].sum(), (present & mask)[judged].sum()
@@ -146,10 +176,10 @@ def columns(
         for subset in subsets_of(len(names)):
             inside = [name for name, taken in zip(names, subset, strict=True) if taken]
             yield column("subset", complete, subset[None], subset=label(inside))
-    drawn = draws(view.cohort["subject_id"].to_numpy()[rows].tolist(), names, step.seed)
+    drawn = draws(stays.subjects.tolist(), names, step.seed)
     known = ~np.isnan(targets)
     outcome = np.where(known.any(axis=1), (targets == 1).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
-    orders = {"mcar": np.zeros(len(rows)), "mar": order_of(severity), "mnar": order_of(outcome)}
+    orders = {"mcar": np.zeros(len(present)), "mar": order_of(stays.severity), "mnar": order_of(outcome)}
     for mechanism in step.missing.mechanisms:
         spared = np.array([mechanism == "mar" and name == step.anchor for name in names])
         slope = 0.0 if mechanism == "mcar" else step.missing.slope

@@ -21,12 +21,14 @@ class Evaluate(Step):
     stage: ClassVar[str] = "evaluate"
     version: ClassVar[int] = 4
 
-    prepare: Prepare
+    folds: tuple[Prepare, ...]
+    """The cohort as each fold divides it; one where there are no folds."""
     tasks: tuple[TaskPart, ...]
     finetuned: tuple[Finetune, ...]
-    """The fine-tunings of the study's cells."""
+    """The fine-tunings of the study's cells, on every fold."""
     variants: tuple[Finetune, ...]
-    """Fine-tunings with fewer labels or another order of the gate's steps, which have tables of their own."""
+    """Fine-tunings with fewer labels or another order of the gate's steps, which have tables of their own; on the first
+    fold."""
     settings: Any
     """The section `evaluate`, but for what concerns attributions."""
     draws: int
@@ -86,7 +88,7 @@ class Attribute(Step):
 
 
 class Severity(Step):
-    """How severely ill test stays look, as one modality tells it: the risk of a task's labels."""
+    """How severely ill a fold's test stays look, as one modality tells it: the risk of a task's labels."""
 
     kind: ClassVar[str] = "severity"
     stage: ClassVar[str] = "evaluate"
@@ -101,7 +103,7 @@ class Severity(Step):
 
     @property
     def name(self) -> str:  # noqa: D102
-        return self.cell.task.name
+        return self.cell.task.name + self.cell.prepare.suffix
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.evaluate.withholding import measure_severity
@@ -116,7 +118,7 @@ class OfSubsets(Step):
     gpus: ClassVar[float] = 1.0
 
     finetuned: tuple[Finetune, ...]
-    """The seeds of the models of all modalities, or of the models of every subset."""
+    """The seeds of the models of all modalities, or of the models of every subset, on every fold."""
     dedicated: bool
     """True if every subset has models of its own."""
     confidence: float
@@ -149,14 +151,14 @@ class Missing(OfSubsets):
 
     missing: Any
     """The section `evaluate.missing`."""
-    severity: Severity | None
-    """What `mar` goes by."""
+    severity: tuple[Severity, ...]
+    """What `mar` goes by, on every fold; empty where nothing does."""
     ece_bins: int
 
     @property
     def anchor(self) -> str | None:
         """The modality that `mar` never withholds."""
-        return None if self.severity is None else self.severity.cell.combination[0]
+        return self.severity[0].cell.combination[0] if self.severity else None
 
     @property
     def trained_on(self) -> str:
@@ -195,7 +197,8 @@ class Ceiling(Step):
     stage: ClassVar[str] = "evaluate"
 
     hospital: Hospital
-    prepare: Prepare
+    folds: tuple[Prepare, ...]
+    """The cohort as each fold divides it."""
     tasks: tuple[TaskPart, ...]
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102

@@ -10,6 +10,7 @@ import numpy as np
 from picme.config.combinations import label
 from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.by_subset import dedicated_models, whole_models
+from picme.evaluate.folds import by_fold
 from picme.evaluate.intervals import METRICS, Estimate, estimated
 from picme.evaluate.lattice import Lattice
 from picme.evaluate.shapley import added, interaction_weights, shapley_weights
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from picme.engine.step import Context
     from picme.evaluate.step import Value
+    from picme.finetune.step import Finetune
 
 TABLES = ("value", "interactions", "lattice")
 ADDS, NOTHING, UNDECIDED = "adds", "nothing measurable", "undecided"
@@ -35,28 +37,44 @@ ADDS, NOTHING, UNDECIDED = "adds", "nothing measurable", "undecided"
 def measure_value(step: Value, folder: Path, context: Context) -> dict[str, Any]:
     """Write the tables `value`, `interactions` and `lattice` of one strategy."""
     cell = step.cell
-    task, names = build_task(cell.task.name, cell.task.section), cell.combination
-    view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
-    rows = view.usable(names, "test", at_least=len(names))
+    names = cell.combination
     made: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
-    if len(rows):
-        predict = dedicated_models if step.dedicated else whole_models
-        seeds = sorted({one.seed for one in step.finetuned})
-        each = ([one for one in step.finetuned if one.seed == seed] for seed in seeds)
-        p = np.stack([predict(models, view, rows, context) for models in each])
-        _, subject = np.unique(view.cohort["subject_id"].to_numpy()[rows], return_inverse=True)
+    read = (_predicted(step, fold, context) for fold in by_fold(step.finetuned))
+    folds = [fold for fold in read if len(fold[2])]
+    stays = sum(len(fold[2]) for fold in folds)
+    if stays:
+        y, p = (np.concatenate([fold[place] for fold in folds], axis=-1) for place in (0, 1))
+        _, subject = np.unique(np.concatenate([fold[2] for fold in folds]), return_inverse=True)
         resamples = SubjectResamples.draw(int(subject.max()) + 1, step.interval_resamples, step.seed)
         declared = strategies().get(cell.strategy)
-        y = view.labels(task.labels)[rows].T.astype(np.float64)
         seeded = declared is None or declared.seeded
-        for lattice in lattices(y, p.transpose(0, 1, 3, 2), subject, resamples, names, seeded, step.draws):
-            about = {"task": task.name, "strategy": cell.strategy, "metric": lattice.like.metric}
+        for lattice in lattices(y, p, subject, resamples, names, seeded, step.draws):
+            about = {"task": cell.task.name, "strategy": cell.strategy, "metric": lattice.like.metric}
             about["source"] = "dedicated" if step.dedicated else "shared"
             for name, found in table_rows(lattice, step.confidence, step.margin):
                 made[name].append(about | found)
     for name in TABLES:
         table(name).frame(made[name]).write_parquet(folder / f"{name}.parquet")
-    return {"task": task.name, "strategy": cell.strategy, "stays": len(rows)}
+    return {"task": cell.task.name, "strategy": cell.strategy, "stays": stays}
+
+
+def _predicted(
+    step: Value, finetuned: Sequence[Finetune], context: Context
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]]:
+    """Return labels, predictions (as `lattices` takes them) and subjects of one fold's test stays with everything."""
+    cell = max((one.cell for one in finetuned), key=lambda cell: len(cell.encodings))
+    task, names = build_task(cell.task.name, cell.task.section), cell.combination
+    view = open_encoded(cell.prepare, task.name, cell.encodings, context.store)
+    rows = view.usable(names, "test", at_least=len(names))
+    subjects = view.cohort["subject_id"].to_numpy()[rows]
+    y = view.labels(task.labels)[rows].T.astype(np.float64)
+    if not len(rows):
+        return y, np.empty(0), subjects
+    predict = dedicated_models if step.dedicated else whole_models
+    seeds = sorted({one.seed for one in finetuned})
+    each = ([one for one in finetuned if one.seed == seed] for seed in seeds)
+    p = np.stack([predict(models, view, rows, context) for models in each])
+    return y, p.transpose(0, 1, 3, 2), subjects
 
 
 def lattices(

@@ -40,7 +40,7 @@ class EmbedPretrained(Step):
 
     @property
     def name(self) -> str:  # noqa: D102
-        return f"{self.task} {self.pretrain.name}"
+        return f"{self.task} {self.pretrain.name}"  # which names the fold
 
     @property
     def weight(self) -> float:  # noqa: D102
@@ -66,7 +66,7 @@ class EmbedUntrained(Step):
 
     @property
     def name(self) -> str:  # noqa: D102
-        return f"{self.task} {self.encoding.modality} untrained seed {self.seed}"
+        return f"{self.task} {self.encoding.modality} untrained seed {self.seed}{self.prepare.suffix}"
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.finetune.embed import embed_untrained
@@ -151,7 +151,7 @@ class FinetuneSearch(Step):
 
     @property
     def name(self) -> str:  # noqa: D102
-        return " ".join(self.cell.place.values())
+        return " ".join(self.cell.place.values()) + self.cell.prepare.suffix
 
     @property
     def weight(self) -> float:  # noqa: D102
@@ -165,6 +165,8 @@ class FinetuneSearch(Step):
     def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
         from picme.fitting.search import trials_table
 
+        if self.cell.prepare.fold:
+            return {}
         return trials_table(folder, stage="finetune", **self.cell.place)
 
 
@@ -190,7 +192,7 @@ class Finetune(Step):
     def name(self) -> str:  # noqa: D102
         said = [f"{self.share:.0%} of labels"] * (self.share < 1) + ["order " + ">".join(self.order)] * bool(self.order)
         said += [f"trained on {self.trained_on}"] * (self.trained_on != AS_IS)
-        return " ".join([*self.cell.place.values(), f"seed {self.seed}", *said])
+        return " ".join([*self.cell.place.values(), f"seed {self.seed}{self.cell.prepare.suffix}", *said])
 
     @property
     def weight(self) -> float:  # noqa: D102
@@ -234,7 +236,7 @@ class Finetune(Step):
         import polars as pl
 
         file = folder / "history.parquet"
-        if self.variant or not file.is_file():  # a model without encoders has no epochs
+        if self.variant or self.cell.prepare.fold or not file.is_file():  # a model without encoders has no epochs
             return {}
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         named = {**self.cell.place, "seed": self.seed}

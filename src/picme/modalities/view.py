@@ -32,6 +32,7 @@ class ViewData:
         modalities: what has the `kind` and `encoder` of each modality, by name.
         features: trunk caches by modality; those modalities give cached features in place of their data.
         statistics: training statistics; the prepare artifact's own if not given.
+        divided: the artifact of a fold, whose splits and statistics count in place of the prepare artifact's.
 
     Raises:
         DataError: if a modality is not there, or has other columns than its statistics.
@@ -44,10 +45,12 @@ class ViewData:
         modalities: Mapping[str, Any],
         features: Mapping[str, Path],
         statistics: Path | None = None,
+        divided: Path | None = None,
     ) -> None:
         self.folder = prepared / "views" / name
-        self.cohort = _cohort(self.folder / "cohort.parquet")
-        statistics = statistics or prepared / "statistics.json"
+        divided = divided or prepared
+        self.cohort = _cohort(divided / "views" / name / "cohort.parquet")
+        statistics = statistics or divided / "statistics.json"
         self.modalities: dict[str, Any] = {}
         self.kept: dict[str, np.ndarray] = {}
         for modality, config in modalities.items():

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from picme.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import polars as pl
 
     from picme.config.study import Config
-    from picme.prepare.step import Prepare
+    from picme.prepare.step import Fold, Prepare
 
 
 def check_sources(config: Config) -> pl.DataFrame:
@@ -56,10 +57,17 @@ def can_run(config: Config, table: pl.DataFrame) -> bool:
     return bool(possible & config.tasks.keys()) and bool(possible & {names.get(str(table), table) for table in read})
 
 
-def check_leaks(step: Prepare, prepared: Path) -> tuple[pl.DataFrame, list[str]]:
+def check_leaks(
+    step: Prepare, prepared: Path, folds: Mapping[Fold, Path] | None = None
+) -> tuple[pl.DataFrame, list[str]]:
     """Return the leakage audit of a prepared cohort, and a sentence for each violation.
 
     The measured leak of a task with many labels is shown as its mean; the table `leakage` has every label.
+
+    Args:
+        step: made the cohort.
+        prepared: its artifact.
+        folds: those of other folds.
     """
     import polars as pl
 
@@ -67,6 +75,7 @@ def check_leaks(step: Prepare, prepared: Path) -> tuple[pl.DataFrame, list[str]]
     from picme.cohort.leakage import leakage_table, subjects_across_splits, violations
     from picme.prepare.audit import cutoffs
     from picme.prepare.contents import CHECKS, judge_contents
+    from picme.prepare.fold import audit
     from picme.prepare.statistics import judge_statistics
     from picme.tasks import build
 
@@ -87,7 +96,8 @@ def check_leaks(step: Prepare, prepared: Path) -> tuple[pl.DataFrame, list[str]]
     done = [*CHECKS, "shared_subjects", "gone_at_prediction"]
     by_split = (pl.col("check") == "latest_time") & pl.col("split").is_not_null()
     stored = stored.filter(~pl.col("check").is_in(done) & ~by_split)
-    table = leakage_table(subjects_across_splits(cohorts), *times, learnt, contents, stored)
+    of_folds = [audit(fold, folder, prepared) for fold, folder in (folds or {}).items()]
+    table = leakage_table(subjects_across_splits(cohorts), *times, learnt, *of_folds, contents, stored)
     measured = table.filter(pl.col("check") == "measured_leak")
     names = {label: task.name for task in tasks for label in task.labels}
     mean = (

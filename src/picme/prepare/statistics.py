@@ -19,15 +19,23 @@ if TYPE_CHECKING:
 FILE = "statistics.json"
 
 
-def statistics(step: Prepare, folder: Path, split: str | None) -> dict[str, Any]:
-    """Compute what each kind learns of the stays of one split, or of all splits, in the view of pretraining."""
+def statistics(step: Prepare, folder: Path, split: str | None, arrays: Path | None = None) -> dict[str, Any]:
+    """Compute what each kind learns of the stays of one split, or of all splits, in the view of pretraining.
+
+    Args:
+        step: has the modalities.
+        folder: where the cohort is.
+        split: None for all.
+        arrays: where the modalities are, if not beside the cohort.
+    """
+    arrays = arrays or folder
     cohort = pl.read_parquet(folder / "views" / "pretrain" / "cohort.parquet")
     chosen = cohort["split"].is_not_null() if split is None else cohort["split"] == split
     rows = np.flatnonzero(chosen.fill_null(False).to_numpy())
     found = {}
     for modality in step.modalities:
         opened = open_modality(
-            step.kind_of(modality)[0], folder / "views" / "pretrain" / modality, folder / "pool" / modality
+            step.kind_of(modality)[0], arrays / "views" / "pretrain" / modality, arrays / "pool" / modality
         )
         found[modality] = opened.fit(rows[np.asarray(opened.present)[rows]])
     return found
@@ -41,11 +49,15 @@ def learnt_from(step: Prepare) -> str | None:
     return None if getattr(step.source, "unlabelled", False) else "train"
 
 
-def judge_statistics(step: Prepare, folder: Path) -> pl.DataFrame:
-    """Compare the stored statistics with those of the training stays, computed again; rows of the table `leakage`."""
+def judge_statistics(step: Prepare, folder: Path, arrays: Path | None = None) -> pl.DataFrame:
+    """Compare the stored statistics with those of the training stays, computed again; rows of the table `leakage`.
+
+    Args:
+        step, folder, arrays: as for `statistics`.
+    """
     stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
     split = learnt_from(step)
-    again, of_all = (statistics(step, folder, part) for part in (split, None))
+    again, of_all = (statistics(step, folder, part, arrays) for part in (split, None))
     rows = []
     for modality in step.modalities:
         if not again[modality]:  # a kind that learns nothing

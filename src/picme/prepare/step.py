@@ -68,6 +68,21 @@ class Prepare(Step):
     """Hashes of the components of other packages that read the data."""
     hospital: Hospital | None = None
 
+    @property
+    def arrays(self) -> Prepare:
+        """The step whose artifact holds the modalities' arrays."""
+        return self
+
+    @property
+    def fold(self) -> int:
+        """The number of the fold that is test, from 0; 0 for a study without folds."""
+        return 0
+
+    @property
+    def suffix(self) -> str:
+        """What the names of steps on the cohort end in, so that those of other folds have other names."""
+        return f" fold {self.fold + 1}" if self.fold else ""
+
     def kind_of(self, modality: str) -> tuple[str, dict[str, Any]]:
         """Return a modality's kind, and what the kind's writer has to know."""
         section = self.modalities[modality]
@@ -85,6 +100,43 @@ class Prepare(Step):
         found = {name: pl.read_parquet(file) for name, file in files.items() if file.is_file()}
         unknown = {name: pl.lit(None) for name in READ}
         return {name: frame.with_columns(**unknown if name == "availability" else {}) for name, frame in found.items()}
+
+
+class Fold(Prepare):
+    """A prepared cohort divided anew, so that another fold of its subjects is test, with the training statistics."""
+
+    kind: ClassVar[str] = "fold"
+    version: ClassVar[int] = 1
+    cores: ClassVar[int] = 1
+    grows: ClassVar[tuple[str, ...]] = ()
+    timed: ClassVar[bool] = False
+
+    whole: Prepare
+    """The cohort, in which fold 0 is test."""
+    number: int
+    """The fold that is test, from 1."""
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return f"fold {self.number + 1}"
+
+    @property
+    def arrays(self) -> Prepare:  # noqa: D102
+        return self.whole
+
+    @property
+    def fold(self) -> int:  # noqa: D102
+        return self.number
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.prepare.fold import divide_anew
+
+        return divide_anew(self, folder, context.store.path(self.whole))
+
+    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
+        import polars as pl
+
+        return {"leakage": pl.read_parquet(folder / "leakage.parquet")}
 
 
 class Availability(Step):

@@ -99,4 +99,5 @@ def open_encoded(prepare: Prepare, view: str, encodings: Sequence[Encoding], sto
     from picme.modalities.view import ViewData
 
     features = {one.modality: store.path(one.features) / CACHE for one in encodings if one.features is not None}
-    return ViewData(store.path(prepare), view, {one.modality: one for one in encodings}, features)
+    named = {one.modality: one for one in encodings}
+    return ViewData(store.path(prepare.arrays), view, named, features, divided=store.path(prepare))

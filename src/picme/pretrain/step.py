@@ -106,7 +106,7 @@ class PretrainSearch(Step):
 
     @property
     def name(self) -> str:  # noqa: D102
-        return f"pretraining {label(self.pretraining.combination)}"
+        return f"pretraining {label(self.pretraining.combination)}{self.pretraining.prepare.suffix}"
 
     @property
     def weight(self) -> float:  # noqa: D102
@@ -120,6 +120,8 @@ class PretrainSearch(Step):
     def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
         from picme.fitting.search import trials_table
 
+        if self.pretraining.prepare.fold:
+            return {}
         return trials_table(folder, stage="pretrain", combination=label(self.pretraining.combination))
 
 
@@ -142,7 +144,8 @@ class Pretrain(Step):
 
     @property
     def name(self) -> str:  # noqa: D102
-        return label(self.combination) + (f" seed {self.seed}" if self.seed else "")
+        seed = f" seed {self.seed}" if self.seed else ""
+        return f"{label(self.combination)}{seed}{self.pretraining.prepare.suffix}"
 
     @property
     def weight(self) -> float:  # noqa: D102
@@ -158,10 +161,10 @@ class Pretrain(Step):
         return pretrain(self, folder, context)
 
     def tables(self, folder: Path) -> dict[str, pl.DataFrame]:
-        """Return the outcome of this seed, and of the first seed also every epoch and λ."""
+        """Return the outcome of this seed, and of the first seed also every epoch and λ; those of the first fold."""
         from picme.pretrain.tables import pretraining_tables
 
-        return pretraining_tables(self, folder)
+        return {} if self.pretraining.prepare.fold else pretraining_tables(self, folder)
 
 
 class Restricted(Pretrain):
@@ -183,4 +186,4 @@ class Restricted(Pretrain):
         """Return λ of the combination; epochs and outcome are those of the shared pretraining."""
         from picme.pretrain.tables import lambdas_table
 
-        return lambdas_table(self, folder)
+        return {} if self.pretraining.prepare.fold else lambdas_table(self, folder)

@@ -108,7 +108,7 @@ _SETTINGS = {
     ("require", "any"): "at least two modalities",
     ("require", "none"): "nothing: every stay is kept",
     ("splits", "kind", "hash"): "by a hash of the subject",
-    ("splits", "kind", "paper"): "the published lists of subjects",
+    ("splits", "kind", "lists"): "the published lists of subjects",
     ("splits", "kind", "sets"): "whole sets of the source",
     ("finetune", "combinations", "best"): "the best-aligned of each size on validation stays",
     ("finetune", "combinations", "paper"): "the ten of the paper",

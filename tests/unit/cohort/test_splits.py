@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picme.cohort.splits import assign, read_list
+from picme.cohort.splits import assign, by_fold, read_list
 from picme.config.splits import SplitsConfig
 from picme.errors import DataError
 
@@ -52,7 +52,7 @@ def test_published_lists(tmp_path: Path) -> None:
     (tmp_path / "val.csv").write_text(
         "".join(f"{s},{int(s in held_out[300:])}\n" for s in range(2000)), encoding="utf-8"
     )
-    config = SplitsConfig(kind="paper", test_list=tmp_path / "test.csv", val_list=tmp_path / "val.csv")
+    config = SplitsConfig(kind="lists", test_list=tmp_path / "test.csv", val_list=tmp_path / "val.csv")
     stays = frame(list(range(2000)))
     tuning = assign(stays, config, pretraining=False)
     before = assign(stays, config, pretraining=True)
@@ -89,3 +89,31 @@ def test_a_broken_list_names_file_and_row(tmp_path: Path) -> None:
 def test_published_lists_of_the_benchmark_are_read(shared_data: Path) -> None:
     test = read_list(shared_data / "medfuse" / "testset_iv.csv")
     assert sum(test.values()) == 9409
+
+
+@given(SUBJECTS, st.integers(3, 8), st.integers(0, 3))
+def test_each_fold_tests_and_validates_every_subject_once(subjects: list[int], folds: int, seed: int) -> None:
+    stays = frame(subjects + subjects[::-1])
+    config = SplitsConfig(kind="folds", folds=folds, seed=seed)
+    divided = [by_fold(stays, config, number).to_list() for number in range(folds)]
+    assert divided[0] == assign(stays, config, pretraining=True).to_list()
+    for of_stay in zip(*divided, strict=True):
+        assert sorted(of_stay) == sorted(["test", "val", *["train"] * (folds - 2)])
+    for splits in divided:
+        assert len(set(zip(stays["subject_id"], splits, strict=True))) == stays["subject_id"].n_unique()
+
+
+def test_folds_are_of_about_the_same_size_and_another_seed_gives_others() -> None:
+    stays = frame(list(range(10_000)))
+    first, other = (by_fold(stays, SplitsConfig(kind="folds", folds=5, seed=seed), 0) for seed in (0, 1))
+    assert first.value_counts(normalize=True).sort("split")["proportion"].to_list() == pytest.approx(
+        [0.2, 0.6, 0.2], abs=0.02
+    )
+    assert first.to_list() != other.to_list()
+
+
+def test_there_are_five_folds_if_their_number_is_not_given_and_none_for_other_kinds() -> None:
+    assert SplitsConfig.model_validate({"kind": "folds"}).folds == 5
+    assert SplitsConfig().folds is None
+    with pytest.raises(ValueError, match="folds is for kind 'folds', not 'hash'"):
+        SplitsConfig(folds=5)

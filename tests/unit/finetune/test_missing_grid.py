@@ -144,19 +144,21 @@ def test_stays_as_they_are_are_predicted_as_in_the_study(study: Run, view: ViewD
 
 
 def test_mar_spares_its_modality_and_goes_by_it(study: Run, view: ViewData) -> None:
-    from picme.evaluate.missing import columns
+    from picme.evaluate.missing import PredictedStays, columns
 
     step = missing(study.design, [study.design.finetune("label", NAMES, "supervised", 0)], dedicated=False)
     rows = view.usable(NAMES, "test")
     target = view.labels(["label"])[rows].astype(float)
-    assert step.severity is not None
-    severity = np.load(study.store.path(step.severity) / "severity.npy")[rows]
+    (measured,) = step.severity
+    severity = np.load(study.store.path(measured) / "severity.npy")[rows]
     assert step.anchor == "vitals" and np.isnan(severity).tolist() == (~view.present(["vitals"])[rows, 0]).tolist()
     assert roc_auc_score(target[~np.isnan(severity), 0], severity[~np.isnan(severity)]) > 0.65
     has = view.present(NAMES)[rows]
+    subjects = view.cohort["subject_id"].to_numpy()[rows]
+    stays = PredictedStays(subjects, has, target, severity, np.empty((0, 0, 0)))
     lost: dict[str, list[np.ndarray]] = {"mcar": [], "mar": [], "mnar": []}
     for seed in range(40):
-        for one in columns(step.model_copy(update={"seed": seed}), view, NAMES, rows, target, severity):
+        for one in columns(step.model_copy(update={"seed": seed}), stays, NAMES):
             if one.rate == 0.3:
                 lost[one.mechanism].append(has & ~one.kept)
                 assert one.mechanism != "mar" or one.kept[:, 2].tolist() == has[:, 2].tolist()
