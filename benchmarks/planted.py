@@ -58,7 +58,7 @@ def settings(stays: int, hospital: int, seeds: int, strategies: list[str], quick
         "source.redundancy": REDUNDANCY,
         "source.synergy": SYNERGY,
         "tasks.phenotyping": None,
-        "splits": {"kind": "folds", "folds": 2 if quick else 5},
+        "splits": {"kind": "folds", "folds": 3 if quick else 5},
         "study.combination_sizes": [len(MODALITIES)],
         "study.seeds": seeds,
         "pretrain.mode": "shared",

@@ -72,9 +72,10 @@ CARRIER_NOISE = 0.25  # the noise between that part and what the views show
 FINDING = "heart"
 FINDING_NOISE = {"image": 0.5, "radiology": 0.5}
 # The view of each modality that shows its sign of a planted synergy: -1 or 1, and 0 in a hospital without synergy.
-import os
-ODD = float(os.environ.get("ODD","0.25"))
 SIGNS = {"image": "pads", "timeseries": "rhythm"}
+# The share of admissions with one of the two signs only. The others have both or neither, so that the signs go together
+# as far as image and series of one patient do, and encoders that are aligned without labels hold them.
+ODD = 0.25
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -188,6 +189,11 @@ def draw(subject: np.ndarray, period: np.ndarray, seed: int, planted: Planted | 
     return Latent(views, risk, rng.random(n) < risk, phenotype_risk, phenotypes, mentions, traits, age)
 
 
+def standard(odd: np.ndarray) -> np.ndarray:
+    """Return a number of mean 0 and variance 1 that is greater where exactly one of the two signs is there."""
+    return np.asarray((odd - ODD) / np.sqrt(ODD * (1 - ODD)))
+
+
 def _shared(views: dict[str, dict[str, np.ndarray]], planted: Planted, rng: np.random.Generator) -> np.ndarray:
     """Draw what more than one modality tells, put it into their views, and return its part of the logit, (A,).
 
@@ -202,7 +208,7 @@ def _shared(views: dict[str, dict[str, np.ndarray]], planted: Planted, rng: np.r
             views[modality][FINDING] = (finding + noise * rng.normal(size=n)) / np.sqrt(1 + noise**2)
     if planted.synergy:
         sign, odd = rng.choice((-1.0, 1.0), size=n), rng.random(n) < ODD
-        part += np.sqrt(planted.synergy) * (odd - ODD) / np.sqrt(ODD * (1 - ODD))
+        part += np.sqrt(planted.synergy) * standard(odd)
         signs = (sign, np.where(odd, -sign, sign))
         for (modality, sign), values in zip(SIGNS.items(), signs, strict=True):
             views[modality][sign] = values

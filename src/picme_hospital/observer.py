@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from picme_hospital.arguments import MODALITIES, Planted
 from picme_hospital.files import stream
-from picme_hospital.latent import FINDING_NOISE, MORTALITY_RATE, MORTALITY_SPREAD, SIGNS, intercept, sigmoid
+from picme_hospital.latent import FINDING_NOISE, MORTALITY_RATE, MORTALITY_SPREAD, ODD, SIGNS, intercept, sigmoid, standard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ def observed(planted: Planted, admissions: int = 400_000, seed: int = 0) -> dict
     own = {name: np.sqrt(planted.influence.get(name, 0.0)) * rng.normal(size=admissions) for name in MODALITIES}
     finding = rng.normal(size=admissions)
     views = {name: finding + noise * rng.normal(size=admissions) for name, noise in FINDING_NOISE.items()}
-    both = np.sqrt(planted.synergy) * rng.choice((-1.0, 1.0), size=admissions)
+    both = np.sqrt(planted.synergy) * standard(rng.random(admissions) < ODD)
     logit = MORTALITY_SPREAD * (sum(own.values()) + np.sqrt(planted.redundancy) * finding + both)
     died = rng.random(admissions) < sigmoid(intercept(logit, MORTALITY_RATE) + logit)
     values = {frozenset[str](): 0.5}

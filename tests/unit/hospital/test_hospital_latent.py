@@ -67,6 +67,7 @@ def test_synergy_is_told_by_both_signs_and_by_neither_alone() -> None:
     h = admit(20_000, seed=1, planted=Planted({"timeseries": 0.7}, synergy=0.3))
     logit = np.log(h.latent.risk / (1 - h.latent.risk))
     film, series = h.latent.views["image"]["pads"], h.latent.views["timeseries"]["rhythm"]
+    assert np.mean(film != series) == pytest.approx(0.25, abs=0.01)
     for sign in (film, series):
         assert abs(np.corrcoef(sign, logit)[0, 1]) < 0.03
     assert set(film) == set(series) == {-1.0, 1.0}
