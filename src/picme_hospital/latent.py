@@ -9,12 +9,15 @@ time is the exception: text written at discharge and the course of a stay after 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from picme_hospital.arguments import Planted
 from picme_hospital.codes import EXCLUSIVE, PHENOTYPES
 from picme_hospital.files import stream
+
+if TYPE_CHECKING:
+    from picme_hospital.arguments import Planted
 
 LATENTS = ("severity", "heart", "lung", "kidney", "liver", "infection", "brain", "metabolic", "chronic", "age")
 

@@ -14,12 +14,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import rankdata
 
-from picme_hospital.arguments import MODALITIES, Planted
+from picme_hospital.arguments import MODALITIES
 from picme_hospital.files import stream
-from picme_hospital.latent import FINDING_NOISE, MORTALITY_RATE, MORTALITY_SPREAD, ODD, SIGNS, intercept, sigmoid, standard
+from picme_hospital.latent import (
+    FINDING_NOISE,
+    MORTALITY_RATE,
+    MORTALITY_SPREAD,
+    ODD,
+    SIGNS,
+    intercept,
+    sigmoid,
+    standard,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from picme_hospital.arguments import Planted
 
 
 def observed(planted: Planted, admissions: int = 400_000, seed: int = 0) -> dict[frozenset[str], float]:
@@ -45,7 +56,7 @@ def observed(planted: Planted, admissions: int = 400_000, seed: int = 0) -> dict
         for names in combinations(MODALITIES, size):
             known = np.sum([own[name] for name in names], axis=0)
             shown = [name for name in names if name in FINDING_NOISE]
-            # The mean of a standard-normal finding, given its views: each counts by its precision, and the prior is one.
+            # The mean of a standard-normal finding, given its views: each counts by its precision, the prior as one.
             precision = {name: FINDING_NOISE[name] ** -2 for name in shown}
             for name in shown:
                 share = precision[name] / (1 + sum(precision.values()))

@@ -78,9 +78,7 @@ class Hospital:
         return np.searchsorted(self.admission, np.arange(len(self.hadm_id)))
 
 
-def admit(
-    stays: int, seed: int = 0, planted: Planted | None = None, absence: Absence | None = None
-) -> Hospital:
+def admit(stays: int, seed: int = 0, planted: Planted | None = None, absence: Absence | None = None) -> Hospital:
     """Draw a hospital with exactly `stays` ICU stays.
 
     Args:

@@ -8,7 +8,6 @@ from scipy.signal import lfilter
 
 from picme_hospital.items import EYE, INTUBATED, MOTOR, POOLS, REFILL, VERBAL
 
-
 RHYTHM = 25.0  # beats per minute that a planted sign of the rhythm adds or takes
 
 

@@ -19,7 +19,7 @@ class SyntheticConfig(Section):
     images: bool = True
     """Draw chest X-rays; without them the tables of MIMIC-CXR-JPG are not written either."""
     influence: dict[str, float] | None = None
-    """Planted truth for attribution methods: each modality's share of the variance of mortality's logit (they add up
+    """Planted truth: each modality's share of the variance of mortality's logit (they add up
     to 1; a modality left out has 0), each share visible in that modality only. Without it the modalities overlap, as
     in life."""
     redundancy: float = 0.0
@@ -27,7 +27,8 @@ class SyntheticConfig(Section):
     of the shares that add up to 1 with those of `influence`."""
     synergy: float = 0.0
     """Share of a planted part that depends on whether exactly one of two signs is there, one in the image and one in
-    the time series; neither tells anything alone. It too adds up to 1 with the shares of `influence`."""
+    the time series; neither tells anything alone, and no text mentions them. It too adds up to 1 with the shares of
+    `influence`."""
     absence: dict[str, float] = Field(default_factory=dict)
     """Share of admissions without the records of a modality (timeseries, discharge, radiology, image); 3 % of each that
     is not named."""

@@ -23,5 +23,5 @@ def test_influence_is_checked() -> None:
     with pytest.raises(ValidationError, match="unknown modality 'imag'; did you mean 'image'"):
         SyntheticConfig(influence={"imag": 1.0})
     assert SyntheticConfig(influence={"image": 0.5}, redundancy=0.2, synergy=0.3).synergy == 0.3
-    with pytest.raises(ValidationError, match="redundancy and synergy among them, add up to 1.5"):
+    with pytest.raises(ValidationError, match=r"redundancy and synergy among them, add up to 1\.5"):
         SyntheticConfig(influence={"image": 1.0}, synergy=0.5)

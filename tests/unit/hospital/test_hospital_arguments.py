@@ -51,9 +51,7 @@ def test_possible_influence() -> None:
         ({"image": 1.0}, 0.0, float("nan"), "synergy is nan"),
     ],
 )
-def test_impossible_shares(
-    influence: dict[str, float] | None, redundancy: float, synergy: float, word: str
-) -> None:
+def test_impossible_shares(influence: dict[str, float] | None, redundancy: float, synergy: float, word: str) -> None:
     with pytest.raises(ArgumentError, match=word):
         check_influence(influence, redundancy, synergy)
 
