@@ -210,9 +210,9 @@ def _shared(views: dict[str, dict[str, np.ndarray]], planted: Planted, rng: np.r
         for modality, noise in FINDING_NOISE.items():
             views[modality][FINDING] = (finding + noise * rng.normal(size=n)) / np.sqrt(1 + noise**2)
     if planted.synergy:
-        sign, odd = rng.choice((-1.0, 1.0), size=n), rng.random(n) < ODD
+        first, odd = rng.choice((-1.0, 1.0), size=n), rng.random(n) < ODD
         part += np.sqrt(planted.synergy) * standard(odd)
-        signs = (sign, np.where(odd, -sign, sign))
+        signs = (first, np.where(odd, -first, first))
         for (modality, sign), values in zip(SIGNS.items(), signs, strict=True):
             views[modality][sign] = values
     return part
