@@ -69,7 +69,7 @@ def settings(stays: int, hospital: int, seeds: int, strategies: list[str], quick
         "align.tsne": "off",
         "modalities.image.size": 96,
         "modalities.discharge.encoder.max_length": 80,
-        "modalities.radiology.encoder.max_length": 64,
+        "modalities.radiology.encoder.max_length": 112,
         "execution.workers": 1,
         "execution.threads": 1,
     }
@@ -87,7 +87,7 @@ def settings(stays: int, hospital: int, seeds: int, strategies: list[str], quick
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stays", type=int, default=1200)
+    parser.add_argument("--stays", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--hospitals", type=int, default=3)
     parser.add_argument("--strategies", default=",".join(STRATEGIES))
