@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from picme_hospital.arguments import MODALITIES, Absence, ArgumentError, check_absence, check_influence
+from picme_hospital.arguments import MODALITIES, Absence, ArgumentError, Planted, check_absence, check_influence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,7 @@ __all__ = [
     "MODALITIES",
     "Absence",
     "ArgumentError",
+    "Planted",
     "check_absence",
     "check_influence",
     "write_events",
@@ -34,7 +35,7 @@ def write_hospital(
     seed: int = 0,
     images: bool = True,
     image_size: tuple[int, int] | None = None,
-    influence: dict[str, float] | None = None,
+    planted: Planted | None = None,
     absence: Absence | None = None,
 ) -> Path:
     """Write a hospital's three releases and its true risks; the same arguments write the same bytes.
@@ -51,15 +52,14 @@ def write_hospital(
         seed: The seed of every random number, 0 or more.
         images: Whether to draw chest films and to write the tables of MIMIC-CXR-JPG.
         image_size: Rows and columns of every film; by default they vary between 320 and 512.
-        influence: Each modality's share of the variance of mortality's logit, each share visible in that modality
-            only. The shares add up to 1; a modality that is left out has 0. By default the modalities overlap.
+        planted: What each modality tells of death, and what two tell together. By default the modalities overlap.
         absence: Which records do not exist; by default 3 % of each modality's, at random.
 
     Returns:
         `folder`.
 
     Raises:
-        ArgumentError: If `stays`, `seed`, `influence` or `absence` is impossible; nothing is written then.
+        ArgumentError: If `stays`, `seed`, `planted` or `absence` is impossible; nothing is written then.
     """
     from picme_hospital.arguments import check
     from picme_hospital.images import write_images
@@ -70,8 +70,8 @@ def write_hospital(
     from picme_hospital.tables import truth, write_tables
 
     absence = absence or Absence()
-    check(stays, seed, influence, absence)
-    hospital = admit(stays, seed, influence, absence)
+    check(stays, seed, planted, absence)
+    hospital = admit(stays, seed, planted, absence)
     studies = schedule(hospital)
     folder.mkdir(parents=True, exist_ok=True)
     write_tables(hospital, folder / "ehr")

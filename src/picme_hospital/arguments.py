@@ -37,13 +37,30 @@ class ArgumentError(ValueError):
     """An argument with which no hospital can be written; the message is one sentence that names the argument."""
 
 
-def check(stays: int, seed: int, influence: dict[str, float] | None, absence: Absence) -> None:
+@dataclass(frozen=True)
+class Planted:
+    """What each modality tells of death, as shares of the variance of its logit that add up to 1.
+
+    Attributes:
+        influence: For a modality, the share that is visible in it only; 0 for one that is not named.
+        redundancy: The share of a finding that the image and the radiology report both show, each with its own noise.
+        synergy: The share of a part that depends on whether exactly one of two signs is there: one in the image and one
+            in the time series. Neither sign alone tells anything of death.
+    """
+
+    influence: dict[str, float]
+    redundancy: float = 0.0
+    synergy: float = 0.0
+
+
+def check(stays: int, seed: int, planted: Planted | None, absence: Absence) -> None:
     """Raise an ArgumentError if `write_hospital` cannot work with these arguments."""
     for name, value, least in (("stays", stays, FEWEST_STAYS), ("seed", seed, 0)):
         if value < least:
             raise ArgumentError(f"synthetic hospital, {name}: {value} should be greater than or equal to {least}")
     try:
-        check_influence(influence)
+        if planted:
+            check_influence(planted.influence, planted.redundancy, planted.synergy)
     except ArgumentError as error:
         raise ArgumentError(f"synthetic hospital, influence: {error}") from error
     try:
@@ -54,17 +71,24 @@ def check(stays: int, seed: int, influence: dict[str, float] | None, absence: Ab
         raise ArgumentError(f"synthetic hospital, absence: the slope is {absence.slope}: it must be a number")
 
 
-def check_influence(influence: dict[str, float] | None) -> None:
-    """Raise an ArgumentError unless `influence` is None or holds shares of known modalities that add up to 1."""
+def check_influence(influence: dict[str, float] | None, redundancy: float = 0.0, synergy: float = 0.0) -> None:
+    """Raise an ArgumentError unless nothing is planted, or shares of the known modalities that add up to 1."""
+    for name, share in (("redundancy", redundancy), ("synergy", synergy)):
+        if not 0 <= share <= 1:
+            raise ArgumentError(f"{name} is {share}: it must be between 0 and 1")
     if influence is None:
+        if redundancy or synergy:
+            raise ArgumentError("redundancy and synergy need influence, whose shares say what else carries the risk")
         return
     for name, share in influence.items():
         if name not in MODALITIES:
             raise ArgumentError(f"unknown modality {name!r}{_hint(name)}")
         if not (math.isfinite(share) and share >= 0):
             raise ArgumentError(f"the share of {name!r} is {share}: it must be 0 or more")
-    if abs(sum(influence.values()) - 1) > 1e-6:
-        raise ArgumentError(f"the shares add up to {sum(influence.values()):g}: they must add up to 1")
+    total = sum(influence.values()) + redundancy + synergy
+    if abs(total - 1) > 1e-6:
+        beside = ", redundancy and synergy among them," if redundancy or synergy else ""
+        raise ArgumentError(f"the shares{beside} add up to {total:g}: they must add up to 1")
 
 
 def check_absence(shares: dict[str, float]) -> None:

@@ -29,6 +29,7 @@ def finding(h: Hospital, a: int, rng: np.random.Generator) -> dict[str, float]:
         "heart": heart,
         "effusion": 0.5 * (lung + heart) + float(traits["effusion"][a]),
         "age": float(view["age"][a]),
+        "pads": float(view["pads"][a]),
         "side": float(traits["side"][a]),
         "female": float(h.female[h.subject[a]]),
         **{name: float(traits[name][a]) for name in ("intubated", "line", "pacemaker", "sternotomy")},
@@ -124,7 +125,7 @@ def _frontal(shows: dict[str, float], rng: np.random.Generator, magnify: bool) -
 
 
 def _devices(film: np.ndarray, x: np.ndarray, y: np.ndarray, shows: dict[str, float]) -> np.ndarray:
-    """Draw endotracheal tube, central line, sternal wires and pacemaker as bright, sharp shapes."""
+    """Draw tube, central line, sternal wires, pacemaker and defibrillator electrodes as bright, sharp shapes."""
     if shows["intubated"]:
         film = np.where((np.abs(x - 0.02) < 0.014) & (y < -0.35), 0.97, film)
     if shows["line"]:
@@ -135,6 +136,9 @@ def _devices(film: np.ndarray, x: np.ndarray, y: np.ndarray, shows: dict[str, fl
     if shows["pacemaker"]:
         film = np.where((np.abs(x - 0.58) < 0.12) & (np.abs(y + 0.58) < 0.09), 1.0, film)
         film = np.where((np.abs(np.hypot(x - 0.6, y - 0.1) - 0.62) < 0.012) & (x < 0.5) & (y < 0.4), 0.95, film)
+    if shows["pads"] > 0:  # the electrodes of a defibrillator, below the right clavicle and beside the apex
+        for column, row in ((-0.5, -0.35), (0.62, 0.3)):
+            film = np.where((np.abs(x - column) < 0.2) & (np.abs(y - row) < 0.24), 0.9, film)
     return film
 
 

@@ -9,11 +9,15 @@ time is the exception: text written at discharge and the course of a stay after 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from picme_hospital.codes import EXCLUSIVE, PHENOTYPES
 from picme_hospital.files import stream
+
+if TYPE_CHECKING:
+    from picme_hospital.arguments import Planted
 
 LATENTS = ("severity", "heart", "lung", "kidney", "liver", "infection", "brain", "metabolic", "chronic", "age")
 
@@ -67,6 +71,15 @@ CARRIERS: dict[str, tuple[str, ...]] = {
 }
 CARRIER_NOISE = 0.25  # the noise between that part and what the views show
 
+# The latent whose views show a planted finding instead, and the noise between the finding and each view of it.
+FINDING = "heart"
+FINDING_NOISE = {"image": 0.5, "radiology": 0.5}
+# The view of each modality that shows its sign of a planted synergy: -1 or 1, and 0 in a hospital without synergy.
+SIGNS = {"image": "pads", "timeseries": "rhythm"}
+# The share of admissions with one of the two signs only. The others have both or neither, so that the signs go together
+# as far as image and series of one patient do, and encoders that are aligned without labels hold them.
+ODD = 0.25
+
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """Apply the logistic function elementwise."""
@@ -87,7 +100,8 @@ class Latent:
     """The latent states and outcomes of A admissions of S subjects.
 
     Attributes:
-        views: For each modality and each latent it shows, (A,) the noisy value that it shows, of unit variance.
+        views: For each modality and each latent it shows, (A,) the noisy value that it shows, of unit variance; and
+            the signs of SIGNS.
         risk: (A,) the true probability of death in hospital.
         died: (A,) bool, whether the patient dies in hospital.
         phenotype_risk: (A, 25) the true probability of each phenotype, in the order of PHENOTYPES.
@@ -123,14 +137,14 @@ class Latent:
         )
 
 
-def draw(subject: np.ndarray, period: np.ndarray, seed: int, influence: dict[str, float] | None = None) -> Latent:
+def draw(subject: np.ndarray, period: np.ndarray, seed: int, planted: Planted | None = None) -> Latent:
     """Draw the latent states and outcomes of admissions.
 
     Args:
         subject: (A,) the index of each admission's subject, 0 … S-1, in ascending order.
         period: (A,) the period of three years in which each admission falls, 0 … 4.
         seed: The seed of the hospital.
-        influence: Each modality's share of the variance of mortality's logit; None for overlapping modalities.
+        planted: What each modality tells of death; None for overlapping modalities.
     """
     rng = stream(seed, "latent")
     n, n_subjects = len(subject), int(subject.max()) + 1
@@ -146,16 +160,19 @@ def draw(subject: np.ndarray, period: np.ndarray, seed: int, influence: dict[str
         for modality, visible in VISIBILITY.items()
     }
     logit = _mix(latent, MORTALITY, MORTALITY_SPREAD)
-    if influence is not None:
+    for modality, sign in SIGNS.items():
+        views[modality][sign] = np.zeros(n)
+    if planted is not None:
         logit = np.zeros(n)
         for modality, carriers in CARRIERS.items():
             # Age belongs to the subject, so the part of the risk that age carries is drawn for each subject. The other
             # parts are drawn for each admission.
             own = rng.normal(size=n_subjects)[subject] if "age" in carriers else rng.normal(size=n)
-            logit += MORTALITY_SPREAD * np.sqrt(influence.get(modality, 0.0)) * own
+            logit += MORTALITY_SPREAD * np.sqrt(planted.influence.get(modality, 0.0)) * own
             for name in carriers:
                 noise = 0.0 if name == "age" else CARRIER_NOISE
                 views[modality][name] = (own + noise * rng.normal(size=n)) / np.sqrt(1 + noise**2)
+        logit += MORTALITY_SPREAD * _shared(views, planted, stream(seed, "planted"))
     else:
         logit = logit + YEAR_EFFECT * (period - 2)
     risk = sigmoid(intercept(logit, MORTALITY_RATE) + logit)
@@ -173,6 +190,32 @@ def draw(subject: np.ndarray, period: np.ndarray, seed: int, influence: dict[str
     age_of_subject[subject] = views["demographics"]["age"]
     age = np.clip(np.round(64 + 15.5 * age_of_subject), 18, 91).astype(int)
     return Latent(views, risk, rng.random(n) < risk, phenotype_risk, phenotypes, mentions, traits, age)
+
+
+def standard(odd: np.ndarray) -> np.ndarray:
+    """Return a number of mean 0 and variance 1 that is greater where exactly one of the two signs is there."""
+    return np.asarray((odd - ODD) / np.sqrt(ODD * (1 - ODD)))
+
+
+def _shared(views: dict[str, dict[str, np.ndarray]], planted: Planted, rng: np.random.Generator) -> np.ndarray:
+    """Draw what more than one modality tells, put it into their views, and return its part of the logit, (A,).
+
+    The part is that of a logit with unit variance.
+    """
+    n = len(views["image"][FINDING])
+    part = np.zeros(n)
+    if planted.redundancy:
+        finding = rng.normal(size=n)
+        part += np.sqrt(planted.redundancy) * finding
+        for modality, noise in FINDING_NOISE.items():
+            views[modality][FINDING] = (finding + noise * rng.normal(size=n)) / np.sqrt(1 + noise**2)
+    if planted.synergy:
+        first, odd = rng.choice((-1.0, 1.0), size=n), rng.random(n) < ODD
+        part += np.sqrt(planted.synergy) * standard(odd)
+        signs = (first, np.where(odd, -first, first))
+        for (modality, sign), values in zip(SIGNS.items(), signs, strict=True):
+            views[modality][sign] = values
+    return part
 
 
 def _mix(latent: dict[str, np.ndarray], weights: dict[str, float], spread: float, own: float = 0.0) -> np.ndarray:

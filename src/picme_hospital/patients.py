@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from picme_hospital.arguments import Absence
+from picme_hospital.arguments import Absence, Planted
 from picme_hospital.files import stream
 from picme_hospital.latent import Latent, draw
 
@@ -78,22 +78,20 @@ class Hospital:
         return np.searchsorted(self.admission, np.arange(len(self.hadm_id)))
 
 
-def admit(
-    stays: int, seed: int = 0, influence: dict[str, float] | None = None, absence: Absence | None = None
-) -> Hospital:
+def admit(stays: int, seed: int = 0, planted: Planted | None = None, absence: Absence | None = None) -> Hospital:
     """Draw a hospital with exactly `stays` ICU stays.
 
     Args:
         stays: The number of ICU stays.
         seed: The seed of every random number.
-        influence: Each modality's share of mortality's logit, see `picme_hospital.write_hospital`.
+        planted: What each modality tells of death; by default the modalities overlap.
         absence: Which records do not exist; by default 3 % of each modality's, at random.
     """
     rng = stream(seed, "patients")
     per_subject = rng.choice([1, 2, 3], size=stays, p=[0.88, 0.09, 0.03])
     subject = np.repeat(np.arange(stays), per_subject)
     period = rng.choice(5, size=stays, p=[0.25, 0.22, 0.2, 0.2, 0.13])
-    latent = draw(subject, period[subject], seed, influence)
+    latent = draw(subject, period[subject], seed, planted)
     visit = np.arange(len(subject)) - np.searchsorted(subject, subject)
     # A subject who has died has no later admission.
     deaths_before = np.cumsum(latent.died) - latent.died

@@ -8,6 +8,8 @@ from scipy.signal import lfilter
 
 from picme_hospital.items import EYE, INTUBATED, MOTOR, POOLS, REFILL, VERBAL
 
+RHYTHM = 25.0  # beats per minute that a planted sign of the rhythm adds or takes
+
 
 def _wander(n: int, memory: float, rng: np.random.Generator) -> np.ndarray:
     """Draw standard-normal noise with first-order autocorrelation `memory`, (n,)."""
@@ -38,6 +40,8 @@ def signals(
         own = habit * rng.normal(size=n)
         return np.asarray(mean + own[stay] + drift * _wander(total, memory, rng))
 
+    # A sign of the rhythm, where one is planted, makes the rate fast or slow throughout.
+    rate = 86 + 8.0 * severity + 4.0 * z["infection"] + 2 * z["heart"] + RHYTHM * z["rhythm"]
     # Arteries stiffen with age, so the pulse pressure grows.
     mean = level(79 - 7.0 * severity, 3.0, 5.0)
     pulse = level(50 - 2.0 * z["heart"] + 7.0 * z["age"], 4.0, 5.0)
@@ -49,7 +53,7 @@ def signals(
     return {
         "severity": severity,
         "coma": coma,
-        "heart_rate": np.clip(level(86 + 8.0 * severity + 4.0 * z["infection"] + 2 * z["heart"], 6, 6), 28, 215),
+        "heart_rate": np.clip(level(rate, 6, 6), 28, 215),
         "mean_pressure": np.clip(mean, 30, 150),
         "systolic": np.clip(mean + 0.66 * pulse, 48, 230),
         "diastolic": np.clip(mean - 0.34 * pulse, 22, 130),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, FiniteFloat, field_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from picme.config.base import Section
 from picme.config.bounds import Seed, Stays
@@ -19,9 +19,16 @@ class SyntheticConfig(Section):
     images: bool = True
     """Draw chest X-rays; without them the tables of MIMIC-CXR-JPG are not written either."""
     influence: dict[str, float] | None = None
-    """Planted truth for attribution methods: each modality's share of the variance of mortality's logit (they add up
+    """Planted truth: each modality's share of the variance of mortality's logit (they add up
     to 1; a modality left out has 0), each share visible in that modality only. Without it the modalities overlap, as
     in life."""
+    redundancy: float = 0.0
+    """Share of a planted finding that the image and the radiology report both show, each with its own noise; it is one
+    of the shares that add up to 1 with those of `influence`."""
+    synergy: float = 0.0
+    """Share of a planted part that depends on whether exactly one of two signs is there, one in the image and one in
+    the time series; neither tells anything alone, and no text mentions them. It too adds up to 1 with the shares of
+    `influence`."""
     absence: dict[str, float] = Field(default_factory=dict)
     """Share of admissions without the records of a modality (timeseries, discharge, radiology, image); 3 % of each that
     is not named."""
@@ -35,8 +42,7 @@ class SyntheticConfig(Section):
         check_absence(value)
         return value
 
-    @field_validator("influence")
-    @classmethod
-    def _influence(cls, value: dict[str, float] | None) -> dict[str, float] | None:
-        check_influence(value)
-        return value
+    @model_validator(mode="after")
+    def _planted(self) -> SyntheticConfig:
+        check_influence(self.influence, self.redundancy, self.synergy)
+        return self

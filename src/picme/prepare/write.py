@@ -39,14 +39,17 @@ def write_hospital(step: Hospital, folder: Path) -> dict[str, Any]:
     Raises:
         ConfigError: if its arguments are impossible.
     """
-    from picme_hospital import Absence, ArgumentError
+    from picme_hospital import Absence, ArgumentError, Planted
     from picme_hospital import write_hospital as write
 
     source = step.source
     _empty(folder)
     try:
         absence = Absence(source.absence, source.absence_slope)
-        write(folder, source.stays, source.seed, source.images, influence=source.influence, absence=absence)
+        planted = None
+        if source.influence is not None:
+            planted = Planted(source.influence, source.redundancy, source.synergy)
+        write(folder, source.stays, source.seed, source.images, planted=planted, absence=absence)
     except ArgumentError as error:
         raise ConfigError(str(error)) from error
     return {"stays": source.stays, "seed": source.seed}

@@ -22,3 +22,6 @@ def test_influence_is_checked() -> None:
     assert SyntheticConfig(influence={"image": 1.0}).influence == {"image": 1.0}
     with pytest.raises(ValidationError, match="unknown modality 'imag'; did you mean 'image'"):
         SyntheticConfig(influence={"imag": 1.0})
+    assert SyntheticConfig(influence={"image": 0.5}, redundancy=0.2, synergy=0.3).synergy == 0.3
+    with pytest.raises(ValidationError, match=r"redundancy and synergy among them, add up to 1\.5"):
+        SyntheticConfig(influence={"image": 1.0}, synergy=0.5)

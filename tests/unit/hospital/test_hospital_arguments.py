@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from picme_hospital import Absence, ArgumentError, check_influence, write_hospital
+from picme_hospital import Absence, ArgumentError, Planted, check_influence, write_hospital
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 def test_impossible_influence(tmp_path: Path, influence: dict[str, float], word: str) -> None:
     with pytest.raises(ArgumentError, match=f"^synthetic hospital, influence: .*{word}"):
-        write_hospital(tmp_path / "x", 20, influence=influence)
+        write_hospital(tmp_path / "x", 20, planted=Planted(influence))
     assert not (tmp_path / "x").exists()
 
 
@@ -38,6 +38,22 @@ def test_impossible_numbers(tmp_path: Path, stays: int, seed: int, name: str) ->
 def test_possible_influence() -> None:
     check_influence(None)
     check_influence({"image": 0.25, "timeseries": 0.75})
+    check_influence({"timeseries": 0.75}, redundancy=0.15, synergy=0.1)
+    check_influence({}, redundancy=1.0)
+
+
+@pytest.mark.parametrize(
+    ("influence", "redundancy", "synergy", "word"),
+    [
+        (None, 0.2, 0.0, "redundancy and synergy need influence"),
+        ({"image": 1.0}, 0.2, 0.1, "redundancy and synergy among them, add up to 1.3: they must"),
+        ({"image": 1.2}, -0.2, 0.0, "redundancy is -0.2: it must be between 0 and 1"),
+        ({"image": 1.0}, 0.0, float("nan"), "synergy is nan"),
+    ],
+)
+def test_impossible_shares(influence: dict[str, float] | None, redundancy: float, synergy: float, word: str) -> None:
+    with pytest.raises(ArgumentError, match=word):
+        check_influence(influence, redundancy, synergy)
 
 
 @pytest.mark.parametrize(
