@@ -169,7 +169,7 @@ def verdict_text(one: Modality) -> Markup:
 
 
 def sign_of(pair: Row) -> str:
-    """Return whether two modalities complement one another beyond doubt (`plus`), repeat one another (`minus`), or not."""
+    """Return `plus` where two modalities clearly complement one another, `minus` where they repeat one another."""
     if pair["low"] is None or pair["high"] is None or pair["low"] <= 0 <= pair["high"]:
         return "neither"
     return "plus" if pair["low"] > 0 else "minus"
@@ -206,7 +206,15 @@ def _enough(one: Told, outcome: str) -> list[Markup]:
             if shown
         ]
         return [say("{what}: it is undecided which kinds of data are enough.", what=outcome), reason, *best]
-    said = [say("{what}: {which} is enough.", what=outcome, which=together(row["combination"], one.names)), reason]
+    said = [
+        say(
+            "{what}: {which} is enough{doubt}.",
+            what=outcome,
+            which=together(row["combination"], one.names),
+            doubt="" if row["confirmed"] else " on validation, which test does not confirm",
+        ),
+        reason,
+    ]
     shown = score(one, row["combination"])
     said += [say("On test it has {score} AUROC; guessing gives 50\u00a0%.", score=shown)] if shown else []
     tested = on_test(one)

@@ -52,9 +52,10 @@ def _front(rows: pl.DataFrame, one: Told) -> Choice:
         _marks("worth their cost", best, {"color": BLUE, "symbol": "diamond", "size": 11})
         | {"mode": "lines+markers", "line": {"color": BLUE, "width": 1.6, "shape": "hv"}},
     ]
+    most = max(rows["cost"].max(), 1e-9)  # what costs nothing needs room at the left
     layout = {
         "height": 360,
-        "xaxis": {"title": {"text": "cost of a stay"}, "rangemode": "tozero", "zeroline": False},
+        "xaxis": {"title": {"text": "cost of a stay"}, "range": [-0.04 * most, 1.04 * most], "zeroline": False},
         "yaxis": {"title": {"text": "AUROC on test, %"}, "zeroline": False},
     }
     steps = [
@@ -82,7 +83,6 @@ def _marks(name: str, rows: list[Row], marker: dict[str, Any]) -> dict[str, Any]
         "x": [round(row["cost"], 4) for row in rows],
         "y": [round(row["value"] * 100, 2) for row in rows],
         "marker": marker,
-        "cliponaxis": False,
         "text": [f"{safe(combination_text(row['combination']))}<br>{row['value'] * 100:.1f} %" for row in rows],
         "hovertemplate": "%{text}<extra></extra>",
     }
