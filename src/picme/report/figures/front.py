@@ -52,7 +52,7 @@ def _front(rows: pl.DataFrame, one: Told) -> Choice:
         _marks("worth their cost", best, {"color": BLUE, "symbol": "diamond", "size": 11})
         | {"mode": "lines+markers", "line": {"color": BLUE, "width": 1.6, "shape": "hv"}},
     ]
-    most = max(rows["cost"].max(), 1e-9)  # what costs nothing needs room at the left
+    most = max(row["cost"] for row in rows.to_dicts())  # what costs nothing needs room at the left
     layout = {
         "height": 360,
         "xaxis": {"title": {"text": "cost of a stay"}, "range": [-0.04 * most, 1.04 * most], "zeroline": False},
