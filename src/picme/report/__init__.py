@@ -9,16 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from picme.report.answer import headline
     from picme.report.build import page, plates
     from picme.report.terminal import main_table
-    from picme.report.words import headline
     from picme.results.write import write_results
 
 _WHERE = {
     "page": "picme.report.build",
     "plates": "picme.report.build",
     "write_results": "picme.results.write",
-    "headline": "picme.report.words",
+    "headline": "picme.report.answer",
     "main_table": "picme.report.terminal",
 }
 

@@ -13,15 +13,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from picme.report import cohort
+from picme.report.answer import enough_reason, on_test, paragraph, score, screens, sign_of, verdict_text
 from picme.report.blocks import DataTable, Plate, ShownChapter
 from picme.report.chapters import CHAPTERS, chapters
 from picme.report.export import embedded
-from picme.report.facts import answers, frame, modalities
+from picme.report.facts import frame, modalities
+from picme.report.figures.forest import axis
+from picme.report.figures.front import front as worth_its_cost
 from picme.report.limits import checklist, limits
-from picme.report.numbers import count, interval, level, many, percent, signed, text_of
+from picme.report.numbers import count, interval, level, many, number, percent, points, signed, text_of
+from picme.report.results import difference_interval
 from picme.report.rules import lets_through, rules, studied
 from picme.report.theme import DARK, template
-from picme.report.words import ENDS, against, paragraph, size_sentences, strategy_text, task_sentences, task_title
+from picme.report.words import ENDS, against, strategy_text, task_sentences, task_title, together
 from picme.strategies import strategies
 
 if TYPE_CHECKING:
@@ -70,23 +74,19 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
     available = [
         block for make in (cohort.baseline, cohort.availability, cohort.presence) if (block := make(tables, config))
     ]
-    found, names = answers(tables, config), modalities(tables, config)
+    found, names = screens(tables, config), modalities(tables, config)
+    front = worth_its_cost(tables, [screen.told for screen in found if screen.told])
     blocks = [block for section in sections for block in section.blocks] + audit + available
+    blocks += [front] if front else []
     settings = config.get("report") or {}
     ran = frame(tables, "summary")["strategy"].to_list()
     present = {section.key for section in sections}
     context = {
         "title": settings.get("title") or config.get("name") or run.name,
-        "answers": [
-            {
-                "task": task_title(item.task),
-                "item": item,
-                "sentences": task_sentences(item, names) + size_sentences(item, tables),
-                "combination": (item.best["combination"] or "").split("+"),
-                "strategy": strategy_text(item.best["strategy"]),
-            }
-            for item in found
-        ],
+        "screens": found,
+        "chosen": [screen for screen in found if screen.told],
+        "untold": [screen for screen in found if not screen.told],
+        "front": front,
         "names": names,
         "rules": rules(config),
         "commands": commands(run, run_info, config),
@@ -170,6 +170,19 @@ def environment() -> Environment:
         many=many,
         against=against,
         ENDS=ENDS,
+        number=number,
+        points=points,
+        difference_interval=difference_interval,
+        strategy_text=strategy_text,
+        task_title=task_title,
+        task_sentences=task_sentences,
+        together=together,
+        enough_reason=enough_reason,
+        on_test=on_test,
+        score=score,
+        verdict_text=verdict_text,
+        sign_of=sign_of,
+        forest_axis=axis,
     )
     made.tests["plate"] = lambda block: isinstance(block, Plate)
     made.tests["table"] = lambda block: isinstance(block, DataTable)

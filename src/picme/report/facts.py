@@ -121,6 +121,8 @@ class Answer:
         tied: number of cells that cannot be told apart from the one best on validation, and of those that may be
             chosen; None where that is not known.
         simplest: whether some of the tied have more modalities than the chosen one.
+        highest: the difference to the one of the kind of `across` that is best on test, where validation picked
+            another.
     """
 
     task: str
@@ -134,6 +136,7 @@ class Answer:
     confidence: float
     tied: tuple[int, int] | None = None
     simplest: bool = False
+    highest: Difference | None = None
 
     @property
     def combined(self) -> bool:
@@ -210,6 +213,8 @@ def answer(tables: Tables, task: str, config: dict[str, Any]) -> Answer | None:
     others = [cell for cell in cells if ("+" in cell["combination"]) != ("+" in best["combination"])]
     # The comparisons test what can be selected; a control or baseline stands here only where there is nothing else.
     across = next((cell for cell in others if cell["strategy"] not in never), next(iter(others), None))
+    # What validation picked may be a weak one by chance, and flatter the best: beside it stands the strongest on test.
+    strong = max((cell for cell in others if cell["strategy"] not in never), key=_on_test, default=across)
     limits = frame(tables, "ceiling").filter((pl.col("task") == task) & pl.col("auroc").is_not_null())
     label, sure = headline_label(frame(tables, "scores"), task), confidence(config)
     limit = [row for row in limits.to_dicts() if row["label"] == label] or limits.to_dicts()
@@ -225,7 +230,12 @@ def answer(tables: Tables, task: str, config: dict[str, Any]) -> Answer | None:
         sure,
         (int(rows["tied"].sum()), len(rows["tied"].drop_nulls())) if best["tied"] is not None else None,
         any(cell["tied"] and cell["combination"].count("+") > best["combination"].count("+") for cell in cells),
+        difference(tables, best, strong, sure) if strong is not across and strong else None,
     )
+
+
+def _on_test(cell: Row) -> float:
+    return float("-inf") if cell["auroc_mean"] is None else cell["auroc_mean"]
 
 
 def confidence(config: dict[str, Any]) -> float:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from picme.report.answer import paragraph
 from picme.report.numbers import say
-from picme.report.words import paragraph
 
 if TYPE_CHECKING:
     from picme.report.facts import Tables

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 from markupsafe import Markup
 
-from picme.report.facts import answers, frame, modalities
-from picme.report.numbers import count, level, p_value, percent, points, say, signed, text_of
+from picme.report.numbers import count, level, p_value, percent, points, say, signed
 
 if TYPE_CHECKING:
-    from picme.report.facts import Answer, Difference, Tables
+    from picme.report.facts import Answer, Difference
 
 ENDS = "comparisons.low|comparisons.high"
-# A score that rests on fewer test stays than this, with or without the outcome, is a hint at most.
-FEW = 15
 
 
 def combination_text(combination: str | None) -> str:
@@ -34,34 +30,6 @@ def strategy_text(strategy: str | None) -> str:
     return (strategy or "").replace("_", " ")
 
 
-def headline(tables: Tables, config: dict[str, Any]) -> str:
-    """Return the study's answers as one paragraph of plain text.
-
-    Args:
-        tables: result tables by name; missing ones are left out of the paragraph.
-        config: the resolved configuration.
-    """
-    return " ".join(text_of(sentence) for sentence in paragraph(tables, config))
-
-
-def paragraph(tables: Tables, config: dict[str, Any]) -> list[Markup]:
-    """Return the sentences of `headline`, with numbers marked with where they come from."""
-    found = answers(tables, config)
-    if not found:
-        return [Markup("The study has no defined score yet: no strategy was evaluated, or the test stays are too few.")]
-    names = modalities(tables, config)
-    opening = say(
-        "The study asked which of {n} kinds of data ({names}) are worth combining.",
-        n=count(len(names), "derived:modalities"),
-        names=", ".join(names),
-    )
-    sentences = [opening]
-    for item in found:
-        sentences += task_sentences(item, names)
-        sentences += size_sentences(item, tables)
-    return sentences
-
-
 def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
     """Say the answer for one task, how sure it is, and how it compares with its control or alternative."""
     value, source = item.auroc
@@ -72,7 +40,7 @@ def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
             if item.on_validation
             else "For {what}, the highest score is that of {combination}, with the strategy “{strategy}”.",
             what=what,
-            combination=_together(item.best["combination"], names),
+            combination=together(item.best["combination"], names),
             strategy=strategy_text(item.best["strategy"]),
         ),
         *_how_sure(item),
@@ -91,9 +59,9 @@ def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
             difference_sentence(item, item.control, "the alternative" if item.alternative else "its control")
         )
     if item.across:
-        role = "single kind of data" if item.combined else "combination of several"
-        role = f"the {role} best on validation" if item.on_validation else f"the best {role}"
-        sentences.append(difference_sentence(item, item.across, role))
+        sentences.append(difference_sentence(item, item.across, other_kind(item)))
+    if item.highest:
+        sentences.append(difference_sentence(item, item.highest, other_kind(item, "test")))
     if item.ceiling and value is not None:
         sentences.append(
             say(
@@ -113,6 +81,14 @@ def task_sentences(item: Answer, names: list[str]) -> list[Markup]:
             )
         )
     return sentences
+
+
+def other_kind(item: Answer, on: str = "validation") -> str:
+    """Name the best of the other kind: the single modality where the best combines several, else the combination."""
+    kind = "single kind of data" if item.combined else "combination of several"
+    if not item.on_validation:
+        return f"the best {kind}"
+    return f"the {kind} best on {on}" + (" and on test" if on == "validation" and not item.highest else "")
 
 
 def _how_sure(item: Answer) -> list[Markup]:
@@ -135,29 +111,6 @@ def _how_sure(item: Answer) -> list[Markup]:
     ]
 
 
-def size_sentences(item: Answer, tables: Tables) -> list[Markup]:
-    """Warn where a task with one label has too few test stays with or without the outcome to rest anything on."""
-    cell = frame(tables, "scores").filter(
-        (pl.col("task") == item.task)
-        & (pl.col("combination") == item.best["combination"])
-        & (pl.col("strategy") == item.best["strategy"])
-        & (pl.col("split") == "test")
-        & ~pl.col("label").is_in(["macro", "micro"])
-    )
-    if cell.get_column("label").n_unique() != 1:
-        return []
-    n, positives = cell["n"][0], cell["positives"][0]
-    if min(positives, n - positives) >= FEW:
-        return []
-    return [
-        say(
-            "That rests on {n} test stays, {positives} of them with the outcome: too few to be more than a hint.",
-            n=count(n, "scores.n"),
-            positives=count(positives, "scores.positives"),
-        )
-    ]
-
-
 def _range(item: Answer) -> Markup:
     best = item.best
     if best["ensemble_auroc"] is not None and best["ensemble_auroc_low"] is not None:
@@ -172,7 +125,7 @@ def _range(item: Answer) -> Markup:
     return Markup("")
 
 
-def _together(combination: str, names: list[str]) -> str:
+def together(combination: str, names: list[str]) -> str:
     """Return a combination as a sentence has it; the one of all modalities is said to be that."""
     parts = combination.split("+")
     if len(parts) == 1:

@@ -69,6 +69,11 @@ def points(value: float) -> str:
     return ("0.0" if float(shown) == 0 else shown).replace("-", "−")
 
 
+def tellers(rows: pl.DataFrame) -> list[str]:
+    """Return the strategies that rows of a value table are about, first those with models dedicated to every subset."""
+    return rows.sort("source", maintain_order=True)["strategy"].drop_nulls().unique(maintain_order=True).to_list()
+
+
 def worth(
     lattice: pl.DataFrame,
     names: Sequence[str],
@@ -101,10 +106,8 @@ def worth(
             raise ConfigError(f"the study has no modality {name!r}{near(name, names)}")
     if added in before:
         raise ConfigError(f"{added!r} is among those that are given already")
-    rows = lattice.filter(task=task, metric=metric, stays="complete").sort(
-        "source", maintain_order=True
-    )  # `dedicated` before `shared`
-    told = rows["strategy"].unique(maintain_order=True).to_list()
+    rows = lattice.filter(task=task, metric=metric, stays="complete")
+    told = tellers(rows)
     if not told:
         known = lattice["task"].unique(maintain_order=True).to_list()
         raise ConfigError(f"no predictions of every subset tell the value for {task!r}{near(task, known)}")
