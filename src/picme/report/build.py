@@ -15,7 +15,7 @@ from markupsafe import Markup
 from picme.report import cohort
 from picme.report.blocks import DataTable, Plate, ShownChapter
 from picme.report.chapters import CHAPTERS, chapters
-from picme.report.export import embedded
+from picme.report.export import as_json, embedded
 from picme.report.facts import answers, frame, modalities
 from picme.report.numbers import count, interval, level, many, percent, signed, text_of
 from picme.report.rules import lets_through, rules, studied
@@ -101,7 +101,7 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
         "payload": embedded(
             {
                 "plates": {block.key: block.payload() for block in blocks if isinstance(block, Plate)},
-                "tables": {b.key: {"csv": b.csv(), "latex": b.latex()} for b in blocks if isinstance(b, DataTable)},
+                "tables": {b.key: b.payload() for b in blocks if isinstance(b, DataTable)},
                 "themes": {"light": template(), "dark": template(dark=True)},
                 "dark": DARK,
             }
@@ -116,7 +116,7 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
 def _fit(sections: list[ShownChapter], most: int = MOST_BYTES) -> list[ShownChapter]:
     """Leave out the last views of the largest figures until all figures together are small enough."""
     kept = {block.key: block for section in sections for block in section.blocks if isinstance(block, Plate)}
-    sizes = {key: [len(embedded(view.payload()).encode()) for view in block.views] for key, block in kept.items()}
+    sizes = {key: [len(as_json(view.payload()).encode()) for view in block.views] for key, block in kept.items()}
     while sum(map(sum, sizes.values())) > most:
         key = max(
             (key for key, views in sizes.items() if len(views) > 1), key=lambda item: sum(sizes[item]), default=None

@@ -125,8 +125,7 @@ def _outside(name: str, tables: Tables, config: dict[str, Any]) -> tuple[str, Bl
     if isinstance(block, Plate):
         block.payload()
     elif isinstance(block, DataTable):
-        block.latex()
-        block.csv()
+        block.payload()
     elif block is not None:
         raise ConfigError(f"`make` returned a {type(block).__name__} instead of a Plate or a DataTable")
     return figure.chapter, block

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
 import math
 import re
+import zlib
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
@@ -102,13 +104,18 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.script == "payload":
-            self.page.payload = json.loads(data)
+            self.page.payload = unpacked(data)
         if self.skip:
             return
         if self.number is not None:
             self.number[2] += data
         else:
             self.words.append(data)
+
+
+def unpacked(text: str) -> Any:
+    """What a page holds compressed."""
+    return json.loads(zlib.decompress(base64.b64decode(text)))
 
 
 def read(path: Path) -> Page:
