@@ -6,6 +6,8 @@ folder for pictures of it.
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,10 +126,10 @@ def test_a_table_filters_by_lists_and_words(desktop: Any) -> None:
     assert kept
     assert {text.strip() for text in kept} == {wanted}
     assert len(kept) < total
-    assert table.locator(".shown").inner_text() == f"{len(kept)} of {total} rows"
+    assert table.locator(".shown").inner_text() == f"{len(kept)} of {total} rows, here and in the files"
     table.locator("[data-words]").fill("no such words at all")
     assert rows.count() == 0
-    assert table.locator(".shown").inner_text() == f"0 of {total} rows"
+    assert table.locator(".shown").inner_text() == f"0 of {total} rows, here and in the files"
 
 
 def test_the_slider_and_the_play_button_move_the_embeddings(desktop: Any) -> None:
@@ -198,13 +200,30 @@ def test_a_figure_can_be_saved(desktop: Any, kind: str, starts: bytes, tmp_path:
         assert content.splitlines()[0].startswith(b"combination,n_modalities,metric")
 
 
-def test_a_table_can_be_saved_as_latex(desktop: Any, tmp_path: Path) -> None:
-    with desktop.expect_download() as download:
-        desktop.locator("[data-table=table-1] [data-save=tex]").click()
-    download.value.save_as(tmp_path / "saved")
-    content = (tmp_path / "saved").read_text(encoding="utf-8")
-    assert r"\toprule" in content
-    assert content.count(r"\begin{tabular}") == 1
+def saved(page: Any, table: str, kind: str, folder: Path) -> str:
+    with page.expect_download() as download:
+        page.locator(f"[data-table={table}] [data-save={kind}]").click()
+    download.value.save_as(folder / "saved")
+    return (folder / "saved").read_text(encoding="utf-8")
+
+
+def test_downloads_of_a_table_have_the_rows_that_its_lists_and_words_leave(desktop: Any, tmp_path: Path) -> None:
+    table = desktop.locator("[data-table=comparisons]")
+    rows = table.locator("tbody tr:not([hidden])")
+    for shown in (
+        lambda: None,
+        lambda: table.locator("[data-words]").fill("gated"),
+        lambda: table.locator("th button").nth(1).click(),
+    ):
+        shown()
+        made = list(csv.reader(io.StringIO(saved(desktop, "comparisons", "csv", tmp_path))))
+        lines = [line for line in saved(desktop, "comparisons", "tex", tmp_path).splitlines() if line.endswith(r" \\")]
+        lines = lines[2:]  # the caption and the headings
+        assert 0 < rows.count() == len(made) - 1 == len(lines)
+        assert {row[made[0].index("task")] for row in made[1:]} == {"mortality"}
+        for text, line in zip(rows.locator("td:nth-child(2)").all_inner_texts(), lines, strict=True):
+            assert line.split(" & ")[1] == text.replace("\n", " "), "LaTeX has the order of the page"
+    assert all("gated" in row[2] + row[4] for row in made[1:])
 
 
 def test_the_data_of_a_figure_can_be_read_as_a_table(desktop: Any) -> None:

@@ -122,9 +122,7 @@ def _outside(name: str, tables: Tables, config: dict[str, Any]) -> tuple[str, Bl
     if figure.chapter not in keys:
         raise ConfigError(f"unknown chapter {figure.chapter!r}{near(figure.chapter, keys)}")
     block = figure.make(tables, config)
-    if isinstance(block, Plate):
-        block.payload()
-    elif isinstance(block, DataTable):
+    if isinstance(block, Plate | DataTable):
         block.payload()
     elif block is not None:
         raise ConfigError(f"`make` returned a {type(block).__name__} instead of a Plate or a DataTable")

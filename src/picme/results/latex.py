@@ -79,12 +79,12 @@ _SIZES = (
     ("small", 70, False),
     ("footnotesize", 77, False),
     ("footnotesize", 133, True),
-    ("scriptsize", 150, True),
-    ("tiny", 190, True),
+    ("scriptsize", 142, True),
+    ("tiny", 166, True),
 )
 _SIDES = {"l": "right", "r": "left"}
-# Columns that are wider than this, in signs, break their lines.
-_WIDEST = 26
+# Columns that are wider than this, in signs, break their lines: the first with which the table fits.
+_WIDEST = (26, 18, 12)
 
 
 def longtable(columns: Sequence[str], rows: Sequence[Sequence[str]], align: str, caption: str) -> Longtable:
@@ -97,14 +97,17 @@ def longtable(columns: Sequence[str], rows: Sequence[Sequence[str]], align: str,
         caption: plain text.
     """
     longest = [max((_signs(row[index]) for row in rows), default=0) for index in range(len(columns))]
-    widths = [min(cell, _WIDEST) for cell in longest]
-    heads = [
-        wrap(text, max(width, 8), break_long_words=False, break_on_hyphens=False)
-        for text, width in zip(columns, widths, strict=True)
-    ]
-    widths = [max([width, *map(_signs, lines)]) for width, lines in zip(widths, heads, strict=True)]
-    room = sum(widths) + 1.5 * len(widths)
-    size, _, sideways = next((item for item in _SIZES if item[1] >= room), _SIZES[-1])
+    for widest in _WIDEST:
+        limits = [min(cell, widest) for cell in longest]
+        heads = [
+            wrap(text, max(limit, 8), break_long_words=False, break_on_hyphens=False)
+            for text, limit in zip(columns, limits, strict=True)
+        ]
+        widths = [max([limit, *map(_signs, lines)]) for limit, lines in zip(limits, heads, strict=True)]
+        fitting = [(size, sideways) for size, most, sideways in _SIZES if sum(widths) + 1.5 * len(widths) <= most]
+        if fitting:
+            break
+    size, sideways = fitting[0] if fitting else ("tiny", True)
     sides = [
         rf">{{\ragged{_SIDES[side]}\arraybackslash}}p{{{width / 2:g}em}}" if cell > width else side
         for cell, width, side in zip(longest, widths, align, strict=True)

@@ -150,15 +150,16 @@ def test_a_wide_longtable_lies_on_its_side_and_breaks_long_texts_and_headings() 
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-@pytest.mark.parametrize("columns", [1, 2, 3, 5, 8])
-def test_latex_compiles_and_no_table_is_wider_than_its_page(columns: int, tmp_path: Path) -> None:
-    made = str(longtable(HEADS[:columns], [row[-columns:] for row in WIDE], "lrrrrrrr"[:columns], "100 % & more"))
+@pytest.mark.parametrize("columns", [[7], [0, 7], [0, 1, 2], [0, 1, 2, 3, 7], [*range(8)], [0] + [7] * 6, [7] * 9])
+def test_latex_compiles_and_no_table_is_wider_than_its_page(columns: list[int], tmp_path: Path) -> None:
+    rows = [[row[index] for index in columns] for row in WIDE]
+    made = str(longtable([HEADS[index] for index in columns], rows, "lrrrrrrrr"[: len(columns)], "100 % & more"))
     packages = [line.removeprefix("% needs ") for line in made.splitlines() if line.startswith("% needs ")]
     text = "\n".join([r"\documentclass[a4paper]{article}\usepackage[T1]{fontenc}\usepackage{textcomp}", *packages])
     (tmp_path / "t.tex").write_text(f"{text}\n\\begin{{document}}\n{made}\\end{{document}}\n", encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     for _ in range(2):  # the first time finds the widths of the columns
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)  # noqa: S603
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert "Overfull" not in (tmp_path / "t.log").read_text(encoding="utf-8", errors="replace")
 
 

@@ -326,7 +326,7 @@
         if (always.has(index)) continue;
         for (const row of [heads, ...rows]) row.cells[index].hidden = list.value !== "";
       }
-      if (filters.length || words) block.querySelector(".shown").textContent = `${kept.filter(Boolean).length} of ${kept.length} rows`;
+      if (filters.length || words) block.querySelector(".shown").textContent = `${kept.filter(Boolean).length} of ${kept.length} rows, here and in the files`;
     };
     // What is saved are the rows that the lists and words leave; those of a CSV in its own order, those of LaTeX as shown.
     const files = {
