@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -148,7 +149,7 @@ class DataTable:
         source: rows for the CSV where they differ from `frame` (a pivoted table).
         by: columns of `source` and of `frame` that say which row of `frame` shows a row of `source`; without them the
             CSV has all rows, whatever the table is filtered by.
-        folded: where the table is shown on a click only, the words to click on.
+        folded: whether it is shown on a click on its title only.
     """
 
     key: str
@@ -161,7 +162,7 @@ class DataTable:
     search: bool = False
     source: pl.DataFrame | None = None
     by: tuple[str, ...] = ()
-    folded: str = ""
+    folded: bool = False
 
     def rows(self) -> list[dict[str, Any]]:
         """Return each row's cells, shown and as sort value, and whether the row is marked."""
@@ -178,6 +179,11 @@ class DataTable:
     def options(self, index: int) -> list[str]:
         """Return the values that a column can be filtered by, in order of appearance."""
         return list(dict.fromkeys(_text(self.columns[index].cell(row)) for row in self.frame.iter_rows(named=True)))
+
+    def groups(self) -> list[tuple[str, int]]:
+        """Return what stands above the headings: each group with the number of its columns that are shown."""
+        shown = [column for column in self.columns if not column.hidden]
+        return [(name, len(list(own))) for name, own in groupby(shown, lambda column: column.group)]
 
     @property
     def left_out(self) -> int:

@@ -35,7 +35,7 @@ class Chapter:
 
 
 CHAPTERS = (
-    Chapter("scores", "Scores", ("results:main_table", "results:comparisons")),
+    Chapter("scores", "Scores", ("table1:matrix", "results:main_table", "results:comparisons")),
     Chapter("worth", "What each modality is worth", ("value:value", "value:interactions", "value:lattice")),
     Chapter(
         "alignment-chapter",

@@ -27,6 +27,7 @@ Number = tuple[str, str, str]
 # Which result table each table of the page shows.
 SHOWN = {
     "table-1": "summary",
+    "every-cell": "summary",
     "comparisons": "comparisons",
     "agreement": "agreement",
     "fairness": "fairness",
@@ -48,7 +49,7 @@ SHOWN = {
     "subsets": "lattice",
 }
 # A pivoted table: a row of it is several rows of the result table.
-PIVOTED = ("availability", "published-times", "robustness")
+PIVOTED = ("table-1", "availability", "published-times", "robustness")
 
 
 @dataclass

@@ -40,7 +40,7 @@ def test_every_number_in_the_text_is_in_its_table(read: pages.Page, tables: dict
 def test_every_row_of_a_table_shows_the_numbers_of_its_row(read: pages.Page, tables: dict[str, pl.DataFrame]) -> None:
     assert set(read.payload["tables"]) == set(pages.SHOWN), "a new table needs its source here"
     assert pages.check_rows(read, tables) > 500
-    for key, name in (("table-1", "summary"), ("fairness", "fairness"), ("label-agreement", "label_agreement")):
+    for key, name in (("every-cell", "summary"), ("fairness", "fairness"), ("label-agreement", "label_agreement")):
         assert len(read.rows[key]) == tables[name].height
 
 

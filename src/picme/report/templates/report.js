@@ -366,6 +366,23 @@
     filter();
   }
 
+  // ---- scrolling boxes: a dark edge where there is more ---------------------------------------------------------
+  const mark = (frame) => {
+    const box = frame.firstElementChild;
+    const more = { up: box.scrollTop, left: box.scrollLeft,
+      down: box.scrollHeight - box.clientHeight - box.scrollTop, right: box.scrollWidth - box.clientWidth - box.scrollLeft };
+    for (const [side, pixels] of Object.entries(more)) frame.classList.toggle(side, pixels > 1);
+  };
+  const sized = new ResizeObserver((entries) => { for (const entry of entries) mark(entry.target.closest(".edges")); });
+  for (const box of all(".scroll, pre, .toc ol")) {
+    const frame = document.createElement("div");
+    frame.className = "edges";
+    box.replaceWith(frame);
+    frame.append(box);
+    box.addEventListener("scroll", () => mark(frame), { passive: true });
+    for (const item of [box, ...box.children]) sized.observe(item);
+  }
+
   // ---- page ----------------------------------------------------------------------------------------------------
   const figures = all("[data-plate]").map((element) => new Plate(element));
   const near = new IntersectionObserver((entries) => {
@@ -397,6 +414,16 @@
   });
   addEventListener("beforeprint", () => { for (const plate of figures) plate.draw(680); });
   addEventListener("afterprint", () => { for (const plate of figures) plate.draw(); });
+
+  // Every heading leads to itself, so that its address can be copied.
+  for (const heading of all("h2[id], h3[id]:not(summary h3)")) {
+    const link = document.createElement("a");
+    const section = heading.closest("[data-plate], [data-table]") || (heading.matches("h2") && heading.closest("section[id]"));
+    link.href = `#${(section || heading).id}`;
+    link.className = "here";
+    link.append(...heading.childNodes);
+    heading.append(link);
+  }
 
   const links = new Map(all(".toc a").map((link) => [link.hash.slice(1), link]));
   const reading = new IntersectionObserver((entries) => {
