@@ -37,7 +37,7 @@ class Opened:
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(report.as_uri())
-        self.page.wait_for_load_state("load")
+        self.page.wait_for_selector("html[data-ready]", state="attached")
 
     def scroll_through(self) -> None:
         """Brings every figure into view, so that all are drawn."""

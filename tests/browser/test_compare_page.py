@@ -67,7 +67,7 @@ def test_the_table_of_tests_filters_and_saves(opened: Opened, tmp_path: Path) ->
         table.locator("[data-save=csv]").click()
     download.value.save_as(tmp_path / "tests.csv")
     lines = (tmp_path / "tests.csv").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == total + 1
+    assert len(lines) == rows.count() + 1 > 1
     assert lines[0].startswith("task,")
 
 

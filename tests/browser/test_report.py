@@ -6,6 +6,8 @@ folder for pictures of it.
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +57,13 @@ def desktop(browser: Any, report: Path) -> Iterator[Any]:
     made.page.close()
 
 
+def saved(page: Any, table: str, kind: str, folder: Path) -> str:
+    with page.expect_download() as download:
+        page.locator(f"[data-table={table}] [data-save={kind}]").click()
+    download.value.save_as(folder / "saved")
+    return (folder / "saved").read_text(encoding="utf-8")
+
+
 def test_it_says_nothing_on_the_console_and_asks_for_nothing(opened: Opened) -> None:
     assert opened.said == []
     assert opened.elsewhere() == []
@@ -89,7 +98,8 @@ def test_every_figure_is_drawn_within_its_column(opened: Opened) -> None:
 
 
 def test_a_table_sorts_both_ways_and_by_keyboard(desktop: Any) -> None:
-    table = desktop.locator("[data-table=table-1]")
+    table = desktop.locator("[data-table=every-cell]")
+    table.locator("summary").click()
     column = next(
         index for index, text in enumerate(table.locator("th").all_inner_texts()) if text.startswith("AUROC, mean")
     )
@@ -113,7 +123,8 @@ def test_a_table_sorts_both_ways_and_by_keyboard(desktop: Any) -> None:
 
 
 def test_a_table_filters_by_lists_and_words(desktop: Any) -> None:
-    table = desktop.locator("[data-table=table-1]")
+    table = desktop.locator("[data-table=every-cell]")
+    table.locator("summary").click()
     rows = table.locator("tbody tr:not([hidden])")
     total = table.locator("tbody tr").count()
     heads = [text.strip().lower() for text in table.locator("th").all_text_contents()]
@@ -124,10 +135,30 @@ def test_a_table_filters_by_lists_and_words(desktop: Any) -> None:
     assert kept
     assert {text.strip() for text in kept} == {wanted}
     assert len(kept) < total
-    assert table.locator(".shown").inner_text() == f"{len(kept)} of {total} rows"
+    assert table.locator(".shown").inner_text() == f"{len(kept)} of {total} rows, here and in the files"
     table.locator("[data-words]").fill("no such words at all")
     assert rows.count() == 0
-    assert table.locator(".shown").inner_text() == f"0 of {total} rows"
+    assert table.locator(".shown").inner_text() == f"0 of {total} rows, here and in the files"
+
+
+def test_table_1_opens_as_a_matrix_and_saves_what_its_lists_leave(desktop: Any, tmp_path: Path) -> None:
+    table = desktop.locator("[data-table=table-1]")
+    rows = table.locator("tbody tr:not([hidden])")
+    every = rows.count()
+    assert not desktop.locator("[data-table=every-cell] table").is_visible(), "the long table is a click away"
+    assert "▲" in table.locator("td:has(b)").first.inner_text()
+    size = table.locator("select[data-filter]")
+    size.select_option(index=1)
+    assert 0 < rows.count() < every
+    kept = {
+        " + ".join(row["combination"].split("+"))
+        for row in csv.DictReader(io.StringIO(saved(desktop, "table-1", "csv", tmp_path)))
+    }
+    assert kept == set(rows.locator("td:first-child").all_text_contents())
+    made = saved(desktop, "table-1", "tex", tmp_path)
+    groups = table.locator(".groups th")
+    assert made.count(r"\begin{longtable}") == groups.count(), "a table for each task"
+    assert made.count(r"\bullet") == groups.count() * rows.locator(".dot", has_text="●").count()
 
 
 def test_the_slider_and_the_play_button_move_the_embeddings(desktop: Any) -> None:
@@ -198,13 +229,23 @@ def test_a_figure_can_be_saved(desktop: Any, kind: str, starts: bytes, tmp_path:
         assert content.splitlines()[0].startswith(b"combination,n_modalities,metric")
 
 
-def test_a_table_can_be_saved_as_latex(desktop: Any, tmp_path: Path) -> None:
-    with desktop.expect_download() as download:
-        desktop.locator("[data-table=table-1] [data-save=tex]").click()
-    download.value.save_as(tmp_path / "saved")
-    content = (tmp_path / "saved").read_text(encoding="utf-8")
-    assert r"\toprule" in content
-    assert content.count(r"\begin{tabular}") == 1
+def test_downloads_of_a_table_have_the_rows_that_its_lists_and_words_leave(desktop: Any, tmp_path: Path) -> None:
+    table = desktop.locator("[data-table=comparisons]")
+    rows = table.locator("tbody tr:not([hidden])")
+    for shown in (
+        lambda: None,
+        lambda: table.locator("[data-words]").fill("gated"),
+        lambda: table.locator("th button").nth(1).click(),
+    ):
+        shown()
+        made = list(csv.reader(io.StringIO(saved(desktop, "comparisons", "csv", tmp_path))))
+        lines = [line for line in saved(desktop, "comparisons", "tex", tmp_path).splitlines() if line.endswith(r" \\")]
+        lines = lines[2:]  # the caption and the headings
+        assert 0 < rows.count() == len(made) - 1 == len(lines)
+        assert {row[made[0].index("task")] for row in made[1:]} == {"mortality"}
+        for text, line in zip(rows.locator("td:nth-child(2)").all_inner_texts(), lines, strict=True):
+            assert line.split(" & ")[1] == text.replace("\n", " "), "LaTeX has the order of the page"
+    assert all("gated" in row[2] + row[4] for row in made[1:])
 
 
 def test_the_data_of_a_figure_can_be_read_as_a_table(desktop: Any) -> None:
@@ -242,6 +283,56 @@ def test_contents_lead_to_every_chapter(desktop: Any) -> None:
     assert len(links) > 3
     for link in links:
         assert desktop.locator(link).count() == 1
+
+
+def test_every_heading_leads_to_itself(desktop: Any) -> None:
+    links = desktop.locator("h2 > a.here, h3 > a.here").evaluate_all("links => links.map(a => a.getAttribute('href'))")
+    assert len(links) == len(set(links)) > 10
+    for link in links:
+        assert desktop.locator(link).count() == 1
+
+
+# Boxes that hold more than they show, and are not marked where it goes on; text of figures beyond its figure.
+CLIPPED = """() => {
+  const found = [];
+  for (const box of document.querySelectorAll('main *:not(svg *), nav, nav *, header *')) {
+    if (!box.clientWidth || getComputedStyle(box).overflow === 'visible' || box.closest('.plot, select')) continue;
+    const over = { down: box.scrollHeight - box.clientHeight - box.scrollTop,
+      right: box.scrollWidth - box.clientWidth - box.scrollLeft };
+    const sides = Object.keys(over).filter((side) => over[side] > 1);
+    const frame = box.closest('.edges');
+    const marked = sides.every((side) => frame && frame.classList.contains(side));
+    const dark = sides.length && frame ? getComputedStyle(frame, '::after').backgroundImage.includes('0.34') : true;
+    if (!marked || !dark) found.push(box.outerHTML.slice(0, 200));
+  }
+  for (const plot of document.querySelectorAll('.plot')) {
+    const edge = plot.getBoundingClientRect();
+    for (const text of plot.querySelectorAll('text')) {
+      const own = text.getBoundingClientRect();
+      const out = own.width && (own.left < edge.left - 1 || own.right > edge.right + 1);
+      if (out) found.push(`${plot.parentElement.id}: ${text.textContent}`);
+    }
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_nothing_is_clipped_without_a_mark(browser: Any, report: Path, width: int) -> None:
+    made = Opened(browser, report, {"width": width, "height": 900}, "light")
+    made.page.evaluate("for (const item of document.querySelectorAll('details')) item.open = true")
+    made.scroll_through()
+    made.page.wait_for_timeout(300)
+    assert made.page.evaluate(CLIPPED) == []
+    box = made.page.locator("[data-table=every-cell] .scroll")
+    frame = made.page.locator("[data-table=every-cell] .edges")
+    assert "down" in frame.get_attribute("class")
+    box.evaluate("box => box.scrollTo(box.scrollWidth, box.scrollHeight)")
+    made.page.wait_for_timeout(300)
+    assert set(frame.get_attribute("class").split()) & {"down", "right"} == set(), "at its end nothing is left"
+    assert "up" in frame.get_attribute("class")
+    assert made.said == []
+    made.page.close()
 
 
 def test_labels_of_rows_end_with_the_screen(browser: Any, report: Path) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from picme.report.numbers import text_of
 from picme.report.theme import template
-from picme.results.latex import booktabs, escape
+from picme.results.latex import escape, longtable
 from picme.results.write import csv_text
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     import polars as pl
 
+    from picme.results.latex import Longtable
 
 EMPTY = Markup("")
 
@@ -115,6 +118,8 @@ class Column:
         choose: whether a list of its values is there to filter by.
         first: whether that list starts at its first value rather than at all of them.
         hidden: whether it is there to filter by and not to look at.
+        group: what the column belongs to, which stands above the headings of neighbours of the same group.
+        dot: whether it says by a dot whether a modality is there: narrow, its heading upright, always in view.
     """
 
     title: str
@@ -124,6 +129,8 @@ class Column:
     choose: bool = False
     first: bool = False
     hidden: bool = False
+    group: str = ""
+    dot: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,9 @@ class DataTable:
         tall: whether it is long enough to scroll in a box of its own.
         search: whether a field is there to filter by words.
         source: rows for the CSV where they differ from `frame` (a pivoted table).
+        by: columns of `source` and of `frame` that say which row of `frame` shows a row of `source`; without them the
+            CSV has all rows, whatever the table is filtered by.
+        folded: whether it is shown on a click on its title only.
     """
 
     key: str
@@ -151,6 +161,8 @@ class DataTable:
     tall: bool = False
     search: bool = False
     source: pl.DataFrame | None = None
+    by: tuple[str, ...] = ()
+    folded: bool = False
 
     def rows(self) -> list[dict[str, Any]]:
         """Return each row's cells, shown and as sort value, and whether the row is marked."""
@@ -159,39 +171,68 @@ class DataTable:
             cells = []
             for column in self.columns:
                 shown = column.cell(row)
-                value = column.sort(row) if column.sort else text_of(str(Markup.escape(shown)))
+                value = column.sort(row) if column.sort else _text(shown)
                 cells.append({"html": shown, "sort": "" if value is None else value})
             made.append({"cells": cells, "marked": bool(self.mark and self.mark(row))})
         return made
 
     def options(self, index: int) -> list[str]:
         """Return the values that a column can be filtered by, in order of appearance."""
-        return list(
-            dict.fromkeys(
-                text_of(str(Markup.escape(self.columns[index].cell(row)))) for row in self.frame.iter_rows(named=True)
-            )
-        )
+        return list(dict.fromkeys(_text(self.columns[index].cell(row)) for row in self.frame.iter_rows(named=True)))
+
+    def groups(self) -> list[tuple[str, int]]:
+        """Return what stands above the headings: each group with the number of its columns that are shown."""
+        shown = [column for column in self.columns if not column.hidden]
+        return [(name, len(list(own))) for name, own in groupby(shown, lambda column: column.group)]
 
     @property
     def left_out(self) -> int:
         """Return the number of rows that are only in the CSV."""
         return max(0, self.frame.height - MOST_ROWS)
 
-    def csv(self) -> str:
-        """Return all rows as CSV."""
-        return csv_text(self.frame if self.source is None else self.source)
+    def payload(self) -> dict[str, Any]:
+        """Return plain values for the page, which picks from each download what its lists and words leave.
 
-    def latex(self) -> str:
-        """Return the rows as they are shown, as LaTeX with booktabs."""
-        shown = [index for index, column in enumerate(self.columns) if not column.hidden]
-        rows = [[_latex_cell(row["cells"][index]["html"]) for index in shown] for row in self.rows()]
-        align = "".join("r" if self.columns[index].numeric else "l" for index in shown)
-        return booktabs([escape(self.columns[index].title) for index in shown], rows, align, self.title)
+        Returns:
+            `csv`: all rows of the source. `of`: for each of them the place of the row that shows it; empty where that
+            is not known, None where it is the row's own place.
+            `latex`: a table for each group of columns, in parts (see `Longtable`).
+            `rest`: texts of the rows that are not on the page, to filter them by.
+        """
+        shown = {row: index for index, row in enumerate(self.frame.select(self.by).rows())}
+        of = None if self.source is None else [shown.get(row) for row in self.source.select(self.by).rows()]
+        rest = [[_text(column.cell(row)) for column in self.columns] for row in self.frame[MOST_ROWS:].to_dicts()]
+        return {
+            "csv": csv_text(self.frame if self.source is None else self.source),
+            "of": of,
+            "latex": [{"head": part.head, "rows": part.rows, "foot": part.foot} for part in self.latex()],
+            "rest": rest,
+        }
+
+    def latex(self) -> list[Longtable]:
+        """Return all rows as they are shown, as LaTeX: one table, or one for each group of columns."""
+        groups = list(dict.fromkeys(column.group for column in self.columns if column.group))
+        return [self._latex(group) for group in groups or [""]]
+
+    def _latex(self, group: str) -> Longtable:
+        shown = [column for column in self.columns if not column.hidden and column.group in ("", group)]
+        rows = [[_latex_cell(column.cell(row)) for column in shown] for row in self.frame.iter_rows(named=True)]
+        align = "".join("r" if column.numeric else "l" for column in shown)
+        caption = f"{self.title}: {group}" if group else self.title
+        return longtable([escape(column.title) for column in shown], rows, align, caption)
+
+
+def _text(shown: Markup | str) -> str:
+    return text_of(str(Markup.escape(shown)))
+
+
+# What stands in a cell for the page alone.
+_WEB = re.compile(r'<span class="web".*?</span>', re.DOTALL)
 
 
 def _latex_cell(shown: Markup | str) -> str:
     markup = str(Markup.escape(shown))
-    text = escape(text_of(markup.replace("<br>", " ")))
+    text = escape(text_of(_WEB.sub("", markup).replace("<br>", " ")))
     return rf"\textbf{{{text}}}" if "<b>" in markup else text
 
 

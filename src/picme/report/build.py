@@ -16,7 +16,7 @@ from picme.report import cohort
 from picme.report.answer import enough_reason, on_test, paragraph, score, screens, sign_of, verdict_text
 from picme.report.blocks import DataTable, Plate, ShownChapter
 from picme.report.chapters import CHAPTERS, chapters
-from picme.report.export import embedded
+from picme.report.export import as_json, embedded
 from picme.report.facts import frame, modalities
 from picme.report.figures.forest import axis
 from picme.report.figures.front import front as worth_its_cost
@@ -108,7 +108,7 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
         "payload": embedded(
             {
                 "plates": {block.key: block.payload() for block in blocks if isinstance(block, Plate)},
-                "tables": {b.key: {"csv": b.csv(), "latex": b.latex()} for b in blocks if isinstance(b, DataTable)},
+                "tables": {b.key: b.payload() for b in blocks if isinstance(b, DataTable)},
                 "themes": {"light": template(), "dark": template(dark=True)},
                 "dark": DARK,
             }
@@ -123,7 +123,7 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
 def _fit(sections: list[ShownChapter], most: int = MOST_BYTES) -> list[ShownChapter]:
     """Leave out the last views of the largest figures until all figures together are small enough."""
     kept = {block.key: block for section in sections for block in section.blocks if isinstance(block, Plate)}
-    sizes = {key: [len(embedded(view.payload()).encode()) for view in block.views] for key, block in kept.items()}
+    sizes = {key: [len(as_json(view.payload()).encode()) for view in block.views] for key, block in kept.items()}
     while sum(map(sum, sizes.values())) > most:
         key = max(
             (key for key, views in sizes.items() if len(views) > 1), key=lambda item: sum(sizes[item]), default=None

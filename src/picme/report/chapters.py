@@ -35,7 +35,7 @@ class Chapter:
 
 
 CHAPTERS = (
-    Chapter("scores", "Scores", ("results:main_table", "results:comparisons")),
+    Chapter("scores", "Scores", ("table1:matrix", "results:main_table", "results:comparisons")),
     Chapter(
         "worth",
         "What each modality is worth",
@@ -133,11 +133,8 @@ def _outside(name: str, tables: Tables, config: dict[str, Any]) -> tuple[str, Bl
     if figure.chapter not in keys:
         raise ConfigError(f"unknown chapter {figure.chapter!r}{near(figure.chapter, keys)}")
     block = figure.make(tables, config)
-    if isinstance(block, Plate):
+    if isinstance(block, Plate | DataTable):
         block.payload()
-    elif isinstance(block, DataTable):
-        block.latex()
-        block.csv()
     elif block is not None:
         raise ConfigError(f"`make` returned a {type(block).__name__} instead of a Plate or a DataTable")
     return figure.chapter, block

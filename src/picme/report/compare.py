@@ -44,7 +44,7 @@ def page(comparison: Comparison) -> str:
         "payload": embedded(
             {
                 "plates": {},
-                "tables": {block.key: {"csv": block.csv(), "latex": block.latex()} for block in tables},
+                "tables": {block.key: block.payload() for block in tables},
                 "themes": {"light": template(), "dark": template(dark=True)},
                 "dark": DARK,
             }

@@ -1,4 +1,4 @@
-"""Tables of results: Table 1, and tests of differences."""
+"""Tables of results: every cell of Table 1, and tests of differences."""
 
 from __future__ import annotations
 
@@ -78,14 +78,15 @@ def main_table(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         star=Markup("★: chosen on validation stays. ") if stars else "",
     )
     return DataTable(
-        "table-1",
-        "Table 1. Scores by combination, strategy and task",
+        "every-cell",
+        "Every cell of Table 1, with intervals, AUPRC and seeds",
         columns,
         rows,
         reading,
         mark=lambda row: bool(row["selected"]),
         tall=True,
         search=True,
+        folded=True,
     )
 
 

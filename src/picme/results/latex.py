@@ -1,8 +1,10 @@
-"""Tables as LaTeX (package booktabs), every special sign escaped."""
+"""Tables as LaTeX (packages longtable and booktabs) that fit a page, every special sign escaped."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ _SPECIAL = {
     "_": r"\_",
     "{": r"\{",
     "}": r"\}",
+    "*": "{*}",  # after a line's end, a bare one would be read as part of the command
     "[": "{[}",  # after a line's end, a bare one would be read as its optional argument
     "]": "{]}",
     "~": r"\textasciitilde{}",
@@ -36,6 +39,13 @@ _SPECIAL = {
     "\u00a0": " ",
     "\u202f": r"\,",
     "★": r"$\star$",
+    "●": r"$\bullet$",
+    "·": r"$\cdot$",
+    "→": r"$\to$",
+    "×": r"$\times$",
+    "τ": r"$\tau$",
+    "≥": r"$\ge$",
+    "≤": r"$\le$",
 }
 
 
@@ -45,23 +55,87 @@ def escape(text: object) -> str:
     return "".join(_SPECIAL.get(sign, sign) for sign in flat)
 
 
-def booktabs(columns: Sequence[str], rows: Sequence[Sequence[str]], align: str, caption: str) -> str:
-    """Return a `table` environment; cells are LaTeX already (see `escape`)."""
-    lines = [
-        "% needs \\usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escape(caption)}}}",
-        rf"\begin{{tabular}}{{{align}}}",
-        r"\toprule",
-        " & ".join(columns) + r" \\",
-        r"\midrule",
-        *(" & ".join(row) + r" \\" for row in rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
+@dataclass(frozen=True)
+class Longtable:
+    """A `longtable`, in lines, so that a reader of it can leave out rows.
+
+    Attributes:
+        head: everything before the first row.
+        rows: one line for each row.
+        foot: everything after the last row.
+    """
+
+    head: str
+    rows: tuple[str, ...]
+    foot: str
+
+    def __str__(self) -> str:
+        """Return the whole table."""
+        return "\n".join([self.head, *self.rows, self.foot]) + "\n"
+
+
+# Sizes of type with the number of signs that fit between the margins of an article, upright and sideways (A4, 10 pt).
+_SIZES = (
+    ("small", 70, False),
+    ("footnotesize", 77, False),
+    ("footnotesize", 133, True),
+    ("scriptsize", 142, True),
+    ("tiny", 166, True),
+)
+_SIDES = {"l": "right", "r": "left"}
+# Columns that are wider than this, in signs, break their lines: the first with which the table fits.
+_WIDEST = (26, 18, 12)
+
+
+def longtable(columns: Sequence[str], rows: Sequence[Sequence[str]], align: str, caption: str) -> Longtable:
+    """Return a table that goes on over pages, in a size, and if need be sideways, in which its columns fit a page.
+
+    Args:
+        columns: headings, LaTeX already (see `escape`).
+        rows: cells, LaTeX already.
+        align: `l` or `r` for each column.
+        caption: plain text.
+    """
+    longest = [max((_signs(row[index]) for row in rows), default=0) for index in range(len(columns))]
+    for widest in _WIDEST:
+        limits = [min(cell, widest) for cell in longest]
+        heads = [
+            wrap(text, max(limit, 8), break_long_words=False, break_on_hyphens=False)
+            for text, limit in zip(columns, limits, strict=True)
+        ]
+        widths = [max([limit, *map(_signs, lines)]) for limit, lines in zip(limits, heads, strict=True)]
+        fitting = [(size, sideways) for size, most, sideways in _SIZES if sum(widths) + 1.5 * len(widths) <= most]
+        if fitting:
+            break
+    size, sideways = fitting[0] if fitting else ("tiny", True)
+    sides = [
+        rf">{{\ragged{_SIDES[side]}\arraybackslash}}p{{{width / 2:g}em}}" if cell > width else side
+        for cell, width, side in zip(longest, widths, align, strict=True)
     ]
-    return "\n".join(lines) + "\n"
+    titles = [
+        rf"\shortstack[{side}]{{" + r" \\ ".join(lines) + "}" if len(lines) > 1 else "".join(lines)
+        for lines, side in zip(heads, align, strict=True)
+    ]
+    head = [
+        rf"% needs \usepackage{{array,booktabs,longtable{',pdflscape' if sideways else ''}}}",
+        *([r"\begin{landscape}"] if sideways else []),
+        rf"{{\{size}\setlength{{\tabcolsep}}{{3pt}}",
+        rf"\begin{{longtable}}{{{''.join(sides)}}}",
+        rf"\caption{{{escape(caption)}}} \\",
+        r"\toprule",
+        " & ".join(titles) + r" \\",
+        r"\midrule",
+        r"\endhead",
+        r"\bottomrule",
+        r"\endfoot",
+    ]
+    foot = [r"\end{longtable}", "}", *([r"\end{landscape}"] if sideways else [])]
+    return Longtable("\n".join(head), tuple(" & ".join(row) + r" \\" for row in rows), "\n".join(foot))
+
+
+def _signs(tex: str) -> int:
+    """Return about how many signs of print a cell makes."""
+    return len(re.sub(r"[\\{}$]", "", re.sub(r"\\[a-zA-Z]+(\{\})?", ".", tex.replace(r"\textbf", ""))))
 
 
 def summary_latex(summary: pl.DataFrame) -> str:
@@ -85,8 +159,8 @@ def summary_latex(summary: pl.DataFrame) -> str:
         ]
         for row in rows
     ]
-    columns = ["Task", "Combination", "Strategy", r"AUROC (\%)", r"AUPRC (\%)", "AUROC, seed average [interval]"]
-    return booktabs(columns, made, "lllrrr", "Test scores, mean ± standard deviation over seeds.")
+    columns = ["Task", "Combination", "Strategy", r"AUROC (\%)", r"AUPRC (\%)", "AUROC, seed average {[}interval{]}"]
+    return str(longtable(columns, made, "lllrrr", "Test scores, mean ± standard deviation over seeds."))
 
 
 def alignment_latex(alignment: pl.DataFrame) -> str:
@@ -105,7 +179,7 @@ def alignment_latex(alignment: pl.DataFrame) -> str:
         for row in rows
     ]
     columns = ["Combination", "Metric", "$k$", "Split", "Candidates", r"Value (\%)", r"Chance (\%)"]
-    return booktabs(columns, made, "llrlrrr", "Alignment of the modalities of each combination.")
+    return str(longtable(columns, made, "llrlrrr", "Alignment of the modalities of each combination."))
 
 
 def _whole(value: Any) -> str:

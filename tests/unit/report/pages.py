@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
 import math
 import re
+import zlib
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ Number = tuple[str, str, str]
 # Which result table each table of the page shows.
 SHOWN = {
     "table-1": "summary",
+    "every-cell": "summary",
     "comparisons": "comparisons",
     "agreement": "agreement",
     "fairness": "fairness",
@@ -51,7 +54,7 @@ SHOWN = {
     "acquisition": "acquisition",
 }
 # A pivoted table: a row of it is several rows of the result table.
-PIVOTED = ("availability", "baseline", "cost-by-stage", "published-times", "robustness")
+PIVOTED = ("table-1", "availability", "baseline", "cost-by-stage", "published-times", "robustness")
 
 
 @dataclass
@@ -107,13 +110,18 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.script == "payload":
-            self.page.payload = json.loads(data)
+            self.page.payload = unpacked(data)
         if self.skip:
             return
         if self.number is not None:
             self.number[2] += data
         else:
             self.words.append(data)
+
+
+def unpacked(text: str) -> Any:
+    """What a page holds compressed."""
+    return json.loads(zlib.decompress(base64.b64decode(text)))
 
 
 def read(path: Path) -> Page:

@@ -1,6 +1,8 @@
 "use strict";
-(() => {
-  const payload = JSON.parse(document.getElementById("payload").textContent);
+(async () => {
+  const packed = Uint8Array.from(atob(document.getElementById("payload").textContent), (sign) => sign.charCodeAt(0));
+  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const payload = await new Response(unpacked).json();
   const root = document.documentElement;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const darkSystem = matchMedia("(prefers-color-scheme: dark)");
@@ -285,30 +287,58 @@
     return rows.filter((row) => row.length);
   }
 
+  // The lines of a CSV, each with the line breaks that its quotes hold.
+  function records(text) {
+    const whole = [];
+    let open = false;
+    for (const line of text.replace(/\n$/, "").split("\n")) {
+      if (open) whole[whole.length - 1] += `\n${line}`;
+      else whole.push(line);
+      if ((line.split('"').length - 1) % 2) open = !open;
+    }
+    return whole;
+  }
+
   // ---- tables --------------------------------------------------------------------------------------------------
   for (const block of all("[data-table]")) {
     const body = block.querySelector("tbody");
     const rows = [...body.rows];
+    const spec = payload.tables[block.dataset.table];
     const filters = all("[data-filter]", block);
     const words = block.querySelector("[data-words]");
-    const always = new Set([...block.querySelector("thead tr").cells].flatMap((cell, index) => (cell.hidden ? [index] : [])));
+    const heads = block.querySelector("thead tr:last-child");
+    const always = new Set([...heads.cells].flatMap((cell, index) => (cell.hidden ? [index] : [])));
     const value = (row, index) => row.cells[index].dataset.value ?? row.cells[index].textContent.trim();
+    // Texts of every row; the last of a very long table are not on the page.
+    const texts = [...rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim())), ...spec.rest];
+    const kept = texts.map(() => true);
     const filter = () => {
       const wanted = (words ? words.value : "").toLowerCase().split(/[\s+]+/).filter(Boolean);
-      let shown = 0;
-      for (const row of rows) {
-        const fits = filters.every((list) => !list.value || row.cells[list.dataset.filter].textContent.trim() === list.value);
-        const text = wanted.length ? row.textContent.toLowerCase() : "";
-        row.hidden = !(fits && wanted.every((word) => text.includes(word)));
-        shown += row.hidden ? 0 : 1;
-      }
+      texts.forEach((cells, place) => {
+        const fits = filters.every((list) => !list.value || cells[list.dataset.filter] === list.value);
+        const text = wanted.length ? cells.join(" ").toLowerCase() : "";
+        kept[place] = fits && wanted.every((word) => text.includes(word));
+        if (place < rows.length) rows[place].hidden = !kept[place];
+      });
       // A column that a list has narrowed to one value says nothing more.
       for (const list of filters) {
         const index = Number(list.dataset.filter);
         if (always.has(index)) continue;
-        for (const row of [block.querySelector("thead tr"), ...rows]) row.cells[index].hidden = list.value !== "";
+        for (const row of [heads, ...rows]) row.cells[index].hidden = list.value !== "";
       }
-      if (filters.length || words) block.querySelector(".shown").textContent = `${shown} of ${rows.length} rows`;
+      if (filters.length || words) block.querySelector(".shown").textContent = `${kept.filter(Boolean).length} of ${kept.length} rows, here and in the files`;
+    };
+    // What is saved are the rows that the lists and words leave; those of a CSV in its own order, those of LaTeX as shown.
+    const files = {
+      csv: () => {
+        const [head, ...lines] = records(spec.csv);
+        return [head, ...lines.filter((_, line) => kept[spec.of ? spec.of[line] : line] ?? true), ""].join("\n");
+      },
+      tex: () => {
+        const places = [...body.rows].map((row) => rows.indexOf(row));
+        const order = [...places, ...spec.rest.map((_, place) => rows.length + place)].filter((place) => kept[place]);
+        return spec.latex.map((part) => `${[part.head, ...order.map((place) => part.rows[place]), part.foot].join("\n")}\n`).join("\n");
+      },
     };
     for (const list of filters) list.addEventListener("change", filter);
     if (words) words.addEventListener("input", filter);
@@ -331,10 +361,26 @@
     }
     for (const button of all("[data-save]", block)) {
       const kind = button.dataset.save;
-      const text = payload.tables[block.dataset.table][kind === "tex" ? "latex" : "csv"];
-      button.addEventListener("click", () => download(`${block.dataset.table}.${kind}`, new Blob([text], { type: "text/plain" })));
+      button.addEventListener("click", () => download(`${block.dataset.table}.${kind}`, new Blob([files[kind]()], { type: "text/plain" })));
     }
     filter();
+  }
+
+  // ---- scrolling boxes: a dark edge where there is more ---------------------------------------------------------
+  const mark = (frame) => {
+    const box = frame.firstElementChild;
+    const more = { up: box.scrollTop, left: box.scrollLeft,
+      down: box.scrollHeight - box.clientHeight - box.scrollTop, right: box.scrollWidth - box.clientWidth - box.scrollLeft };
+    for (const [side, pixels] of Object.entries(more)) frame.classList.toggle(side, pixels > 1);
+  };
+  const sized = new ResizeObserver((entries) => { for (const entry of entries) mark(entry.target.closest(".edges")); });
+  for (const box of all(".scroll, pre, .toc ol")) {
+    const frame = document.createElement("div");
+    frame.className = "edges";
+    box.replaceWith(frame);
+    frame.append(box);
+    box.addEventListener("scroll", () => mark(frame), { passive: true });
+    for (const item of [box, ...box.children]) sized.observe(item);
   }
 
   // ---- page ----------------------------------------------------------------------------------------------------
@@ -369,6 +415,16 @@
   addEventListener("beforeprint", () => { for (const plate of figures) plate.draw(680); });
   addEventListener("afterprint", () => { for (const plate of figures) plate.draw(); });
 
+  // Every heading leads to itself, so that its address can be copied.
+  for (const heading of all("h2[id], h3[id]:not(summary h3)")) {
+    const link = document.createElement("a");
+    const section = heading.closest("[data-plate], [data-table]") || (heading.matches("h2") && heading.closest("section[id]"));
+    link.href = `#${(section || heading).id}`;
+    link.className = "here";
+    link.append(...heading.childNodes);
+    heading.append(link);
+  }
+
   const links = new Map(all(".toc a").map((link) => [link.hash.slice(1), link]));
   const reading = new IntersectionObserver((entries) => {
     for (const entry of entries) {
@@ -379,4 +435,5 @@
     }
   }, { rootMargin: "-10% 0px -80% 0px" });
   for (const section of all("section.chapter")) reading.observe(section);
+  root.dataset.ready = "";
 })();
