@@ -44,7 +44,7 @@ def test_every_cell_of_the_summary_stands_in_its_row_and_column(
             continue
         expected = f"{row['auroc_mean'] * 100:.1f}"
         if row["auroc_std"] is not None:
-            expected += f" ±\u00a0{row['auroc_std'] * 100:.1f}"
+            expected += f" ± {row['auroc_std'] * 100:.1f}"
         paper = score_of_paper(place[2], place[1], place[0], "auroc")
         if paper is not None:
             expected += f" {row['auroc_mean'] * 100 - paper.mean:+.1f}".replace("-", "−")
