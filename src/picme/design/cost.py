@@ -140,7 +140,8 @@ class Costs:
         size = section.batch_size
         epoch = sum(cost.train.of(train * stays, size) + cost.forward.of(val * stays, EVALUATED) for cost in known)
         trials = step.space.trials if isinstance(step, PretrainSearch | FinetuneSearch) else 1
-        memory = [cost.memory.of(size, size) for cost in known if cost.memory is not None]
+        at_once = getattr(section, "micro_batch", None) or size
+        memory = [cost.memory.of(at_once, at_once) for cost in known if cost.memory is not None]
         return trials * epochs * epoch, sum(memory) if memory else None
 
 

@@ -295,4 +295,4 @@ def test_that_no_training_stay_is_complete_is_told_before_anything_is_trained(
     }
     with pytest.raises(DataError, match="task label has none in split 'train'"):
         run_pipeline(validate(tree | changed), tmp_path / "run", quiet=True)
-    assert [folder.name for folder in (tmp_path / "run" / "store").iterdir()] == ["prepare"]
+    assert {folder.name for folder in (tmp_path / "run" / "store").iterdir()} == {"prepare", "baseline"}

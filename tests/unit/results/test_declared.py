@@ -16,7 +16,8 @@ PROMISED = {
         ensemble_auroc_low ensemble_auroc_high ensemble_auprc ensemble_auprc_low ensemble_auprc_high selected
         validation_auroc validation_auprc ensemble_auroc_no_interval ensemble_auprc_no_interval tied best_share""",
     "subgroups": """task combination strategy attribute group n_stays n_subjects positives auroc low high suppressed
-        gap gap_low gap_high best no_interval gap_no_interval""",
+        gap gap_low gap_high best no_interval gap_no_interval observed_expected
+        observed_expected_low observed_expected_high""",
     "alignment": "combination n_modalities metric source target k split candidates chance value",
     "leakage": "check modality split count detail violation preset label auroc",
 }

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-import time
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -381,9 +380,7 @@ def test_bad_configuration_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_the_challenge_itself(shared_data: Path) -> None:
-    started = time.perf_counter()
     extraction = run(shared_data / "physionet-2012", max_bad_rows=0.0)
-    assert time.perf_counter() - started < 30  # about 4 s on a free core
     view = extraction.views["mortality"]
     assert view.stays["set"].value_counts().sort("set").rows() == [("a", 4000), ("b", 4000)]
     assert view.stays.group_by("set").agg(pl.col("mortality").sum()).sort("set")["mortality"].to_list() == [554, 568]
