@@ -1,7 +1,8 @@
 """Integrated gradients of a head's logits with respect to the modality embeddings (Sundararajan et al., 2017).
 
 The attributions of one stay add up to f(x) − f(baseline). What a sum lacks is the completeness error, which is reported
-and held under a tolerance by taking more steps. Captum computes the attributions, by Gauss-Legendre quadrature.
+and held under a tolerance by taking more steps. The integral is by Gauss-Legendre quadrature. Since a modality's
+attribution sums over its dimensions, a derivative along the way is needed for each modality and label, no gradient.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
+from torch.autograd import forward_ad
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from picme.errors import DataError
 from picme.evaluate.attribution import shares
@@ -18,7 +22,6 @@ from picme.evaluate.attribution import shares
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -108,41 +111,31 @@ def integrated_gradients(
 def _attribute(
     head: Head, embeddings: Tensor, present: Tensor, start: Tensor, steps: int, labels: Sequence[int] | None
 ) -> IntegratedGradients:
-    from captum.attr import IntegratedGradients as Captum
-
     def logits(x: Tensor, there: Tensor) -> Tensor:
         out = head(x, there)
         return out[:, None] if out.ndim == 1 else out
 
+    away = embeddings - start
     with torch.no_grad():
-        change = torch.cat(
-            [
-                logits(x, there) - logits(origin, there)
-                for x, there, origin in zip(
-                    *(t.split(_ROWS_AT_ONCE) for t in (embeddings, present, start)), strict=True
-                )
-            ]
-        ).double()
+        parts = zip(*(t.split(_ROWS_AT_ONCE) for t in (embeddings, present, start)), strict=True)
+        change = torch.cat([logits(x, there) - logits(origin, there) for x, there, origin in parts]).double()
     chosen = list(range(change.shape[1])) if labels is None else list(labels)
     change = change[:, chosen]
-    captum = Captum(logits, multiply_by_inputs=True)
-    per_label = torch.stack(
-        [
-            captum.attribute(
-                embeddings,
-                baselines=start,
-                target=label,
-                additional_forward_args=(present,),
-                n_steps=steps,
-                method="gausslegendre",
-                internal_batch_size=max(_ROWS_AT_ONCE, len(embeddings)),
-            )
-            .detach()
-            .double()
-            .sum(dim=2)
-            for label in chosen
-        ]
-    )  # (label, stay, modality)
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    # The derivative along the way is a matrix (label, modality), taken by its shorter side.
+    along = _by_modality if len(chosen) > present.shape[1] else _by_label
+    per_label = torch.zeros(len(chosen), *present.shape, dtype=torch.float64, device=embeddings.device)
+    together = max(1, _ROWS_AT_ONCE // len(embeddings))
+    for first in range(0, steps, together):
+        at = torch.from_numpy((nodes[first : first + together] + 1) / 2).to(embeddings)[:, None, None, None]
+        x, there = (start + at * away).flatten(0, 1), present.repeat(len(at), 1)
+        ways = away.repeat(len(at), 1, 1)
+        try:
+            found = along(logits, x, there, ways, chosen)  # (label, step · stay, modality)
+        except NotImplementedError:  # an operation of the head has no forward-mode derivative
+            found = _by_label(logits, x, there, ways, chosen)
+        weight = torch.from_numpy(weights[first : first + together] / 2).to(per_label)
+        per_label += torch.einsum("lsnm,s->lnm", found.unflatten(1, (len(at), -1)).double(), weight)
     error = (per_label.sum(dim=2).T - change).abs().sum()
     total = change.abs().sum()
     return IntegratedGradients(
@@ -153,6 +146,27 @@ def _attribute(
         completeness_error=float(error / total) if float(total) > 0 else float("nan"),
         steps=steps,
     )
+
+
+def _by_label(head: Head, x: Tensor, there: Tensor, away: Tensor, labels: Sequence[int]) -> Tensor:
+    """Return the derivatives along the way, (label, row, modality), by a backward pass for each label."""
+    with torch.enable_grad():
+        out = head(x.requires_grad_(), there)
+        found = [torch.autograd.grad(out[:, label].sum(), x, retain_graph=True)[0] for label in labels]
+    return torch.stack([(gradient * away).sum(dim=2) for gradient in found])
+
+
+def _by_modality(head: Head, x: Tensor, there: Tensor, away: Tensor, labels: Sequence[int]) -> Tensor:
+    """Return what `_by_label` does, by a forward pass for each modality."""
+    found = []
+    # The fused kernels of attention, and those of inference, have no forward-mode derivatives.
+    with torch.enable_grad(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+        for modality in range(x.shape[1]):
+            only = torch.zeros_like(away)
+            only[:, modality] = away[:, modality]
+            tangent = forward_ad.unpack_dual(head(forward_ad.make_dual(x, only), there)).tangent
+            found.append(x.new_zeros(len(x), len(labels)) if tangent is None else tangent[:, labels].detach())
+    return torch.stack(found, dim=2).transpose(0, 1)
 
 
 def _baseline(embeddings: Tensor, present: Tensor, baseline: Any) -> Tensor:

@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from picme.config.fusions import CONFIGS
 from picme.errors import DataError
 from picme.evaluate.integrated_gradients import integrated_gradients
+from picme.finetune import build
 
 
 class Head(nn.Module):
@@ -119,3 +121,20 @@ def test_a_constant_head_has_no_shares(embeddings: torch.Tensor) -> None:
 def test_bad_input_is_said(head: Head, embeddings: torch.Tensor, change: dict, words: str) -> None:
     with pytest.raises(DataError, match=words):
         integrated_gradients(head, **{"embeddings": embeddings, **change})
+
+
+@pytest.mark.parametrize("labels", [2, 7], ids=["by label", "by modality"])
+@pytest.mark.parametrize("fusion", CONFIGS)
+def test_every_head_is_attributed_as_captum_does(fusion: str, labels: int, embeddings: torch.Tensor) -> None:
+    from captum.attr import IntegratedGradients as Captum
+
+    torch.manual_seed(5)
+    head = build(CONFIGS[fusion](), 4, 16, labels, [0.4, 0.3, 0.2, 0.1]).eval()
+    present = torch.rand(60, 4, generator=torch.Generator().manual_seed(2)) > 0.2
+    start = torch.where(present[..., None], torch.full_like(embeddings, 0.1), embeddings)
+    found = integrated_gradients(head, embeddings, present, torch.full((4, 16), 0.1), steps=8, max_steps=8)
+    for label in range(labels):
+        reference = Captum(head).attribute(
+            embeddings, start, target=label, additional_forward_args=(present,), n_steps=8, method="gausslegendre"
+        )
+        np.testing.assert_allclose(found.per_label[label], reference.detach().sum(2).numpy(), rtol=1e-5, atol=2e-6)
