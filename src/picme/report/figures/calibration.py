@@ -93,28 +93,22 @@ def _view(rows: pl.DataFrame, choice: tuple[str, ...], first: set[str]) -> Choic
         "xaxis": {"title": {"text": "predicted risk, %"}, "range": [-2, 102], "zeroline": False},
         "yaxis": {"title": {"text": "observed, %"}, "range": [-4, 104], "zeroline": False},
     }
+    shown = [name for name in known if visible(name, known, first) is True]
     errors = [
-        row for row in rows.unique("strategy", keep="first", maintain_order=True).to_dicts() if row["ece"] is not None
+        say(
+            "{ece} for {strategy} (Brier score {brier})",
+            ece=percent(row["ece"], "calibration.ece"),
+            strategy=strategy_text(row["strategy"]),
+            brier=number(row["brier"], "calibration.brier", 3),
+        )
+        for row in rows.unique("strategy", keep="first", maintain_order=True).to_dicts()
+        if row["ece"] is not None and row["strategy"] in shown
     ]
-    if len(errors) == 1:
-        reading = say(
-            "The mean gap between predicted and observed risk (ECE) is {ece}, the Brier score {brier}.",
-            ece=percent(errors[0]["ece"], "calibration.ece"),
-            brier=number(errors[0]["brier"], "calibration.brier", 3),
-        )
-    elif errors:
-        best, worst = min(errors, key=lambda row: row["ece"]), max(errors, key=lambda row: row["ece"])
-        reading = say(
-            "The mean gap between predicted and observed risk (ECE) is smallest for {best} ({low}; Brier score"
-            " {brier}) and largest for {worst} ({high}).",
-            best=strategy_text(best["strategy"]),
-            low=percent(best["ece"], "calibration.ece"),
-            brier=number(best["brier"], "calibration.brier", 3),
-            worst=strategy_text(worst["strategy"]),
-            high=percent(worst["ece"], "calibration.ece"),
-        )
-    else:
-        reading = Markup("No calibration error is defined here.")
+    reading = (
+        say("The mean gap between predicted and observed risk (ECE) is {each}.", each=Markup(", ").join(errors))
+        if errors
+        else Markup("No calibration error is defined here.")
+    )
     return Choice(choice, {"data": traces, "layout": layout}, rows, reading)
 
 
