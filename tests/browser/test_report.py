@@ -314,7 +314,8 @@ def test_every_heading_leads_to_itself(desktop: Any) -> None:
 CLIPPED = """() => {
   const found = [];
   for (const box of document.querySelectorAll('main *:not(svg *), nav, nav *, header *')) {
-    if (!box.clientWidth || getComputedStyle(box).overflow === 'visible' || box.closest('.plot, select, .hidden, .tip')) continue;
+    if (!box.clientWidth || getComputedStyle(box).overflow === 'visible') continue;
+    if (box.closest('.plot, select, .hidden, .tip')) continue;
     const over = { down: box.scrollHeight - box.clientHeight - box.scrollTop,
       right: box.scrollWidth - box.clientWidth - box.scrollLeft };
     const sides = Object.keys(over).filter((side) => over[side] > 1);

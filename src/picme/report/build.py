@@ -23,7 +23,7 @@ from picme.report.figures.front import front as worth_its_cost
 from picme.report.limits import checklist, limits
 from picme.report.numbers import count, interval, level, many, number, percent, points, signed, text_of
 from picme.report.results import difference_interval
-from picme.report.rules import lets_through, rules, studied
+from picme.report.rules import cross_fitting, lets_through, rules, studied
 from picme.report.theme import DARK, template
 from picme.report.words import ENDS, against, strategy_text, task_sentences, task_title, together
 from picme.strategies import strategies
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # Ids of the sections that every report has.
 ALWAYS = ("answer", "studied", "cohort-flow", "made", "limits")
-# Limit for all figures with their data; plotly.js and the tables are added to it, and the page stays well under 12 MB.
+# Limit for all figures with their data; plotly.js and the tables are added to it, and the page stays under 9 MB.
 MOST_BYTES = 5_000_000
 
 
@@ -88,6 +88,7 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
         "untold": [screen for screen in found if not screen.told],
         "front": front,
         "names": names,
+        "crossed": cross_fitting(config),
         "rules": rules(config),
         "commands": commands(run, run_info, config),
         "paragraph": paragraph(tables, config) if not found else [],

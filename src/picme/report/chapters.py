@@ -54,7 +54,7 @@ CHAPTERS = (
     Chapter(
         "weights",
         "Weights of the modalities",
-        ("figures.weights:trajectory", "figures.weights:attributions", "judgements:agreement"),
+        ("figures.weights:attributions", "judgements:agreement", "figures.weights:trajectory"),
     ),
     Chapter("all-combinations", "All combinations", ("figures.combinations:overview",)),
     Chapter(

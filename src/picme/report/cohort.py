@@ -8,9 +8,9 @@ import polars as pl
 from markupsafe import Markup
 
 from picme.report.blocks import Column, DataTable
-from picme.report.facts import frame, modalities
+from picme.report.facts import folds, frame, modalities
 from picme.report.numbers import count, many, missing, number, percent, say
-from picme.report.words import task_title
+from picme.report.words import split_text, task_title
 from picme.schema import SPLITS
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def flow(tables: Tables) -> list[dict[str, Any]]:
             lost = None if before is None or row["split"] else before["stays"] - row["stays"]
             steps.append(
                 {
-                    "step": (row["step"] or "").replace("_", " "),
+                    "step": _step(row),
                     "stays": count(row["stays"], "cohort_flow.stays"),
                     "subjects": None if row["subjects"] is None else count(row["subjects"], "cohort_flow.subjects"),
                     "events": None if row["events"] is None else count(row["events"], "cohort_flow.events"),
@@ -46,11 +46,40 @@ def flow(tables: Tables) -> list[dict[str, Any]]:
     return made
 
 
+def _step(row: Row) -> str:
+    """Return a step's name; of the lines about the splits, what the split is for."""
+    step = (row["step"] or "").replace("_", " ")
+    return f"{split_text(row['split'])} stays" if step == f"in the split {row['split']}" else step
+
+
+def of_all_folds(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Return counts of the first fold's splits taken together, which are the counts of all stays.
+
+    Args:
+        rows: a result table with the column `split`.
+        keys: columns whose values stay apart.
+    """
+    counts = [name for name, kind in rows.schema.items() if kind == pl.Int64]
+    # Where one split's count is not told, neither is the sum; a share of all stays is not had from shares of splits.
+    sums = [pl.when(pl.col(name).is_not_null().all()).then(pl.col(name).sum()).alias(name) for name in counts]
+    return (
+        rows.group_by(keys, maintain_order=True)
+        .agg(sums)
+        .select(
+            pl.col(name) if name in (*keys, *counts) else pl.lit(None, kind).alias(name)
+            for name, kind in rows.schema.items()
+        )
+    )
+
+
 def availability(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """Draw how many stays have each modality, by task and split."""
+    """Draw how many stays have each modality, by task and split; of a study by cross-fitting, by task."""
     rows = frame(tables, "availability").filter(pl.col("stays_total").is_not_null())
     if rows.is_empty():
         return None
+    crossed = folds(config) > 0
+    if crossed:
+        rows = of_all_folds(rows, ["task", "modality"])
     cells = {(row["task"], row["modality"], row["split"]): row for row in rows.iter_rows(named=True)}
     tasks = list(dict.fromkeys(key[0] for key in cells))
     splits = [name for name in SPLITS if any(key[2] == name for key in cells)]
@@ -72,7 +101,7 @@ def availability(tables: Tables, config: dict[str, Any]) -> DataTable | None:
             return say(
                 '{share} <span class="quiet">({n}{cut})</span>',
                 share=percent(share, "derived:availability"),
-                n=count(found["stays_present"], "availability.stays_present"),
+                n=count(found["stays_present"], "derived:availability" if crossed else "availability.stays_present"),
                 cut="" if missing(cut) else say("; cut {share}", share=percent(cut, "availability.cut_share")),
             )
 
@@ -84,15 +113,16 @@ def availability(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     columns = [Column("Modality", lambda row: row["modality"] or "")]
     pairs = [(task, split) for task in tasks for split in splits if total(task, split) is not None]
     columns += [
-        Column(f"{task_title(task or 'all')}: {split or 'all'}", cell(task, split), None, numeric=True)
+        Column(": ".join(filter(None, [task_title(task or "all"), split_text(split)])), cell(task, split), None, True)
         for task, split in pairs
     ]
+    totals = "derived:availability" if crossed else "availability.stays_total"
     parts = [
         say(
             "{task}: {splits}",
             task=task_title(task or "all"),
             splits=Markup(", ").join(
-                say("{n} {split}", n=count(total(task, split), "availability.stays_total"), split=split or "")
+                say("{n} {split}", n=count(total(task, split), totals), split=split_text(split) or "stays")
                 for split in splits
                 if (task, split) in pairs
             ),
@@ -100,8 +130,10 @@ def availability(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         for task in tasks
     ]
     reading = say(
-        "Stays of each split ({parts}). Splits are by subject and the same for all tasks.{read}",
+        "{which} ({parts}), before any modality is required. {division} by subject and the same for all tasks.{read}",
+        which="All stays" if crossed else "Stays of each split",
         parts=Markup("; ").join(parts),
+        division="Folds are" if crossed else "Splits are",
         read=_tokens_read(rows),
     )
     pivot = pl.DataFrame({"modality": here}, schema={"modality": pl.String})
@@ -160,26 +192,31 @@ def presence(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     rows = frame(tables, "presence")
     if rows.height <= rows.select("task", "split").unique().height:
         return None  # all stays have the same
+    crossed = folds(config) > 0
+    if crossed:
+        rows = of_all_folds(rows, ["task", "modalities"])
+
+    def counted(name: str) -> Callable[[Row], Markup]:
+        return lambda row: count(row[name], "derived:presence" if crossed else f"presence.{name}")
+
+    def outcomes(row: Row) -> Markup:
+        if missing(row["with_outcome"]):
+            return Markup("")
+        share = percent(row["with_outcome"] / row["stays"] if row["stays"] else None, "derived:presence")
+        return say("{n} ({share})", n=counted("with_outcome")(row), share=share)
+
     columns = [
-        Column("Task", lambda row: task_title(row["task"])),
-        Column("Split", lambda row: row["split"]),
+        Column("Task", lambda row: task_title(row["task"]), choose=True),
+        *([] if crossed else [Column("Split", lambda row: split_text(row["split"]), choose=True)]),
         Column("Modalities", lambda row: (row["modalities"] or "none").replace("+", ", ")),
-        Column("Stays", lambda row: count(row["stays"], "presence.stays"), lambda row: row["stays"], numeric=True),
-        Column("With the outcome", _outcomes, lambda row: row["with_outcome"], numeric=True),
+        Column("Stays", counted("stays"), lambda row: row["stays"], numeric=True),
+        Column("With the outcome", outcomes, lambda row: row["with_outcome"], numeric=True),
     ]
     reading = Markup(
         "How many stays have exactly these modalities, before any is required. Where the outcome is more frequent in"
         " some rows than in others, what is missing tells something of it."
     )
     return DataTable("presence", "Which modalities stays have", columns, rows, reading, tall=rows.height > 14)
-
-
-def _outcomes(row: Row) -> Markup:
-    found = row["with_outcome"]
-    if missing(found):
-        return Markup("")
-    share = percent(found / row["stays"] if row["stays"] else None, "derived:presence")
-    return say("{n} ({share})", n=count(found, "presence.with_outcome"), share=share)
 
 
 def _tokens_read(rows: pl.DataFrame) -> Markup:
@@ -189,10 +226,10 @@ def _tokens_read(rows: pl.DataFrame) -> Markup:
         say("{read} of {modality}", read=percent(row["share"], "derived:availability"), modality=row["modality"])
         for row in texts.agg(share=pl.col("tokens_read").sum() / pl.col("tokens_total").sum()).iter_rows(named=True)
     ]
-    explained = (
-        " “Cut” is the share of texts of which the encoder leaves something unread; of all tokens it reads {parts}."
-    )
-    return say(explained, parts=Markup(", ").join(shares)) if shares else Markup("")
+    cut = rows["cut_share"].is_not_null().any()
+    explained = "“Cut” is the share of texts of which the encoder leaves something unread." if cut else ""
+    said = " {explained} Of all tokens the encoders read {parts}."
+    return say(said, explained=explained, parts=Markup(", ").join(shares)) if shares else Markup("")
 
 
 def quarantine(tables: Tables, config: dict[str, Any]) -> DataTable | None:

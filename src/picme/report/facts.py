@@ -243,6 +243,12 @@ def confidence(config: dict[str, Any]) -> float:
     return float((config.get("evaluate") or {}).get("confidence", EvaluateConfig().confidence))
 
 
+def folds(config: dict[str, Any]) -> int:
+    """Return the number of folds of a study by cross-fitting; 0 of a study with one division into splits."""
+    splits = config.get("splits") or {}
+    return int(splits.get("folds") or 0) if splits.get("kind") == "folds" else 0
+
+
 def answers(tables: Tables, config: dict[str, Any]) -> list[Answer]:
     """Return the answer of each task that has one."""
     found = (answer(tables, task, config) for task in tasks(tables, config))

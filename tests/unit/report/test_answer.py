@@ -133,7 +133,7 @@ def test_few_events_are_warned_of_with_the_way_out(val: int, test: int, words: s
     warning = screen(tables).few
     assert warning is not None
     assert "splits.kind: folds" in warning
-    by_folds = screen(tables, {**CONFIG, "splits": {"kind": "folds"}}).few
+    by_folds = screen(tables, {**CONFIG, "splits": {"kind": "folds", "folds": 5}}).few
     assert by_folds is not None
     assert "splits.kind" not in by_folds
 
