@@ -104,7 +104,7 @@ def _audit(tables: Tables) -> Markup:
     if broken.is_empty():
         return say("The leakage audit made {n} and found no violation.", n=checks)
     return say(
-        "The leakage audit found {k} in {n}; see below before using any number.",
+        'The leakage audit found {k} in {n}; read <a href="#leakage">which</a> before using any number.',
         k=many(broken.height, "derived:leakage", "violation", "violations"),
         n=checks,
     )
@@ -159,6 +159,8 @@ def rules(config: dict[str, Any]) -> list[tuple[str, str]]:
     crossed = cross_fitting(config)
     if crossed:
         found.append(("Splits", f"cross-fitting: {crossed}"))
+        first = "alignment, embeddings, λ, learning curves, attributions, label efficiency, orders of the gate’s steps"
+        found.append(("Of the first fold only", first))
     else:
         add("Splits", "splits", "kind")
     add("Pretraining sees the first", "pretrain", "window", unit=" h")
