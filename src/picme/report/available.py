@@ -106,7 +106,7 @@ def presence(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         return say("{n} ({share})", n=counted("with_outcome")(row), share=share)
 
     columns = [
-        Column("Task", lambda row: task_title(row["task"]), choose=True),
+        Column("Task", lambda row: task_title(row["task"]), choose=True, first=True),
         *([] if crossed else [Column("Split", lambda row: split_text(row["split"]), choose=True)]),
         Column("Modalities", lambda row: (row["modalities"] or "none").replace("+", ", ")),
         Column("Stays", counted("stays"), lambda row: row["stays"], numeric=True),

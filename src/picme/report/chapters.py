@@ -53,7 +53,7 @@ CHAPTERS = (
     ),
     Chapter(
         "weights",
-        "Weights of the modalities",
+        "Attribution and weights",
         ("figures.weights:attributions", "judgements:agreement", "figures.weights:trajectory"),
     ),
     Chapter("all-combinations", "All combinations", ("figures.combinations:overview",)),

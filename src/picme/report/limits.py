@@ -29,7 +29,11 @@ ITEMS: tuple[tuple[str, tuple[tuple[str, str], ...], str], ...] = (
     ("Background", (), "the context of care, intended purpose and users, known health inequalities"),
     ("Objectives", (("answer", "The answer"),), ""),
     ("Data", (("studied", "What was studied"),), "why these data, whom they represent, dates"),
-    ("Participants", (("cohort-flow", "Cohort flow"), ("rules", "Rules of this study")), "setting, treatments received"),
+    (
+        "Participants",
+        (("cohort-flow", "Cohort flow"), ("rules", "Rules of this study")),
+        "setting, treatments received",
+    ),
     (
         "Data preparation",
         (("quarantine", "Set aside"), ("configuration", "Configuration")),

@@ -61,7 +61,7 @@ def studied(tables: Tables, config: dict[str, Any]) -> Markup:
 def cross_fitting(config: dict[str, Any]) -> str | None:
     """Say what cross-fitting does with the stays; None for a study with one division into splits."""
     number = folds(config)
-    once = "folds; every stay is in validation once and in test once, of models that never trained on it"
+    once = "folds; every stay is validated once and tested once, by models that never trained on it"
     return f"{number} {once}" if number else None
 
 

@@ -47,7 +47,7 @@ def value(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         level=level(confidence(config)),
         n=count(judged.height, "derived:value"),
         k=count(adds, "derived:value"),
-        who=Markup("").join(map(_depends, who_has(frame(tables, "presence")))),
+        who=_depends(who_has(frame(tables, "presence"))),
     )
     return DataTable("value", "By itself and beside the others", columns, rows, reading, tall=True, search=True)
 
@@ -173,15 +173,19 @@ def who_has(presence: pl.DataFrame) -> list[Row]:
     return found
 
 
-def _depends(row: Row) -> Markup:
-    return say(
-        " Who has {modality} depends on severity ({task}): {having} of these stays have the outcome, {lacking} of the"
-        " others, so that its value among those who have it may not hold for all.",
-        modality=row["modality"],
-        task=task_title(row["task"]),
-        having=percent(row["having"], "derived:presence"),
-        lacking=percent(row["lacking"], "derived:presence"),
-    )
+def _depends(found: list[Row]) -> Markup:
+    each = [
+        say(
+            "{modality} ({task}: {having} with it have the outcome, {lacking} without)",
+            modality=row["modality"],
+            task=task_title(row["task"]),
+            having=percent(row["having"], "derived:presence"),
+            lacking=percent(row["lacking"], "derived:presence"),
+        )
+        for row in found
+    ]
+    said = " Who has these depends on severity, so their value among those who have them may not hold for all: {each}."
+    return say(said, each=Markup(", ").join(each)) if each else Markup("")
 
 
 def metric_text(metric: str | None) -> str:

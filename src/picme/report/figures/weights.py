@@ -156,7 +156,7 @@ def attributions(tables: Tables, config: dict[str, Any]) -> Plate | None:
         " 100\u00a0%. Hollow diamonds, where there are any, are the published figures, from another cohort."
     )
     return Plate(
-        "attribution", "Shapley values, integrated gradients and λ", views, ("Measure", "Task", "Combination"), note
+        "attribution", "What each modality does in the models", views, ("Measure", "Task", "Combination"), note
     )
 
 
