@@ -255,11 +255,11 @@ def answers(tables: Tables, config: dict[str, Any]) -> list[Answer]:
     return [item for item in found if item is not None]
 
 
-def shown_first(tables: Tables, config: dict[str, Any], task: str) -> set[str]:
-    """Return the strategies that a figure with many curves shows at first: the chosen one and its control."""
+def shown_first(tables: Tables, config: dict[str, Any], task: str) -> list[str]:
+    """Return the strategies that a figure with many curves shows at first: the chosen one, then its control."""
     item = answer(tables, task, config)
     cells = [] if item is None else [item.best, *([item.control.other] if item.control else [])]
-    return {cell["strategy"] for cell in cells}
+    return [cell["strategy"] for cell in cells]
 
 
 def difference(tables: Tables, a: Row, b: Row, sure: float) -> Difference | None:

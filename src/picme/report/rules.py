@@ -104,7 +104,7 @@ def _audit(tables: Tables) -> Markup:
     if broken.is_empty():
         return say("The leakage audit made {n} and found no violation.", n=checks)
     return say(
-        'The leakage audit found {k} in {n}; read <a href="#leakage">which</a> before using any number.',
+        'The leakage audit found {k} in {n}; see <a href="#leakage">which</a> before using any number.',
         k=many(broken.height, "derived:leakage", "violation", "violations"),
         n=checks,
     )

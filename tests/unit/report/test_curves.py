@@ -45,3 +45,12 @@ def test_the_calibration_that_is_told_is_that_of_the_curves_shown(
     assert "for finetuned (Brier score" in text
     assert "for supervised (Brier score" in text
     assert "contrastive" not in text
+
+
+def test_the_decision_curve_that_is_told_is_the_chosen_strategys(
+    tables: dict[str, pl.DataFrame], config: dict[str, Any]
+) -> None:
+    (item, *_) = answers(tables, config)
+    text = text_of(plates(tables, config)["decision-curve"].views[0].reading)
+    assert strategy_text(item.best["strategy"]) in text.lower()
+    assert strategy_text(item.control.other["strategy"]) not in text.lower()  # type: ignore[union-attr]

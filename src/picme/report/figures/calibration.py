@@ -36,7 +36,7 @@ def calibration(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("calibration", "Predicted and observed risk", views, ("Task", "Combination"), note)
 
 
-def _view(rows: pl.DataFrame, choice: tuple[str, ...], first: set[str]) -> Choice:
+def _view(rows: pl.DataFrame, choice: tuple[str, ...], first: list[str]) -> Choice:
     cells = (
         rows.filter(pl.col("mean_predicted").is_not_null() & pl.col("observed").is_not_null()).sort("bin").to_dicts()
     )
@@ -93,20 +93,21 @@ def _view(rows: pl.DataFrame, choice: tuple[str, ...], first: set[str]) -> Choic
         "xaxis": {"title": {"text": "predicted risk, %"}, "range": [-2, 102], "zeroline": False},
         "yaxis": {"title": {"text": "observed, %"}, "range": [-4, 104], "zeroline": False},
     }
-    shown = [name for name in known if visible(name, known, first) is True]
-    errors = [
+    errors = {row["strategy"]: row for row in rows.to_dicts() if row["ece"] is not None}
+    shown = [name for name in first if name in known] or known
+    each = [
         say(
             "{ece} for {strategy} (Brier score {brier})",
-            ece=percent(row["ece"], "calibration.ece"),
-            strategy=strategy_text(row["strategy"]),
-            brier=number(row["brier"], "calibration.brier", 3),
+            ece=percent(errors[name]["ece"], "calibration.ece"),
+            strategy=strategy_text(name),
+            brier=number(errors[name]["brier"], "calibration.brier", 3),
         )
-        for row in rows.unique("strategy", keep="first", maintain_order=True).to_dicts()
-        if row["ece"] is not None and row["strategy"] in shown
+        for name in shown
+        if name in errors
     ]
     reading = (
-        say("The mean gap between predicted and observed risk (ECE) is {each}.", each=Markup(", ").join(errors))
-        if errors
+        say("The mean gap between predicted and observed risk (ECE) is {each}.", each=Markup(", ").join(each))
+        if each
         else Markup("No calibration error is defined here.")
     )
     return Choice(choice, {"data": traces, "layout": layout}, rows, reading)

@@ -103,7 +103,7 @@ def finetuning(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("finetuning", "Fine-tuning", views, ("Task", "Combination"), note) if views else None
 
 
-def _finetuning(rows: pl.DataFrame, task: str, combination: str, first: set[str]) -> Choice:
+def _finetuning(rows: pl.DataFrame, task: str, combination: str, first: list[str]) -> Choice:
     known = strategies_of(rows.to_dicts())
     traces: list[dict[str, Any]] = []
     for name in known:
