@@ -62,7 +62,7 @@
     const moved = (x) => now + ((x - was) * (1 - now)) / (1 - was);
     const fitted = { ...layout, xaxis: { ...layout.xaxis, domain: [0, now] } };
     for (const key of Object.keys(layout).filter((name) => /^xaxis[2-9]$/.test(name))) {
-      fitted[key] = { ...layout[key], domain: layout[key].domain.map(moved) };
+      fitted[key] = { ...layout[key], domain: layout[key].domain.map(moved), ...(width <= 560 ? { nticks: 4 } : {}) };
     }
     return fitted;
   };
