@@ -213,6 +213,24 @@ def test_a_series_can_be_hidden_from_the_keyboard(desktop: Any) -> None:
     assert plate.locator(".plot").evaluate(drawn) == 1
 
 
+def test_each_view_opens_on_the_chosen_curve_and_its_control_until_another_is_pressed(desktop: Any) -> None:
+    plate = desktop.locator("[data-plate=calibration]")
+    plate.scroll_into_view_if_needed()
+    plate.locator(".main-svg").first.wait_for(state="attached")
+    drawn = "plot => plot.data.filter(trace => trace.name && trace.visible === true).map(trace => trace.name)"
+    lists = plate.locator("select[data-choice='0']")
+    off = plate.locator(".legend button[aria-pressed=false]")
+    for index in reversed(range(lists.locator("option").count())):
+        lists.select_option(index=index)
+        shown = plate.locator(".plot").evaluate(drawn)
+        assert 0 < len(shown) <= 2
+        assert off.count() == plate.locator(".legend button").count() - len(shown) > 0
+    assert off.first.evaluate("button => getComputedStyle(button).textDecorationLine") == "none"
+    name = off.first.inner_text()
+    off.first.click()
+    assert set(plate.locator(".plot").evaluate(drawn)) == {*shown, name}
+
+
 @pytest.mark.parametrize(("kind", "starts"), [("csv", b""), ("svg", b"<svg"), ("png", b"\x89PNG")])
 def test_a_figure_can_be_saved(desktop: Any, kind: str, starts: bytes, tmp_path: Path) -> None:
     plate = desktop.locator("[data-plate=alignment]")

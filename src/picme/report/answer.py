@@ -12,8 +12,8 @@ import polars as pl
 from markupsafe import Markup
 
 from picme.evaluate.value import ADDS, NOTHING, UNDECIDED
-from picme.report.enough import FEW
-from picme.report.facts import answers, frame, modalities
+from picme.report.enough import FEW, stays_needed
+from picme.report.facts import answers, folds, frame, modalities
 from picme.report.numbers import count, many, percent, points, say, signed, text_of
 from picme.report.results import difference_interval
 from picme.report.told import told
@@ -80,7 +80,7 @@ def screens(tables: Tables, config: dict[str, Any]) -> list[Screen]:
     for item in answers(tables, config):
         one = told(tables, config, item.task)
         bases = _told_bases(one) if one and one.enough else _cell_bases(item, tables)
-        few = _few(bases, (config.get("splits") or {}).get("kind") == "folds")
+        few = _few(bases, folds(config) > 0)
         sentences = told_sentences(one) if one else task_sentences(item, modalities(tables, config))
         found.append(Screen(item, one, sentences + ([few] if few else []), bases, few))
     return found
@@ -124,9 +124,7 @@ def enough_reason(one: Told) -> Markup | None:
     if row["combination"] is None:
         more = Markup("")
         if row["needed"] is not None:
-            more = say(
-                "; about {n} would, if the estimates stayed as they are", n=count(row["needed"], "sufficient.needed")
-            )
+            more = say("; {n} would be needed, if the estimates stay as they are", n=stays_needed(row["needed"]))
         return say(
             "{n} validation stays with {events} events cannot tell{more}.",
             n=count(row["n_val"], "sufficient.n_val"),
@@ -278,7 +276,7 @@ def _cell_bases(item: Answer, tables: Tables) -> list[Basis]:
     return found
 
 
-def _few(bases: list[Basis], folds: bool) -> Markup | None:
+def _few(bases: list[Basis], crossed: bool) -> Markup | None:
     """Warn where a split has few events."""
     few = [one for one in bases if one.events < FEW]
     if not few:
@@ -290,6 +288,6 @@ def _few(bases: list[Basis], folds: bool) -> Markup | None:
         where=Markup(" and ").join(where),
         tiny=", too few to be more than a hint" if tiny else "",
         more=""
-        if folds
+        if crossed
         else Markup(" Cross-fitting (<code>splits.kind: folds</code>) would let every stay choose and be tested once."),
     )

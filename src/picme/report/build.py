@@ -12,7 +12,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from picme.report import cohort
+from picme.report import available, cohort
 from picme.report.answer import enough_reason, on_test, paragraph, score, screens, sign_of, verdict_text
 from picme.report.blocks import DataTable, Plate, ShownChapter
 from picme.report.chapters import CHAPTERS, chapters
@@ -23,9 +23,9 @@ from picme.report.figures.front import front as worth_its_cost
 from picme.report.limits import checklist, limits
 from picme.report.numbers import count, interval, level, many, number, percent, points, signed, text_of
 from picme.report.results import difference_interval
-from picme.report.rules import lets_through, rules, studied
+from picme.report.rules import cross_fitting, lets_through, rules, studied
 from picme.report.theme import DARK, template
-from picme.report.words import ENDS, against, strategy_text, task_sentences, task_title, together
+from picme.report.words import ENDS, against, strategy_text, task_title, together
 from picme.strategies import strategies
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from picme.report.facts import Tables
 
 # Ids of the sections that every report has.
-ALWAYS = ("answer", "studied", "cohort-flow", "made", "limits")
-# Limit for all figures with their data; plotly.js and the tables are added to it, and the page stays well under 12 MB.
+ALWAYS = ("answer", "studied", "cohort-flow", "rules", "strategies", "made", "configuration", "limits")
+# Limit for all figures with their data; plotly.js and the tables are added to it, and the page stays under 9 MB.
 MOST_BYTES = 5_000_000
 
 
@@ -71,12 +71,11 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
     sections = _fit(made)
     makers = (cohort.quarantine, cohort.event_rows, cohort.audit, cohort.measured_leak)
     audit = [block for make in makers if (block := make(tables, config))]
-    available = [
-        block for make in (cohort.baseline, cohort.availability, cohort.presence) if (block := make(tables, config))
-    ]
+    who = (cohort.baseline, available.availability, available.presence)
+    stays = [block for make in who if (block := make(tables, config))]
     found, names = screens(tables, config), modalities(tables, config)
     front = worth_its_cost(tables, [screen.told for screen in found if screen.told])
-    blocks = [block for section in sections for block in section.blocks] + audit + available
+    blocks = [block for section in sections for block in section.blocks] + audit + stays
     blocks += [front] if front else []
     settings = config.get("report") or {}
     ran = frame(tables, "summary")["strategy"].to_list()
@@ -88,13 +87,14 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
         "untold": [screen for screen in found if not screen.told],
         "front": front,
         "names": names,
+        "crossed": cross_fitting(config),
         "rules": rules(config),
         "commands": commands(run, run_info, config),
         "paragraph": paragraph(tables, config) if not found else [],
         "studied": studied(tables, config),
         "notes": lets_through(tables, config, run_info),
         "flow": cohort.flow(tables),
-        "availability": available,
+        "availability": stays,
         "audit": audit,
         "strategies": [(strategy_text(name), one.plain) for name, one in strategies().items() if name in ran],
         "sections": sections,
@@ -175,7 +175,6 @@ def environment() -> Environment:
         difference_interval=difference_interval,
         strategy_text=strategy_text,
         task_title=task_title,
-        task_sentences=task_sentences,
         together=together,
         enough_reason=enough_reason,
         on_test=on_test,

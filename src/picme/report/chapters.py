@@ -53,8 +53,8 @@ CHAPTERS = (
     ),
     Chapter(
         "weights",
-        "Weights of the modalities",
-        ("figures.weights:trajectory", "figures.weights:attributions", "judgements:agreement"),
+        "Attribution and weights",
+        ("figures.weights:attributions", "judgements:agreement", "figures.weights:trajectory"),
     ),
     Chapter("all-combinations", "All combinations", ("figures.combinations:overview",)),
     Chapter(

@@ -1,4 +1,4 @@
-"""Figures and tables about the cohort: stays left out and why, data that are available, and the leakage audit."""
+"""Tables about the cohort: stays left out and why, who they are, and the leakage audit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import polars as pl
 from markupsafe import Markup
 
 from picme.report.blocks import Column, DataTable
-from picme.report.facts import frame, modalities
+from picme.report.facts import frame
 from picme.report.numbers import count, many, missing, number, percent, say
-from picme.report.words import task_title
-from picme.schema import SPLITS
+from picme.report.words import split_text, task_title
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +32,7 @@ def flow(tables: Tables) -> list[dict[str, Any]]:
             lost = None if before is None or row["split"] else before["stays"] - row["stays"]
             steps.append(
                 {
-                    "step": (row["step"] or "").replace("_", " "),
+                    "step": _step(row),
                     "stays": count(row["stays"], "cohort_flow.stays"),
                     "subjects": None if row["subjects"] is None else count(row["subjects"], "cohort_flow.subjects"),
                     "events": None if row["events"] is None else count(row["events"], "cohort_flow.events"),
@@ -46,66 +45,10 @@ def flow(tables: Tables) -> list[dict[str, Any]]:
     return made
 
 
-def availability(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """Draw how many stays have each modality, by task and split."""
-    rows = frame(tables, "availability").filter(pl.col("stays_total").is_not_null())
-    if rows.is_empty():
-        return None
-    cells = {(row["task"], row["modality"], row["split"]): row for row in rows.iter_rows(named=True)}
-    tasks = list(dict.fromkeys(key[0] for key in cells))
-    splits = [name for name in SPLITS if any(key[2] == name for key in cells)]
-    splits += list(dict.fromkeys(key[2] for key in cells if key[2] not in splits))
-    here = [name for name in modalities(tables, config) if any(key[1] == name for key in cells)]
-    here += list(dict.fromkeys(key[1] for key in cells if key[1] not in here))
-
-    def cell(task: str | None, split: str | None) -> Callable[[Row], Markup]:
-        def show(row: Row) -> Markup:
-            found = cells.get((task, row["modality"], split))
-            if found is None:
-                return Markup("")
-            share = (
-                found["stays_present"] / found["stays_total"]
-                if found["stays_total"] and found["stays_present"] is not None
-                else None
-            )
-            cut = found["cut_share"]
-            return say(
-                '{share} <span class="quiet">({n}{cut})</span>',
-                share=percent(share, "derived:availability"),
-                n=count(found["stays_present"], "availability.stays_present"),
-                cut="" if missing(cut) else say("; cut {share}", share=percent(cut, "availability.cut_share")),
-            )
-
-        return show
-
-    def total(task: str | None, split: str | None) -> int | None:
-        return next((row["stays_total"] for key, row in cells.items() if (key[0], key[2]) == (task, split)), None)
-
-    columns = [Column("Modality", lambda row: row["modality"] or "")]
-    pairs = [(task, split) for task in tasks for split in splits if total(task, split) is not None]
-    columns += [
-        Column(f"{task_title(task or 'all')}: {split or 'all'}", cell(task, split), None, numeric=True)
-        for task, split in pairs
-    ]
-    parts = [
-        say(
-            "{task}: {splits}",
-            task=task_title(task or "all"),
-            splits=Markup(", ").join(
-                say("{n} {split}", n=count(total(task, split), "availability.stays_total"), split=split or "")
-                for split in splits
-                if (task, split) in pairs
-            ),
-        )
-        for task in tasks
-    ]
-    reading = say(
-        "Stays of each split ({parts}). Splits are by subject and the same for all tasks.{read}",
-        parts=Markup("; ").join(parts),
-        read=_tokens_read(rows),
-    )
-    pivot = pl.DataFrame({"modality": here}, schema={"modality": pl.String})
-    return DataTable("availability", "Availability: stays that have a modality", columns, pivot, reading, source=rows)
+def _step(row: Row) -> str:
+    """Return a step's name; of the lines about the splits, what the split is for."""
+    step = (row["step"] or "").replace("_", " ")
+    return f"{split_text(row['split'])} stays" if step == f"in the split {row['split']}" else step
 
 
 def baseline(tables: Tables, config: dict[str, Any]) -> DataTable | None:
@@ -153,46 +96,6 @@ def _described(row: Row | None) -> Markup:
     return say(
         "{n} ({share})", n=count(row["stays"], "baseline.stays"), share=percent(row["share"], "baseline.share", 0)
     )
-
-
-def presence(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """List how many stays have which modalities, and how many of these have the outcome."""
-    rows = frame(tables, "presence")
-    if rows.height <= rows.select("task", "split").unique().height:
-        return None  # all stays have the same
-    columns = [
-        Column("Task", lambda row: task_title(row["task"])),
-        Column("Split", lambda row: row["split"]),
-        Column("Modalities", lambda row: (row["modalities"] or "none").replace("+", ", ")),
-        Column("Stays", lambda row: count(row["stays"], "presence.stays"), lambda row: row["stays"], numeric=True),
-        Column("With the outcome", _outcomes, lambda row: row["with_outcome"], numeric=True),
-    ]
-    reading = Markup(
-        "How many stays have exactly these modalities, before any is required. Where the outcome is more frequent in"
-        " some rows than in others, what is missing tells something of it."
-    )
-    return DataTable("presence", "Which modalities stays have", columns, rows, reading, tall=rows.height > 14)
-
-
-def _outcomes(row: Row) -> Markup:
-    found = row["with_outcome"]
-    if missing(found):
-        return Markup("")
-    share = percent(found / row["stays"] if row["stays"] else None, "derived:presence")
-    return say("{n} ({share})", n=count(found, "presence.with_outcome"), share=share)
-
-
-def _tokens_read(rows: pl.DataFrame) -> Markup:
-    """Say what share of the texts' tokens the encoders read; nothing where there is no text."""
-    texts = rows.filter(pl.col("tokens_total") > 0).group_by("modality", maintain_order=True)
-    shares = [
-        say("{read} of {modality}", read=percent(row["share"], "derived:availability"), modality=row["modality"])
-        for row in texts.agg(share=pl.col("tokens_read").sum() / pl.col("tokens_total").sum()).iter_rows(named=True)
-    ]
-    explained = (
-        " “Cut” is the share of texts of which the encoder leaves something unread; of all tokens it reads {parts}."
-    )
-    return say(explained, parts=Markup(", ").join(shares)) if shares else Markup("")
 
 
 def quarantine(tables: Tables, config: dict[str, Any]) -> DataTable | None:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from picme.report.numbers import count, say, text_of
 from picme.report.words import strategy_text
 from picme.report.worth import points
 
 if TYPE_CHECKING:
     import polars as pl
+    from markupsafe import Markup
 
 FEW = 100
 """Events below which a split hardly tells combinations apart."""
+MOST = 100_000
+"""Validation stays above which a number would only pretend to know how many it takes."""
+
+
+def stays_needed(needed: int) -> Markup:
+    """Say how many validation stays would tell combinations apart, or that it would take more than `MOST`."""
+    if needed > MOST:
+        return say("more than {n}", n=count(MOST, "derived:sufficient"))
+    return say("about {n}", n=count(needed, "sufficient.needed"))
 
 
 def enough(sufficient: pl.DataFrame, task: str, strategy: str, metric: str = "auroc") -> dict[str, Any] | None:
@@ -38,7 +49,7 @@ def _sentence(row: dict[str, Any]) -> str:
     if row["combination"] is None:
         said = f"Undecided on validation {about}"
         if row["needed"] is not None:
-            said += f": about {row['needed']:,} validation stays would tell".replace(",", "\u202f")
+            said += f": {text_of(stays_needed(row['needed']))} validation stays would be needed"
         said += "."
     else:
         said = f"Enough on validation {about}: {row['combination']}; on test it is "

@@ -243,17 +243,23 @@ def confidence(config: dict[str, Any]) -> float:
     return float((config.get("evaluate") or {}).get("confidence", EvaluateConfig().confidence))
 
 
+def folds(config: dict[str, Any]) -> int:
+    """Return the number of folds of a study by cross-fitting; 0 of a study with one division into splits."""
+    splits = config.get("splits") or {}
+    return int(splits.get("folds") or 0) if splits.get("kind") == "folds" else 0
+
+
 def answers(tables: Tables, config: dict[str, Any]) -> list[Answer]:
     """Return the answer of each task that has one."""
     found = (answer(tables, task, config) for task in tasks(tables, config))
     return [item for item in found if item is not None]
 
 
-def shown_first(tables: Tables, config: dict[str, Any], task: str) -> set[str]:
-    """Return the strategies that a figure with many curves shows at first: the chosen one and its control."""
+def shown_first(tables: Tables, config: dict[str, Any], task: str) -> list[str]:
+    """Return the strategies that a figure with many curves shows at first: the chosen one, then its control."""
     item = answer(tables, task, config)
     cells = [] if item is None else [item.best, *([item.control.other] if item.control else [])]
-    return {cell["strategy"] for cell in cells}
+    return [cell["strategy"] for cell in cells]
 
 
 def difference(tables: Tables, a: Row, b: Row, sure: float) -> Difference | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
-from picme.report.facts import frame
+from picme.report.facts import folds, frame
 from picme.report.figures.subgroups import subgroup_rows
 from picme.report.judgements import of_chosen
 from picme.report.numbers import count, many, say
@@ -21,36 +21,60 @@ if TYPE_CHECKING:
 ENOUGH = 100
 """Stays with the outcome, and without it, that a test of a model is advised to have (Vergouwe and others, 2005)."""
 
-# Items of the checklist TRIPOD+AI (Collins and others, BMJ 2024;385:e078378): the name, the places on the page that
-# tell of it (id and title; those that are there are linked), and what of it no report of picme tells.
+# The 27 items of the checklist TRIPOD+AI under its own names (Collins and others, BMJ 2024;385:e078378), each with the
+# places on the page that tell of it (id and title; those that are there are linked), and what no report of picme tells.
 ITEMS: tuple[tuple[str, tuple[tuple[str, str], ...], str], ...] = (
-    ("Title", (), "the study’s title"),
-    ("Abstract", (("answer", "The answer"),), ""),
-    ("Background", (), "context, intended users, known inequalities"),
+    ("Title", (), "a title with the target population and the outcome"),
+    ("Abstract", (("answer", "The answer"),), "a structured abstract"),
+    ("Background", (), "the context of care, intended purpose and users, known health inequalities"),
     ("Objectives", (("answer", "The answer"),), ""),
-    ("Data", (("studied", "What was studied"),), "why these data represent the target population"),
-    ("Participants", (("cohort-flow", "Cohort flow"), ("studied", "Rules of this study")), "treatments received"),
-    ("Data preparation", (("studied", "Rules of this study"), ("made", "Configuration")), ""),
-    ("Outcome", (("studied", "Rules of this study"),), "how outcomes were assessed"),
-    ("Predictors", (("availability", "Availability"), ("made", "Configuration")), "why these were chosen"),
-    ("Sample size", (("cohort-flow", "Cohort flow"),), "a calculation of the size needed"),
+    ("Data", (("studied", "What was studied"),), "why these data, whom they represent, dates"),
+    (
+        "Participants",
+        (("cohort-flow", "Cohort flow"), ("rules", "Rules of this study")),
+        "setting, treatments received",
+    ),
+    (
+        "Data preparation",
+        (("quarantine", "Set aside"), ("configuration", "Configuration")),
+        "whether it was alike across sociodemographic groups",
+    ),
+    ("Outcome", (("rules", "Rules of this study"),), "how, when and by whom it was assessed"),
+    ("Predictors", (("availability", "Availability"), ("configuration", "Configuration")), "why these, how measured"),
+    ("Sample size", (("cohort-flow", "Cohort flow"), ("sufficient", "Stays needed")), "a calculation made beforehand"),
     ("Missing data", (("presence", "Which modalities stays have"), ("missing", "Missing modalities")), ""),
-    ("Analytical methods", (("studied", "Strategies compared"), ("made", "Configuration")), ""),
-    ("Class imbalance", (("calibration-errors", "Recalibration"), ("made", "Configuration")), ""),
-    ("Fairness", (("groups", "Subgroups"),), "why these groups were chosen"),
-    ("Model output", (("thresholds", "Decisions at a threshold"),), ""),
+    (
+        "Analytical methods",
+        (("strategies", "Strategies compared"), ("configuration", "Configuration")),
+        "differences between hospitals",
+    ),
+    ("Class imbalance", (("calibration-errors", "Calibration errors"), ("configuration", "Configuration")), "reasons"),
+    ("Fairness", (("groups", "Subgroups"),), "what was done for it, and why these groups"),
+    ("Model output", (("thresholds", "Decisions at a threshold"),), "why these thresholds"),
     ("Training versus evaluation", (("baseline", "Who the stays are"),), ""),
     ("Ethical approval", (), "approval and consent"),
-    ("Open science", (("made", "Commands to reproduce"),), "funding, conflicts, protocol, registration, data sharing"),
-    ("Patient and public involvement", (), "whether patients were involved"),
-    ("Participants of the result", (("cohort-flow", "Cohort flow"), ("baseline", "Who the stays are")), ""),
-    ("Model development", (("cohort-flow", "Cohort flow"), ("curves", "Learning curves")), ""),
-    ("Model specification", (("made", "Commands to reproduce"),), ""),
-    ("Model performance", (("scores", "Scores"), ("risk", "Calibration and thresholds"), ("groups", "Subgroups")), ""),
-    ("Model updating", (("calibration-errors", "Recalibration"),), ""),
+    (
+        "Open science",
+        (("made", "How it was made"),),
+        "funding, conflicts of interest, protocol, registration, data sharing",
+    ),
+    ("Patient and public involvement", (), "whether there was any"),
+    ("Participants", (("cohort-flow", "Cohort flow"), ("baseline", "Who the stays are")), "dates, treatments received"),
+    ("Model development", (("cohort-flow", "Cohort flow"),), ""),
+    ("Model specification", (("made", "How it was made"),), "restrictions of its use"),
+    (
+        "Model performance",
+        (("scores", "Scores"), ("risk", "Calibration and thresholds"), ("groups", "Subgroups")),
+        "differences between hospitals",
+    ),
+    ("Model updating", (("calibration-errors", "Calibration errors"),), ""),
     ("Interpretation", (("answer", "The answer"),), "comparison with earlier studies"),
-    ("Limitations", (("limits", "Limits"),), "limits that only its authors know"),
-    ("Usability", (("missing", "Missing modalities"),), "who would use it, and with what training"),
+    ("Limitations", (("limits", "Limits"),), "those that only the authors know"),
+    (
+        "Usability of the model in the context of current care",
+        (("missing", "Missing modalities"),),
+        "who would use it, with what expertise; next steps",
+    ),
 )
 
 
@@ -75,6 +99,10 @@ def limits(tables: Tables, config: dict[str, Any]) -> list[Markup]:
 def _of_data(config: dict[str, Any]) -> Iterator[Markup]:
     if (config.get("source") or {}).get("kind") == "synthetic":
         yield Markup("The data are made by a program. Nothing here holds for patients.")
+    if folds(config):
+        yield Markup(
+            "Scores are of the models of all folds together: they judge how models are made here, and no single model."
+        )
     kind = (config.get("splits") or {}).get("kind")
     held = {"group": "whole groups of stays", "time": "later periods"}.get(str(kind))
     if held:
@@ -99,13 +127,16 @@ def _of_numbers(tables: Tables) -> Iterator[Markup]:
             split="validation" if row["split"] == "val" else "test",
             chosen=" Which combination and strategy is best was chosen on them." if row["split"] == "val" else "",
         )
-    cells = frame(tables, "summary").group_by("task", maintain_order=True).len()
-    for task, judged in cells.rows():
+    judged = frame(tables, "summary").drop_nulls("task").group_by("task", maintain_order=True).len()
+    if not judged.is_empty():
+        among = [
+            say("{n} for {task}", n=count(cells, "derived:summary"), task=task_title(task).lower())
+            for task, cells in judged.rows()
+        ]
         yield say(
-            "{task}: one of {n} was chosen as best on the validation stays, and of several good ones another sample may"
-            " favour another.",
-            task=task_title(task or ""),
-            n=many(judged, "derived:summary", "combination and strategy", "combinations and strategies"),
+            "The best was chosen on validation stays, among many combinations and strategies ({among}): another sample"
+            " may favour another.",
+            among=Markup(", ").join(among),
         )
 
 

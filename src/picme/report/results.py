@@ -165,9 +165,9 @@ def comparisons(tables: Tables, config: dict[str, Any]) -> DataTable | None:
             True,
         ),
         Column(ends, lambda row: difference_interval(row, "comparisons"), field("low"), numeric=True),
-        Column("p-value", lambda row: p_value(row["p_value"], "comparisons.p_value"), field("p_value"), numeric=True),
+        Column("p", lambda row: p_value(row["p_value"], "comparisons.p_value"), field("p_value"), numeric=True),
         Column(
-            "adjusted p-value",
+            "adjusted p",
             lambda row: p_value(row["p_adjusted"], "comparisons.p_adjusted"),
             field("p_adjusted"),
             numeric=True,

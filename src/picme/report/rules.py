@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
-from picme.report.facts import frame
+from picme.report.facts import folds, frame
 from picme.report.numbers import count, many, say
 from picme.report.words import task_title
 
@@ -54,7 +54,15 @@ def studied(tables: Tables, config: dict[str, Any]) -> Markup:
         )
         for row in last.iter_rows(named=True)
     ]
-    return say("Data: {origin}; {parts}.", origin=origin, parts=Markup(", ").join(parts))
+    crossed = ", each tested once by cross-fitting" if folds(config) else ""
+    return say("Data: {origin}; {parts}{crossed}.", origin=origin, parts=Markup(", ").join(parts), crossed=crossed)
+
+
+def cross_fitting(config: dict[str, Any]) -> str | None:
+    """Say what cross-fitting does with the stays; None for a study with one division into splits."""
+    number = folds(config)
+    once = "folds; every stay is validated once and tested once, by models that never trained on it"
+    return f"{number} {once}" if number else None
 
 
 def lets_through(tables: Tables, config: dict[str, Any], run_info: dict[str, Any]) -> list[Markup]:
@@ -96,7 +104,7 @@ def _audit(tables: Tables) -> Markup:
     if broken.is_empty():
         return say("The leakage audit made {n} and found no violation.", n=checks)
     return say(
-        "The leakage audit found {k} in {n}; see below before using any number.",
+        'The leakage audit found {k} in {n}; see <a href="#leakage">which</a> before using any number.',
         k=many(broken.height, "derived:leakage", "violation", "violations"),
         n=checks,
     )
@@ -110,6 +118,8 @@ _SETTINGS = {
     ("splits", "kind", "hash"): "by a hash of the subject",
     ("splits", "kind", "lists"): "the published lists of subjects",
     ("splits", "kind", "sets"): "whole sets of the source",
+    ("splits", "kind", "time"): "by time: the latest are test",
+    ("splits", "kind", "group"): "by whole groups of stays",
     ("finetune", "combinations", "best"): "the best-aligned of each size on validation stays",
     ("finetune", "combinations", "paper"): "the ten of the paper",
     ("cohort", "admit", "prospective"): "nothing from after the prediction time",
@@ -146,7 +156,13 @@ def rules(config: dict[str, Any]) -> list[tuple[str, str]]:
         add("Admitted", "cohort", "admit")
         add("Notes", "cohort", "notes", "mode")
     add("Stays need", "require")
-    add("Splits", "splits", "kind")
+    crossed = cross_fitting(config)
+    if crossed:
+        found.append(("Splits", f"cross-fitting: {crossed}"))
+        first = "alignment, embeddings, λ, learning curves, attributions, label efficiency, orders of the gate’s steps"
+        found.append(("Of the first fold only", first))
+    else:
+        add("Splits", "splits", "kind")
     add("Pretraining sees the first", "pretrain", "window", unit=" h")
     add("Sizes of combinations", "study", "combination_sizes")
     add("Seeds of each cell", "study", "seeds")

@@ -41,7 +41,6 @@ class Told:
         pairs: the row of `interactions` of each pair, under its two modalities in the study's order.
         confidence: coverage of the intervals.
         margin: what counts as nothing, a fraction.
-        folds: whether every stay is tested once, by cross-fitting.
     """
 
     task: str
@@ -55,7 +54,6 @@ class Told:
     pairs: dict[tuple[str, str], Row]
     confidence: float
     margin: float
-    folds: bool
 
     def verdicts(self, verdict: str) -> list[Modality]:
         """Return the modalities of which this is the verdict, beside all others."""
@@ -89,7 +87,6 @@ def told(tables: Tables, config: dict[str, Any], task: str) -> Told | None:
         {(row["modality_a"], row["modality_b"]): row for row in pairs.iter_rows(named=True)},
         confidence(config),
         row["margin"] if row and row["margin"] is not None else usual,
-        (config.get("splits") or {}).get("kind") == "folds",
     )
 
 

@@ -9,8 +9,9 @@ import polars as pl
 from markupsafe import Markup
 
 from picme.report.blocks import Column, DataTable
+from picme.report.enough import stays_needed
 from picme.report.facts import confidence, frame
-from picme.report.numbers import count, level, number, percent, say, signed
+from picme.report.numbers import MISSING, count, level, number, percent, say, signed
 from picme.report.results import difference_interval, field
 from picme.report.words import combination_text, strategy_text, task_title
 
@@ -46,7 +47,7 @@ def value(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         level=level(confidence(config)),
         n=count(judged.height, "derived:value"),
         k=count(adds, "derived:value"),
-        who=Markup("").join(map(_depends, who_has(frame(tables, "presence")))),
+        who=_depends(who_has(frame(tables, "presence"))),
     )
     return DataTable("value", "By itself and beside the others", columns, rows, reading, tall=True, search=True)
 
@@ -85,7 +86,7 @@ def lattice(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         Column("Added", lambda row: row["added"] or "", choose=True),
         Column("Score, %, or what is added, points", _score_or_gain, field("value"), numeric=True),
         Column(f"{level(confidence(config))} interval", _ends, field("low"), numeric=True),
-        Column("Cost", lambda row: number(row["cost"], "lattice.cost", 6), field("cost"), numeric=True),
+        Column("Cost", partial(_cost, "lattice"), field("cost"), numeric=True),
         Column("None cheaper is better", lambda row: "yes" if row["front"] else ""),
     ]
     reading = Markup(
@@ -107,17 +108,17 @@ def sufficient(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         Column("Best on validation", lambda row: combination_text(row["best"])),
         *_estimate("sufficient", config, "difference", "Points to the best, on test"),
         Column("Confirmed", lambda row: {True: "yes", False: "no", None: ""}[row["confirmed"]]),
-        Column("Validation", partial(_of, "val"), field("n_val"), numeric=True),
-        Column("Test", partial(_of, "test"), field("n_test"), numeric=True),
-        Column("Would tell", lambda row: count(row["needed"], "sufficient.needed"), field("needed"), numeric=True),
+        Column("Events of stays, validation", partial(_events, "val"), field("n_val"), numeric=True),
+        Column("Events of stays, test", partial(_events, "test"), field("n_test"), numeric=True),
+        Column("Stays needed", _needed, field("needed"), numeric=True),
     ]
     reading = say(
         "The smallest, then cheapest combination that validation stays show not to be worse than any other by more"
         " than {margin} points, and how it compares on test with the best on validation. Where validation cannot tell,"
-        " the last column has the number of validation stays that would, if the estimates stayed as they are.",
+        " the last column has the number of validation stays that would be needed, if the estimates stay as they are.",
         margin=number(rows["margin"][0], "sufficient.margin", 1, scale=100),
     )
-    return DataTable("sufficient", "Which combination is enough", columns, rows, reading, tall=rows.height > 14)
+    return DataTable("sufficient", "Which combination is enough", columns, rows, reading, tall=True, search=True)
 
 
 def acquisition(tables: Tables, config: dict[str, Any]) -> DataTable | None:
@@ -130,7 +131,7 @@ def acquisition(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         *_stays(rows),
         Column("Step", lambda row: count(row["step"], "acquisition.step"), field("step"), numeric=True),
         Column("Added", lambda row: row["added"] or ""),
-        Column("Cost so far", lambda row: number(row["cost"], "acquisition.cost", 6), field("cost"), numeric=True),
+        Column("Cost so far", partial(_cost, "acquisition"), field("cost"), numeric=True),
         *_estimate("acquisition", config, "gain", "Points gained"),
         Column(
             "By its cost", lambda row: signed(row["per_cost"], "acquisition.per_cost"), field("per_cost"), numeric=True
@@ -172,15 +173,19 @@ def who_has(presence: pl.DataFrame) -> list[Row]:
     return found
 
 
-def _depends(row: Row) -> Markup:
-    return say(
-        " Who has {modality} depends on severity ({task}): {having} of these stays have the outcome, {lacking} of the"
-        " others, so that its value among those who have it may not hold for all.",
-        modality=row["modality"],
-        task=task_title(row["task"]),
-        having=percent(row["having"], "derived:presence"),
-        lacking=percent(row["lacking"], "derived:presence"),
-    )
+def _depends(found: list[Row]) -> Markup:
+    each = [
+        say(
+            "{modality} ({task}: {having} with it have the outcome, {lacking} without)",
+            modality=row["modality"],
+            task=task_title(row["task"]),
+            having=percent(row["having"], "derived:presence"),
+            lacking=percent(row["lacking"], "derived:presence"),
+        )
+        for row in found
+    ]
+    said = " Who has these depends on severity, so their value among those who have them may not hold for all: {each}."
+    return say(said, each=Markup(", ").join(each)) if each else Markup("")
 
 
 def metric_text(metric: str | None) -> str:
@@ -191,10 +196,20 @@ def metric_text(metric: str | None) -> str:
     return name.upper()
 
 
-def _of(split: str, row: Row) -> Markup:
+def _cost(table: str, row: Row) -> Markup:
+    """Return a cost with as many decimals as it has, six at most."""
+    decimals = "" if row["cost"] is None else f"{row['cost']:.6f}".partition(".")[2].rstrip("0")
+    return number(row["cost"], f"{table}.cost", len(decimals))
+
+
+def _needed(row: Row) -> Markup:
+    return MISSING if row["needed"] is None else stays_needed(row["needed"])
+
+
+def _events(split: str, row: Row) -> Markup:
     stays, events = f"n_{split}", f"events_{split}"
     return say(
-        "{n} stays, {events} events",
+        "{events} of {n}",
         n=count(row[stays], f"sufficient.{stays}"),
         events=count(row[events], f"sufficient.{events}"),
     )

@@ -25,6 +25,11 @@ def task_title(task: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def split_text(split: str | None) -> str:
+    """Return a split's name as a sentence has it."""
+    return {"train": "training", "val": "validation"}.get(split or "", split or "")
+
+
 def strategy_text(strategy: str | None) -> str:
     """Return a strategy's name as a sentence has it."""
     return (strategy or "").replace("_", " ")

@@ -12,10 +12,12 @@ import pytest
 from picme.report import headline
 from picme.report.answer import Screen, screens, sign_of, verdict_text
 from picme.report.build import page
-from picme.report.facts import answer
+from picme.report.enough import enough
+from picme.report.facts import answer, frame
 from picme.report.figures.forest import axis
 from picme.report.figures.front import front
 from picme.report.numbers import text_of
+from picme.report.value import acquisition, lattice, sufficient
 
 Tables = dict[str, pl.DataFrame]
 
@@ -114,9 +116,21 @@ def test_undecided_has_the_stays_and_events_there_are_and_the_stays_that_would_t
     tables = study(**none, needed=3120, n_val=250, events_val=31)
     text = headline(tables, CONFIG)
     assert "it is undecided which kinds of data are enough" in text
-    assert "250 validation stays with 31 events cannot tell; about 3 120 would" in text
+    assert "250 validation stays with 31 events cannot tell; about 3 120 would be needed" in text
     assert "The best on validation, all kinds of data together, has 84.3" in text
     assert "is enough" not in text
+
+
+def test_more_stays_than_a_hospital_has_are_not_counted() -> None:
+    none = dict.fromkeys(("combination", "difference", "low", "high", "confirmed"))
+    for needed, words in ((100_000, "about 100 000"), (100_001, "more than 100 000"), (1_902_507, "more than 100 000")):
+        tables = study(**none, needed=needed)
+        told = enough(frame(tables, "sufficient"), "mortality", "supervised")
+        (cell,) = [row["cells"][-1]["html"] for row in sufficient(tables, CONFIG).rows()]  # type: ignore[union-attr]
+        assert told is not None
+        assert f"cannot tell; {words} would be needed" in headline(tables, CONFIG).replace("\u202f", " ")
+        assert f": {words} validation stays would be needed." in told["sentence"].replace("\u202f", " ")
+        assert text_of(cell).replace("\u202f", " ") == words
 
 
 @pytest.mark.parametrize(
@@ -133,7 +147,7 @@ def test_few_events_are_warned_of_with_the_way_out(val: int, test: int, words: s
     warning = screen(tables).few
     assert warning is not None
     assert "splits.kind: folds" in warning
-    by_folds = screen(tables, {**CONFIG, "splits": {"kind": "folds"}}).few
+    by_folds = screen(tables, {**CONFIG, "splits": {"kind": "folds", "folds": 5}}).few
     assert by_folds is not None
     assert "splits.kind" not in by_folds
 
@@ -248,6 +262,17 @@ def test_value_against_cost_is_drawn_only_where_costs_were_given() -> None:
     assert list(zip(best["x"], best["y"], strict=True)) == [(0.0, 80.0), (3.0, 84.0), (4.0, 84.3)]
     assert list(zip(rest["x"], rest["y"], strict=True)) == [(3.0, 70.0)]
     assert "vitals (80.0 % for 0); vitals + labs (84.0 % for 3)" in text_of(view.reading).replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize(("cost", "words"), [(3.0, "3"), (0.5, "0.5"), (12.125, "12.125"), (None, "–")])
+def test_costs_have_the_decimals_that_they_need(cost: float | None, words: str) -> None:
+    row = {**ABOUT, "combination": "vitals", "value": 0.8, "cost": cost}
+    step = {**ABOUT, "step": 1, "added": "vitals", "gain": 0.1, "cost": cost}
+    tables = {"lattice": pl.DataFrame([row]), "acquisition": pl.DataFrame([step])}
+    for table in (lattice(tables, CONFIG), acquisition(tables, CONFIG)):
+        assert table is not None
+        column = [one.title.startswith("Cost") for one in table.columns].index(True)
+        assert text_of(table.rows()[0]["cells"][column]["html"]) == words
 
 
 def test_what_validation_chose_moves_below_where_value_is_told(tables: Tables, config: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ def calibration(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("calibration", "Predicted and observed risk", views, ("Task", "Combination"), note)
 
 
-def _view(rows: pl.DataFrame, choice: tuple[str, ...], first: set[str]) -> Choice:
+def _view(rows: pl.DataFrame, choice: tuple[str, ...], first: list[str]) -> Choice:
     cells = (
         rows.filter(pl.col("mean_predicted").is_not_null() & pl.col("observed").is_not_null()).sort("bin").to_dicts()
     )
@@ -93,28 +93,23 @@ def _view(rows: pl.DataFrame, choice: tuple[str, ...], first: set[str]) -> Choic
         "xaxis": {"title": {"text": "predicted risk, %"}, "range": [-2, 102], "zeroline": False},
         "yaxis": {"title": {"text": "observed, %"}, "range": [-4, 104], "zeroline": False},
     }
-    errors = [
-        row for row in rows.unique("strategy", keep="first", maintain_order=True).to_dicts() if row["ece"] is not None
+    errors = {row["strategy"]: row for row in rows.to_dicts() if row["ece"] is not None}
+    shown = [name for name in first if name in known] or known
+    each = [
+        say(
+            "{ece} for {strategy} (Brier score {brier})",
+            ece=percent(errors[name]["ece"], "calibration.ece"),
+            strategy=strategy_text(name),
+            brier=number(errors[name]["brier"], "calibration.brier", 3),
+        )
+        for name in shown
+        if name in errors
     ]
-    if len(errors) == 1:
-        reading = say(
-            "The mean gap between predicted and observed risk (ECE) is {ece}, the Brier score {brier}.",
-            ece=percent(errors[0]["ece"], "calibration.ece"),
-            brier=number(errors[0]["brier"], "calibration.brier", 3),
-        )
-    elif errors:
-        best, worst = min(errors, key=lambda row: row["ece"]), max(errors, key=lambda row: row["ece"])
-        reading = say(
-            "The mean gap between predicted and observed risk (ECE) is smallest for {best} ({low}; Brier score"
-            " {brier}) and largest for {worst} ({high}).",
-            best=strategy_text(best["strategy"]),
-            low=percent(best["ece"], "calibration.ece"),
-            brier=number(best["brier"], "calibration.brier", 3),
-            worst=strategy_text(worst["strategy"]),
-            high=percent(worst["ece"], "calibration.ece"),
-        )
-    else:
-        reading = Markup("No calibration error is defined here.")
+    reading = (
+        say("The mean gap between predicted and observed risk (ECE) is {each}.", each=Markup(", ").join(each))
+        if each
+        else Markup("No calibration error is defined here.")
+    )
     return Choice(choice, {"data": traces, "layout": layout}, rows, reading)
 
 

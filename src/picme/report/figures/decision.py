@@ -42,7 +42,7 @@ def decision_curve(tables: Tables, config: dict[str, Any]) -> Plate | None:
     return Plate("decision-curve", "What deciding by the risk would gain", views, ("Task", "Combination"), note)
 
 
-def _view(rows: pl.DataFrame, choice: tuple[str, ...], first: set[str]) -> Choice:
+def _view(rows: pl.DataFrame, choice: tuple[str, ...], first: list[str]) -> Choice:
     cells = rows.sort("threshold").to_dicts()
     known = strategies_of(rows.to_dicts())
     every = [row for row in cells if row["strategy"] == known[0]]
@@ -88,9 +88,9 @@ def _hover(row: Row) -> str:
     return f"from {row['threshold']:.0%}: {row['net_benefit'] * 100:.1f} per hundred stays{ends}"
 
 
-def _reading(cells: list[Row], known: list[str], first: set[str]) -> Markup:
+def _reading(cells: list[Row], known: list[str], first: list[str]) -> Markup:
     """Say where the strategy shown first is better than acting on everybody and on nobody."""
-    name = next((one for one in known if one in first), known[0])
+    name = next((one for one in first if one in known), known[0])
     own = [row for row in cells if row["strategy"] == name]
     judged = [row for row in own if row["low"] is not None and row["treat_all"] is not None]
     useful = [row for row in judged if row["low"] > max(0.0, row["treat_all"])]

@@ -20,9 +20,9 @@ def strategies_of(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row["strategy"] for row in rows if row["strategy"] is not None))
 
 
-def visible(strategy: str, known: Sequence[str], first: set[str]) -> bool | str:
+def visible(strategy: str, known: Sequence[str], first: Sequence[str]) -> bool | str:
     """Return whether a curve is drawn at first: those of `first`, or all where none of them is there."""
-    return True if strategy in first or not first & set(known) else "legendonly"
+    return True if strategy in first or not {*first} & {*known} else "legendonly"
 
 
 def dodge(names: Sequence[str], room: float = 0.62) -> dict[str, float]:

@@ -8,8 +8,8 @@ import polars as pl
 from markupsafe import Markup
 
 from picme.report.blocks import Choice, Plate
-from picme.report.facts import by_rank, frame
-from picme.report.figures.dots import epoch_axis, strategies_of
+from picme.report.facts import by_rank, frame, shown_first
+from picme.report.figures.dots import epoch_axis, strategies_of, visible
 from picme.report.figures.matrix import size_words
 from picme.report.numbers import count, many, percent, say
 from picme.report.theme import safe, series_style, strategy_style
@@ -92,12 +92,18 @@ def _combinations(rows: pl.DataFrame) -> Markup:
 def finetuning(tables: Tables, config: dict[str, Any]) -> Plate | None:
     """Draw validation AUROC by epoch, one line for each seed; one view for each task and combination."""
     rows = frame(tables, "finetuning").filter(pl.col("val_auroc").is_not_null() & pl.col("epoch").is_not_null())
-    views = [_finetuning(cell, task, combination) for task, combination, cell in by_rank(tables, config, rows)[:24]]
-    note = Markup("Each line is a seed; the symbol on it is the epoch whose checkpoint is used.")
+    views = [
+        _finetuning(cell, task, combination, shown_first(tables, config, task))
+        for task, combination, cell in by_rank(tables, config, rows)[:24]
+    ]
+    note = Markup(
+        "Each line is a seed; the symbol on it is the epoch whose checkpoint is used. The chosen strategy and its"
+        " control are shown first; press another’s name to see it."
+    )
     return Plate("finetuning", "Fine-tuning", views, ("Task", "Combination"), note) if views else None
 
 
-def _finetuning(rows: pl.DataFrame, task: str, combination: str) -> Choice:
+def _finetuning(rows: pl.DataFrame, task: str, combination: str, first: list[str]) -> Choice:
     known = strategies_of(rows.to_dicts())
     traces: list[dict[str, Any]] = []
     for name in known:
@@ -113,6 +119,7 @@ def _finetuning(rows: pl.DataFrame, task: str, combination: str) -> Choice:
                     "name": safe(strategy_text(name)),
                     "legendgroup": safe(name),
                     "showlegend": index == 0,
+                    "visible": visible(name, known, first),
                     "x": own["epoch"].to_list(),
                     "y": [round(value * 100, 2) for value in own["val_auroc"].to_list()],
                     "line": {"color": colour, "width": 1.2, "dash": "dot" if symbol.endswith("open") else "solid"},

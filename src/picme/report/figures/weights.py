@@ -24,6 +24,8 @@ METHODS = {
     "integrated_gradients_mean": ("integrated gradients from the mean", PURPLE),
     "shapley": ("Shapley values", GREEN),
 }
+# What a view shows: values in AUROC, or shares that add up to all of it.
+_ADDED, _SHARES = "AUROC added (Shapley values)", "shares (integrated gradients, λ)"
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "x", "cross")
 
 
@@ -134,57 +136,54 @@ def with_weights(tables: Tables) -> pl.DataFrame:
 
 
 def attributions(tables: Tables, config: dict[str, Any]) -> Plate | None:
-    """Draw λ and integrated gradients as shares, Shapley values in AUROC; one view for each task and combination."""
+    """Draw Shapley values in AUROC, and λ and integrated gradients as shares; a view for each task and combination."""
     rows = with_weights(tables)
     names = modalities(tables, config)
+    paper = (config.get("report") or {}).get("paper", True)
+    parts = by_rank(tables, config, rows)
     views = [
-        _attributions(cell, task, combination, names, config)
-        for task, combination, cell in by_rank(tables, config, rows)
+        _attributions(own, measure, task, combination, names, paper)
+        for measure in (_ADDED, _SHARES)
+        for task, combination, cell in parts
+        if not (own := cell.filter((pl.col("method") == "shapley") == (measure == _ADDED))).is_empty()
     ]
     if not views:
         return None
     note = Markup(
-        "Different questions. λ: how the pretraining objective weighted a modality. Integrated gradients: how much of"
-        " the model’s output moves with a modality’s embedding. Shapley: how much test AUROC a modality adds, averaged"
-        " over all orders of adding them. Shares add up to 100\u00a0%; Shapley values add up to the AUROC above"
-        " guessing. Hollow diamonds, where there are any, are the published figures, from another cohort."
+        "Different questions. Shapley: how much test AUROC a modality adds, averaged over all orders of adding them;"
+        " the values add up to the AUROC above guessing. Integrated gradients: how much of the model’s output moves"
+        " with a modality’s embedding. λ: how the pretraining objective weighted a modality. Shares add up to"
+        " 100\u00a0%. Hollow diamonds, where there are any, are the published figures, from another cohort."
     )
-    return Plate("attribution", "λ, integrated gradients and Shapley values", views, ("Task", "Combination"), note)
+    return Plate(
+        "attribution", "What each modality does in the models", views, ("Measure", "Task", "Combination"), note
+    )
 
 
-def _attributions(rows: pl.DataFrame, task: str, combination: str, names: list[str], config: dict[str, Any]) -> Choice:
+def _attributions(
+    rows: pl.DataFrame, measure: str, task: str, combination: str, names: list[str], paper: bool
+) -> Choice:
     parts = [name for name in names if name in combination.split("+")]
     place = {name: index for index, name in enumerate(parts)}
     series = _series_of(rows)
-    count = {side: sum((method == "shapley") == (side == "x2") for method, _ in series) for side in ("x", "x2")}
-    seen = {"x": 0, "x2": 0}
     of_method: dict[str, int] = {}
     traces = []
-    for method, strategy in series:
+    for index, (method, strategy) in enumerate(series):
         label, colour = METHODS.get(method, (method, MUTED))
-        axis = "x2" if method == "shapley" else "x"
-        shift = ((seen[axis] + 0.5) / max(count[axis], 1) - 0.5) * 0.5 + 0.14
-        seen[axis] += 1
+        shift = ((index + 0.5) / len(series) - 0.5) * 0.5 + 0.14
         symbol = _SYMBOLS[of_method.get(method, 0) % len(_SYMBOLS)]
         of_method[method] = of_method.get(method, 0) + 1
         own = [row for row in rows.iter_rows(named=True) if (row["method"], row["strategy"]) == (method, strategy)]
         own = [row for row in own if row["modality"] in place]
         name = safe(label if method == "lambda" or not strategy else f"{label}, {strategy_text(strategy)}")
-        traces.append(_series(own, name, colour, symbol, axis, place, shift))
-    if (config.get("report") or {}).get("paper", True):
+        traces.append(_series(own, name, colour, symbol, place, shift))
+    if paper and measure == _SHARES:
         traces += _paper(combination, task, place)
-    layout = labelled_rows([(name, "") for name in parts], 30 + 9 * max(count.values(), default=1), "share, %")
-    two = count["x2"] > 0
-    layout["xaxis"] |= {"domain": [0, 0.52 if two and count["x"] else 1], "rangemode": "tozero"}
-    if two:
-        layout["xaxis2"] = {
-            "domain": [0.6 if count["x"] else 0, 1],
-            "anchor": "y",
-            "title": {"text": "AUROC added, points"},
-            "zeroline": True,
-        }
+    title = "AUROC added, points" if measure == _ADDED else "share, %"
+    layout = labelled_rows([(name, "") for name in parts], 30 + 9 * len(series), title)
+    layout["xaxis"] |= {"zeroline": True} if measure == _ADDED else {"rangemode": "tozero"}
     return Choice(
-        (task_title(task), combination_text(combination)),
+        (measure, task_title(task), combination_text(combination)),
         {"data": traces, "layout": layout},
         rows,
         _reading(rows),
@@ -201,7 +200,7 @@ def _series_of(rows: pl.DataFrame) -> list[tuple[str, str | None]]:
 
 
 def _series(
-    rows: list[Row], name: str, colour: str, symbol: str, axis: str, place: dict[str, int], shift: float
+    rows: list[Row], name: str, colour: str, symbol: str, place: dict[str, int], shift: float
 ) -> dict[str, Any]:
     trace: dict[str, Any] = {
         "type": "scatter",
@@ -209,7 +208,6 @@ def _series(
         "name": name,
         "x": [round(row["value"] * 100, 2) for row in rows],
         "y": [round(place[row["modality"]] + shift, 3) for row in rows],
-        "xaxis": axis,
         "marker": {"color": colour, "symbol": symbol, "size": 9},
         "text": [f"{safe(row['modality'])}<br>{name}: {row['value'] * 100:.1f}" for row in rows],
         "hovertemplate": "%{text}<extra></extra>",

@@ -62,7 +62,7 @@
     const moved = (x) => now + ((x - was) * (1 - now)) / (1 - was);
     const fitted = { ...layout, xaxis: { ...layout.xaxis, domain: [0, now] } };
     for (const key of Object.keys(layout).filter((name) => /^xaxis[2-9]$/.test(name))) {
-      fitted[key] = { ...layout[key], domain: layout[key].domain.map(moved) };
+      fitted[key] = { ...layout[key], domain: layout[key].domain.map(moved), ...(width <= 560 ? { nticks: 4 } : {}) };
     }
     return fitted;
   };
@@ -73,9 +73,7 @@
       this.spec = payload.plates[element.dataset.plate];
       this.plot = element.querySelector(".plot");
       this.view = this.spec.views[0];
-      const traces = this.spec.views.flatMap((view) => view.data), key = (trace) => trace.legendgroup || trace.name;
-      const first = new Set(traces.filter((trace) => trace.visible !== "legendonly").map(key));
-      this.hidden = new Set(traces.map(key).filter((name) => !first.has(name)));
+      this.pressed = new Map(); // series that the reader hid or showed
       this.drawn = false;
       this.step = Math.max(0, this.view.names.length - 1);
       for (const list of all("[data-choice]", element)) list.addEventListener("change", () => this.choose());
@@ -120,11 +118,16 @@
       this.draw();
       if (this.element.querySelector("details.data").open) this.table();
     }
+    // What the reader did to a series holds in every view; until then a view decides for itself.
+    hides(trace) {
+      const key = trace.legendgroup || trace.name;
+      return this.pressed.has(key) ? this.pressed.get(key) : trace.visible === "legendonly";
+    }
     data(dark) {
       const frame = this.view.frames[this.step];
       return this.view.data.map((trace, i) => ({
         ...(dark ? swap(trace) : trace), ...(frame ? frame[i] : {}),
-        visible: this.hidden.has(trace.legendgroup || trace.name) ? "legendonly" : true,
+        visible: this.hides(trace) ? "legendonly" : true,
       }));
     }
     draw(width) {
@@ -150,10 +153,10 @@
         button.type = "button";
         button.innerHTML = swatch(isDark() ? swap(trace) : trace);
         button.append(plain(trace.name));
-        button.setAttribute("aria-pressed", String(!this.hidden.has(key)));
+        button.setAttribute("aria-pressed", String(!this.hides(trace)));
         button.addEventListener("click", () => {
-          this.hidden.has(key) ? this.hidden.delete(key) : this.hidden.add(key);
-          button.setAttribute("aria-pressed", String(!this.hidden.has(key)));
+          this.pressed.set(key, !this.hides(trace));
+          button.setAttribute("aria-pressed", String(!this.hides(trace)));
           this.draw();
         });
         box.append(button);
