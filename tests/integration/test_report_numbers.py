@@ -20,5 +20,7 @@ def test_the_report_shows_the_result_tables_and_nothing_else(study: picme.Study)
     }
     assert pages.check_numbers(read, tables) > 200
     assert pages.check_rows(read, tables) > 50
+    # So few stays may leave a decision curve without a value, and then it is not drawn.
+    tables["decision_curve"] = tables["decision_curve"].drop_nulls("net_benefit")
     filled = {name for name, table in tables.items() if not table.is_empty()}
     assert pages.tables_shown(read) == filled & set(pages.TABLES)

@@ -39,7 +39,13 @@ def finetuned(run: Run, planned: bool = False) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize(("matched_by", "best"), [("pairs", NAMES[:4]), ("objective", NAMES[1:])])
 def test_the_score_that_pretraining_is_stopped_by_decides(tmp_path: Path, matched_by: str, best: Any) -> None:
-    run = Run(load("demo", {"study.combination_sizes": [4], "finetune.combinations": "best"}), tmp_path)
+    run = Run(
+        load(
+            "demo",
+            {"study.combination_sizes": [4], "finetune.combinations": "best", "finetune.strategies": ["contrastive"]},
+        ),
+        tmp_path,
+    )
     for combination in run.design.combinations[:-1]:
         finish(run, combination, 0.9 if combination == NAMES[:4] else 0.2, 0.1, matched_by)
     assert finetuned(run) == [NAMES[:4]], "a failed pretraining is passed over"
