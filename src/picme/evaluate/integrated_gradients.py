@@ -7,6 +7,7 @@ attribution sums over its dimensions, a derivative along the way is needed for e
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -160,7 +161,8 @@ def _by_modality(head: Head, x: Tensor, there: Tensor, away: Tensor, labels: Seq
     """Return what `_by_label` does, by a forward pass for each modality."""
     found = []
     # The fused kernels of attention, and those of inference, have no forward-mode derivatives.
-    with torch.enable_grad(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+    with warnings.catch_warnings(), torch.enable_grad(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+        warnings.simplefilter("ignore", FutureWarning)  # torch compiles some of its derivatives in a way it gives up
         for modality in range(x.shape[1]):
             only = torch.zeros_like(away)
             only[:, modality] = away[:, modality]

@@ -84,10 +84,11 @@ def _comparisons(
                 continue
             estimate = val.sum({subsets[one]: 1.0, subsets[other]: -1.0})
             gain[one, other] = estimate.value
-            many = np.inf
-            if estimate.obstacle is None:
-                many = ndtri(share) if np.isinf(estimate.freedom) else stdtrit(estimate.freedom, share)
-            reach[one, other] = many * estimate.error if estimate.error or np.isinf(many) else 0.0
+            if estimate.obstacle is not None:
+                reach[one, other] = np.inf
+                continue
+            many = ndtri(share) if np.isinf(estimate.freedom) else stdtrit(estimate.freedom, share)
+            reach[one, other] = many * estimate.error if estimate.error else 0.0
     return gain, reach
 
 
