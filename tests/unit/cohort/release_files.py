@@ -153,7 +153,7 @@ def write_notes(folder: Path, table: str, rows: Sequence[dict[str, Any]], ending
 def film(at: float, subject: int = 1, view: str = "AP", **other: Any) -> dict[str, Any]:
     """A row of the image metadata, taken so many hours after admission."""
     taken = hours(at)
-    clock = f"{taken:%H%M%S}.{taken.microsecond // 1000:03d}"
+    clock = f"{int(f'{taken:%H%M%S}')}.{taken.microsecond // 1000:03d}"  # a number, as in the release
     return {
         "dicom_id": other.get("dicom_id", f"d{subject}-{at}-{view}"),
         "subject_id": str(10_000_000 + subject),
@@ -162,7 +162,7 @@ def film(at: float, subject: int = 1, view: str = "AP", **other: Any) -> dict[st
         "Rows": "300",
         "Columns": "250",
         "StudyDate": other.get("StudyDate", f"{taken:%Y%m%d}"),
-        "StudyTime": other.get("StudyTime", clock.lstrip("0") or "0"),
+        "StudyTime": other.get("StudyTime", clock),
     }
 
 
