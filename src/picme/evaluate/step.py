@@ -20,7 +20,7 @@ class Evaluate(Step):
 
     kind: ClassVar[str] = "evaluate"
     stage: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     folds: tuple[Prepare, ...]
     """The cohort as each fold divides it; one where there are no folds."""
