@@ -371,14 +371,19 @@ class Design:
                 whole = self.finetune(task, every, name, seed, share)
                 part = whole.cell.model_copy(update={"encodings": tuple(map(self.encoding, combination))})
                 return RestrictedFinetune(cell=part, seed=seed, share=share, whole=whole)
-            cell, space = self.cell(task, combination, name, order, seed), self.config.finetune.search
+            cell: Cell = self.cell(task, combination, name, order, seed)
+            space: Any = self.config.finetune.search
             if chosen.averages is not None:
                 singles = (
                     self.finetune(task, (one,), chosen.averages, seed, share, withhold=withhold) for one in combination
                 )
                 return Averaged(cell=cell, seed=seed, share=share, singles=tuple(singles))
-            searched = space != "off" and cell.course is not None
             first = self.cell(task, combination, name, order)
+            if cell.course is None:
+                # Fewer labels or stays tell of other settings, and one model searches them by itself.
+                space, searched = None, chosen.seeded and share == 1 and withhold is None
+            else:
+                searched = space != "off"
             search = FinetuneSearch(cell=first, embedded=self._embedded(first, 0), space=space) if searched else None
             embedded = self._embedded(cell, self._draw(seed))
             made: Callable[..., Finetune] = Finetune

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from picme.finetune.derived import mean_of_kept, stored
-from picme.finetune.features import fit_model
 from picme.finetune.restore import restore
 from picme.finetune.step import Averaged
+from picme.finetune.without_encoders import FeatureModel
 from picme.fitting.device import resolve_device
-from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,10 +58,8 @@ def _whole_model(one: Finetune, view: ViewData, rows: np.ndarray, subsets: np.nd
     if cell.course is not None:
         model = restore(one, view, resolve_device(context.device), context.store)
         return model.probabilities_within(rows, subsets)
-    labels = build_task(cell.task.name, cell.task.section).labels
-    trained = one.seen(view, context.store)
-    fitted = {split: trained.usable(cell.combination, split) for split in ("train", "val")}
-    return fit_model(cell, trained, labels, one.seed, fitted, rows, has & subsets[:, None])
+    fitted = FeatureModel.load(context.store.path(one), cell.combination)
+    return fitted.probabilities(view, cell.combination, rows, has & subsets[:, None])
 
 
 def dedicated_models(finetuned: Sequence[Finetune], view: ViewData, rows: np.ndarray, context: Context) -> np.ndarray:

@@ -138,7 +138,8 @@ class AnySubsetCell(Cell):
 
 
 class FinetuneSearch(Step):
-    """The search of a cell's learning rate and batch size, with seed 0, on validation stays."""
+    """The search of a cell's settings: learning rate and batch size with seed 0 on validation stays, or those of a model
+    without encoders by folds of the training stays."""
 
     kind: ClassVar[str] = "search"
     stage: ClassVar[str] = "finetune"
@@ -146,8 +147,8 @@ class FinetuneSearch(Step):
 
     cell: Cell
     embedded: tuple[Step, ...]
-    space: Any
-    """The section `finetune.search`."""
+    space: Any = None
+    """The section `finetune.search`; None for a model without encoders."""
 
     @property
     def name(self) -> str:  # noqa: D102
@@ -175,6 +176,7 @@ class Finetune(Step):
 
     kind: ClassVar[str] = "finetune"
     stage: ClassVar[str] = "finetune"
+    version: ClassVar[int] = 2
     gpus: ClassVar[float] = 1.0
     uncounted: ClassVar[tuple[str, ...]] = ("order",)
 
