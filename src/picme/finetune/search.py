@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def search(step: FinetuneSearch, folder: Path, context: Context) -> dict[str, Any]:
-    """Find a cell's settings with seed 0; leave `best.json`, and trials where there are any. Test stays are not read."""
+    """Find a cell's settings with seed 0; leave `best.json`, and any trials. Test stays are not read."""
     cell = step.cell
     view = open_encoded(cell.prepare, cell.task.name, cell.encodings, context.store)
     if cell.course is None:

@@ -138,8 +138,8 @@ class AnySubsetCell(Cell):
 
 
 class FinetuneSearch(Step):
-    """The search of a cell's settings: learning rate and batch size with seed 0 on validation stays, or those of a model
-    without encoders by folds of the training stays."""
+    """The search of a cell's settings: learning rate and batch size with seed 0 on validation stays, or by folds of the
+    training stays those of a model without encoders."""
 
     kind: ClassVar[str] = "search"
     stage: ClassVar[str] = "finetune"

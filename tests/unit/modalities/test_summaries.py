@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def one_by_one(value: np.ndarray, seen: np.ndarray, first: int) -> list[float]:
 
 def expected(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     rows = []
-    for start, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for start, end in pairwise(offsets):
         hours, row = values[start:end], []
         for column, mask in enumerate(MASKS):
             seen = np.isfinite(hours[:, column]) & (True if mask is None else hours[:, mask] == 1)
