@@ -8,7 +8,8 @@ import numpy as np
 
 from picme.finetune.derived import mean_of_kept, stored
 from picme.finetune.restore import restore
-from picme.finetune.step import Averaged
+from picme.finetune.stacked import combined, stored_weights
+from picme.finetune.step import Averaged, Stacked
 from picme.finetune.without_encoders import FeatureModel
 from picme.fitting.device import resolve_device
 
@@ -55,6 +56,9 @@ def _whole_model(one: Finetune, view: ViewData, rows: np.ndarray, subsets: np.nd
     if isinstance(one, Averaged):
         alone = np.stack([stored(single, len(view), context.store)[rows] for single in one.singles])
         return mean_of_kept(alone, has & subsets[:, None])
+    if isinstance(one, Stacked):
+        each = np.stack([_whole_model(base, view, rows, subsets, context) for base in one.bases])
+        return combined(stored_weights(one, context.store), each)
     if cell.course is not None:
         model = restore(one, view, resolve_device(context.device), context.store)
         return model.probabilities_within(rows, subsets)

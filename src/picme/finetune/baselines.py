@@ -48,12 +48,13 @@ def search(
         ConfigError: if there is no model of this name.
     """
     kind = _kind(name)
-    rarer = np.minimum((targets == 0).sum(axis=0), (targets == 1).sum(axis=0))
-    target = targets[:, int(rarer.argmax())]
+    target = tells_most(targets)
     rows = _some(np.flatnonzero(np.isfinite(target)), subject)
-    reads, fold = np.isfinite(features[rows]).any(axis=0), divided(target[rows], subject[rows])
-    if fold is None or not reads.any():
+    reads, (_, some) = np.isfinite(features[rows]).any(axis=0), _with_label(target[rows], subject[rows])
+    number = min(FOLDS, int(some.sum()), int((~some).sum()))
+    if number < 2 or not reads.any():
         return dict(kind.FEW)
+    fold = divided(target[rows], subject[rows], number)
     found: dict[str, Any] = kind.search(features[np.ix_(rows, reads)], target[rows], categorical[reads], fold)
     return found
 
@@ -103,27 +104,36 @@ def probabilities(name: str, models: Fitted, features: np.ndarray) -> np.ndarray
     return np.stack(found, axis=1)
 
 
-def divided(y: np.ndarray, subject: np.ndarray, most: int = FOLDS) -> np.ndarray | None:
+def divided(y: np.ndarray, subject: np.ndarray, number: int) -> np.ndarray:
     """Divide stays into folds that hold each subject whole, and about equally many subjects with the label.
 
     Args:
-        y: (stay,) 0 or 1.
+        y: (stay,) 1 where a stay has the label.
         subject: (stay,) whose each stay is.
-        most: how many folds there are, or fewer where one would lack a class.
+        number: of folds.
 
     Returns:
-        The fold of each stay (stay,); None where there are fewer than two subjects with, or without, the label.
+        The fold of each stay (stay,), from 0; with fewer subjects than folds, some are empty.
     """
-    _, place = np.unique(subject, return_inverse=True)
-    some = np.zeros(int(place.max(initial=-1)) + 1, bool)
-    some[place[y == 1]] = True
-    number = min(most, int(some.sum()), int((~some).sum()))
-    if number < 2:
-        return None
+    place, some = _with_label(y, subject)
     order = np.lexsort((np.random.default_rng(0).random(len(some)), some))
     fold = np.empty(len(some), np.int64)
     fold[order] = np.arange(len(some)) % number
     return np.asarray(fold[place])
+
+
+def _with_label(y: np.ndarray, subject: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of each stay's subject (stay,), and whether a subject has the label (subject,)."""
+    _, place = np.unique(subject, return_inverse=True)
+    some = np.zeros(int(place.max(initial=-1)) + 1, bool)
+    some[place[y == 1]] = True
+    return place, some
+
+
+def tells_most(targets: np.ndarray) -> np.ndarray:
+    """Return the label (stay,) of several (stay, label) whose rarer class has most stays."""
+    rarer = np.minimum((targets == 0).sum(axis=0), (targets == 1).sum(axis=0))
+    return np.asarray(targets[:, int(rarer.argmax())])
 
 
 def _some(rows: np.ndarray, subject: np.ndarray) -> np.ndarray:

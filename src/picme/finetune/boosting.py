@@ -72,6 +72,8 @@ def probabilities(model: str, x: np.ndarray) -> np.ndarray:
     """Return the probability (stay,) of each stay's features (stay, feature)."""
     import lightgbm
 
+    if not len(x):
+        return np.empty(0)
     return np.asarray(lightgbm.Booster(model_str=model).predict(x, num_threads=_threads(x)), np.float64)
 
 
