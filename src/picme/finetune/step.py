@@ -211,6 +211,11 @@ class Finetune(Step):
         return self
 
     @property
+    def models(self) -> tuple[Finetune, ...]:
+        """The fine-tunings whose models predict."""
+        return (self.trained,)
+
+    @property
     def trained_on(self) -> str:
         """The stays that it is trained on, as the table `missing` names them."""
         return AS_IS
@@ -368,6 +373,10 @@ class Stacked(Finetune):
     """The fine-tunings whose predictions are combined."""
     weights: StackWeights | None
     """None where each counts the same."""
+
+    @property
+    def models(self) -> tuple[Finetune, ...]:  # noqa: D102
+        return self.bases
 
     @property
     def trained_on(self) -> str:  # noqa: D102
