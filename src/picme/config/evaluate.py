@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from picme.config.base import Section
 from picme.config.bounds import Number, Seed
 from picme.config.names import Column
-from picme.strategies import BUILT_IN, FOR_SUBSETS
+from picme.strategies import BUILT_IN, OPTIONAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from picme.strategies import Strategy
 
 # Those that a study is compared with by default; others bring their comparisons where a study names them.
-USUAL = tuple(one for name, one in BUILT_IN.items() if name not in FOR_SUBSETS)
+USUAL = tuple(one for name, one in BUILT_IN.items() if name not in OPTIONAL)
 
 
 class ThresholdRule(Section):

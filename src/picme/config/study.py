@@ -21,7 +21,7 @@ from picme.config.sources import Physionet2012Source, TableSource
 from picme.config.splits import SplitsConfig
 from picme.config.synthetic import SyntheticConfig
 from picme.errors import near
-from picme.strategies import BUILT_IN, FOR_SUBSETS, strategy
+from picme.strategies import BUILT_IN, OPTIONAL, strategy
 
 # Kinds of modalities that have summary features, the first by which a stay looks ill.
 MEASURED = ("timeseries", "tabular")
@@ -150,7 +150,7 @@ class Config(Section):
         if finetune is None:  # it has mistakes of its own
             return section
         others = [name for name in finetune.strategies if name not in finetune.fusions]
-        return section.with_strategies(strategy(name) for name in others if name not in BUILT_IN or name in FOR_SUBSETS)
+        return section.with_strategies(strategy(name) for name in others if name not in BUILT_IN or name in OPTIONAL)
 
     @field_validator("modalities")
     @classmethod

@@ -21,6 +21,8 @@ from picme.finetune.step import (
     Finetune,
     FinetuneSearch,
     RestrictedFinetune,
+    Stacked,
+    StackWeights,
 )
 from picme.pretrain.features import Features
 from picme.pretrain.step import Pretrain, PretrainSearch, Restricted
@@ -105,7 +107,7 @@ class Costs:
 
     def _of(self, step: Step, stays: int) -> tuple[float | None, float | None]:
         """Return seconds and MB of one step."""
-        if isinstance(step, Restricted | RestrictedFinetune | Averaged):
+        if isinstance(step, Restricted | RestrictedFinetune | Averaged | Stacked | StackWeights):
             return 0.0, None
         if isinstance(step, Features):
             cost = self.known.get(step.modality)

@@ -93,6 +93,7 @@ class Severity(Step):
 
     kind: ClassVar[str] = "severity"
     stage: ClassVar[str] = "evaluate"
+    version: ClassVar[int] = 2
 
     cell: Cell
     """A logistic regression on the modality."""

@@ -138,7 +138,8 @@ class AnySubsetCell(Cell):
 
 
 class FinetuneSearch(Step):
-    """The search of a cell's learning rate and batch size, with seed 0, on validation stays."""
+    """The search of a cell's settings: learning rate and batch size with seed 0 on validation stays, or by folds of the
+    training stays those of a model without encoders."""
 
     kind: ClassVar[str] = "search"
     stage: ClassVar[str] = "finetune"
@@ -146,8 +147,8 @@ class FinetuneSearch(Step):
 
     cell: Cell
     embedded: tuple[Step, ...]
-    space: Any
-    """The section `finetune.search`."""
+    space: Any = None
+    """The section `finetune.search`; None for a model without encoders."""
 
     @property
     def name(self) -> str:  # noqa: D102
@@ -175,6 +176,7 @@ class Finetune(Step):
 
     kind: ClassVar[str] = "finetune"
     stage: ClassVar[str] = "finetune"
+    version: ClassVar[int] = 2
     gpus: ClassVar[float] = 1.0
     uncounted: ClassVar[tuple[str, ...]] = ("order",)
 
@@ -190,9 +192,14 @@ class Finetune(Step):
 
     @property
     def name(self) -> str:  # noqa: D102
+        return " ".join([*self.cell.place.values(), f"seed {self.seed}{self.cell.prepare.suffix}"]) + self.said
+
+    @property
+    def said(self) -> str:
+        """What the name says of a fine-tuning beside the study's cells; empty for another."""
         said = [f"{self.share:.0%} of labels"] * (self.share < 1) + ["order " + ">".join(self.order)] * bool(self.order)
         said += [f"trained on {self.trained_on}"] * (self.trained_on != AS_IS)
-        return " ".join([*self.cell.place.values(), f"seed {self.seed}{self.cell.prepare.suffix}", *said])
+        return "".join(f" {one}" for one in said)
 
     @property
     def weight(self) -> float:  # noqa: D102
@@ -202,6 +209,11 @@ class Finetune(Step):
     def trained(self) -> Finetune:
         """The fine-tuning that trained the model."""
         return self
+
+    @property
+    def models(self) -> tuple[Finetune, ...]:
+        """The fine-tunings whose models predict."""
+        return (self.trained,)
 
     @property
     def trained_on(self) -> str:
@@ -305,3 +317,72 @@ class Averaged(Finetune):
         from picme.finetune.derived import average
 
         return average(self, folder, context)
+
+
+class OutOfFold(Finetune):
+    """A fine-tuning on all but one fold of another's training stays, which predicts for that fold in place of test."""
+
+    kind: ClassVar[str] = "out_of_fold"
+
+    of: Finetune
+    """The fine-tuning whose training stays are divided."""
+    fold: int
+    folds: int
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return f"{self.of.name} without fold {self.fold + 1} of {self.folds}"
+
+    @property
+    def variant(self) -> bool:  # noqa: D102
+        return True
+
+    def seen(self, view: ViewData, store: Store) -> ViewData:  # noqa: D102
+        from picme.finetune.stacked import without_fold
+
+        return without_fold(self, view, store)
+
+
+class StackWeights(Step):
+    """How much a stack of strategies makes of each: what follows from predictions for training stays not seen."""
+
+    kind: ClassVar[str] = "weights"
+    stage: ClassVar[str] = "finetune"
+
+    cell: Cell
+    out_of_fold: tuple[OutOfFold, ...]
+    """The folds of each strategy, one strategy after the other."""
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return " ".join(self.cell.place.values()) + self.cell.prepare.suffix + self.out_of_fold[0].of.said
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.finetune.stacked import weigh
+
+        return weigh(self, folder, context)
+
+
+class Stacked(Finetune):
+    """The predictions of several strategies for the same stays, combined."""
+
+    kind: ClassVar[str] = "stack"
+    gpus: ClassVar[float] = 0.0
+
+    bases: tuple[Finetune, ...]
+    """The fine-tunings whose predictions are combined."""
+    weights: StackWeights | None
+    """None where each counts the same."""
+
+    @property
+    def models(self) -> tuple[Finetune, ...]:  # noqa: D102
+        return self.bases
+
+    @property
+    def trained_on(self) -> str:  # noqa: D102
+        return self.bases[0].trained_on
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.finetune.stacked import stack
+
+        return stack(self, folder, context)

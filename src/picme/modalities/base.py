@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from picme.errors import DataError
+from picme.modalities.summaries import no_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from picme.config.base import Component
+    from picme.modalities.summaries import Summary
     from picme.schema import Rows
 
 
@@ -102,6 +104,18 @@ class Modality(ABC):
         import polars as pl
 
         return pl.DataFrame()
+
+    def learn_summary(self, train_rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what training stays tell of how stays are summarised, beside `fit`; empty where nothing is learnt."""
+        return {}
+
+    def summary(self, learnt: Mapping[str, np.ndarray]) -> Summary:
+        """Return all stays in plain columns, for models without encoders; a kind may have none.
+
+        Args:
+            learnt: what `learn_summary` returned.
+        """
+        return no_summary(len(self))
 
     def words(self, rows: np.ndarray) -> list[str | None]:
         """Return the texts of some stays for the leakage audit, None where absent; empty if the kind has no text."""

@@ -12,6 +12,7 @@ import torch
 
 from picme.errors import DataError
 from picme.modalities.base import Misfit, Modality, load_array, missing_or_order
+from picme.modalities.summaries import series_summary
 from picme.modalities.units import distribution, other_units
 from picme.schema import MASK, SINCE, SeriesRows
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from picme.modalities.summaries import Summary
     from picme.schema import Rows
 
 # Number of hours read at a time when statistics are computed: some tens of megabytes.
@@ -166,6 +168,10 @@ class SeriesModality(Modality):
         }
         lengths = np.where(self.present, self.lengths, np.nan)[np.asarray(rows)]
         return pl.DataFrame({**columns, "hours": lengths}).fill_nan(None)
+
+    def summary(self, learnt: Mapping[str, np.ndarray]) -> Summary:
+        """Return statistics of each variable over the hours in which it was measured; see `series_summary`."""
+        return series_summary(self.values, self.offsets, self.columns)
 
     def _chunks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield hours of some stays in float64 and which values are finite, a limited number of hours at a time."""

@@ -97,7 +97,7 @@ FINETUNE: dict[str, tuple[Any, set[str]]] = {
 }
 PRETRAINING = {"pretrain", "align", "embed"} | with_readers({"contrastive", "finetuned", "gated"})
 EVERYTHING = PRETRAINING | with_readers(NETWORKS | {"gradient_boosting", "logistic_regression"}) | {
-    "prepare", "availability", "baseline", "features", "ceiling",
+    "prepare", "availability", "baseline", "features", "ceiling", "search",
 }  # fmt: skip
 PRETRAIN: dict[str, tuple[Any, set[str]]] = {
     "window": (24, EVERYTHING),
@@ -280,6 +280,7 @@ def test_upstream_steps_are_the_ones_that_are_read(tmp_path: Path) -> None:
         frozen = strategy in ("contrastive", "random")
         pretrained = strategy in ("contrastive", "finetuned", "gated")
         expected = {"prepare", *(["embed"] if frozen else []), *(["pretrain"] if pretrained else [])}
+        expected |= {"search"} if strategy == "gradient_boosting" else set()
         assert kinds(step) - {"features"} == expected
 
 
