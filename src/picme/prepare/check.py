@@ -74,7 +74,7 @@ def check_leaks(
     for task in tasks:
         cohort = cohorts[task.name].filter(pl.col("split").is_not_null())
         if "predicted" in cohort.columns:
-            found = audit_frame(gone_by(cohort, kept_by(published, task.prediction_hours(step.cohort))))
+            found = audit_frame(gone_by(cohort, kept_by(published, task, step.cohort)))
             times.append(found.with_columns((pl.lit(f"{task.name}: ") + pl.col("detail")).alias("detail")))
     contents, learnt = judge_contents(step, prepared), judge_statistics(step, prepared)
     done = [*CHECKS, "shared_subjects", "gone_at_prediction"]
