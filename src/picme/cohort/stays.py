@@ -178,7 +178,7 @@ def _age_at_admission(stays: pl.DataFrame, published: bool) -> pl.DataFrame:
 def _full_years(birth: str, time: str) -> pl.Expr:
     """Count the birthdays after that of birth that a time has seen."""
     born, then = pl.col(birth).dt, pl.col(time).dt
-    before = (then.month() * 100 + then.day()) < (born.month() * 100 + born.day())
+    before = (then.month() < born.month()) | ((then.month() == born.month()) & (then.day() < born.day()))
     return then.year() - born.year() - before.cast(pl.Int32)
 
 

@@ -163,7 +163,10 @@ class MedsRelease:
 
     def during(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
         """Add `hadm_id`, the hospital admission during which each row was by a column of times."""
-        return at_time(frame, self._spans, column)
+        named = at_time(frame, self._spans, column)["hadm_id"]
+        # A bed in the ICU may be kept beyond discharge from hospital; what is charted then is of the same admission.
+        stay = at_time(frame, self._icu, column)["hadm_id"]
+        return frame.with_columns(stay.zip_with(stay.is_not_null(), named).alias("hadm_id"))
 
     def _codes_of(self, items: Sequence[int]) -> tuple[pl.DataFrame, KeptEvents]:
         """Find the codes of items and where their events are kept; items that no channel has take a pass of their own."""
@@ -200,7 +203,7 @@ class MedsRelease:
             return frame
         if layout.admission_id in batch.columns:
             return frame.with_columns(hadm_id=column(layout.admission_id, pl.Int64))
-        return at_time(frame, self._spans)
+        return self.during(frame, "time")
 
     def _events(self, role: str) -> pl.DataFrame:
         """Read the events of a role with the columns that its codes name."""
@@ -221,6 +224,7 @@ class MedsRelease:
             admissions = stays
         self._spans = admissions
         tables = {"icustays": self._icustays(stays, admissions)}
+        self._icu = tables["icustays"].select("subject_id", begin="intime", end="outtime", id="hadm_id")
         tables["admissions"] = self._admissions(admissions, deaths, static)
         tables["patients"] = self._patients(admissions, births, deaths, static)
         if "diagnosis" in self.roles:
