@@ -7,13 +7,9 @@ notes, and the paths of chest films, in codes and columns that `metadata/dataset
 from __future__ import annotations
 
 import json
-import shutil
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-
-from picme_hospital import arguments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,40 +39,23 @@ SPLITS = {"train": 7, "tuning": 1, "held_out": 2}
 """The parts of the subjects, in tenths by the last digit of their number."""
 
 
-def write_meds(
-    folder: Path,
-    stays: int,
-    seed: int = 0,
-    images: bool = True,
-    image_size: tuple[int, int] | None = None,
-    planted: arguments.Planted | None = None,
-    absence: arguments.Absence | None = None,
-) -> Path:
-    """Write a hospital as a MEDS data set, with its true risks in `truth.parquet`; `write_hospital` has the arguments.
+def write(release: Path, folder: Path, images: bool) -> None:
+    """Write the releases of a hospital once more, as a MEDS data set: no event more, and none less.
 
-    The events are those of the releases that `write_hospital` writes with the same arguments: no more, no less.
-
-    Returns:
-        `folder`.
-
-    Raises:
-        ArgumentError: If an argument is impossible; nothing is written then.
+    Args:
+        release: The folder that `write_hospital` wrote; its films and true risks are moved to `folder`.
+        folder: The folder of the data set.
+        images: Whether there are chest films.
     """
-    from picme_hospital import write_hospital
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder) as place:
-        made = write_hospital(folder / place, stays, seed, images, image_size, planted, absence)
-        parts = [*_stays(made / "ehr"), *_measurements(made / "ehr"), *_notes(made / "notes")]
-        if images:
-            parts.append(_films(made / "cxr"))
-            (made / "cxr" / "files").rename(folder / "images")
-        events = made / "events.parquet"
-        pl.concat([_whole(part) for part in parts]).sink_parquet(events)
-        _shards(events, folder / "data")
-        _metadata(events, made / "ehr", folder / "metadata")
-        shutil.move(made / "truth.parquet", folder / "truth.parquet")
-    return folder
+    parts = [*_stays(release / "ehr"), *_measurements(release / "ehr"), *_notes(release / "notes")]
+    if images:
+        parts.append(_films(release / "cxr"))
+        (release / "cxr" / "files").rename(folder / "images")
+    events = release / "events.parquet"
+    pl.concat([_whole(part) for part in parts]).sink_parquet(events)
+    _shards(events, folder / "data")
+    _metadata(events, release / "ehr", folder / "metadata")
+    (release / "truth.parquet").rename(folder / "truth.parquet")
 
 
 def _table(file: Path) -> pl.LazyFrame:

@@ -23,6 +23,10 @@ def check_sources(config: Config) -> pl.DataFrame | None:
         return check(source.ehr, source.notes, source.cxr)
     if source.kind == "synthetic":
         return None
+    if source.kind == "meds":
+        from picme.cohort.check_meds import check as check_meds
+
+        return check_meds(config)
     import tempfile
     from pathlib import Path
 

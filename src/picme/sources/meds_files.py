@@ -263,6 +263,12 @@ def read_labels(path: Path) -> pl.DataFrame:
     return pl.concat(parts).rename({"boolean_value": "label"})
 
 
+def stays_listed(path: Path) -> int:
+    """Return the number of subjects that `subject_splits.parquet` lists, for an estimate of time; 0 if it is absent."""
+    file = path / subject_splits_filepath
+    return int(pl.scan_parquet(file).select(pl.len()).collect().item()) if file.is_file() else 0
+
+
 def _dataset(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Read `dataset.json`, and say if it is absent.
 
