@@ -25,7 +25,7 @@ TINY = {
     "finetune.combinations": ["discharge+radiology+image+timeseries+demographics"],
     "finetune.strategies": ["contrastive", "gradient_boosting"],
     "finetune.label_efficiency": "off",
-    "evaluate.resamples": 50,
+    "evaluate.resamples": 100,
     "evaluate.interval_resamples": 50,
     "execution.workers": 1,
 }

@@ -189,8 +189,9 @@ class MedsRelease:
         def column(name: str | None, kind: Any) -> pl.Expr:
             return pl.col(name).cast(kind, strict=False) if name in batch.columns else pl.lit(None, kind)
 
-        frame = batch.join(codes, on="code", how="inner", maintain_order="left")
-        unit = pl.coalesce(column(layout.unit, pl.String), "unit")
+        named = codes.select("code", "itemid", of_code="unit")
+        frame = batch.join(named, on="code", how="inner", maintain_order="left")
+        unit = pl.coalesce(column(layout.unit, pl.String), "of_code")
         frame = frame.with_columns(
             charttime=pl.col("time"),
             storetime=column(layout.known, TIME),
