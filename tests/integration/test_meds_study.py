@@ -26,7 +26,7 @@ TINY = {
     "finetune.strategies": ["contrastive", "gradient_boosting"],
     "finetune.label_efficiency": "off",
     "evaluate.resamples": 100,
-    "evaluate.interval_resamples": 50,
+    "evaluate.interval_resamples": 100,
     "execution.workers": 1,
 }
 

@@ -15,7 +15,6 @@ from picme.cohort.notes import PLAIN
 from picme.errors import ConfigError, DataError
 from picme.sources.meds_codes import numbered
 from picme.sources.meds_files import MedsFiles, read_labels
-from picme.sources.tables import collect
 from picme.tasks import build
 
 if TYPE_CHECKING:
@@ -107,16 +106,9 @@ def _static(config: Config) -> list[str]:
 
 def _code_counts(files: MedsFiles) -> pl.DataFrame:
     """Count the events of each code: code, events, numbers (of them those with a numeric value)."""
-    parts = [
-        collect(
-            files.scan(shard, ["code", "numeric_value"])
-            .group_by("code")
-            .agg(events=pl.len(), numbers=pl.col("numeric_value").count()),
-            shard,
-        )
-        for shard in files.shards
-    ]
-    return pl.concat(parts).group_by("code").agg(pl.col("events").sum(), pl.col("numbers").sum()).drop_nulls("code")
+    numbers = pl.col("numeric_value").count()
+    found = files.scan(["code", "numeric_value"]).group_by("code").agg(events=pl.len(), numbers=numbers)
+    return files.collect(found)[0].drop_nulls("code")
 
 
 def _channels(
@@ -214,12 +206,9 @@ def _unit_column(files: MedsFiles, codes: list[str]) -> dict[str, str]:
     column = files.column(files.layout.unit)
     if column is None or not codes:
         return {}
-    parts = [
-        collect(files.scan(shard, ["code", column]).filter(pl.col("code").is_in(codes)).group_by("code", column).len(), shard)
-        for shard in files.shards
-    ]
-    found = pl.concat(parts).drop_nulls().group_by("code", column).agg(pl.col("len").sum())
-    return dict(found.sort("len", column).unique("code", keep="last").select("code", column).iter_rows())
+    found = files.scan(["code", column]).filter(pl.col("code").is_in(codes)).drop_nulls()
+    table = files.collect(found.group_by("code", column).len())[0].sort("len", column)
+    return dict(table.unique("code", keep="last").select("code", column).iter_rows())
 
 
 def _labels(config: Config) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from picme.sources.meds import MedsRelease
 from picme.sources.meds_files import MedsFiles
 from picme.sources.meds_layout import matched
 from picme.sources.mimic_notes import judged, typed_notes
-from picme.sources.tables import TIME, collect
+from picme.sources.tables import TIME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -203,8 +203,7 @@ class MedsHospital:
         there = [name for one in columns if (name := self.files.column(one)) is not None]
         names = list(dict.fromkeys(["subject_id", "time", "code", *there]))
         wanted = pl.col("code").is_in(codes) & pl.col("subject_id").is_in(subjects.unique().implode())
-        parts = [collect(self.files.scan(shard, names).filter(wanted), shard) for shard in self.files.shards]
-        return pl.concat(parts)
+        return self.files.collect(self.files.scan(names).filter(wanted))[0]
 
 
 def _inside(root: Path, path: str) -> bool:

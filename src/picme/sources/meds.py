@@ -211,10 +211,11 @@ class MedsRelease:
         found = self.roles.get(role)
         if found is None or found.is_empty():
             return pl.DataFrame(schema={"subject_id": pl.Int64, "time": TIME, "code": pl.String})
-        return self.kept.of(found["code"].to_list()).join(found, on="code", how="inner", maintain_order="left")
+        return self._of_roles.join(found, on="code", how="inner", maintain_order="left")
 
     def _make(self) -> dict[str, pl.DataFrame]:
         """Make the tables from the events."""
+        self._of_roles = self.kept.of([code for found in self.roles.values() for code in found["code"]])
         static = self._static()
         births, deaths = self._once("birth"), self._once("death")
         admissions = self._spans_of("admission", "discharge", self.layout.admission_id, "hospital admission")
@@ -228,8 +229,9 @@ class MedsRelease:
         self._icu = tables["icustays"].select("subject_id", begin="intime", end="outtime", id="hadm_id")
         tables["admissions"] = self._admissions(admissions, deaths, static)
         tables["patients"] = self._patients(admissions, births, deaths, static)
-        if "diagnosis" in self.roles:
+        if "diagnosis" in self.roles and self.roles["diagnosis"].height:
             tables["diagnoses_icd"] = self._diagnoses(admissions)
+        del self._of_roles
         return tables
 
     def _spans_of(self, begin: str, end: str, name: str | None, what: str) -> pl.DataFrame:

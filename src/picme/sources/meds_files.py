@@ -7,7 +7,8 @@ width are converted, and a sentence says so. All else is refused in one sentence
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -46,7 +47,7 @@ class MedsFiles:
 
     Attributes:
         path: the data set's folder.
-        shards: the files of events, in the order of their names.
+        alike: schema → files of events, those of one schema together; in the order in which they are scanned.
         columns: columns that at least one shard has, and their types.
         dataset: content of `dataset.json`; empty where it is absent.
         layout: the meaning of the codes.
@@ -55,12 +56,12 @@ class MedsFiles:
     """
 
     path: Path
-    shards: tuple[Path, ...]
+    alike: tuple[tuple[frozenset[str], tuple[Path, ...]], ...]
     columns: dict[str, pa.DataType]
     dataset: dict[str, Any]
     layout: Layout
     name: str
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, path: Path, layout: str | Path | None = None) -> MedsFiles:
@@ -75,13 +76,16 @@ class MedsFiles:
             DataError: if there are no events, or a schema does not fit; names the file and the column.
         """
         folder = path / data_subdirectory
-        shards = tuple(sorted(item for item in folder.glob("**/*.parquet") if item.is_file()))
+        shards = sorted(item for item in folder.glob("**/*.parquet") if item.is_file())
         if not shards:
             raise DataError(f"{path} is no MEDS data set: expected events in {data_subdirectory}/**/*.parquet")
         notes: dict[str, None] = {}
         found: dict[str, pa.DataType] = {}
+        alike: dict[pa.Schema, list[Path]] = {}
         for shard in shards:
-            for column, kind in events_schema(shard, notes).items():
+            schema = events_schema(shard, notes)
+            alike.setdefault(schema, []).append(shard)
+            for column, kind in zip(schema.names, schema.types, strict=True):
                 known = found.setdefault(column, kind)
                 if family(known) != family(kind):
                     raise DataError(f"{shard}: column {column!r} is {kind}, in other files of the data set {known}")
@@ -94,12 +98,23 @@ class MedsFiles:
                 f"source.layout is needed: {path / dataset_metadata_filepath} "
                 f"{'names no extractor that is known' if dataset else 'is absent'}; known layouts: {known}"
             )
-        return cls(path, shards, found, dataset, load(name), str(name), tuple(notes))
+        groups = tuple((frozenset(schema.names), tuple(files)) for schema, files in alike.items())
+        return cls(path, groups, found, dataset, load(name), str(name), tuple(notes))
+
+    @property
+    def shards(self) -> list[Path]:
+        """The files of events, in the order in which they are scanned."""
+        return [shard for _, shards in self.alike for shard in shards]
+
+    @cached_property
+    def rows_of(self) -> list[int]:
+        """The number of events of each shard."""
+        return [pq.read_metadata(shard).num_rows for shard in self.shards]
 
     @property
     def rows(self) -> int:
         """The number of events."""
-        return sum(pq.ParquetFile(shard).metadata.num_rows for shard in self.shards)
+        return sum(self.rows_of)
 
     def column(self, name: str | None) -> str | None:
         """Return the name of a column if the data set has it."""
@@ -114,15 +129,33 @@ class MedsFiles:
         texts = [one for one in listed if one in self.columns and family(self.columns[one]) == "text"]
         return texts[0] if len(texts) == 1 else None
 
-    def scan(self, shard: Path, columns: list[str]) -> pl.LazyFrame:
-        """Scan columns of a shard in the types of the standard; those that it lacks are null."""
-        frame = pl.scan_parquet(shard)
-        there = frame.collect_schema()
+    def scan(self, columns: list[str]) -> pl.LazyFrame:
+        """Scan columns of all shards, one after the other, in the types of the standard; what a shard lacks is null."""
         kinds = {name: STANDARD.get(name) or TYPES.get(family(self.columns[name]), pl.String) for name in columns}
-        return frame.select(
-            (pl.col(name).cast(kind) if name in there else pl.lit(None, kind)).alias(name)
-            for name, kind in kinds.items()
-        )
+        parts = []
+        for schema, shards in self.alike:
+            frame = pl.scan_parquet(shards)
+            parts.append(
+                frame.select(
+                    (pl.col(name).cast(kind) if name in schema else pl.lit(None, kind)).alias(name)
+                    for name, kind in kinds.items()
+                )
+            )
+        return pl.concat(parts) if len(parts) > 1 else parts[0]
+
+    def collect(self, *frames: pl.LazyFrame) -> list[pl.DataFrame]:
+        """Run plans over the events, which share one scan of the files.
+
+        Raises:
+            DataError: if a file is damaged; names it.
+        """
+        try:
+            return pl.collect_all(frames, engine="streaming")
+        except (pl.exceptions.PolarsError, OSError):
+            for shard in self.shards:
+                with reading(shard):
+                    pl.scan_parquet(shard).select(pl.all().null_count()).collect(engine="streaming")
+            raise
 
     def codes(self) -> pl.Series | None:
         """Read the codes that `codes.parquet` lists, each once; None where the file is absent.
@@ -182,7 +215,7 @@ def family(kind: pa.DataType) -> str:
     return str(kind)
 
 
-def events_schema(shard: Path, notes: dict[str, None]) -> dict[str, pa.DataType]:
+def events_schema(shard: Path, notes: dict[str, None]) -> pa.Schema:
     """Read the schema of a shard, and check it against the standard's; conversions are told in `notes`.
 
     Raises:
@@ -194,7 +227,7 @@ def events_schema(shard: Path, notes: dict[str, None]) -> dict[str, pa.DataType]
         except pa.ArrowInvalid:
             raise DataError(f"{shard} cannot be read; a Parquet file was expected") from None
     check_schema(shard, schema, DataSchema, notes)
-    return dict(zip(schema.names, schema.types, strict=True))
+    return schema.remove_metadata()
 
 
 def check_schema(

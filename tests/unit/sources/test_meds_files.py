@@ -75,6 +75,34 @@ def test_a_subject_in_two_places_of_a_file_is_refused(tmp_path: Path) -> None:
         kept(folder, [HEART_RATE])
 
 
+def test_a_subject_that_goes_on_in_the_next_file_is_refused(tmp_path: Path) -> None:
+    """Its events follow one another across the two files, so no new run of events begins with the second."""
+    folder = write_meds_files(tmp_path / "set", patient(1), [event(1, 90, HEART_RATE, 80), *patient(2)])
+    with pytest.raises(DataError, match=r"1 subjects have events in two files, such as .*0\.parquet and .*1\.parquet"):
+        kept(folder, [HEART_RATE])
+
+
+def test_files_of_different_columns_are_one_data_set(tmp_path: Path) -> None:
+    folder = write_meds_files(tmp_path / "set", [*patient(1), event(1, 1, HEART_RATE, 70)], patient(2), patient(3))
+    for number in (0, 2):
+        file = folder / "data" / f"{number}.parquet"
+        pl.read_parquet(file).drop("text_value", "numeric_value" if number else "text_value").write_parquet(file)
+    found, _ = kept(folder, [HEART_RATE, "MEDS_BIRTH"])
+    assert found.of(["MEDS_BIRTH"])["subject_id"].sort().to_list() == [1, 2, 3]
+    assert found.of([HEART_RATE])["numeric_value"].to_list() == [70.0]
+
+
+def test_a_file_damaged_in_its_middle_is_named(tmp_path: Path) -> None:
+    rows = [event(n, hour, f"CODE//{hour}", hour / 7) for n in range(50) for hour in range(200)]
+    folder = write_meds_files(tmp_path / "set", patient(1000), rows)
+    file = folder / "data" / "1.parquet"
+    content = bytearray(file.read_bytes())
+    content[100:4000] = bytes(3900)
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"1\.parquet cannot be read; a Parquet file was expected"):
+        kept(folder, ["MEDS_BIRTH"])
+
+
 def test_events_with_codes_that_are_not_listed_are_counted(tmp_path: Path) -> None:
     folder = write_meds_files(tmp_path / "set", [*patient(1), event(1, 1, HEART_RATE, 80), event(1, 2, HEART_RATE, 81)])
     codes = pl.read_parquet(folder / "metadata/codes.parquet").filter(pl.col("code") != HEART_RATE)
