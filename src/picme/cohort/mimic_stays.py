@@ -14,7 +14,6 @@ from picme.cohort.stays import read_stays, without
 from picme.errors import ConfigError, DataError, naming
 from picme.sources import EHR_TABLES
 from picme.sources.mimic_ehr import Release
-from picme.sources.mimic_events import scan
 from picme.sources.tables import refuse_lost
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from picme.config.cohort import CohortConfig
+    from picme.sources.tables import Tables
     from picme.tasks import Task
 
 
@@ -39,7 +39,7 @@ class MimicStays:
         agreement: agreement of two definitions of the labels, as phenotype, positives_a, positives_b, both; or None.
     """
 
-    def __init__(self, task: str, declared: Task, stays: pl.DataFrame, rules: CohortConfig, release: Release) -> None:
+    def __init__(self, task: str, declared: Task, stays: pl.DataFrame, rules: CohortConfig, release: Tables) -> None:
         self.task = task
         self.rules = rules
         self.left_out: Counter[str] = Counter()
@@ -154,7 +154,7 @@ class MimicStays:
             keys = keys.with_columns(seconds=self._seconds)
         parts = []
         unusable: Counter[str] = Counter()
-        for batch in scan(self._release, table, sorted(set(items)), NEEDED, OPTIONAL):
+        for batch in self._release.scan(table, sorted(set(items)), NEEDED, OPTIONAL):
             frame, bad = typed_events(batch)
             unusable.update({f"{table}: {reason}": count for reason, count in bad.items() if count})
             inside, outside = within_stays(frame, keys, by_admission=False)

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from picme.config.base import Section, choice
+from picme.config.base import File, Section, choice
 from picme.config.bounds import Hours, Processes, Repeats, Width
 from picme.config.cohort import GROUPS, CohortConfig, MimicSource
 from picme.config.evaluate import EvaluateConfig
 from picme.config.finetune import FinetuneConfig, known_strategy, paper_combinations
+from picme.config.meds import MedsSource
 from picme.config.modalities import ModalityConfig
 from picme.config.names import Column, check_file_names
 from picme.config.pretrain import AlignConfig, PretrainConfig
@@ -45,6 +46,7 @@ SOURCES = {
     "synthetic": SyntheticSource,
     "physionet2012": Physionet2012Source,
     "table": TableSource,
+    "meds": MedsSource,
 }
 
 
@@ -58,6 +60,15 @@ class TaskConfig(Section):
     """`binary` has one label, `multilabel` has several. Where it is not given, the number of labels decides."""
     hours: Hours | None = Field(None, gt=0)
     """Prediction time of a task on own data: time series are cut there. The tasks of picme's own have theirs."""
+    file: File | None = None
+    """Labels in the MEDS label schema, a Parquet file or a folder of them, for sources `mimic` and `meds`: one sample
+    for each row, which sees its subject's stay up to and including `prediction_time`; `boolean_value` is the label."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> TaskConfig:
+        if self.file is not None and (self.labels or self.hours is not None or self.kind == "multilabel"):
+            raise ValueError("file has the labels and their times, so labels, hours and kind are not for this task")
+        return self
 
 
 class StudyConfig(Section):

@@ -166,6 +166,10 @@ def count_stays(design: Design, store: Store) -> int:
         from picme.sources.mimic_ehr import Release
 
         return count_rows(Release.open(source.ehr).file("icustays")).rows
+    if source.kind == "meds":
+        from picme.sources.meds_files import stays_listed
+
+        return stays_listed(Path(source.path))
     if source.kind == "physionet2012":
         from picme.sources.physionet2012_files import find_sets
 

@@ -61,6 +61,13 @@ def missing_data(config: Config) -> dict[str, str]:
             find_sets(Path(config.source.path), config.source.unlabelled)
         except DataError as error:
             return {"source": str(error)}
+    if kind == "meds":
+        from picme.sources.meds_files import MedsFiles
+
+        try:
+            MedsFiles.open(Path(config.source.path), config.source.layout)
+        except PicmeError as error:
+            return {"source": str(error)}
     if kind != "table":
         return {}
     found = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from picme.errors import ConfigError, near
 from picme.registry import Registry
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from picme.cohort.mimic_stays import MimicStays
     from picme.config.cohort import CohortConfig
     from picme.config.study import TaskConfig
+
+Moment = Literal["hours", "icu discharge", "row"]
+"""When a prediction is made."""
 
 TASKS = Registry(
     "tasks",
@@ -41,6 +44,8 @@ class Task:
         outcome: what is predicted, in words for the report; the task's name where it is empty.
         positive: a stay with the outcome, as a sentence of the report has it.
         negative: a stay without the outcome, as the same sentence goes on.
+        at: when the prediction is made, where that is neither so many hours after ICU admission nor ICU discharge:
+            `row` for the time that each label has in its file.
     """
 
     name: str
@@ -53,6 +58,12 @@ class Task:
     outcome: str = ""
     positive: str = "a stay with the outcome"
     negative: str = "one without it"
+    at: Moment | None = None
+
+    @property
+    def moment(self) -> Moment:
+        """When the prediction is made: so many `hours` after ICU admission, or at `icu discharge`, …"""
+        return self.at or ("icu discharge" if self.hours is None else "hours")
 
     @property
     def multilabel(self) -> bool:
@@ -92,6 +103,8 @@ def build(name: str, config: TaskConfig) -> Task:
     Raises:
         ConfigError: if a binary task names several labels.
     """
+    if config.file is not None:
+        return Task(name, (name,), at="row")
     if config.labels:
         if config.kind == "binary" and len(config.labels) != 1:
             raise ConfigError(f"tasks.{name} is binary but names {len(config.labels)} labels")
