@@ -173,7 +173,7 @@ class MedsRelease:
         return frame.with_columns(stay.zip_with(stay.is_not_null(), named).alias("hadm_id"))
 
     def _codes_of(self, items: Sequence[int]) -> tuple[pl.DataFrame, KeptEvents]:
-        """Find the codes of items and where their events are kept; items that no channel has take a pass of their own."""
+        """Find the codes of items and where their events are kept; items of no channel take a pass of their own."""
         known = {one.itemid for one in self._items}
         if known.issuperset(items):
             return self.measured.filter(pl.col("itemid").is_in(list(items))), self.kept
