@@ -145,7 +145,10 @@ def _stopped(start: float) -> dict[str, Any]:
 def _apart(name: str, folder: Path) -> dict[str, Any]:
     """Measure in a process of its own; -P, because this file would hide the package `meds`."""
     done = subprocess.run(
-        [sys.executable, "-P", __file__, "--one", name, "--folder", str(folder)], capture_output=True, text=True, check=False
+        [sys.executable, "-P", __file__, "--one", name, "--folder", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise SystemExit(done.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 import pytest
 import yaml
-from doc_blocks import DOCS, ROOT, STAYS, Block, blocks, commands, pages, small_arguments
+from doc_blocks import DOCS, ROOT, SMALL, STAYS, Block, blocks, commands, pages, small_arguments
 
 from picme.config.loading import _merge, read_yaml, validate
 
@@ -78,7 +79,7 @@ def run_page(page: Path, folder: Path, environment: dict[str, str], more: dict[s
 
 
 RUN = [page for page in pages() if any(block.mark == "run" for block in blocks(page))]
-SLOW = {"tutorial.md", "own-data.md"}
+SLOW = {"tutorial.md", "own-data.md", "meds.md"}
 
 
 @pytest.mark.parametrize("page", [page for page in RUN if page.name not in SLOW], ids=lambda page: page.name)
@@ -101,6 +102,16 @@ def test_tutorial_runs(demo: Path, environment: dict[str, str]) -> None:
 def test_own_data_runs(tmp_path: Path, environment: dict[str, str]) -> None:
     run_page(DOCS / "own-data.md", tmp_path, environment, {})
     assert (tmp_path / "runs" / "own" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_meds_runs(tmp_path: Path, environment: dict[str, str]) -> None:
+    kept = {
+        key: value for key, value in SMALL.items() if key.startswith(("study.seeds", "pretrain", "finetune.epochs"))
+    }
+    quick = [part for key, value in kept.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    run_page(DOCS / "meds.md", tmp_path, environment, {"picme run meds-mimic": quick})
+    assert (tmp_path / "runs" / "meds" / "report.html").is_file()
 
 
 @pytest.mark.slow

@@ -45,7 +45,9 @@ def test_a_study_from_meds_equals_the_one_from_the_releases(tmp_path: Path) -> N
         },
         "events": {"source.kind": "meds", "source.path": str(events)},
     }
-    runs = {name: picme.run("demo", out=tmp_path / f"run {name}", set={**TINY, **over}) for name, over in sources.items()}
+    runs = {
+        name: picme.run("demo", out=tmp_path / f"run {name}", set={**TINY, **over}) for name, over in sources.items()
+    }
     prepared = {name: Run(study.config, study.folder).prepared for name, study in runs.items()}
     files = {
         name: {file.relative_to(folder): file for part in ("views", "pool") for file in (folder / part).rglob("*.*")}

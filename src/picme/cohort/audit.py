@@ -70,6 +70,8 @@ def kept_by(published: bool, task: Task, rules: CohortConfig) -> str | None:
     """
     if task.moment == "row":
         return "each label has its own time, of which none lies after death or discharge"
+    if task.moment in ("icu discharge", "hospital discharge"):
+        return "the task predicts when the patient is discharged"
     if task.prediction_hours(rules) is None:
         return "the task looks back on the whole stay"
     return "the published extraction has no rule against it" if published else None

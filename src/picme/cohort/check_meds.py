@@ -1,4 +1,4 @@
-"""Check of a MEDS data set: its files, stays, splits, and the codes that feed nothing; and what can be studied with it."""
+"""Check of a MEDS data set: its files, stays, splits, codes that feed nothing, and what can be studied with it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def _files(files: MedsFiles, splits_used: bool) -> list[dict[str, Any]]:
         found = files.subject_splits()
     except DataError as error:
         return [*rows, {**splits, "status": "missing", "detail": str(error)}]
-    parts = ", ".join(f"{name or 'another'} {count}" for name, count in found["split"].value_counts().sort("split").iter_rows())
+    parts = ", ".join(
+        f"{name or 'another'} {count}" for name, count in found["split"].value_counts().sort("split").iter_rows()
+    )
     use = "they divide the study" if splits_used else "not used: `splits` divides (source.subject_splits)"
     return [*rows, {**splits, "status": "ok", "rows": found.height, "detail": f"subjects: {parts}; {use}"}]
 
@@ -82,8 +84,8 @@ def _stays(hospital: MedsHospital, config: Config) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{"item": "stays", "name": "subjects", "status": "ok", "rows": subjects}]
     several = int((admissions.group_by("subject_id").len()["len"] > 1).sum())
     single = (
-        "each subject has one hospital admission only: where the data do not tell that two admissions are of one patient "
-        "(as in eICU), splits by subject may not separate patients"
+        "each subject has one hospital admission only: where the data do not tell that two admissions are of one "
+        "patient (as in eICU), splits by subject may not separate patients"
     )
     for name, table, time, detail in (
         ("admissions", admissions, "admittime", None if several else single),
@@ -158,7 +160,9 @@ def _modalities(
         except (ConfigError, DataError) as error:
             detail = f"needs codes: {error}"
         name = {EVENTS: "timeseries", IMAGES: "image"}.get(table, table)
-        rows.append({"item": "modality", "name": name, "status": "impossible" if detail else "possible", "detail": detail})
+        rows.append(
+            {"item": "modality", "name": name, "status": "impossible" if detail else "possible", "detail": detail}
+        )
         if table == "demographics":
             rows[-1]["detail"] = _empty(hospital, config)
     return used, [row for place, row in enumerate(rows) if row["name"] not in {one["name"] for one in rows[:place]}]

@@ -51,7 +51,9 @@ def extract(config: Any, scratch: Path, hospital: Path | None) -> Extraction:
     }
     for name, section in config.tasks.items():
         if section.file is not None and config.source.kind not in LABELLED_BY_FILE:
-            raise ConfigError(f"tasks.{name}.file is for sources {' and '.join(LABELLED_BY_FILE)}, not {config.source.kind}")
+            raise ConfigError(
+                f"tasks.{name}.file is for sources {' and '.join(LABELLED_BY_FILE)}, not {config.source.kind}"
+            )
     reader = SOURCES.load(config.source.kind)
     found: Extraction = getattr(reader, "extract", reader)(config, modalities, tasks, scratch, hospital)
     return found

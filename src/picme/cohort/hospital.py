@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from picme.cohort import channel_sets
@@ -11,8 +12,8 @@ from picme.errors import ConfigError, DataError, near
 from picme.sources.mimic_ehr import Release
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Sequence
+    from pathlib import Path
 
     import polars as pl
 
@@ -27,15 +28,13 @@ NEEDS = {**dict.fromkeys(NOTES, "notes"), IMAGES: "cxr"}
 
 
 class Hospital(Protocol):
-    """Whatever a cohort with ICU stays can be made of.
+    """Whatever a cohort with ICU stays can be made of."""
 
-    Attributes:
-        release: its tables.
-    """
+    @property
+    def release(self) -> Tables:
+        """The tables."""
 
-    release: Tables
-
-    def channels(self, name: str) -> ChannelSet:
+    def channels(self, name: str | Path) -> ChannelSet:
         """Return the channel set of a time series, as it fits the event tables."""
 
     def notes(self, options: dict[str, Any], subjects: pl.Series, rules: CohortConfig) -> NoteTable:
@@ -59,7 +58,7 @@ class MimicHospital:
         self.release = Release.open(source.ehr)
         self._patients: pl.Series | None = None
 
-    def channels(self, name: str) -> ChannelSet:
+    def channels(self, name: str | Path) -> ChannelSet:
         """Return a channel set by its name or path.
 
         Raises:
@@ -67,7 +66,9 @@ class MimicHospital:
         """
         found = channel_sets.load(name)
         if any(item.code or item.pattern for one in found.channels for item in one.items):
-            raise ConfigError(f"channel set {name}: items by `code` or `pattern` are for source meds, MIMIC has itemids")
+            raise ConfigError(
+                f"channel set {name}: items by `code` or `pattern` are for source meds, MIMIC has itemids"
+            )
         return found
 
     def notes(self, options: dict[str, Any], subjects: pl.Series, rules: CohortConfig) -> NoteTable:
@@ -83,8 +84,6 @@ class MimicHospital:
 
     def quarantine(self) -> Counter[str]:
         """Return nothing: each table of the releases is counted where it is read."""
-        from collections import Counter
-
         return Counter()
 
     def sentences(self) -> Sequence[str]:

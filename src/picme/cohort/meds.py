@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from picme.sources.mimic_notes import judged, typed_notes
 from picme.sources.tables import TIME
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Mapping, Sequence
 
     from picme.cohort.channel_sets import ChannelSet
@@ -95,7 +95,7 @@ class MedsHospital:
             )
         return cls(files, release, cohort)
 
-    def channels(self, name: str) -> ChannelSet:
+    def channels(self, name: str | Path) -> ChannelSet:
         """Return a channel set with all items in the one table of events."""
         return channel_sets.of_events(channel_sets.load(name))
 
@@ -129,7 +129,9 @@ class MedsHospital:
         except ValueError as error:
             raise ConfigError(f"modalities: codes: {error}") from None
         if found.is_empty():
-            raise DataError(f"{self.files.path}: no code matches {' or '.join(patterns)}, so there are no {_CONTENTS[table]}")
+            raise DataError(
+                f"{self.files.path}: no code matches {' or '.join(patterns)}, so there are no {_CONTENTS[table]}"
+            )
         return found
 
     def notes(self, options: dict[str, Any], subjects: pl.Series, rules: CohortConfig) -> NoteTable:

@@ -66,9 +66,7 @@ def extract(
     for name, options in modalities.items():
         check_input(name, options.get("table"), source)
     check_divider(divider)
-    return extract_from(
-        MimicHospital(source), cohort, modalities, tasks, window_hours, scratch, divider, labels or {}
-    )
+    return extract_from(MimicHospital(source), cohort, modalities, tasks, window_hours, scratch, divider, labels or {})
 
 
 def check_divider(divider: str | None) -> None:

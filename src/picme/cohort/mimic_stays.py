@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from picme.tasks import Task
 
 
+DISCHARGE = {"icu discharge": "outtime", "hospital discharge": "dischtime"}
+"""Moments of prediction that are a time of each stay, and the column that has it."""
+
+
 class MimicStays:
     """The eligible stays of a MIMIC release, and the tables behind them; a table is read when a task asks for it.
 
@@ -49,6 +53,8 @@ class MimicStays:
         self._readable = {*EHR_TABLES, *declared.tables}
         hours = declared.prediction_hours(rules)
         self._seconds = pl.col("seconds") if hours is None else pl.min_horizontal("seconds", round(hours * 3600))
+        if declared.moment in DISCHARGE:
+            self._seconds = (pl.col(DISCHARGE[declared.moment]) - pl.col("intime")).dt.total_seconds()
         self._all = stays
         self.stays = stays.with_columns(cutoff=pl.col("intime") + pl.duration(seconds=self._seconds))
 
@@ -221,6 +227,11 @@ def labelled(task: str, declared: Task, stays: MimicStays) -> pl.DataFrame:
 def alive_at(stays: pl.DataFrame, hours: float) -> pl.DataFrame:
     """Keep the stays whose patient is not dead so many hours after ICU admission."""
     return stays.filter((death() > _after(hours)).fill_null(True))
+
+
+def alive_until(stays: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Keep the stays whose patient is not dead at a time of the stay, such as discharge."""
+    return stays.filter((death() > pl.col(column)).fill_null(True))
 
 
 def in_hospital_at(stays: pl.DataFrame, hours: float) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -26,6 +26,7 @@ from picme.sources.mimic_notes import TABLES, find_notes, read_notes
 from picme.sources.tables import NO_PATIENT, TIME, of_no_patient, wide_encoding
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from picme.config.notes import NotesConfig
@@ -94,14 +95,17 @@ class NoteTable:
             table: `discharge` or `radiology`, whose sections are known, or `notes` for texts that are used whole.
             config: mode, sections and parts.
         """
-        made = cls.__new__(cls)
+        made: NoteTable = cls.__new__(cls)
         made._take(notes, table, config)
         return made
 
     def _take(self, notes: pl.DataFrame, table: str, config: NotesConfig) -> None:
         self.config = config
-        self._make = {"discharge": _discharge, PLAIN: _plain}.get(table, _radiology)
-        self._problems = Counter(notes["problem"].drop_nulls().to_list())
+        self._make: Callable[..., tuple[list[str | None], Sequence[Any], list[tuple[str, int, str, bool]]]] = {
+            "discharge": _discharge,
+            PLAIN: _plain,
+        }.get(table, _radiology)
+        self._problems: Counter[str] = Counter(notes["problem"].drop_nulls().to_list())
         self._problems.update(f"text used: {oddity}" for oddity in notes["oddity"].drop_nulls())
         self._notes = notes.filter(pl.col("problem").is_null())
 

@@ -66,7 +66,7 @@ def judge_contents(step: Prepare, prepared: Path) -> pl.DataFrame:
         task = build(name, section)
         folder = prepared / "views" / name
         cohort = pl.read_parquet(folder / "cohort.parquet")
-        if "predicted" in cohort.columns and task.moment == "icu discharge":
+        if "predicted" in cohort.columns and task.moment == "looking back":
             looks_back = kept_by(False, task, step.cohort)
             rows.append(finding("told_by_content", None, None, 0, f"{name}: not judged, {looks_back}", False))
             continue

@@ -51,7 +51,11 @@ def raw_files(config: Config) -> list[Path]:
                 raise DataError(f"tasks.{name}.file: {task.file} does not exist")
             files += [task.file] if task.file.is_file() else task.file.glob("**/*.parquet")
     # What says how codes and items are read; a name is that of a file which picme ships.
-    rules = [getattr(source, "layout", None), config.cohort.channels, *(one.channels for one in config.modalities.values())]
+    rules = [
+        getattr(source, "layout", None),
+        config.cohort.channels,
+        *(one.channels for one in config.modalities.values()),
+    ]
     files += [Path(rule).absolute() for rule in rules if rule is not None and Path(rule).is_file()]
     splits = config.splits
     for key, listed in (("test_list", splits.test_list), ("val_list", splits.val_list)):

@@ -63,7 +63,9 @@ class MedsRelease:
         self._find(distinct_codes(files) if listed is None else listed)
         self.kept, unlisted = self._keep()
         if unlisted:
-            self.notes.append(f"metadata/codes.parquet lacks the codes of {unlisted} events; the events' own were used.")
+            self.notes.append(
+                f"metadata/codes.parquet lacks the codes of {unlisted} events; the events' own were used."
+            )
             self._find(distinct_codes(files))
             self.kept, _ = self._keep()
         for reason in (NO_CODE, NO_SUBJECT):
@@ -121,7 +123,9 @@ class MedsRelease:
         if absent:
             raise DataError(f"{self.path}: no code of the layout {self.files.name} makes column {absent[0]!r}")
         lacking = [
-            pl.lit(None, TYPES.get(column, pl.String)).alias(column) for column in optional if column not in table.columns
+            pl.lit(None, TYPES.get(column, pl.String)).alias(column)
+            for column in optional
+            if column not in table.columns
         ]
         return table.with_columns(lacking).select(*names, *optional), {}
 
@@ -169,7 +173,7 @@ class MedsRelease:
         return frame.with_columns(stay.zip_with(stay.is_not_null(), named).alias("hadm_id"))
 
     def _codes_of(self, items: Sequence[int]) -> tuple[pl.DataFrame, KeptEvents]:
-        """Find the codes of items and where their events are kept; items that no channel has take a pass of their own."""
+        """Find the codes of items and where their events are kept; items of no channel take a pass of their own."""
         known = {one.itemid for one in self._items}
         if known.issuperset(items):
             return self.measured.filter(pl.col("itemid").is_in(list(items))), self.kept
@@ -244,8 +248,7 @@ class MedsRelease:
             found.append(events.select("subject_id", "time", id_.alias("id"), *dict.fromkeys(columns)))
         begins, ends = found
         further = [one for one in ends.columns if one in begins.columns and one not in ("subject_id", "time", "id")]
-        made = spans(begins, ends.drop(further), what, self.quarantine)
-        return made
+        return spans(begins, ends.drop(further), what, self.quarantine)
 
     def _once(self, role: str) -> pl.DataFrame:
         """Read the first event of each subject: subject_id, time; further ones are counted."""
@@ -286,7 +289,11 @@ class MedsRelease:
         frame = admissions.select(
             "subject_id",
             *(name for name in _ADMISSION if name in admissions.columns),
-            *(pl.col(column).alias(name) for name, column in self.layout.columns.items() if column in admissions.columns),
+            *(
+                pl.col(column).alias(name)
+                for name, column in self.layout.columns.items()
+                if column in admissions.columns
+            ),
             hadm_id="id",
             admittime="begin",
             dischtime="end",
@@ -300,7 +307,8 @@ class MedsRelease:
         clocks = deaths.filter(self._has_clock()).rename({"time": "deathtime"})
         frame = frame.join(clocks, on="subject_id", how="left", maintain_order="left")
         during = (pl.col("deathtime") >= pl.col("admittime")) & (
-            (pl.col("deathtime") <= pl.col("dischtime")) | (pl.col("deathtime").dt.date() == pl.col("dischtime").dt.date())
+            (pl.col("deathtime") <= pl.col("dischtime"))
+            | (pl.col("deathtime").dt.date() == pl.col("dischtime").dt.date())
         )
         return frame.with_columns(pl.when(during).then("deathtime").alias("deathtime"))
 

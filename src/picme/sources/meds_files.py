@@ -134,7 +134,7 @@ class MedsFiles:
         kinds = {name: STANDARD.get(name) or TYPES.get(family(self.columns[name]), pl.String) for name in columns}
         parts = []
         for schema, shards in self.alike:
-            frame = pl.scan_parquet(shards)
+            frame = pl.scan_parquet(list(shards))
             parts.append(
                 frame.select(
                     (pl.col(name).cast(kind) if name in schema else pl.lit(None, kind)).alias(name)
@@ -274,7 +274,9 @@ def standard_table(file: Path, standard: Any, types: dict[str, Any]) -> pl.DataF
         missing = [name for name in types if name not in schema.names]
         if missing:
             raise DataError(f"{file} has no column {missing[0]!r}, which is needed")
-        frame = pl.read_parquet(file, columns=list(types)).select(pl.col(name).cast(kind) for name, kind in types.items())
+        frame = pl.read_parquet(file, columns=list(types)).select(
+            pl.col(name).cast(kind) for name, kind in types.items()
+        )
     for name in types:
         nulls = frame[name].null_count()
         if nulls:
@@ -290,7 +292,9 @@ def read_labels(path: Path) -> pl.DataFrame:
     """
     files = [path] if path.is_file() else sorted(path.glob("**/*.parquet"))
     if not files:
-        raise DataError(f"{path} is neither a Parquet file nor a folder of them; labels in the MEDS label schema expected")
+        raise DataError(
+            f"{path} is neither a Parquet file nor a folder of them; labels in the MEDS label schema expected"
+        )
     types = {"subject_id": pl.Int64, "prediction_time": TIME, "boolean_value": pl.Boolean}
     parts = [standard_table(file, LabelSchema, types) for file in files]
     return pl.concat(parts).rename({"boolean_value": "label"})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from typing import TYPE_CHECKING
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from collections import Counter
 
 
 def spans(begins: pl.DataFrame, ends: pl.DataFrame, what: str, counts: Counter[str]) -> pl.DataFrame:
@@ -31,7 +34,9 @@ def spans(begins: pl.DataFrame, ends: pl.DataFrame, what: str, counts: Counter[s
     ends = ends.sort("subject_id", "time", "id").with_columns(pl.col("time").alias("end"))
     named = first.filter(pl.col("id").is_not_null())
     paired = named.join(
-        ends.filter(pl.col("id").is_not_null()).unique(["subject_id", "id"], keep="last", maintain_order=True).drop("time"),
+        ends.filter(pl.col("id").is_not_null())
+        .unique(["subject_id", "id"], keep="last", maintain_order=True)
+        .drop("time"),
         on=["subject_id", "id"],
         how="left",
         maintain_order="left",

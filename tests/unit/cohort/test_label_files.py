@@ -92,7 +92,9 @@ def test_labels_that_cannot_be_used_are_counted_by_reason(tmp_path: Path) -> Non
 
 
 def test_a_file_without_a_usable_label_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"tasks\.worse\.file: none of the 1 labels of .* \(mostly: prediction_time out"):
+    with pytest.raises(
+        DataError, match=r"tasks\.worse\.file: none of the 1 labels of .* \(mostly: prediction_time out"
+    ):
         run(tmp_path, [(1, 1000, True)])
 
 

@@ -216,7 +216,8 @@ channels:
     normal: 100
     items:
       - {pattern: "SUGAR//(?P<unit>.*)", convert: {unit: mmol/L, multiply: 18}}
-  - {name: mind, kind: categorical, normal: clear, categories: [clear, dim], texts: {drowsy: dim}, items: [{code: MIND}]}
+  - {name: mind, kind: categorical, normal: clear, categories: [clear, dim], texts: {drowsy: dim},
+     items: [{code: MIND}]}
 """
 LAYOUT = """
 admission: IN
@@ -324,7 +325,9 @@ def test_the_columns_of_eicu_are_those_of_mimic(tmp_path: Path) -> None:
             event(subject, 0.4, "LAB//pH//UNK", 7.3),
             event(subject, 20, "DIAGNOSIS//ICD//9//038.9, A41.9"),
             event(subject, 60, "ICU_DISCHARGE//Alive//Floor", icustay_id=f"14{subject}"),
-            event(subject, 70, "HOSPITAL_DISCHARGE//Expired//Death" if subject == 1 else "HOSPITAL_DISCHARGE//Alive//Home"),
+            event(
+                subject, 70, "HOSPITAL_DISCHARGE//Expired//Death" if subject == 1 else "HOSPITAL_DISCHARGE//Alive//Home"
+            ),
         ]
     folder = write_meds_files(tmp_path / "set", rows, etl="eICU_MEDS")
     found = run(folder, channels="eicu")

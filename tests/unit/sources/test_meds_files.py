@@ -149,7 +149,9 @@ def test_a_column_of_another_type_is_refused(tmp_path: Path) -> None:
 
 def test_without_dataset_json_the_layout_must_be_named(tmp_path: Path) -> None:
     folder = write_meds_files(tmp_path / "set", patient(1), etl=None)
-    with pytest.raises(ConfigError, match=r"source\.layout is needed: .*dataset\.json is absent; known .*eicu, mimic-iv"):
+    with pytest.raises(
+        ConfigError, match=r"source\.layout is needed: .*dataset\.json is absent; known .*eicu, mimic-iv"
+    ):
         MedsFiles.open(folder)
     files = MedsFiles.open(folder, "mimic-iv")
     assert "dataset.json is absent" in files.notes[0]
