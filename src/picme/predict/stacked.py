@@ -80,5 +80,8 @@ class StackedModel:
         values = logits(self.probabilities_within(rows, subsets))
         sets = (frozenset(name for name, inside in zip(names, one, strict=True) if inside) for one in subsets)
         game = dict(zip(sets, values, strict=True))
-        each = [sum(weight * game[one] for one, weight in shapley_weights(name, names).items()) for name in names]
-        return np.asarray(np.stack(each, axis=-1).transpose(1, 0, 2))
+        each: list[np.ndarray] = [
+            np.sum([weight * game[one] for one, weight in shapley_weights(name, names).items()], axis=0)
+            for name in names
+        ]
+        return np.stack(each, axis=-1).transpose(1, 0, 2)
