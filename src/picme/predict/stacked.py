@@ -63,7 +63,8 @@ class StackedModel:
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
         """Return probabilities of rows (row, label), in the rows' order."""
-        return self.probabilities_within(rows, np.ones((1, len(self.combination)), bool))[0]
+        found: np.ndarray = self.probabilities_within(rows, np.ones((1, len(self.combination)), bool))[0]
+        return found
 
     def probabilities_within(self, rows: np.ndarray, subsets: np.ndarray) -> np.ndarray:
         """Return probabilities (subset, row, label); see `Within`."""
@@ -80,5 +81,8 @@ class StackedModel:
         values = logits(self.probabilities_within(rows, subsets))
         sets = (frozenset(name for name, inside in zip(names, one, strict=True) if inside) for one in subsets)
         game = dict(zip(sets, values, strict=True))
-        each = [sum(weight * game[one] for one, weight in shapley_weights(name, names).items()) for name in names]
-        return np.asarray(np.stack(each, axis=-1).transpose(1, 0, 2))
+        found = np.zeros((values.shape[2], len(rows), len(names)))
+        for place, name in enumerate(names):
+            for one, weight in shapley_weights(name, names).items():
+                found[:, :, place] += weight * game[one].T
+        return found

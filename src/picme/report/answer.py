@@ -12,6 +12,7 @@ import polars as pl
 from markupsafe import Markup
 
 from picme.evaluate.value import ADDS, NOTHING, UNDECIDED
+from picme.report.encoders import added_by_encoders
 from picme.report.enough import FEW, stays_needed
 from picme.report.facts import answers, folds, frame, modalities
 from picme.report.numbers import count, many, percent, points, say, signed, text_of
@@ -86,6 +87,8 @@ def screens(tables: Tables, config: dict[str, Any]) -> list[Screen]:
         sentences = told_sentences(one) if one else task_sentences(item, names)
         # The other route has told of single modalities already.
         sentences += above(tables, config, _answered(item, one), names, singles=one is not None)
+        encoders = added_by_encoders(tables, config, item.task)
+        sentences += [encoders] if encoders else []
         found.append(Screen(item, one, sentences + ([few] if few else []), bases, few))
     return found
 

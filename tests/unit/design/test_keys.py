@@ -79,6 +79,7 @@ FINETUNE: dict[str, tuple[Any, set[str]]] = {
     "strategies": (["supervised", "random", "mine"], {"evaluate"}),
     "fusions": ({"mine": {"name": "concat", "layers": 1}}, with_readers({"mine"})),
     "any_subset": ({"withhold": 0.5}, set()),
+    "stacked": ({"folds": 3}, set()),
     "epochs": (7, with_readers(NETWORKS)),
     "patience": (7, with_readers(NETWORKS)),
     "batch_size": (7, with_readers(NETWORKS)),
