@@ -23,7 +23,6 @@ import shutil
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isal.isal_zlib import crc32
@@ -33,6 +32,7 @@ from picme.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from picme.engine.step import Step
 
