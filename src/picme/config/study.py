@@ -111,14 +111,31 @@ class StudyConfig(Section):
 class ExecutionConfig(Section):
     """Settings of where and how steps run; they change no number, so they are in no key."""
 
+    engine: Literal["local", "ray"] = "local"
+    """What runs the steps: `local` are processes of this machine, `ray` a Ray cluster (extra `picme[ray]`), whose nodes
+    share nothing but the run folder and what the configuration reads."""
+    address: str = "auto"
+    """The Ray cluster: `HOST:PORT` of its head; `auto` for the one that this machine belongs to, with Ray started here
+    where it belongs to none; `local` to start it here anyway."""
+    memory: float | None = Field(None, gt=0)
+    """Gigabytes of main memory that Ray sets aside for each step, so that fewer run side by side on a node; null leaves
+    it to Ray's watch over the memory of the nodes."""
     workers: Processes | Literal["auto"] = "auto"
-    """Number of steps side by side; `auto` is one for each core, of which one at a time uses the GPU where there is
-    one."""
+    """Number of steps side by side; `auto` is one for each core (of the whole cluster on Ray), of which one at a time
+    uses the GPU where there is one."""
     threads: Processes = Field(1, ge=1)
     """Number of threads of each step."""
     device: str = "auto"
     """Device that models are trained on: `cpu`, `cuda` (`cuda:1` is the second of several), `mps`, or `auto`, which
     takes CUDA, then MPS, then the CPU."""
+
+    @field_validator("address")
+    @classmethod
+    def _address(cls, address: str) -> str:
+        if address not in ("auto", "local") and not re.fullmatch(r"\S+:\d{1,5}", address):
+            hint = near(address, ("auto", "local"))
+            raise ValueError(f"{address!r} is no address, expected auto, local, or a Ray head's HOST:PORT{hint}")
+        return address
 
     @field_validator("device")
     @classmethod

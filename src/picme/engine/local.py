@@ -25,6 +25,22 @@ if TYPE_CHECKING:
 class Executor(Protocol):
     """The interface of executors, which run steps. No live object crosses it, so a cluster can stand behind it."""
 
+    @property
+    def workers(self) -> int:
+        """Steps of one core side by side."""
+
+    @property
+    def about(self) -> str:
+        """What stands behind the executor, for people; empty if it is this machine."""
+
+    def __enter__(self) -> Self:
+        """Give the executor itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the executor, at once where an exception ends the block."""
+
     def fits(self, step: Step) -> bool:
         """Return whether the step can start now."""
 
@@ -49,6 +65,7 @@ class LocalExecutor:
 
     def __init__(self, context: Context, workers: int, threads: int, gpus: float | None = None) -> None:
         self.context, self.workers, self.threads, self.gpus = context, max(1, workers), threads, gpus
+        self.about = ""
         self._running: dict[Future[None], Step] = {}
         self._pool: ProcessPoolExecutor | None = None
 

@@ -87,7 +87,7 @@ def missing_packages(config: Config) -> list[str]:
             check_loggers([logger])
         except ConfigError as error:
             said.append(str(error))
-    if getattr(config.execution, "engine", "local") == "ray" and find_spec("ray") is None:
+    if config.execution.engine == "ray" and find_spec("ray") is None:
         said.append("execution.engine is 'ray', whose package is not installed: pip install 'picme[ray]'")
     return said
 

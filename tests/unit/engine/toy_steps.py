@@ -98,3 +98,27 @@ class Killed(Toy):
         (folder / "begun").touch()
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
+
+
+class Dies(Killed):
+    """Ends its process some times before it finishes."""
+
+    kind: ClassVar[str] = "dies"
+
+    times: int
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:
+        tries = len(list(folder.glob("try*"))) + 1
+        (folder / f"try{tries}").touch()
+        if tries <= self.times:
+            return Killed.run(self, folder, context)
+        return Toy.run(self, folder, context) | {"tries": tries}
+
+
+class Device(OnGpu):
+    """Says which device it was given."""
+
+    kind: ClassVar[str] = "device"
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:
+        return super().run(folder, context) | {"device": context.device}
