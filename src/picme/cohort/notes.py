@@ -26,7 +26,7 @@ from picme.sources.mimic_notes import TABLES, find_notes, read_notes
 from picme.sources.tables import NO_PATIENT, TIME, of_no_patient, wide_encoding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from picme.config.notes import NotesConfig
@@ -69,6 +69,9 @@ class NoteTable:
         DataError: if the table is missing, cut, or lacks a column, or for more bad rows than `max_bad`.
     """
 
+    _problems: Counter[str]
+    _make: Callable[..., tuple[list[str | None], Any, list[tuple[str, int, str, bool]]]]
+
     def __init__(
         self,
         path: Path,
@@ -101,11 +104,8 @@ class NoteTable:
 
     def _take(self, notes: pl.DataFrame, table: str, config: NotesConfig) -> None:
         self.config = config
-        self._make: Callable[..., tuple[list[str | None], Sequence[Any], list[tuple[str, int, str, bool]]]] = {
-            "discharge": _discharge,
-            PLAIN: _plain,
-        }.get(table, _radiology)
-        self._problems: Counter[str] = Counter(notes["problem"].drop_nulls().to_list())
+        self._make = {"discharge": _discharge, PLAIN: _plain}.get(table, _radiology)
+        self._problems = Counter(notes["problem"].drop_nulls().to_list())
         self._problems.update(f"text used: {oddity}" for oddity in notes["oddity"].drop_nulls())
         self._notes = notes.filter(pl.col("problem").is_null())
 
