@@ -88,20 +88,22 @@ def keep_events(
         pl.col("code").null_count().alias(NO_CODE),
         (~pl.col("code").is_in(known.to_list())).sum().alias("unlisted"),
     )
-    runs = events.select("subject_id").with_row_index("row", offset=0).filter(~same.fill_null(False)).drop_nulls()
+    named = events.select("subject_id").with_row_index("row").drop_nulls()
+    runs = named.filter(~same.fill_null(False))
     _, found, starts = files.collect(kept, checks, runs)
     counts = Counter({name: int(number) for name, number in found.row(0, named=True).items()})
     unlisted = counts.pop("unlisted")
-    _refuse_scattered(files, starts)
+    _refuse_scattered(files, starts, whole=not counts[NO_SUBJECT])
     return KeptEvents(file, +counts, files.rows, starts["subject_id"].unique().sort()), unlisted
 
 
-def _refuse_scattered(files: MedsFiles, starts: pl.DataFrame) -> None:
+def _refuse_scattered(files: MedsFiles, starts: pl.DataFrame, whole: bool) -> None:
     """Refuse data in which a subject's events do not follow one another in one file.
 
     Args:
         files: the data set.
         starts: subject_id and row of each event whose subject is not that of the event before, by row.
+        whole: whether every event has a subject; a file may begin with one that has none.
 
     Raises:
         DataError: naming the file, or two of the files.
@@ -110,7 +112,7 @@ def _refuse_scattered(files: MedsFiles, starts: pl.DataFrame) -> None:
     rows = starts["row"].to_numpy()
     # A file that begins with the last subject of the file before has no start at its first row.
     begins = np.concatenate([[0], ends[:-1]])[np.asarray(files.rows_of) > 0]
-    across = begins[~np.isin(begins, rows)]
+    across = begins[~np.isin(begins, rows)] if whole else begins[:0]
     subjects = starts["subject_id"].to_numpy()
     continued = pl.DataFrame(
         {"subject_id": subjects[np.searchsorted(rows, across, side="right") - 1], "row": across},
