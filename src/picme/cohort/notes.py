@@ -26,7 +26,7 @@ from picme.sources.mimic_notes import TABLES, find_notes, read_notes
 from picme.sources.tables import NO_PATIENT, TIME, of_no_patient, wide_encoding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from picme.config.notes import NotesConfig
@@ -80,6 +80,7 @@ class NoteTable:
     ) -> None:
         if table not in TABLES:
             raise ConfigError(f"unknown note table {table!r}{near(table, TABLES)}")
+        self._problems: Counter[str]
         self._take(read_notes(path, table, subjects, config.max_characters, max_bad), table, config)
         file = find_notes(path, table)
         if patients is not None and wide_encoding(file) is None:
@@ -101,11 +102,9 @@ class NoteTable:
 
     def _take(self, notes: pl.DataFrame, table: str, config: NotesConfig) -> None:
         self.config = config
-        self._make: Callable[..., tuple[list[str | None], Sequence[Any], list[tuple[str, int, str, bool]]]] = {
-            "discharge": _discharge,
-            PLAIN: _plain,
-        }.get(table, _radiology)
-        self._problems: Counter[str] = Counter(notes["problem"].drop_nulls().to_list())
+        makers: dict[str, Callable[..., Any]] = {"discharge": _discharge, PLAIN: _plain}
+        self._make = makers.get(table, _radiology)
+        self._problems = Counter(notes["problem"].drop_nulls().to_list())
         self._problems.update(f"text used: {oddity}" for oddity in notes["oddity"].drop_nulls())
         self._notes = notes.filter(pl.col("problem").is_null())
 

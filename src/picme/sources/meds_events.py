@@ -58,9 +58,9 @@ def distinct_codes(files: MedsFiles) -> pl.Series:
 def keep_events(
     files: MedsFiles, wanted: Sequence[str], known: pl.Series, columns: Sequence[str], scratch: Path
 ) -> tuple[KeptEvents, int]:
-    """Read every event once; keep those of the wanted codes.
+    """Keep the events of the wanted codes, and check the order, subjects and codes of all.
 
-    All shards are one query, of which polars reads several row groups side by side.
+    All shards are one query, of which polars reads several row groups side by side; each query reads only its columns.
 
     Args:
         files: the data set.
@@ -82,16 +82,17 @@ def keep_events(
     subject, time = pl.col("subject_id"), pl.col("time")
     same = subject == subject.shift()
     kept = events.filter(pl.col("code").is_in(list(wanted))).sink_ipc(file, compression="uncompressed", lazy=True)
-    checks = events.select(
-        (same & (time < time.shift())).sum().alias(UNSORTED),
-        subject.null_count().alias(NO_SUBJECT),
-        pl.col("code").null_count().alias(NO_CODE),
-        (~pl.col("code").is_in(known.to_list())).sum().alias("unlisted"),
+    order = events.select((same & (time < time.shift())).sum().alias(UNSORTED), subject.null_count().alias(NO_SUBJECT))
+    codes = events.select(
+        pl.col("code").null_count().alias(NO_CODE), (~pl.col("code").is_in(known.to_list())).sum().alias("unlisted")
     )
     named = events.select("subject_id").with_row_index("row").drop_nulls()
     runs = named.filter(~same.fill_null(False))
-    _, found, starts = files.collect(kept, checks, runs)
-    counts = Counter({name: int(number) for name, number in found.row(0, named=True).items()})
+    # One after the other: plans that share a scan wait for one another, and what waits is kept in memory.
+    starts = [files.collect(plan)[0] for plan in (kept, runs)][-1]
+    counts = Counter[str]()
+    for plan in (order, codes):
+        counts.update({name: int(number) for name, number in files.collect(plan)[0].row(0, named=True).items()})
     unlisted = counts.pop("unlisted")
     _refuse_scattered(files, starts, whole=not counts[NO_SUBJECT])
     return KeptEvents(file, +counts, files.rows, starts["subject_id"].unique().sort()), unlisted
