@@ -69,9 +69,6 @@ class NoteTable:
         DataError: if the table is missing, cut, or lacks a column, or for more bad rows than `max_bad`.
     """
 
-    _problems: Counter[str]
-    _make: Callable[..., tuple[list[str | None], Any, list[tuple[str, int, str, bool]]]]
-
     def __init__(
         self,
         path: Path,
@@ -83,6 +80,7 @@ class NoteTable:
     ) -> None:
         if table not in TABLES:
             raise ConfigError(f"unknown note table {table!r}{near(table, TABLES)}")
+        self._problems: Counter[str]
         self._take(read_notes(path, table, subjects, config.max_characters, max_bad), table, config)
         file = find_notes(path, table)
         if patients is not None and wide_encoding(file) is None:
@@ -104,7 +102,8 @@ class NoteTable:
 
     def _take(self, notes: pl.DataFrame, table: str, config: NotesConfig) -> None:
         self.config = config
-        self._make = {"discharge": _discharge, PLAIN: _plain}.get(table, _radiology)
+        makers: dict[str, Callable[..., Any]] = {"discharge": _discharge, PLAIN: _plain}
+        self._make = makers.get(table, _radiology)
         self._problems = Counter(notes["problem"].drop_nulls().to_list())
         self._problems.update(f"text used: {oddity}" for oddity in notes["oddity"].drop_nulls())
         self._notes = notes.filter(pl.col("problem").is_null())

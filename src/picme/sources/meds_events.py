@@ -58,9 +58,9 @@ def distinct_codes(files: MedsFiles) -> pl.Series:
 def keep_events(
     files: MedsFiles, wanted: Sequence[str], known: pl.Series, columns: Sequence[str], scratch: Path
 ) -> tuple[KeptEvents, int]:
-    """Read every event once; keep those of the wanted codes.
+    """Keep the events of the wanted codes, and check the order, subjects and codes of all.
 
-    All shards are one query, of which polars reads several row groups side by side.
+    All shards are one query, of which polars reads several row groups side by side; each query reads only its columns.
 
     Args:
         files: the data set.
@@ -82,26 +82,29 @@ def keep_events(
     subject, time = pl.col("subject_id"), pl.col("time")
     same = subject == subject.shift()
     kept = events.filter(pl.col("code").is_in(list(wanted))).sink_ipc(file, compression="uncompressed", lazy=True)
-    checks = events.select(
-        (same & (time < time.shift())).sum().alias(UNSORTED),
-        subject.null_count().alias(NO_SUBJECT),
-        pl.col("code").null_count().alias(NO_CODE),
-        (~pl.col("code").is_in(known.to_list())).sum().alias("unlisted"),
+    order = events.select((same & (time < time.shift())).sum().alias(UNSORTED), subject.null_count().alias(NO_SUBJECT))
+    codes = events.select(
+        pl.col("code").null_count().alias(NO_CODE), (~pl.col("code").is_in(known.to_list())).sum().alias("unlisted")
     )
-    runs = events.select("subject_id").with_row_index("row", offset=0).filter(~same.fill_null(False)).drop_nulls()
-    _, found, starts = files.collect(kept, checks, runs)
-    counts = Counter({name: int(number) for name, number in found.row(0, named=True).items()})
+    named = events.select("subject_id").with_row_index("row").drop_nulls()
+    runs = named.filter(~same.fill_null(False))
+    # One after the other: plans that share a scan wait for one another, and what waits is kept in memory.
+    starts = [files.collect(plan)[0] for plan in (kept, runs)][-1]
+    counts = Counter[str]()
+    for plan in (order, codes):
+        counts.update({name: int(number) for name, number in files.collect(plan)[0].row(0, named=True).items()})
     unlisted = counts.pop("unlisted")
-    _refuse_scattered(files, starts)
+    _refuse_scattered(files, starts, whole=not counts[NO_SUBJECT])
     return KeptEvents(file, +counts, files.rows, starts["subject_id"].unique().sort()), unlisted
 
 
-def _refuse_scattered(files: MedsFiles, starts: pl.DataFrame) -> None:
+def _refuse_scattered(files: MedsFiles, starts: pl.DataFrame, whole: bool) -> None:
     """Refuse data in which a subject's events do not follow one another in one file.
 
     Args:
         files: the data set.
         starts: subject_id and row of each event whose subject is not that of the event before, by row.
+        whole: whether every event has a subject; a file may begin with one that has none.
 
     Raises:
         DataError: naming the file, or two of the files.
@@ -110,7 +113,7 @@ def _refuse_scattered(files: MedsFiles, starts: pl.DataFrame) -> None:
     rows = starts["row"].to_numpy()
     # A file that begins with the last subject of the file before has no start at its first row.
     begins = np.concatenate([[0], ends[:-1]])[np.asarray(files.rows_of) > 0]
-    across = begins[~np.isin(begins, rows)]
+    across = begins[~np.isin(begins, rows)] if whole else begins[:0]
     subjects = starts["subject_id"].to_numpy()
     continued = pl.DataFrame(
         {"subject_id": subjects[np.searchsorted(rows, across, side="right") - 1], "row": across},

@@ -334,6 +334,7 @@ def test_the_columns_of_eicu_are_those_of_mimic(tmp_path: Path) -> None:
     view = found.views["mortality"]
     assert view.stays["stay_id"].to_list() == [141, 142]
     assert view.stays["mortality"].to_list() == [1, 0]
+    assert view.stays["ethnicity"].to_list() == ["White", "White"], "eICU says Caucasian"
     septicemia = found.views["phenotyping"].stays["Septicemia (except in labor)"]
     assert septicemia.to_list() == [1, 1]
     series = view.modalities["vitals"]

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from picme.errors import ConfigError, DataError
-from picme.sources.meds_events import NO_CODE, UNSORTED, distinct_codes, keep_events
+from picme.sources.meds_events import NO_CODE, NO_SUBJECT, UNSORTED, distinct_codes, keep_events
 from picme.sources.meds_files import MedsFiles, read_labels
 from picme.sources.meds_layout import load, matched, recognise
 from tiny_meds import HEART_RATE, at, event, patient, write_meds_files
@@ -60,6 +60,15 @@ def test_events_without_a_code_are_counted(tmp_path: Path) -> None:
     found, unlisted = kept(write_meds_files(tmp_path / "set", rows), [HEART_RATE])
     assert found.counts == {NO_CODE: 1}
     assert unlisted == 0
+
+
+def test_events_without_a_subject_are_counted(tmp_path: Path) -> None:
+    nobody = {**event(1, 1, HEART_RATE, 80), "subject_id": None}
+    rows = [nobody, *patient(1)[:3], nobody, *patient(1)[3:], nobody]
+    folder = write_meds_files(tmp_path / "set", rows, [nobody, *patient(2)], ordered=False)
+    found, _ = kept(folder, [HEART_RATE])
+    assert found.counts[NO_SUBJECT] == 4
+    assert found.subjects.to_list() == [1, 2], "nobody between the events of a subject does not tear them apart"
 
 
 def test_a_subject_in_two_files_is_refused(tmp_path: Path) -> None:
