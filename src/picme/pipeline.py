@@ -208,11 +208,18 @@ def executor_of(study: Run) -> Executor:
         most = None if execution.workers == "auto" else execution.workers
         memory = None if execution.memory is None else execution.memory * GB
         cores = workers(study.config)
-        return RayExecutor(context, execution.address, most, cores, execution.threads, memory, __version__)
-    on_gpu = has_gpu(execution.device)
-    # By default one step at a time trains on a GPU: side by side they would fight for its memory.
-    gpus = (1.0 if execution.workers == "auto" else float(execution.workers)) if on_gpu else None
-    return LocalExecutor(context, workers(study.config), execution.threads, gpus)
+        shared = None if execution.jobs_per_gpu == "auto" else execution.jobs_per_gpu
+        return RayExecutor(
+            context, execution.address, most, cores, execution.threads, memory, shared, __version__
+        )  # fmt: skip
+    gpus: tuple[str, ...] = ()
+    per_gpu = 1
+    if has_gpu(execution.device):
+        from picme.fitting.device import gpus_of, jobs_per_gpu
+
+        gpus = gpus_of(execution.device)
+        per_gpu = jobs_per_gpu(gpus) if execution.jobs_per_gpu == "auto" else execution.jobs_per_gpu
+    return LocalExecutor(context, workers(study.config), execution.threads, gpus, per_gpu)
 
 
 def workers(config: Config) -> int:

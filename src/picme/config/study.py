@@ -121,13 +121,15 @@ class ExecutionConfig(Section):
     """Gigabytes of main memory that Ray sets aside for each step, so that fewer run side by side on a node; null leaves
     it to Ray's watch over the memory of the nodes."""
     workers: Processes | Literal["auto"] = "auto"
-    """Number of steps side by side; `auto` is one for each core (of the whole cluster on Ray), of which one at a time
-    uses the GPU where there is one."""
+    """Number of steps side by side; `auto` is one for each core, on Ray of the whole cluster."""
     threads: Processes = Field(1, ge=1)
     """Number of threads of each step."""
     device: str = "auto"
-    """Device that models are trained on: `cpu`, `cuda` (`cuda:1` is the second of several), `mps`, or `auto`, which
-    takes CUDA, then MPS, then the CPU."""
+    """Device that models are trained on: `cpu`, `cuda` for all CUDA GPUs (`cuda:1` is the second of several), `mps`, or
+    `auto`, which takes CUDA, then MPS, then the CPU."""
+    jobs_per_gpu: Processes | Literal["auto"] = "auto"
+    """Number of small steps that share a GPU: trainings on stored embeddings, embeddings, attributions. What trains
+    encoders has a GPU to itself. `auto` is one for every 4 GB of the GPU's memory, on Ray four."""
 
     @field_validator("address")
     @classmethod

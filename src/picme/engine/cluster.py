@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-REACHED_SECONDS = 10.0
+REACHED_SECONDS = 5.0
 PROVED_SECONDS = 120.0
 SEEN_SECONDS = 15.0
 # What a user sets for one command holds on all nodes.

@@ -23,6 +23,7 @@ from picme.engine.store import Store
 from picme.errors import ConfigError, PicmeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from picme.engine.cluster import Node
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 RETRIES = 3
 """How often a step is tried again whose worker process or node has died."""
+PER_GPU = 4
+"""How many steps share a GPU of the cluster, whose memory is not known here."""
 _LOOKED_SECONDS = 2.0
 
 
@@ -47,6 +50,7 @@ class RayExecutor:
         cores: what Ray gets of this machine if it is started here.
         threads: threads of numerical libraries for each core that a step takes.
         memory: bytes of main memory that Ray sets aside for each step; None leaves it to Ray's watch over the nodes.
+        per_gpu: how many steps share a GPU, of those that do; `PER_GPU` if None.
         version: of picme, which every node has to have.
 
     Raises:
@@ -56,9 +60,10 @@ class RayExecutor:
 
     def __init__(
         self, context: Context, address: str, workers: int | None, cores: int, threads: int, memory: float | None,
-        version: str,
+        per_gpu: int | None, version: str,
     ) -> None:  # fmt: skip
         self.context, self.threads, self.memory = context, threads, memory
+        self.per_gpu = PER_GPU if per_gpu is None else per_gpu
         self._most = workers
         self._running: dict[Future[None], tuple[Demand, Any]] = {}
         self._nodes: list[Node] = []
@@ -111,27 +116,29 @@ class RayExecutor:
     ) -> None:
         self.close(cancel=kind is not None)
 
-    def fits(self, step: Step) -> bool:
-        """Return whether to hand a step to Ray: one more than there is room for, so that a cluster can grow by need."""
+    def choose(self, waiting: Sequence[Step]) -> tuple[int, str | None] | None:
+        """Return which step to hand to Ray: one more than there is room for, so that a cluster can grow by need."""
         running = [demand for future, (demand, _) in self._running.items() if not future.done()]
-        demand = self._demand(step)
         gpus = sum(node.gpus for node in self._alive())
-        if demand.gpus and sum(other.gpus for other in running) >= gpus:
-            return False
-        return sum(other.cores for other in running) < self.workers
+        if sum(demand.cores for demand in running) >= self.workers:
+            return None
+        taken = sum(demand.gpu for demand in running) >= gpus
+        return next(
+            ((place, None) for place, step in enumerate(waiting) if not (taken and self._demand(step).gpu)), None
+        )
 
-    def submit(self, step: Step) -> Future[None]:
-        """Hand a step to Ray."""
+    def submit(self, step: Step, gpu: str | None = None) -> Future[None]:
+        """Hand a step to Ray, which chooses node and GPU."""
         demand = self._demand(step)
         task: Any = ray.remote(_perform).options(
             num_cpus=demand.cores,
-            num_gpus=demand.gpus,
+            num_gpus=demand.gpu,
             memory=self.memory,
             max_retries=RETRIES,
             retry_exceptions=False,
             name=step.title,
         )
-        run, device = str(self.context.store.run), "cuda" if demand.gpus else "cpu"
+        run, device = str(self.context.store.run), "cuda" if demand.gpu else "cpu"
         ref = task.remote(step, run, device, self.context.loggers, self.threads * demand.cores)
         future: Future[None] = Future()
         future.set_running_or_notify_cancel()
@@ -151,7 +158,9 @@ class RayExecutor:
             self._joined = False
 
     def _demand(self, step: Step) -> Demand:
-        return demand_of(step, min(self.workers, *(node.cores for node in self._alive())), self._use_gpus)
+        cores = min(self.workers, *(node.cores for node in self._alive()))
+        gpus = max(int(node.gpus) for node in self._alive()) if self._use_gpus else 0
+        return demand_of(step, cores, gpus, self.per_gpu)
 
     def _alive(self) -> list[Node]:
         """Return the nodes that run steps, as they were a moment ago; the last ones known where there are none."""

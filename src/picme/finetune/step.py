@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from picme.config.combinations import label
-from picme.engine.step import Context, Part, Step
+from picme.engine.step import Context, Gpu, Part, Step
 from picme.prepare.step import Prepare, TaskPart
 from picme.pretrain.features import Encoding
 from picme.pretrain.step import CourseSettings, Pretrain
@@ -33,7 +33,7 @@ class EmbedPretrained(Step):
 
     kind: ClassVar[str] = "embed"
     stage: ClassVar[str] = "finetune"
-    gpus: ClassVar[float] = 1.0
+    gpu: ClassVar[Gpu] = "shared"
 
     pretrain: Pretrain
     task: str
@@ -57,7 +57,7 @@ class EmbedUntrained(Step):
 
     kind: ClassVar[str] = "embed"
     stage: ClassVar[str] = "finetune"
-    gpus: ClassVar[float] = 1.0
+    gpu: ClassVar[Gpu] = "shared"
 
     prepare: Prepare
     encoding: Encoding
@@ -114,6 +114,13 @@ class Cell(Part):
         return self.encoders in FROZEN
 
     @property
+    def gpu(self) -> Gpu:
+        """What a fine-tuning takes of a GPU: all of it where encoders are trained."""
+        if self.course is None:
+            return "none"
+        return "shared" if self.frozen else "whole"
+
+    @property
     def cost(self) -> float:
         """The relative cost of a fine-tuning."""
         return 0.05 if self.frozen else sum(one.cost for one in self.encodings)
@@ -143,7 +150,6 @@ class FinetuneSearch(Step):
 
     kind: ClassVar[str] = "search"
     stage: ClassVar[str] = "finetune"
-    gpus: ClassVar[float] = 1.0
 
     cell: Cell
     embedded: tuple[Step, ...]
@@ -157,6 +163,10 @@ class FinetuneSearch(Step):
     @property
     def weight(self) -> float:  # noqa: D102
         return self.cell.cost
+
+    @property
+    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+        return self.cell.gpu
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.finetune.search import search
@@ -177,7 +187,6 @@ class Finetune(Step):
     kind: ClassVar[str] = "finetune"
     stage: ClassVar[str] = "finetune"
     version: ClassVar[int] = 2
-    gpus: ClassVar[float] = 1.0
     uncounted: ClassVar[tuple[str, ...]] = ("order",)
 
     cell: Cell
@@ -204,6 +213,10 @@ class Finetune(Step):
     @property
     def weight(self) -> float:  # noqa: D102
         return self.cell.cost
+
+    @property
+    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+        return self.cell.gpu
 
     @property
     def trained(self) -> Finetune:
@@ -267,10 +280,13 @@ class RestrictedFinetune(Finetune):
     """What a training for every subset predicts for one combination, as that combination's fine-tuning."""
 
     kind: ClassVar[str] = "restrict"
-    gpus: ClassVar[float] = 0.0
 
     whole: Finetune
     """The fine-tuning over all modalities, whose cell is an `AnySubsetCell`."""
+
+    @property
+    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+        return "none"
 
     @property
     def trained(self) -> Finetune:  # noqa: D102
@@ -304,10 +320,13 @@ class Averaged(Finetune):
     """The mean probability of models of single modalities, over those that a stay has."""
 
     kind: ClassVar[str] = "average"
-    gpus: ClassVar[float] = 0.0
 
     singles: tuple[Finetune, ...]
     """The fine-tuning of each modality of the combination."""
+
+    @property
+    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+        return "none"
 
     @property
     def trained_on(self) -> str:  # noqa: D102
@@ -367,12 +386,15 @@ class Stacked(Finetune):
     """The predictions of several strategies for the same stays, combined."""
 
     kind: ClassVar[str] = "stack"
-    gpus: ClassVar[float] = 0.0
 
     bases: tuple[Finetune, ...]
     """The fine-tunings whose predictions are combined."""
     weights: StackWeights | None
     """None where each counts the same."""
+
+    @property
+    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+        return "none"
 
     @property
     def models(self) -> tuple[Finetune, ...]:  # noqa: D102

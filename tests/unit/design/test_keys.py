@@ -12,6 +12,7 @@ from picme.config.evaluate import EvaluateConfig
 from picme.config.finetune import FinetuneConfig
 from picme.config.loading import load, validate
 from picme.config.pretrain import PretrainConfig
+from picme.config.study import ExecutionConfig
 from picme.design.graph import study_graph
 from picme.design.study import Design
 from picme.engine.store import Store
@@ -257,7 +258,12 @@ def test_the_missingness_grid_reads_models_and_makes_none_again(tmp_path: Path) 
 
 
 def test_where_steps_run_makes_nothing_again(tmp_path: Path) -> None:
-    assert changed(tmp_path, **{"execution.workers": 7, "execution.threads": 3, "execution.device": "cpu"}) == set()
+    settings = {
+        "workers": 7, "threads": 3, "device": "cpu", "engine": "ray", "address": "head:6379", "memory": 3.5,
+        "jobs_per_gpu": 2,
+    }  # fmt: skip
+    assert settings.keys() == ExecutionConfig.model_fields.keys()
+    assert changed(tmp_path, **{f"execution.{name}": value for name, value in settings.items()}) == set()
     assert changed(tmp_path, name="another") == set()
 
 

@@ -49,7 +49,14 @@ def store(tmp_path: Path) -> Store:
 
 def executor(store: Store, device: str = "cpu", workers: int | None = None, **more: Any) -> RayExecutor:
     store.root.mkdir(parents=True, exist_ok=True)
-    given = {"address": "auto", "cores": 2, "threads": 1, "memory": None, "version": __version__} | more
+    given = {
+        "address": "auto",
+        "cores": 2,
+        "threads": 1,
+        "memory": None,
+        "per_gpu": None,
+        "version": __version__,
+    } | more
     return RayExecutor(Context(store, device), workers=workers, **given)
 
 

@@ -7,7 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from picme.engine.step import ALL_CORES, Context, Step
+from picme.engine.step import ALL_CORES, Context, Gpu, Step
 from picme.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,7 +67,17 @@ class OnGpu(Toy):
     """Takes a whole GPU."""
 
     kind: ClassVar[str] = "gpu"
-    gpus: ClassVar[float] = 1.0
+    gpu: ClassVar[Gpu] = "whole"
+
+
+class OnSharedGpu(Toy):
+    """Shares a GPU."""
+
+    kind: ClassVar[str] = "shared"
+    gpu: ClassVar[Gpu] = "shared"
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:
+        return super().run(folder, context) | {"device": context.device}
 
 
 class Wide(Toy):
