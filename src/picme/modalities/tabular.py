@@ -13,6 +13,7 @@ import torch
 from picme.engine.memory import check_memory
 from picme.errors import DataError
 from picme.modalities.base import Misfit, Modality, load_array, missing_or_order
+from picme.modalities.conform import conform_table
 from picme.modalities.units import FEW, distribution, other_units
 from picme.schema import TableRows
 from picme.sources.cells import MOST_ODD, numbers, patterns, words
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from picme.modalities.match import Match
     from picme.schema import Rows
 
 OTHER, MISSING = "other", "missing"
@@ -184,6 +186,11 @@ class TabularModality(Modality):
         return self.frame[rows].select(
             pl.when(pl.Series(self.present[rows])).then(pl.col(name)).alias(name) for name in self.frame.columns
         )
+
+    def conform(  # noqa: D102
+        self, statistics: Mapping[str, Any], own: str, given: Mapping[str, Self]
+    ) -> tuple[TableRows | None, list[Match]]:
+        return conform_table(self, statistics, own, given)
 
     def _matrix(self) -> np.ndarray:
         if self._encoded is None:

@@ -12,6 +12,7 @@ import torch
 
 from picme.errors import DataError
 from picme.modalities.base import Misfit, Modality, load_array, missing_or_order
+from picme.modalities.conform import conform_series
 from picme.modalities.units import distribution, other_units
 from picme.schema import MASK, SINCE, SeriesRows
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from picme.modalities.match import Match
     from picme.schema import Rows
 
 # Number of hours read at a time when statistics are computed: some tens of megabytes.
@@ -166,6 +168,11 @@ class SeriesModality(Modality):
         }
         lengths = np.where(self.present, self.lengths, np.nan)[np.asarray(rows)]
         return pl.DataFrame({**columns, "hours": lengths}).fill_nan(None)
+
+    def conform(  # noqa: D102
+        self, statistics: Mapping[str, Any], own: str, given: Mapping[str, Self]
+    ) -> tuple[SeriesRows | None, list[Match]]:
+        return conform_series(self, own, given)
 
     def _chunks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield hours of some stays in float64 and which values are finite, a limited number of hours at a time."""
