@@ -147,7 +147,9 @@ def _as_wanted(
         try:
             numbers = {category: float(category) for category in grid.categories}
         except ValueError:
-            raise DataError(f"variable {name!r} has categories that are no numbers, as the model's {variable!r} is") from None
+            raise DataError(
+                f"variable {name!r} has categories that are no numbers, as the model's {variable!r} is"
+            ) from None
         values = np.array([np.nan if one is None else numbers[one] for one in grid.values], dtype=np.float64)
         said.append("number of the category")
     else:

@@ -118,7 +118,12 @@ def view_of(
             folder, pool = source.prepared / "views" / task / one.modality, source.prepared / "pool" / one.modality
             opened: Any = open_modality(one.kind, folder, pool, one.encoder)
             features[one.modality] = cache_features(
-                opened, one.encoder, opened.spec(), source.scratch / one.modality, device=device, precision=one.precision
+                opened,
+                one.encoder,
+                opened.spec(),
+                source.scratch / one.modality,
+                device=device,
+                precision=one.precision,
             )
     view = ViewData(source.prepared, task, encodings, features, study.prepared / "statistics.json")
     unread = [one for one in cell.encodings if one.modality in lacking]
