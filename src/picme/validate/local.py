@@ -1,8 +1,9 @@
 """Recalibration on stays of the other source: how many of them it takes, judged on the remaining ones.
 
-Local stays are drawn many times; a statistic is the mean over draws on the stays that are left, each draw's of its own
-fit. Its interval is over subjects (see `picme.evaluate.linear`): it says how well the mean is known, not how far a
-single draw may be from it.
+Local stays are drawn many times, and each time the remaining ones get probabilities of that draw's fit. Calibration is
+that of all of them taken together (a mean of slopes would go with the few draws whose fit is furthest off), AUROC the
+mean over draws. The interval is over subjects (see `picme.evaluate.linear`): it says how well these are known, not how
+far a single draw may be from them.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import numpy as np
 
 from picme.evaluate.calibration import apply_calibration, fit_calibration
 from picme.evaluate.independent import Told
-from picme.evaluate.linear import Linear, area_of, brier_score, fit_intercept, intercept_of, mean_of, slope_of
+from picme.evaluate.linear import area_of, brier_score, fit_intercept, intercept_of, mean_of, slope_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -24,12 +25,7 @@ SIZES = (25, 50, 100, 200, 400, 800, 1600, 3200)
 """Numbers of local stays, as far as half of the stays go."""
 DRAWS = 20
 KINDS = ("intercept", "both")
-STATISTICS = {
-    "auroc": area_of,
-    "brier": brier_score,
-    "calibration_intercept": intercept_of,
-    "calibration_slope": slope_of,
-}
+CALIBRATION = {"brier": brier_score, "calibration_intercept": intercept_of, "calibration_slope": slope_of}
 
 
 def local_rows(
@@ -55,39 +51,33 @@ def local_rows(
     of, whose = np.unique(subject[judged], return_inverse=True)
     for n_local in (size for size in sizes if size <= len(judged) // 2):
         for kind in KINDS:
-            found: dict[str, list[Linear]] = {name: [] for name in STATISTICS}
-            fitted, left, positives = [], [], []
+            targets, risks, owners, areas, fitted = [], [], [], [], []
             for draw in range(DRAWS):
                 local = _local(whose, len(of), n_local, np.random.default_rng([seed, draw]))
                 rest = ~local
                 risk, told = recalibrated(y[:, local], p[:, local], p[:, rest], kind)
                 fitted.append(told)
-                left.append(int(rest.sum()))
-                positives.append(int((y[:, rest] == 1).sum()))
-                for name, measure in STATISTICS.items():
-                    found[name].append(measure(y[:, rest], risk, whose[rest], len(of)))
+                targets.append(y[:, rest])
+                risks.append(risk)
+                owners.append(whose[rest])
+                areas.append(area_of(y[:, rest], risk, whose[rest], len(of)))
             about = {
                 "recalibration": kind,
                 "n_local": n_local,
-                "n": round(float(np.mean(left))),
-                "positives": round(float(np.mean(positives))),
+                "n": round(float(np.mean([one.shape[1] for one in targets]))),
+                "positives": round(float(np.mean([(one == 1).sum() for one in targets]))),
                 "fitted": float(np.mean(fitted)),
             }
-            yield from _told(found, about, confidence)
-
-
-def _told(
-    found: Mapping[str, list[Linear]], about: dict[str, Any], confidence: float
-) -> Iterator[tuple[dict[str, Any], Told]]:
-    for name, each in found.items():
-        mean = mean_of(each)
-        if mean is None:
-            continue
-        low, high = mean.interval(confidence)
-        if name in ("auroc", "brier"):
-            low, high = max(0.0, low), min(1.0, high)
-        told = Told(mean.value, low, high)
-        yield {**about, "metric": name, "value": told.value, "low": low, "high": high}, told
+            every = (np.concatenate(targets, axis=1), np.concatenate(risks, axis=1), np.concatenate(owners), len(of))
+            found = {"auroc": mean_of(areas)} | {name: measure(*every) for name, measure in CALIBRATION.items()}
+            for name, statistic in found.items():
+                if statistic is None or np.isnan(statistic.value):
+                    continue
+                low, high = statistic.interval(confidence)
+                if name in ("auroc", "brier"):
+                    low, high = max(0.0, low), min(1.0, high)
+                told_there = Told(statistic.value, low, high)
+                yield {**about, "metric": name, "value": told_there.value, "low": low, "high": high}, told_there
 
 
 def _local(whose: NDArray[np.integer], subjects: int, size: int, generator: np.random.Generator) -> NDArray[np.bool_]:
