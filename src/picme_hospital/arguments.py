@@ -157,7 +157,9 @@ def check_case_mix(shifts: dict[str, float], mortality: float = MORTALITY_RATE, 
         if not abs(shift) <= 3:
             raise ArgumentError(f"case mix: the shift of {name!r} is {shift}: it must be between -3 and 3")
     if shifts and planted:
-        raise ArgumentError("case mix: states of health carry no risk where influence is planted, so shifts mean nothing")
+        raise ArgumentError(
+            "case mix: states of health carry no risk where influence is planted, so shifts mean nothing"
+        )
     if not 0.01 <= mortality <= 0.99:
         raise ArgumentError(f"mortality is {mortality}: it must be between 0.01 and 0.99")
 

@@ -76,7 +76,9 @@ def draw(
         noise = grain[top : top + shape[0], left : left + shape[1]]
     else:
         noise = grain[np.ix_(rows % 1024, columns % 1024)]
-    return np.clip(np.asarray(picture, dtype="float32") + (4.0 * (style.grain if style else 1.0)) * noise, 0, 255).astype("uint8")
+    return np.clip(
+        np.asarray(picture, dtype="float32") + (4.0 * (style.grain if style else 1.0)) * noise, 0, 255
+    ).astype("uint8")
 
 
 def _soft(distance: np.ndarray, width: float) -> np.ndarray:

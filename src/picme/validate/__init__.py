@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,7 +166,7 @@ def _tables(
         costs = {name: section.cost for name, section in study.config.modalities.items()}
         for name, row in subset_rows(external, tuple(study.config.modalities), costs, kept, config):
             rows[name].append(row)
-        sides = _sides(study, stays, task, judged[task])
+        sides = _sides(study, stays, task, judged[task], variables)
         for name, each in (
             ("shift", shift_rows(*sides, int(config.min_group))),
             ("shift_presence", presence_rows(*sides, config.confidence)),
@@ -211,22 +212,43 @@ def _groups(config: EvaluateConfig, cohorts: Mapping[str, pl.DataFrame]) -> Eval
     )
 
 
-def _sides(study: Run, stays: NewStays, task: str, judged: np.ndarray) -> tuple[Side, Side]:
-    """Return the run's training stays and the judged stays of the other source, as they are compared."""
+def _sides(
+    study: Run, stays: NewStays, task: str, judged: np.ndarray, variables: Sequence[Mapping[str, Any]]
+) -> tuple[Side, Side]:
+    """Return the run's training stays and the judged stays of the other source, as they are compared.
+
+    Variables that the other source lacks altogether are left out: they are in `external_variables`.
+    """
     cohort = cohort_of(study.prepared, task)
     train = np.flatnonzero((cohort["split"] == "train").fill_null(False).to_numpy())
-    here = _side(study, task, train, cohort["subject_id"].to_numpy()[train], list(study.config.modalities))
-    rows = np.flatnonzero(judged)
-    subjects = cohort_of(stays.prepared, task)["subject_id"].to_numpy()[rows]
-    return here, _side(stays, task, rows, subjects, list(study.config.modalities))
+    names = list(study.config.modalities)
+    absent = {
+        name: [
+            row["variable"]
+            for row in variables
+            if (row["task"], row["modality"], row["status"]) == (task, name, "absent")
+        ]
+        for name in names
+    }
+    subjects = cohort_of(stays.prepared, task)["subject_id"].to_numpy()
+    sides = ((study, train, cohort["subject_id"].to_numpy()), (stays, np.flatnonzero(judged), subjects))
+    here, there = (_side(of, task, rows, subject[rows], absent) for of, rows, subject in sides)
+    return here, there
 
 
-def _side(of: Run | NewStays, task: str, rows: np.ndarray, subject: np.ndarray, names: Sequence[str]) -> Side:
+def _side(
+    of: Run | NewStays, task: str, rows: np.ndarray, subject: np.ndarray, absent: Mapping[str, Sequence[str]]
+) -> Side:
     described, present = {}, {}
-    for name in names:
+    for name, lacking in absent.items():
         folder = of.prepared / "views" / task / name
         present[name] = np.zeros(len(rows), dtype=bool)
         if folder.is_dir():
             one = open_modality(of.config.modalities[name].kind, folder, of.prepared / "pool" / name)
-            described[name], present[name] = one.described(rows), np.asarray(one.present, dtype=bool)[rows]
+            columns = one.described(rows)
+            # A column is a variable, or `minimum of x`, `mean of mask->x` and the like.
+            own = [
+                column for column in columns.columns if re.split(r" of (?:mask->|since->)?", column)[-1] not in lacking
+            ]
+            described[name], present[name] = columns.select(own), np.asarray(one.present, dtype=bool)[rows]
     return Side(described, present, subject)

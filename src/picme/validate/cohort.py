@@ -23,8 +23,11 @@ def is_run(given: str | Path) -> bool:
 
 
 def name_of(given: str | Path) -> str:
-    """Return what a cohort is called: the name of its folder, file or preset."""
-    return Path(given).expanduser().resolve().name if is_run(given) else Path(given).stem
+    """Return what a cohort is called: the name of its run folder, file or preset."""
+    path = Path(given).expanduser()
+    if is_run(given):
+        return path.resolve().name
+    return path.resolve().parent.name if path.name == "config.yaml" else path.stem
 
 
 def open_cohort(given: str | Path, overrides: dict[str, Any], folder: Path, quiet: bool) -> Run:

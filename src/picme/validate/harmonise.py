@@ -116,7 +116,7 @@ def _rows(task: str, modality: str, matches: Sequence[Match], source: Run) -> li
             "task": task,
             "modality": modality,
             "variable": match.variable,
-            "status": "absent" if match.modality is None else "converted" if match.converted else "read",
+            "status": "absent" if not match.stays else "converted" if match.converted else "read",
             "source_modality": match.modality,
             "source_variable": match.given,
             "conversion": match.converted,

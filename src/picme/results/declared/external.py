@@ -45,7 +45,7 @@ VARIABLES = Table(
         TASK,
         MODALITY,
         VARIABLE,
-        Column("status", TEXT, "What became of it: `read`, `converted` or `absent`; absent is missing in every stay."),
+        Column("status", TEXT, "What became of it: `read`, `converted`, or `absent` where no stay has it."),
         Column("source_modality", TEXT, "The other source's modality that has it; null if it is absent."),
         Column("source_variable", TEXT, "Its name there; null if it is absent."),
         Column("conversion", TEXT, "What was done to its values; null if nothing was."),
