@@ -1,7 +1,7 @@
 """The difference of one statistic between two groups that have no subject in common.
 
-Its interval is made of the intervals of the two (MOVER: Zou and Donner, Statistics in Medicine 2008, 27:1693), so it has
-their coverage and is as asymmetric as they are.
+Its interval is made of the intervals of the two (MOVER: Zou and Donner, Statistics in Medicine 2008, 27:1693), so it
+has their coverage and is as asymmetric as they are.
 """
 
 from __future__ import annotations

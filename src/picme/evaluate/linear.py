@@ -76,7 +76,7 @@ def brier_score(
     loss = np.where(known, (p - np.nan_to_num(y)) ** 2, 0.0)
     value = float(loss.sum() / n)
     off = (loss - value * known).sum(axis=0) / n
-    return Linear(value, np.bincount(subject, off, subjects))
+    return Linear(value, _sums(off, subject, subjects))
 
 
 def intercept_of(
@@ -92,13 +92,13 @@ def intercept_of(
         return Linear(value, np.zeros(subjects))
     fitted = expit(value + logit(p))
     off = np.where(known, np.nan_to_num(y) - fitted, 0.0).sum(axis=0)
-    return Linear(value, np.bincount(subject, off, subjects) / float((fitted * (1 - fitted))[known].sum()))
+    return Linear(value, _sums(off, subject, subjects) / float((fitted * (1 - fitted))[known].sum()))
 
 
 def slope_of(y: NDArray[np.floating], p: NDArray[np.floating], subject: NDArray[np.integer], subjects: int) -> Linear:
     """Return the calibration slope: that of the label's log odds on those of the probability (Cox, 1958).
 
-    1 is right; below 1 the probabilities are too extreme. Arguments are as for `brier_score`; NaN where there is no fit.
+    1 is right; below 1 the probabilities are too extreme. Arguments are as for `brier_score`; NaN where nothing fits.
     """
     known = ~np.isnan(y)
     slope, intercept = fit_calibration(p[known], y[known])
@@ -110,7 +110,7 @@ def slope_of(y: NDArray[np.floating], p: NDArray[np.floating], subject: NDArray[
     total, first, second = weight.sum(), (weight * x).sum(), (weight * x * x).sum()
     # The row of the inverse Hessian that belongs to the slope.
     off = np.where(known, (np.nan_to_num(y) - fitted) * (total * x - first), 0.0) / (total * second - first**2)
-    return Linear(slope, np.bincount(subject, off.sum(axis=0), subjects))
+    return Linear(slope, _sums(off.sum(axis=0), subject, subjects))
 
 
 def area_of(y: NDArray[np.floating], p: NDArray[np.floating], subject: NDArray[np.integer], subjects: int) -> Linear:
@@ -132,7 +132,7 @@ def _area(y: NDArray[np.floating], p: NDArray[np.floating], subject: NDArray[np.
     value = float(off[positive].mean())
     off[positive] = (off[positive] - value) / ones
     off[~positive] = (off[~positive] - value) / zeros
-    return Linear(value, np.bincount(subject, off, subjects))
+    return Linear(value, _sums(off, subject, subjects))
 
 
 def fit_intercept(p: NDArray[np.floating], y: NDArray[np.floating]) -> float:
@@ -147,3 +147,8 @@ def fit_intercept(p: NDArray[np.floating], y: NDArray[np.floating]) -> float:
     if not len(y) or y.min() == y.max():
         return float("nan")
     return float(brentq(lambda shift: float(expit(shift + x).sum() - y.sum()), -_FURTHEST, _FURTHEST))
+
+
+def _sums(off: NDArray[np.float64], subject: NDArray[np.integer], subjects: int) -> NDArray[np.float64]:
+    """Return the sum over each subject's stays (subject,)."""
+    return np.bincount(subject, off, subjects).astype(np.float64)

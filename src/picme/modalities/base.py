@@ -105,7 +105,7 @@ class Modality(ABC):
         return pl.DataFrame()
 
     def described(self, rows: np.ndarray) -> pl.DataFrame:
-        """Return plain columns by which stays of two hospitals are compared; those of `plain` if a kind has no other."""
+        """Return plain columns by which stays of two hospitals are compared; those of `plain` if a kind has no own."""
         return self.plain(rows)
 
     def conform(

@@ -131,8 +131,9 @@ def _measured(source: SeriesModality, name: str) -> Grid:
     if columns == [name]:
         return Grid(np.where(seen, values[:, 0], np.nan), ())
     categories = tuple(column.partition("->")[2] for column in columns)
-    chosen = np.array(categories, dtype=object)[values.argmax(axis=1)] if len(values) else np.empty(0, object)
-    return Grid(np.where(seen, chosen, None), categories)
+    chosen = np.full(len(values), None, dtype=object)
+    chosen[seen] = np.array(categories, dtype=object)[values[seen].argmax(axis=1)]
+    return Grid(chosen, categories)
 
 
 def _as_wanted(
@@ -210,7 +211,7 @@ def _in_columns(
     places = {name: place for place, name in enumerate(made.columns)}
     values = np.zeros((len(made.values), len(model.columns)), np.float32)
     for place, column in enumerate(model.columns):
-        variable, arrow, category = column.partition("->")
+        variable, arrow, _ = column.partition("->")
         if column in places:
             values[:, place] = made.values[:, places[column]]
         elif arrow and variable in places:

@@ -1,4 +1,4 @@
-"""What a column of a cohort measures, and in which unit, so that columns of two hospitals can be told to be the same."""
+"""What a column of a cohort measures, and in which unit: how columns of two hospitals are told to be the same."""
 
 from __future__ import annotations
 
@@ -68,8 +68,11 @@ MOLAR: dict[tuple[str, str, str], float] = {
     ("creatinine", "µmol/l", "mg/dl"): 1 / 88.42,
 }
 """Factors from one unit to another that depend on the molar mass of the quantity."""
-SPELT = {"f": "°f", "c": "°c", "degf": "°f", "degc": "°c", "lbs": "lb", "inch": "in", "inches": "in", "umol/l": "µmol/l",
-         "μmol/l": "µmol/l", "percent": "%", "fraction": "1", "y": "years", "year": "years"}  # fmt: skip
+SPELT = {
+    "f": "°f", "c": "°c", "degf": "°f", "degc": "°c", "lbs": "lb", "inch": "in", "inches": "in", "percent": "%",
+    "fraction": "1", "y": "years", "year": "years", "umol/l": "µmol/l", "μmol/l": "µmol/l",
+}  # fmt: skip
+"""Other spellings of units."""
 
 _KNOWN = {other: name for name, others in SYNONYMS.items() for other in (name, *others)}
 _PLAIN = {re.sub(r"[^a-z0-9]", "", name): quantity for name, quantity in _KNOWN.items()}

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Validated", "validate"]
 
+OF_SUBSETS: tuple[str, ...] = ("value", "sufficient")
+"""The run's own tables that predictions of every subset are held against."""
 JUDGED, NO_LABEL, TRAINED_ON = "judged", "without an outcome", "a subject that the models were trained on"
 
 
@@ -109,17 +111,18 @@ def validate(
         with tempfile.TemporaryDirectory(dir=folder) as scratch, Parts(quiet, "validate") as progress:
             tables, notes = _tables(study, source, cells, bool(strategies or combinations), Path(scratch), progress)
         write_results(tables, folder / "results")
-        about = {
+        said = [*left_out, *notes]
+        about: dict[str, Any] = {
             **origin(),
             "run": study.folder.name,
             "cohort": name_of(given),
-            "notes": [*left_out, *notes],
+            "notes": said,
             "confidence": study.config.evaluate.confidence,
             "margin": study.config.evaluate.margin,
         }
         write_json(folder / "external.json", about)
         write_page(folder / "external.html", tables, about, study.tree)
-    return Validated(folder, tables, tuple(about["notes"]))
+    return Validated(folder, tables, tuple(said))
 
 
 def _tables(
@@ -158,11 +161,8 @@ def _tables(
             )
             for row, told in measured:
                 rows["external"].append({**cell._asdict(), **row, **beside(told, internal[cell][row["metric"]])})
-        kept = {
-            name: result_table(study.folder, name)
-            for name in ("value", "sufficient")
-            if name in result_tables(study.folder)
-        }
+        there_are = result_tables(study.folder)
+        kept = {name: result_table(study.folder, name) for name in OF_SUBSETS if name in there_are}
         costs = {name: section.cost for name, section in study.config.modalities.items()}
         for name, row in subset_rows(external, tuple(study.config.modalities), costs, kept, config):
             rows[name].append(row)

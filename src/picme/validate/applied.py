@@ -37,8 +37,11 @@ def cells_of(
     """Return the cells of a run that keep models, all or those asked for, and sentences on those that keep none.
 
     Raises:
-        ConfigError: if the run has no such strategy or combination, or no cell is left.
+        ConfigError: if the run has no such task, strategy or combination, or no cell is left.
     """
+    for name in tasks:
+        if name not in study.config.tasks:
+            raise ConfigError(f"unknown task {name!r}{near(name, study.config.tasks)}")
     summary = result_table(study.folder, "summary").filter(pl.col("task").is_in(list(tasks)))
     named = [label(parse(one, list(study.config.modalities))) for one in combinations]
     for column, asked in (("strategy", strategies), ("combination", named)):

@@ -52,7 +52,12 @@ def shift_rows(run: Side, there: Side, least: int) -> Iterator[dict[str, Any]]:
             continue
         for name in columns.columns:
             one, other = columns[name].drop_nulls(), there.described[modality][name].drop_nulls()
-            about = {"modality": modality, "variable": name, "run_known": len(one), "there_known": len(other)}
+            about: dict[str, Any] = {
+                "modality": modality,
+                "variable": name,
+                "run_known": len(one),
+                "there_known": len(other),
+            }
             if min(len(one), len(other)) < least:
                 yield about | {key: None for key in ("run_known", "there_known") if 0 < about[key] < least}
             elif one.dtype.is_numeric():
@@ -133,7 +138,11 @@ def classifier_rows(run: Side, there: Side, config: EvaluateConfig) -> Iterator[
             rows = np.flatnonzero(np.ones(len(side.subject), bool) if modality is None else side.present[modality])
             if len(rows) > MOST:
                 rows = np.sort(np.random.default_rng(config.seed).choice(rows, MOST, replace=False))
-            columns = [side.described[name][rows].rename(lambda one, name=name: f"{name} {one}") for name in names]
+            columns = [
+                side.described[name][rows].select(pl.all().name.prefix(f"{name} "))
+                for name in names
+                if side.described[name].width
+            ]
             if modality is None:
                 columns.append(
                     pl.DataFrame({f"presence {name}": side.present[name][rows].astype(float) for name in run.present})

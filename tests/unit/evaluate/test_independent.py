@@ -53,10 +53,15 @@ def test_the_interval_of_a_difference_covers(metric: str) -> None:
         found = estimated(y, p, np.arange(y.shape[1]), resamples)[metric]
         return Told(found.value, *found.interval(0.95), found.centre)
 
-    sizes = (((150, 1.2, 0.25), SubjectResamples.draw(150, 200, 0)), ((300, 0.9, 0.15), SubjectResamples.draw(300, 200, 1)))
+    sizes = (
+        ((150, 1.2, 0.25), SubjectResamples.draw(150, 200, 0)),
+        ((300, 0.9, 0.15), SubjectResamples.draw(300, 200, 1)),
+    )
     if metric == "auprc":
         large = [drawn(400_000, *of[1:]) for of, _ in sizes]
-        values = [estimated(y, p, np.arange(y.shape[1]), SubjectResamples(y.shape[1], 0, []))["auprc"].value for y, p in large]
+        values = [
+            estimated(y, p, np.arange(y.shape[1]), SubjectResamples(y.shape[1], 0, []))["auprc"].value for y, p in large
+        ]
         true["auprc"] = values[0] - values[1]
     trials, hit = 300, 0
     for _ in range(trials):

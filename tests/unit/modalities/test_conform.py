@@ -46,7 +46,9 @@ HEAT = [NAN, 37.0, NAN, 36.5, NAN, NAN, 38.0]
 def test_other_names_units_and_order_give_the_very_series(tmp_path: Path) -> None:
     model = numbers(tmp_path / "model", grid(RATE, HEAT), ["HR", "Temp"], since=True)
     fahrenheit = [value * 1.8 + 32 for value in HEAT]
-    other = numbers(tmp_path / "other", grid(fahrenheit, [1.0] * 7, RATE), ["Temperature (°F)", "x", "heart rate"], 36.6)
+    other = numbers(
+        tmp_path / "other", grid(fahrenheit, [1.0] * 7, RATE), ["Temperature (°F)", "x", "heart rate"], 36.6
+    )
     rows, found = conformed(model, {"signs": other})
     assert rows.columns == model.columns
     np.testing.assert_allclose(rows.values, np.asarray(model.values), rtol=1e-5)
@@ -56,7 +58,10 @@ def test_other_names_units_and_order_give_the_very_series(tmp_path: Path) -> Non
 
 
 def test_a_logarithm_is_made_and_undone(tmp_path: Path) -> None:
-    plain, log = [1.0, NAN, 2.0, 0.5, NAN, 4.0, NAN], [np.log(1.1), NAN, np.log(2.1), np.log(0.6), NAN, np.log(4.1), NAN]
+    plain, log = (
+        [1.0, NAN, 2.0, 0.5, NAN, 4.0, NAN],
+        [np.log(1.1), NAN, np.log(2.1), np.log(0.6), NAN, np.log(4.1), NAN],
+    )
     logs = numbers(tmp_path / "log", grid(log), ["log Creatinine"])
     plains = numbers(tmp_path / "plain", grid(plain), ["creatinine"])
     molar = numbers(tmp_path / "molar", grid([value * 88.42 for value in plain]), ["Creatinine [umol/L]"])
@@ -141,7 +146,9 @@ def table(folder: Path, **columns: Any) -> Any:
 def test_a_table_gets_the_models_columns_words_and_units(tmp_path: Path) -> None:
     model = table(tmp_path / "model", age=[60.0, 70.0] * 3, gender=["female", "male"] * 3, icu=["a", "b"] * 3)
     statistics = model.fit(np.arange(6))
-    other = table(tmp_path / "other", race=["x", "y", "z"], Sex=["F", "m", "unknown"], **{"Age (days)": [21915.0, None, 365.25]})
+    other = table(
+        tmp_path / "other", race=["x", "y", "z"], Sex=["F", "m", "unknown"], **{"Age (days)": [21915.0, None, 365.25]}
+    )
     rows, matches = model.conform(statistics, "person", {"demographics": other})
     assert rows.frame.columns == ["age", "gender", "icu"]
     assert rows.frame["age"].to_list() == pytest.approx([60.0, None, 1.0])
@@ -149,7 +156,11 @@ def test_a_table_gets_the_models_columns_words_and_units(tmp_path: Path) -> None
     assert rows.frame["icu"].to_list() == [None] * 3
     assert rows.present.tolist() == [True, True, True]
     told = {match.variable: (match.given, match.converted, match.stays) for match in matches}
-    assert told == {"age": ("Age (days)", "days to years", 2), "gender": ("Sex", "the model's words", 2), "icu": (None, None, 0)}
+    assert told == {
+        "age": ("Age (days)", "days to years", 2),
+        "gender": ("Sex", "the model's words", 2),
+        "icu": (None, None, 0),
+    }
     rows, matches = model.conform(statistics, "person", {"person": model})
     assert rows is None and [match.stays for match in matches] == [6, 6, 6]
 
