@@ -44,8 +44,8 @@ def local_curve(tables: Tables) -> Plate | None:
     if not views:
         return None
     note = Markup(
-        "Stays of the other source are drawn many times to fit on; the remaining ones judge. Intervals say how well that"
-        " is known, and not how far a single draw may be from it. The dashed line is the models as they are."
+        "Stays of the other source are drawn many times to fit on; the remaining ones judge. Intervals say how well"
+        " that is known, and not how far a single draw may be from it. The dashed line is the models as they are."
     )
     return Plate("local-curve", "How many local stays it takes", views, ("Task", "Cell", "Metric"), note)
 

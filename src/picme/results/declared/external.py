@@ -33,7 +33,7 @@ EXTERNAL = Table(
         Column("fitted", NUMBER, "The share of draws and labels in which the local stays allowed a fit.", "fraction"),
         Column("internal", NUMBER, "The metric on the run's own test stays, as its models were calibrated."),
         *bounds("internal_", "`internal`", ""),
-        Column("difference", NUMBER, "`value` minus `internal`."),
+        Column("difference", NUMBER, "The column `value` minus `internal`."),
         *bounds("difference_", "`difference`", "", " The two groups of stays are independent."),
         Column("selected", FLAG, "True for the cell that the run chose on its own validation stays."),
     ),
@@ -89,7 +89,7 @@ SHIFT_PRESENCE = Table(
         *bounds("run_", "that share", "fraction"),
         Column("there", NUMBER, "The share of the other source's stays that have it.", "fraction"),
         *bounds("there_", "that share", "fraction"),
-        Column("difference", NUMBER, "`there` minus `run`.", "fraction"),
+        Column("difference", NUMBER, "The column `there` minus `run`.", "fraction"),
         *bounds("difference_", "`difference`", "fraction"),
     ),
 )
@@ -124,7 +124,7 @@ EXTERNAL_VALUE = Table(
         Column("at_most", NUMBER, "The upper bound where nothing is measurable.", "fraction"),
         Column("internal", NUMBER, "The same in the run; see the table `value`.", "fraction"),
         Column("internal_verdict", TEXT, "What followed there."),
-        Column("difference", NUMBER, "`value` minus `internal`.", "fraction"),
+        Column("difference", NUMBER, "The column `value` minus `internal`.", "fraction"),
         *bounds("difference_", "`difference`", "fraction"),
     ),
 )
