@@ -82,7 +82,7 @@ def scores(tables: Tables, about: dict[str, Any]) -> DataTable | None:
         return None
     reading = Markup(
         "Predictions averaged over seeds, AUROC and AUPRC in percent. “Here” are the run’s own test stays. AUPRC"
-        " depends on how many stays have the outcome, so a difference in it is not one of the models alone. Calibration is"
+        " depends on how many stays have the outcome, so a difference is not of the models alone. Calibration is"
         " right with an intercept of 0 and a slope of 1. Marked: chosen by the run on its validation stays."
     )
     return DataTable(
