@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
     import plotly.graph_objects as go
 
@@ -325,6 +327,40 @@ class Study:
         wanted = [add] if add is not None else [name for name in names if name not in (before or ())]
         found = [worth(lattice, names, task, name, before, strategy, margin=margin) for name in wanted]
         return found if add is None else found[0]
+
+    def validate(
+        self,
+        cohort: str | PathLike[str],
+        task: str | None = None,
+        strategy: str | None = None,
+        combination: str | None = None,
+        out: str | PathLike[str] | None = None,
+        set: dict[str, Any] | None = None,
+    ) -> pl.DataFrame:
+        """Judge the study on labelled stays of another source, and return the table `external`.
+
+        All its tables, and a page about them, are written beside the study; see `picme.validate.validate`.
+
+        Args:
+            cohort: a study or run folder whose prepare stage is done, or a configuration file or preset that names the
+                other source.
+            task, strategy, combination: which cells; all whose models were kept if not given.
+            out: folder of the results; `external/NAME` in the study's folder if not given.
+            set: overrides of the configuration, `{"source.path": "set-b"}`.
+
+        Raises:
+            ConfigError: for a name that the study does not have.
+            DataError: if the cohort does not fit the models, or has no outcomes.
+        """
+        from picme.validate import validate
+
+        one = [() if name is None else (name,) for name in (task, strategy, combination)]
+        found = validate(
+            self.folder, cohort, overrides=set, tasks=one[0], strategies=one[1], combinations=one[2], out=out
+        )
+        for note in found.notes:
+            warnings.warn(note, stacklevel=2)
+        return found.tables["external"]
 
     @property
     def report(self) -> Path:

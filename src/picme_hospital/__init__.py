@@ -13,7 +13,18 @@ from __future__ import annotations
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from picme_hospital.arguments import MODALITIES, Absence, ArgumentError, Planted, check_absence, check_influence
+from picme_hospital.arguments import (
+    MODALITIES,
+    Absence,
+    ArgumentError,
+    CaseMix,
+    ImageStyle,
+    Planted,
+    check_absence,
+    check_case_mix,
+    check_influence,
+    check_style,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +33,13 @@ __all__ = [
     "MODALITIES",
     "Absence",
     "ArgumentError",
+    "CaseMix",
+    "ImageStyle",
     "Planted",
     "check_absence",
+    "check_case_mix",
     "check_influence",
+    "check_style",
     "write_events",
     "write_hospital",
     "write_meds",
@@ -39,6 +54,8 @@ def write_hospital(
     image_size: tuple[int, int] | None = None,
     planted: Planted | None = None,
     absence: Absence | None = None,
+    case_mix: CaseMix | None = None,
+    style: ImageStyle | None = None,
 ) -> Path:
     """Write a hospital's three releases and its true risks; the same arguments write the same bytes.
 
@@ -56,12 +73,14 @@ def write_hospital(
         image_size: Rows and columns of every film; by default they vary between 320 and 512.
         planted: What each modality tells of death, and what two tell together. By default the modalities overlap.
         absence: Which records do not exist; by default 3 % of each modality's, at random.
+        case_mix: Which patients there are, and how many die; by default those of every other hospital.
+        style: How the hospital's machines draw films; by default the usual way.
 
     Returns:
         `folder`.
 
     Raises:
-        ArgumentError: If `stays`, `seed`, `planted` or `absence` is impossible; nothing is written then.
+        ArgumentError: If an argument is impossible; nothing is written then.
     """
     from picme_hospital.arguments import check
     from picme_hospital.images import write_images
@@ -72,15 +91,15 @@ def write_hospital(
     from picme_hospital.tables import truth, write_tables
 
     absence = absence or Absence()
-    check(stays, seed, planted, absence)
-    hospital = admit(stays, seed, planted, absence)
+    check(stays, seed, planted, absence, case_mix, style)
+    hospital = admit(stays, seed, planted, absence, case_mix)
     studies = schedule(hospital)
     folder.mkdir(parents=True, exist_ok=True)
     write_tables(hospital, folder / "ehr")
     write_series(hospital, folder / "ehr")
     write_notes(hospital, studies, folder / "notes")
     if images:
-        write_images(hospital, studies, folder / "cxr", image_size)
+        write_images(hospital, studies, folder / "cxr", image_size, style)
     truth(hospital).write_parquet(folder / "truth.parquet")
     return folder
 

@@ -33,6 +33,41 @@ class Absence:
         return {name: self.shares.get(name, MISSING) for name in RECORDS}
 
 
+LATENTS = ("severity", "heart", "lung", "kidney", "liver", "infection", "brain", "metabolic", "chronic", "age")
+"""The latent states of health that a case mix can shift."""
+MORTALITY_RATE = 0.20
+STYLE = ("exposure", "contrast", "grain")
+
+
+@dataclass(frozen=True)
+class CaseMix:
+    """Which patients a hospital has, and how many of them die.
+
+    Attributes:
+        shifts: For a latent state of health, by how many standard deviations the hospital's patients differ from
+            others; a shift above 0 is worse, and older for `age`.
+        mortality: The share of admissions that die in hospital, whatever the shifts.
+    """
+
+    shifts: dict[str, float] = field(default_factory=dict)
+    mortality: float = MORTALITY_RATE
+
+
+@dataclass(frozen=True)
+class ImageStyle:
+    """How a hospital's machines draw films, which tells nothing of the patient.
+
+    Attributes:
+        exposure: What is added to the brightness of every film, as a share of white.
+        contrast: The factor by which differences from mid-grey are multiplied.
+        grain: The factor by which the noise is multiplied.
+    """
+
+    exposure: float = 0.0
+    contrast: float = 1.0
+    grain: float = 1.0
+
+
 class ArgumentError(ValueError):
     """An argument with which no hospital can be written; the message is one sentence that names the argument."""
 
@@ -53,7 +88,14 @@ class Planted:
     synergy: float = 0.0
 
 
-def check(stays: int, seed: int, planted: Planted | None, absence: Absence) -> None:
+def check(
+    stays: int,
+    seed: int,
+    planted: Planted | None,
+    absence: Absence,
+    case_mix: CaseMix | None = None,
+    style: ImageStyle | None = None,
+) -> None:
     """Raise an ArgumentError if `write_hospital` cannot work with these arguments."""
     for name, value, least in (("stays", stays, FEWEST_STAYS), ("seed", seed, 0)):
         if value < least:
@@ -67,6 +109,13 @@ def check(stays: int, seed: int, planted: Planted | None, absence: Absence) -> N
         check_absence(absence.shares)
     except ArgumentError as error:
         raise ArgumentError(f"synthetic hospital, absence: {error}") from error
+    try:
+        if case_mix:
+            check_case_mix(case_mix.shifts, case_mix.mortality, planted is not None)
+        if style:
+            check_style(vars(style))
+    except ArgumentError as error:
+        raise ArgumentError(f"synthetic hospital, {error}") from error
     if not math.isfinite(absence.slope):
         raise ArgumentError(f"synthetic hospital, absence: the slope is {absence.slope}: it must be a number")
 
@@ -98,6 +147,32 @@ def check_absence(shares: dict[str, float]) -> None:
             raise ArgumentError(f"unknown modality {name!r}{_hint(name, RECORDS)}")
         if not 0 <= share <= 1:
             raise ArgumentError(f"the share of {name!r} is {share}: it must be between 0 and 1")
+
+
+def check_case_mix(shifts: dict[str, float], mortality: float = MORTALITY_RATE, planted: bool = False) -> None:
+    """Raise an ArgumentError unless shifts are of known latents and some, but not all, admissions die."""
+    for name, shift in shifts.items():
+        if name not in LATENTS:
+            raise ArgumentError(f"case mix: unknown state {name!r}{_hint(name, LATENTS)}")
+        if not abs(shift) <= 3:
+            raise ArgumentError(f"case mix: the shift of {name!r} is {shift}: it must be between -3 and 3")
+    if shifts and planted:
+        raise ArgumentError(
+            "case mix: states of health carry no risk where influence is planted, so shifts mean nothing"
+        )
+    if not 0.01 <= mortality <= 0.99:
+        raise ArgumentError(f"mortality is {mortality}: it must be between 0.01 and 0.99")
+
+
+def check_style(style: dict[str, float]) -> None:
+    """Raise an ArgumentError unless a style of films has known parts within what can be drawn."""
+    limits = {"exposure": (-0.5, 0.5), "contrast": (0.1, 3.0), "grain": (0.0, 10.0)}
+    for name, value in style.items():
+        if name not in limits:
+            raise ArgumentError(f"image style: unknown part {name!r}{_hint(name, STYLE)}")
+        low, high = limits[name]
+        if not low <= value <= high:
+            raise ArgumentError(f"image style: {name} is {value}: it must be between {low:g} and {high:g}")
 
 
 def _hint(name: str, known: tuple[str, ...] = MODALITIES) -> str:

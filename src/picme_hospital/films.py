@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
+    from picme_hospital.arguments import ImageStyle
     from picme_hospital.patients import Hospital
 
 GRID = 144  # rows and columns of the grid on which a thorax is drawn
@@ -42,7 +43,12 @@ def noise_tile(rng: np.random.Generator) -> np.ndarray:
 
 
 def draw(
-    shows: dict[str, float], view: str, shape: tuple[int, int], rng: np.random.Generator, grain: np.ndarray
+    shows: dict[str, float],
+    view: str,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    grain: np.ndarray,
+    style: ImageStyle | None = None,
 ) -> np.ndarray:
     """Draw a film.
 
@@ -52,12 +58,15 @@ def draw(
         shape: Rows and columns of the film.
         rng: The source of variation in anatomy and pose.
         grain: The noise from which the film's is cut, see `noise_tile`.
+        style: How the hospital's machines draw films; None for the usual way.
 
     Returns:
         The film, of shape `shape` and type uint8; it is bright where X-rays are absorbed.
     """
     thorax = _lateral(shows, rng) if view == "LATERAL" else _frontal(shows, rng, magnify=view == "AP")
     thorax = thorax * rng.normal(1.0, 0.03) + rng.normal(0, 0.015)
+    if style is not None:
+        thorax = 0.5 + style.contrast * (thorax - 0.5) + style.exposure
     picture = Image.fromarray(np.clip(thorax * 255, 0, 255).astype("uint8")).resize(
         (shape[1], shape[0]), Image.Resampling.BICUBIC
     )
@@ -67,7 +76,9 @@ def draw(
         noise = grain[top : top + shape[0], left : left + shape[1]]
     else:
         noise = grain[np.ix_(rows % 1024, columns % 1024)]
-    return np.clip(np.asarray(picture, dtype="float32") + 4.0 * noise, 0, 255).astype("uint8")
+    return np.clip(
+        np.asarray(picture, dtype="float32") + (4.0 * (style.grain if style else 1.0)) * noise, 0, 255
+    ).astype("uint8")
 
 
 def _soft(distance: np.ndarray, width: float) -> np.ndarray:

@@ -16,6 +16,7 @@ from picme_hospital.patients import DAY, Hospital
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from picme_hospital.arguments import ImageStyle
     from picme_hospital.studies import Studies
 
 QUALITY = 90  # of the JPEG files
@@ -39,7 +40,9 @@ FINDINGS = (
 )
 
 
-def write_images(h: Hospital, studies: Studies, folder: Path, size: tuple[int, int] | None) -> int:
+def write_images(
+    h: Hospital, studies: Studies, folder: Path, size: tuple[int, int] | None, style: ImageStyle | None = None
+) -> int:
     """Draw the films of every imaged study below `folder`/files and write the three tables.
 
     Args:
@@ -47,6 +50,7 @@ def write_images(h: Hospital, studies: Studies, folder: Path, size: tuple[int, i
         studies: The hospital's radiology studies.
         folder: The folder of the release.
         size: Rows and columns of every film; None for sizes that vary like those of cropped films.
+        style: How the hospital's machines draw films; None for the usual way.
 
     Returns:
         The number of films.
@@ -63,7 +67,7 @@ def write_images(h: Hospital, studies: Studies, folder: Path, size: tuple[int, i
         study.mkdir(parents=True, exist_ok=True)
         for view in ("AP",) if studies.portable[s] else ("PA", "LATERAL"):
             shape = size or (int(own.integers(*SIZES)), int(own.integers(*SIZES)))
-            picture = draw(finding(h, a, own), view, shape, own, grain)
+            picture = draw(finding(h, a, own), view, shape, own, grain, style)
             dicom = "-".join(f"{int(part):08x}" for part in own.integers(0, 2**32, 5))
             buffer = io.BytesIO()
             Image.fromarray(picture).save(buffer, "JPEG", quality=QUALITY)

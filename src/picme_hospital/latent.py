@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from picme_hospital.arguments import LATENTS, CaseMix
 from picme_hospital.codes import EXCLUSIVE, PHENOTYPES
 from picme_hospital.files import stream
 
 if TYPE_CHECKING:
     from picme_hospital.arguments import Planted
 
-LATENTS = ("severity", "heart", "lung", "kidney", "liver", "infection", "brain", "metabolic", "chronic", "age")
-
 # The correlation of each latent between two admissions of a subject: chronic disease persists, acute illness does not.
 PERSISTENCE = dict(zip(LATENTS, (0.1, 0.6, 0.5, 0.7, 0.8, 0.1, 0.2, 0.9, 0.95, 1.0), strict=True))
 
 # The weight of each latent in the logit of dying in hospital, before the logit is rescaled to MORTALITY_SPREAD.
 MORTALITY = dict(zip(LATENTS, (1.0, 0.8, 0.85, 0.35, 0.15, 0.5, 0.85, 0.15, 0.9, 0.8), strict=True))
-MORTALITY_RATE = 0.20  # the share of admissions that die in hospital
 MORTALITY_SPREAD = 3.6  # the standard deviation of the logit; the true risk then has an AUROC of about 0.94
 YEAR_EFFECT = -0.1  # the change of the logit from one period of three years to the next
 PHENOTYPE_SPREAD = 2.4  # the standard deviation of a phenotype's logit
@@ -137,7 +135,13 @@ class Latent:
         )
 
 
-def draw(subject: np.ndarray, period: np.ndarray, seed: int, planted: Planted | None = None) -> Latent:
+def draw(
+    subject: np.ndarray,
+    period: np.ndarray,
+    seed: int,
+    planted: Planted | None = None,
+    case_mix: CaseMix | None = None,
+) -> Latent:
     """Draw the latent states and outcomes of admissions.
 
     Args:
@@ -145,14 +149,17 @@ def draw(subject: np.ndarray, period: np.ndarray, seed: int, planted: Planted | 
         period: (A,) the period of three years in which each admission falls, 0 … 4.
         seed: The seed of the hospital.
         planted: What each modality tells of death; None for overlapping modalities.
+        case_mix: Which patients the hospital has; None for those of every other hospital.
     """
-    rng = stream(seed, "latent")
+    rng, case_mix = stream(seed, "latent"), case_mix or CaseMix()
     n, n_subjects = len(subject), int(subject.max()) + 1
     latent = {}
     for name in LATENTS:
         rho = PERSISTENCE[name]
         patient, now = rng.normal(size=n_subjects), rng.normal(size=n)
         latent[name] = np.sqrt(rho) * patient[subject] + np.sqrt(1 - rho) * now
+        if name in case_mix.shifts:
+            latent[name] = latent[name] + case_mix.shifts[name]
     views = {
         modality: {
             name: (latent[name] + noise * rng.normal(size=n)) / np.sqrt(1 + noise**2) for name, noise in visible.items()
@@ -175,7 +182,7 @@ def draw(subject: np.ndarray, period: np.ndarray, seed: int, planted: Planted | 
         logit += MORTALITY_SPREAD * _shared(views, planted, stream(seed, "planted"))
     else:
         logit = logit + YEAR_EFFECT * (period - 2)
-    risk = sigmoid(intercept(logit, MORTALITY_RATE) + logit)
+    risk = sigmoid(intercept(logit, case_mix.mortality) + logit)
     phenotype_risk, phenotypes, mentions, scores = _phenotypes(latent, rng)
     pacemaker = scores[:, [p.ccs for p in PHENOTYPES].index(105)] + 0.6 * rng.normal(size=n) > 1.5
     traits = {

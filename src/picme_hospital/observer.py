@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import rankdata
 
-from picme_hospital.arguments import MODALITIES
+from picme_hospital.arguments import MODALITIES, MORTALITY_RATE
 from picme_hospital.files import stream
 from picme_hospital.latent import (
     FINDING_NOISE,
-    MORTALITY_RATE,
     MORTALITY_SPREAD,
     ODD,
     SIGNS,

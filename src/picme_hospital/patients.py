@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from picme_hospital.arguments import Absence, Planted
+from picme_hospital.arguments import Absence, CaseMix, Planted
 from picme_hospital.files import stream
 from picme_hospital.latent import Latent, draw
 
@@ -78,7 +78,13 @@ class Hospital:
         return np.searchsorted(self.admission, np.arange(len(self.hadm_id)))
 
 
-def admit(stays: int, seed: int = 0, planted: Planted | None = None, absence: Absence | None = None) -> Hospital:
+def admit(
+    stays: int,
+    seed: int = 0,
+    planted: Planted | None = None,
+    absence: Absence | None = None,
+    case_mix: CaseMix | None = None,
+) -> Hospital:
     """Draw a hospital with exactly `stays` ICU stays.
 
     Args:
@@ -86,12 +92,13 @@ def admit(stays: int, seed: int = 0, planted: Planted | None = None, absence: Ab
         seed: The seed of every random number.
         planted: What each modality tells of death; by default the modalities overlap.
         absence: Which records do not exist; by default 3 % of each modality's, at random.
+        case_mix: Which patients there are, and how many die; by default those of every other hospital.
     """
     rng = stream(seed, "patients")
     per_subject = rng.choice([1, 2, 3], size=stays, p=[0.88, 0.09, 0.03])
     subject = np.repeat(np.arange(stays), per_subject)
     period = rng.choice(5, size=stays, p=[0.25, 0.22, 0.2, 0.2, 0.13])
-    latent = draw(subject, period[subject], seed, planted)
+    latent = draw(subject, period[subject], seed, planted, case_mix)
     visit = np.arange(len(subject)) - np.searchsorted(subject, subject)
     # A subject who has died has no later admission.
     deaths_before = np.cumsum(latent.died) - latent.died

@@ -339,6 +339,66 @@ def predict(
 
 
 @app.command()
+def validate(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
+    input_: Annotated[
+        str,
+        typer.Option(
+            "--input",
+            metavar="COHORT",
+            help="The other source: a configuration file or preset, whose cohort is prepared first, or a run folder "
+            "with the prepare stage done. All its labelled stays are judged, but for subjects that the models were "
+            "trained on where it shares raw files with the run.",
+        ),
+    ],
+    task: Annotated[list[str] | None, typer.Option(help="One task; repeatable; all if not given.")] = None,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="One strategy; repeatable; all that keep models if not given.", autocompletion=complete_strategy
+        ),
+    ] = None,
+    combination: Annotated[
+        list[str] | None, typer.Option(help="One combination a+b; repeatable; all if not given.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write; RUN/external/COHORT if not given.")
+    ] = None,
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """A finished run scored on labelled stays of another source: external validation.
+
+    Example: picme validate runs/demo --input demo --set source.seed=1
+    """
+    from picme.config.loading import parse_overrides
+    from picme.validate import validate as make_validation
+
+    found = make_validation(
+        run_folder,
+        input_,
+        overrides=parse_overrides(set_ or []),
+        tasks=task or (),
+        strategies=strategy or (),
+        combinations=combination or (),
+        out=out,
+        quiet=quiet,
+    )
+    for note in found.notes:
+        typer.echo(f"Note: {note}", err=True)
+    rows = found.tables["external"].filter(recalibration="none")
+    if as_json:
+        typer.echo(json.dumps({"page": str(found.page), "external": rows.to_dicts()}))
+        return
+    chosen = rows.filter("selected") if rows["selected"].any() else rows
+    columns = ["task", "combination", "strategy", "metric", "value", "low", "high", "internal", "difference", "n"]
+    _print_table(columns, chosen.select(columns).rows())
+    typer.echo(f"\nPage: {found.page}")
+
+
+@app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN_A RUN_B …", help="Folders of finished studies.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("compare.html"),

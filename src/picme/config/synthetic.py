@@ -6,7 +6,7 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from picme.config.base import Section
 from picme.config.bounds import Seed, Stays
-from picme_hospital import check_absence, check_influence
+from picme_hospital import check_absence, check_case_mix, check_influence, check_style
 
 
 class SyntheticConfig(Section):
@@ -36,13 +36,30 @@ class SyntheticConfig(Section):
     """Change of the log odds of absence for each standard deviation of the logit of death. Below 0 the less severely
     ill lack more records: absence then tells the outcome."""
 
+    mortality: float = 0.2
+    """Share of admissions that die in hospital, whatever the case mix."""
+    case_mix: dict[str, float] = Field(default_factory=dict)
+    """Standard deviations by which the patients' states of health (severity, heart, lung, kidney, liver, infection,
+    brain, metabolic, chronic, age) differ from those of another synthetic hospital; above 0 they are worse, and
+    older."""
+    image_style: dict[str, float] = Field(default_factory=dict)
+    """How films are drawn, which tells nothing of the patient: `exposure` (share of white that is added), `contrast` (a
+    factor) and `grain` (factor of the noise)."""
+
     @field_validator("absence")
     @classmethod
     def _absence(cls, value: dict[str, float]) -> dict[str, float]:
         check_absence(value)
         return value
 
+    @field_validator("image_style")
+    @classmethod
+    def _style(cls, value: dict[str, float]) -> dict[str, float]:
+        check_style(value)
+        return value
+
     @model_validator(mode="after")
     def _planted(self) -> SyntheticConfig:
         check_influence(self.influence, self.redundancy, self.synergy)
+        check_case_mix(self.case_mix, self.mortality, self.influence is not None)
         return self

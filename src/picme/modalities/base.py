@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from picme.errors import DataError
+from picme.modalities.match import Match
 from picme.modalities.summaries import no_summary
 
 if TYPE_CHECKING:
@@ -116,6 +117,33 @@ class Modality(ABC):
             learnt: what `learn_summary` returned.
         """
         return no_summary(len(self))
+
+    def described(self, rows: np.ndarray) -> pl.DataFrame:
+        """Return plain columns by which stays of two hospitals are compared; those of `plain` if a kind has no own."""
+        return self.plain(rows)
+
+    def conform(
+        self, statistics: Mapping[str, Any], own: str, given: Mapping[str, Self]
+    ) -> tuple[Rows | None, list[Match]]:
+        """Return new stays in the form of this modality of a model, and where each of its variables came from.
+
+        A kind without named variables takes the modality of the same name, or the only one there is, as it is.
+
+        Args:
+            statistics: of the training stays.
+            own: the name of this modality.
+            given: the modalities of the new stays that are of this kind, of one view.
+
+        Returns:
+            None in place of rows if the modality that the first match names is taken as it is.
+
+        Raises:
+            DataError: if a variable does not fit.
+        """
+        taken = own if own in given else next(iter(given)) if len(given) == 1 else None
+        if taken is None:
+            return None, [Match(own)]
+        return None, [Match(own, taken, taken, None, int(np.asarray(given[taken].present).sum()))]
 
     def words(self, rows: np.ndarray) -> list[str | None]:
         """Return the texts of some stays for the leakage audit, None where absent; empty if the kind has no text."""

@@ -117,6 +117,18 @@ class ImageModality(PooledModality):
         fields = {f"field {row + 1}.{column + 1}": found[:, row, column] for row in range(8) for column in range(8)}
         return pl.DataFrame(fields).fill_nan(None)
 
+    def described(self, rows: np.ndarray) -> pl.DataFrame:
+        """Return the mean brightness of each image, its contrast (standard deviation), and its grain.
+
+        Grain is the mean absolute difference of neighbours in a row. All are in units of white.
+        """
+        found = np.full((len(rows), 3), np.nan)
+        for place, item in enumerate(self.index[rows]):
+            if item >= 0:
+                pixels = self.pixels[item].astype(np.float32) / 255
+                found[place] = pixels.mean(), pixels.std(), np.abs(np.diff(pixels, axis=1)).mean()
+        return pl.DataFrame(found, schema=["brightness", "contrast", "grain"]).fill_nan(None)
+
     def _recipe(self) -> tuple[Any, ...]:
         return self.folder, self.pool
 

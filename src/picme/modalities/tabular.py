@@ -13,6 +13,7 @@ import torch
 from picme.engine.memory import check_memory
 from picme.errors import DataError
 from picme.modalities.base import Misfit, Modality, load_array, missing_or_order
+from picme.modalities.conform import conform_table
 from picme.modalities.summaries import unknown
 from picme.modalities.units import FEW, distribution, other_units
 from picme.schema import TableRows
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from picme.modalities.match import Match
     from picme.modalities.summaries import Summary
     from picme.schema import Rows
 
@@ -209,6 +211,11 @@ class TabularModality(Modality):
         values[~self.present] = np.nan
         names = [column["name"] for column in columns]
         return unknown(values, names, np.array(["categories" in column for column in columns], bool))
+
+    def conform(  # noqa: D102
+        self, statistics: Mapping[str, Any], own: str, given: Mapping[str, Self]
+    ) -> tuple[TableRows | None, list[Match]]:
+        return conform_table(self, statistics, own, given)
 
     def _matrix(self) -> np.ndarray:
         if self._encoded is None:

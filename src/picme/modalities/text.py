@@ -105,6 +105,11 @@ class TextModality(PooledModality):
         texts = self.texts()
         return [texts[item] if item >= 0 else None for item in self.index[np.asarray(rows)]]
 
+    def described(self, rows: np.ndarray) -> pl.DataFrame:
+        """Return the number of words of each text."""
+        texts = pl.Series(self.words(rows), dtype=pl.String)
+        return pl.DataFrame({"words": texts.str.count_matches(r"\S+").cast(pl.Float64)})
+
     def for_encoder(self, encoder: Component) -> Self:
         """Return the modality tokenised for an encoder that has `model`, `revision`, `max_length` and `windows`.
 

@@ -12,6 +12,7 @@ import torch
 
 from picme.errors import DataError
 from picme.modalities.base import Misfit, Modality, load_array, missing_or_order
+from picme.modalities.conform import conform_series
 from picme.modalities.summaries import series_summary
 from picme.modalities.units import distribution, other_units
 from picme.schema import MASK, SINCE, SeriesRows
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from picme.modalities.match import Match
     from picme.modalities.summaries import Summary
     from picme.schema import Rows
 
@@ -172,6 +174,11 @@ class SeriesModality(Modality):
     def summary(self, learnt: Mapping[str, np.ndarray]) -> Summary:
         """Return statistics of each variable over the hours in which it was measured; see `series_summary`."""
         return series_summary(self.values, self.offsets, self.columns)
+
+    def conform(  # noqa: D102
+        self, statistics: Mapping[str, Any], own: str, given: Mapping[str, Self]
+    ) -> tuple[SeriesRows | None, list[Match]]:
+        return conform_series(self, own, given)
 
     def _chunks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield hours of some stays in float64 and which values are finite, a limited number of hours at a time."""

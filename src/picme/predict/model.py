@@ -6,7 +6,7 @@ import tempfile
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import polars as pl
@@ -15,7 +15,7 @@ from picme.config.combinations import label, parse
 from picme.errors import ConfigError, DataError, near
 from picme.finetune.step import Stacked
 from picme.pipeline import Run
-from picme.predict.new_stays import fits, view_of
+from picme.predict.new_stays import NewStays, fits, view_of
 from picme.results.record import result_table
 from picme.tasks import build as build_task
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from picme.finetune.step import Cell, Finetune
     from picme.modalities.view import ViewData
     from picme.predict.stacked import OnFeatures, StackedModel
+    from picme.strategies import Strategy
 
 # The column that says which modalities a prediction was made from, and what it says where there are none.
 USED, NONE = "modalities_used", "none"
@@ -165,31 +166,39 @@ class Model:
         if not source.store.done(source.design.prepare):
             raise DataError(f"{source.folder} has no prepared cohort; run `picme prepare` for it first")
         source.store.whole(source.design.prepare)
-        wanted, folder = self._steps[0].cell.combination, source.prepared / "views" / self.task
-        lacking = [name for name in wanted if self._subsets and not (folder / name).is_dir()]
-        names = [name for name in wanted if name not in (*self._withheld, *lacking)]
-        notes = [f"{source.folder} has no modality {name!r}; it counts as absent" for name in lacking]
-        notes += fits(self._run, source, self.task, names)
         with tempfile.TemporaryDirectory() as scratch:
+            yield self.on(NewStays(source.folder, source.prepared, source.config, Path(scratch)), progress)
+
+    def on(self, stays: NewStays, progress: Parts | None = None) -> Applied:
+        """Put the models of all seeds on new stays, as `applied` does.
+
+        Raises:
+            DataError: if the stays do not fit the model, or none has any of the modalities that it needs.
+        """
+        wanted, folder = self._steps[0].cell.combination, stays.prepared / "views" / self.task
+        tolerant = self._subsets or stays.tolerant
+        lacking = [name for name in wanted if tolerant and not (folder / name).is_dir()]
+        names = [name for name in wanted if name not in (*self._withheld, *lacking)]
+        notes = [f"{stays.folder} has no modality {name!r}; it counts as absent" for name in lacking]
+        notes += fits(self._run, stays, self.task, names)
+        if progress is not None:
+            progress.add(len(self._steps))
+        view = view_of(self._run, stays, self._steps[0].trained.cell, lacking, progress)
+        inside = np.flatnonzero(view.cohort.get_column("split").is_not_null().to_numpy())
+        present = view.present(names) if names else np.zeros((len(view), 0), dtype=bool)
+        rows = inside[present[inside].any(axis=1)]
+        new = Applied(view, inside, rows, names, present, [], tuple(notes))
+        if not len(rows) and not tolerant:
+            raise DataError(_none(stays.folder, new))
+        for step in self._steps if len(rows) else ():
             if progress is not None:
-                progress.add(len(self._steps))
-            view = view_of(self._run, source, self._steps[0].trained.cell, Path(scratch), lacking, progress)
-            inside = np.flatnonzero(view.cohort.get_column("split").is_not_null().to_numpy())
-            present = view.present(names) if names else np.zeros((len(view), 0), dtype=bool)
-            rows = inside[present[inside].any(axis=1)]
-            new = Applied(view, inside, rows, names, present, [], tuple(notes))
-            if not len(rows) and not self._subsets:
-                raise DataError(_none(source.folder, new))
-            encoded: dict[str | int, np.ndarray] = {}
-            for step in self._steps if len(rows) else ():
-                if progress is not None:
-                    progress.begin(f"model of seed {step.seed}")
-                new.seeds.append(
-                    _stacked(self._run, step, view, names, encoded)
-                    if isinstance(step, Stacked)
-                    else _model(self._run, step, view, names, encoded)
-                )
-            yield new
+                progress.begin(f"model of seed {step.seed}")
+            new.seeds.append(
+                _stacked(self._run, step, view, names, stays.encoded)
+                if isinstance(step, Stacked)
+                else _model(self._run, step, view, names, stays.encoded)
+            )
+        return new
 
     def probabilities(self, new: Applied) -> pl.DataFrame:
         """Return the calibrated probabilities of opened stays, as `predict_proba` does."""
@@ -255,12 +264,16 @@ def _long(
     )
 
 
+def keeps_models(strategy: Strategy) -> bool:
+    """Return whether fine-tunings by a strategy keep models that can be applied to new stays."""
+    return (strategy.encoders != "none" or bool(strategy.stacks)) and strategy.averages is None
+
+
 def _seeds(study: Run, task: str, wanted: str | None, combination: str | None) -> list[Finetune]:
     """Return the finished fine-tunings of one combination and strategy, one for each seed."""
     summary = result_table(study.folder, "summary").filter(pl.col("task") == task)
     names = list(study.config.modalities)
-    declared = map(study.design.strategy, summary["strategy"].unique())
-    without = [one.name for one in declared if one.encoders == "none" and not one.stacks]
+    without = [name for name in summary["strategy"].unique() if not keeps_models(study.design.strategy(name))]
     if combination is not None:
         summary = summary.filter(pl.col("combination") == label(parse(combination, names)))
     if wanted is not None:
@@ -298,7 +311,7 @@ def _seeds(study: Run, task: str, wanted: str | None, combination: str | None) -
 
 
 def _stacked(
-    study: Run, step: Stacked, view: ViewData, names: Sequence[str], encoded: dict[str | int, np.ndarray]
+    study: Run, step: Stacked, view: ViewData, names: Sequence[str], encoded: dict[Any, np.ndarray]
 ) -> StackedModel:
     """Return the models of one seed's strategies on the new stays, and how they are combined."""
     from picme.finetune.stacked import stored_weights
@@ -318,7 +331,7 @@ def _stacked(
 
 
 def _model(
-    study: Run, step: Finetune, view: ViewData, names: Sequence[str], encoded: dict[str | int, np.ndarray]
+    study: Run, step: Finetune, view: ViewData, names: Sequence[str], encoded: dict[Any, np.ndarray]
 ) -> Classifier:
     """Return the trained model of one seed on the new stays, which reads the modalities of some names.
 
@@ -333,9 +346,10 @@ def _model(
     if cell.frozen:
         drawn = [one.seed for one in step.trained.embedded if isinstance(one, EmbedUntrained)]
         draw = drawn[0] if cell.pretrain is None else cell.pretrain.key
-        if draw not in encoded:
-            encoded[draw] = _encoded(study, cell, view, names, draw, device)
-        embedded = encoded[draw]
+        key = (cell.task.name, cell.combination, draw)
+        if key not in encoded:
+            encoded[key] = _encoded(study, cell, view, names, draw, device)
+        embedded = encoded[key]
     model = restore(step, view, device, study.store, embedded)
     model.restrict(names)
     return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from picme.config.study import Config
     from picme.engine.progress import Parts
     from picme.finetune.step import Cell
     from picme.modalities.view import ViewData
@@ -24,7 +26,29 @@ if TYPE_CHECKING:
 PLACES = {"path", "folder", "id", "column", "hours", "variable", "value", "encoder", "max_damaged"}
 
 
-def fits(study: Run, source: Run, task: str, names: list[str]) -> list[str]:
+@dataclass(frozen=True)
+class NewStays:
+    """Prepared stays that a model is applied to.
+
+    Attributes:
+        folder: what messages call them by.
+        prepared: the folder of their cohort and arrays.
+        config: the configuration that they were prepared with.
+        scratch: where the output of encoders' locked parts is kept, so that models which share it compute it once.
+        tolerant: whether a modality that no stay has counts as absent for every strategy; otherwise only strategies
+            that take any subset do without it.
+        encoded: what frozen encoders gave, by task, combination and draw of the encoders.
+    """
+
+    folder: Path
+    prepared: Path
+    config: Config
+    scratch: Path
+    tolerant: bool = False
+    encoded: dict[Any, np.ndarray] = field(default_factory=dict, repr=False)
+
+
+def fits(study: Run, source: Run | NewStays, task: str, names: list[str]) -> list[str]:
     """Refuse a cohort with another window, other modalities, columns, types or units; return sentences on the rest.
 
     Raises:
@@ -69,7 +93,7 @@ def _differences(where: str, given: Mapping[str, Any], mine: Mapping[str, Any]) 
 
 
 def view_of(
-    study: Run, source: Run, cell: Cell, scratch: Path, lacking: Sequence[str] = (), progress: Parts | None = None
+    study: Run, source: NewStays, cell: Cell, lacking: Sequence[str] = (), progress: Parts | None = None
 ) -> ViewData:
     """Return the new stays, normalised and encoded with what was learnt from the training stays.
 
@@ -94,7 +118,12 @@ def view_of(
             folder, pool = source.prepared / "views" / task / one.modality, source.prepared / "pool" / one.modality
             opened: Any = open_modality(one.kind, folder, pool, one.encoder)
             features[one.modality] = cache_features(
-                opened, one.encoder, opened.spec(), scratch / one.modality, device=device, precision=one.precision
+                opened,
+                one.encoder,
+                opened.spec(),
+                source.scratch / one.modality,
+                device=device,
+                precision=one.precision,
             )
     view = ViewData(source.prepared, task, encodings, features, study.prepared / "statistics.json")
     unread = [one for one in cell.encodings if one.modality in lacking]

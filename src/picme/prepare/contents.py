@@ -128,7 +128,7 @@ def _judge(
     fold = folds(cohort["subject_id"].to_numpy()[here])
     if plain.width:
         rows += judge_columns(modality, label, plain.filter(pl.Series(here)), y[here], fold)
-        scores = cross_fitted(_matrix(plain.filter(pl.Series(here))), y[here], fold, 0.1)
+        scores = cross_fitted(linear_inputs(plain.filter(pl.Series(here))), y[here], fold, 0.1)
         rows.append(_whole(modality, label, y[here], scores, "all columns, logistic regression"))
     if texts:
         words = [text or "" for text, chosen in zip(texts, here, strict=True) if chosen]
@@ -245,7 +245,7 @@ def _candidates(
     return found
 
 
-def _matrix(columns: pl.DataFrame) -> NDArray[np.float64]:
+def linear_inputs(columns: pl.DataFrame) -> NDArray[np.float64]:
     """Encode columns for a linear model: standardised numbers (at most 5), frequent words, and what is missing."""
     parts = []
     for cells in columns:

@@ -39,7 +39,7 @@ def write_hospital(step: Hospital, folder: Path) -> dict[str, Any]:
     Raises:
         ConfigError: if its arguments are impossible.
     """
-    from picme_hospital import Absence, ArgumentError, Planted
+    from picme_hospital import Absence, ArgumentError, CaseMix, ImageStyle, Planted
     from picme_hospital import write_hospital as write
 
     source = step.source
@@ -49,7 +49,16 @@ def write_hospital(step: Hospital, folder: Path) -> dict[str, Any]:
         planted = None
         if source.influence is not None:
             planted = Planted(source.influence, source.redundancy, source.synergy)
-        write(folder, source.stays, source.seed, source.images, planted=planted, absence=absence)
+        write(
+            folder,
+            source.stays,
+            source.seed,
+            source.images,
+            planted=planted,
+            absence=absence,
+            case_mix=CaseMix(source.case_mix, source.mortality),
+            style=ImageStyle(**source.image_style) if source.image_style else None,
+        )
     except ArgumentError as error:
         raise ConfigError(str(error)) from error
     return {"stays": source.stays, "seed": source.seed}

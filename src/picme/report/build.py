@@ -113,7 +113,7 @@ def page(run: Path, tables: Tables, config: dict[str, Any], run_info: dict[str, 
                 "dark": DARK,
             }
         ),
-        "plotly": _plotly(),
+        "plotly": plotly(),
         "style": asset("report.css"),
         "script": asset("report.js"),
     }
@@ -194,7 +194,7 @@ def asset(name: str) -> Markup:
     return Markup((files("picme.report") / "templates" / name).read_text(encoding="utf-8"))
 
 
-def _plotly() -> Markup:
+def plotly() -> Markup:
     """Return plotly.js, safe inside a `<script>` element."""
     from plotly.offline import get_plotlyjs
 

@@ -117,6 +117,12 @@ def chapters(tables: Tables, config: dict[str, Any]) -> tuple[list[ShownChapter]
     return [ShownChapter(chapter.key, chapter.title, shown) for chapter, shown in made if shown], failed
 
 
+def block(name: str, tables: Tables, config: dict[str, Any]) -> Block | None:
+    """Make the figure or table of a maker, named as in `CHAPTERS`; None where there is nothing to show."""
+    made: Block | None = _maker(name)(tables, config)
+    return made
+
+
 def _maker(name: str) -> Any:
     module, _, function = name.partition(":")
     return getattr(import_module(f"picme.report.{module}"), function)

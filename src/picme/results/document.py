@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from picme.results.declared import CHAPTERS
+from picme.results.declared import CHAPTERS, EXTERNAL
 
 if TYPE_CHECKING:
     from picme.results.table import Column, Table
@@ -34,6 +34,12 @@ Conventions: `combination` is modality names joined by `+`, in the configuration
 What is undefined is null, never 0 or 0.5. A table is there when its stage is finished and it has rows to hold. Other
 packages can [add tables of their own](extending.md).
 """
+ELSEWHERE = """\
+## External validation
+
+[`picme validate`](external-validation.md) writes these into `results` of a folder of its own. Beside them are those of
+the tables above that follow from predictions, in which the split `test` is the other source's stays.
+"""
 END = """\
 ## Strategies, tasks
 
@@ -54,7 +60,7 @@ def document() -> str:
     parts = [START]
     for title, tables in CHAPTERS.items():
         parts += [f"## {title}\n", *map(_table, tables)]
-    return "\n".join([*parts, END])
+    return "\n".join([*parts, ELSEWHERE, *map(_table, EXTERNAL.values()), END])
 
 
 def _table(table: Table) -> str:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from picme.errors import ConfigError, near
 from picme.results import extra
-from picme.results.declared import TABLES
+from picme.results.declared import EXTERNAL, TABLES
 
 if TYPE_CHECKING:
     from picme.results.table import Table
 
-__all__ = ["TABLES", "table"]
+__all__ = ["EXTERNAL", "TABLES", "table"]
 
 
 @cache
@@ -22,8 +22,9 @@ def table(name: str) -> Table:
     Raises:
         ConfigError: if no result table has this name.
     """
-    if name in TABLES:
-        return TABLES[name]
+    if name in TABLES or name in EXTERNAL:
+        return (TABLES | EXTERNAL)[name]
     if name not in extra.OTHERS.names():
-        raise ConfigError(f"no result table is called {name!r}{near(name, [*TABLES, *extra.OTHERS.names()])}")
+        known = [*TABLES, *EXTERNAL, *extra.OTHERS.names()]
+        raise ConfigError(f"no result table is called {name!r}{near(name, known)}")
     return extra.derived(name).table

@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from picme_hospital import MODALITIES, Planted
-from picme_hospital.latent import MORTALITY_RATE, MORTALITY_SPREAD, intercept, sigmoid
+from picme_hospital.arguments import MORTALITY_RATE
+from picme_hospital.latent import MORTALITY_SPREAD, intercept, sigmoid
 from picme_hospital.observer import observed, sufficient
 from picme_hospital.patients import admit
 

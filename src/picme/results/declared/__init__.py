@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from picme.results.declared import cohort, judging, missing, pretraining, scores, training, value
+from picme.results.declared import cohort, external, judging, missing, pretraining, scores, training, value
 
 if TYPE_CHECKING:
     from picme.results.table import Table
@@ -19,3 +19,5 @@ CHAPTERS: dict[str, tuple[Table, ...]] = {
     "How it went": training.TABLES,
 }
 TABLES: dict[str, Table] = {each.name: each for tables in CHAPTERS.values() for each in tables}
+EXTERNAL: dict[str, Table] = {each.name: each for each in external.TABLES}
+"""The tables of an external validation, which are in a folder of their own."""

@@ -1,0 +1,178 @@
+"""Stays of another source in the form of a model's: the same quantities under other names, units and columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from picme.errors import DataError
+from picme.modalities import open_modality, write_views
+from picme.modalities.quantities import conversion, quantity
+from picme.schema import Rows, SeriesRows, TableRows
+from picme.sources.hourly import series
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LENGTHS = np.array([3, 0, 4])
+NAN = float("nan")
+
+
+def opened(folder: Path, kind: str, rows: Rows) -> Any:
+    write_views(kind, {"view": rows}, {"view": folder}, folder / "pool")
+    return open_modality(kind, folder, folder / "pool")
+
+
+def grid(*columns: list[float]) -> np.ndarray:
+    return np.array(columns, dtype=np.float32).T
+
+
+def numbers(folder: Path, values: np.ndarray, names: list[str], start: float = NAN, since: bool = False) -> Any:
+    return opened(folder, "timeseries", series(values, LENGTHS, names, np.full(len(names), start), since))
+
+
+def conformed(model: Any, given: dict[str, Any], own: str = "vitals") -> tuple[Any, dict[str, Any]]:
+    rows, matches = model.conform({}, own, given)
+    return rows, {match.variable: match for match in matches}
+
+
+RATE = [80, NAN, 90, NAN, 70, NAN, NAN]
+HEAT = [NAN, 37.0, NAN, 36.5, NAN, NAN, 38.0]
+
+
+def test_other_names_units_and_order_give_the_very_series(tmp_path: Path) -> None:
+    model = numbers(tmp_path / "model", grid(RATE, HEAT), ["HR", "Temp"], since=True)
+    fahrenheit = [value * 1.8 + 32 for value in HEAT]
+    other = numbers(
+        tmp_path / "other", grid(fahrenheit, [1.0] * 7, RATE), ["Temperature (°F)", "x", "heart rate"], 36.6
+    )
+    rows, found = conformed(model, {"signs": other})
+    assert rows.columns == model.columns
+    np.testing.assert_allclose(rows.values, np.asarray(model.values), rtol=1e-5)
+    assert rows.lengths.tolist() == LENGTHS.tolist()
+    assert (found["HR"].given, found["HR"].converted, found["HR"].stays) == ("heart rate", None, 2)
+    assert (found["Temp"].modality, found["Temp"].converted) == ("signs", "°f to °c")
+
+
+def test_a_logarithm_is_made_and_undone(tmp_path: Path) -> None:
+    plain, log = (
+        [1.0, NAN, 2.0, 0.5, NAN, 4.0, NAN],
+        [np.log(1.1), NAN, np.log(2.1), np.log(0.6), NAN, np.log(4.1), NAN],
+    )
+    logs = numbers(tmp_path / "log", grid(log), ["log Creatinine"])
+    plains = numbers(tmp_path / "plain", grid(plain), ["creatinine"])
+    molar = numbers(tmp_path / "molar", grid([value * 88.42 for value in plain]), ["Creatinine [umol/L]"])
+    for model, given in ((logs, plains), (plains, logs), (logs, molar), (plains, molar)):
+        rows, _ = conformed(model, {"labs": given})
+        np.testing.assert_allclose(rows.values, np.asarray(model.values), rtol=1e-4)
+
+
+def categories(folder: Path, codes: list[int], names: list[str]) -> Any:
+    seen = np.array([code >= 0 for code in codes], dtype=np.float32)
+    held, last = [], 0
+    for hour, code in enumerate(codes):
+        last = 1 if hour in (0, 3) else last  # the normal value stands at the start of each stay
+        last = code if code >= 0 else last
+        held.append(last)
+    values = np.column_stack([np.eye(len(names))[held], seen]).astype(np.float32)
+    columns = [*(f"GCS total->{name}" for name in names), "mask->GCS total"]
+    return opened(folder, "timeseries", SeriesRows(values, LENGTHS, columns, [False] * len(columns)))
+
+
+def test_categories_and_numbers_of_one_scale_become_one_another(tmp_path: Path) -> None:
+    scale = categories(tmp_path / "scale", [0, -1, 1, -1, -1, 2, -1], ["15", "3", "8"])
+    number = numbers(tmp_path / "number", grid([15, NAN, 3, NAN, NAN, 8, NAN]), ["GCS"])
+    rows, found = conformed(number, {"other": scale})
+    np.testing.assert_array_equal(rows.values, np.asarray(number.values))
+    assert found["GCS"].converted == "number of the category"
+    rows, _ = conformed(scale, {"other": number})
+    np.testing.assert_array_equal(rows.values, np.asarray(scale.values))
+
+
+def test_what_is_absent_is_missing_and_begins_as_in_training(tmp_path: Path) -> None:
+    model = numbers(tmp_path / "model", grid(HEAT, RATE), ["Temp", "HR"], start=36.6)
+    other = numbers(tmp_path / "other", grid(RATE), ["Pulse"])
+    rows, found = conformed(model, {"other": other})
+    assert (found["Temp"].modality, found["Temp"].stays) == (None, 0)
+    np.testing.assert_array_equal(rows.values[:, 0], np.full(7, 36.6, np.float32))
+    np.testing.assert_array_equal(rows.values[:, 2], np.zeros(7))
+    np.testing.assert_array_equal(rows.values[:, 1], np.asarray(model.values)[:, 1])
+
+
+def test_a_stay_without_any_of_the_variables_lacks_the_modality(tmp_path: Path) -> None:
+    model = numbers(tmp_path / "model", grid(RATE, HEAT), ["HR", "Temp"])
+    other = numbers(tmp_path / "other", grid([80, NAN, 90, NAN, NAN, NAN, NAN], [1.0] * 7), ["HR", "x"])
+    rows, _ = conformed(model, {"other": other})
+    assert rows.lengths.tolist() == [3, 0, 0]
+    assert len(rows.values) == 3
+
+
+def test_the_same_columns_are_taken_as_they_are_and_nothing_gives_nothing(tmp_path: Path) -> None:
+    model = numbers(tmp_path / "model", grid(RATE, HEAT), ["HR", "Temp"])
+    rows, found = conformed(model, {"other": model, "vitals": model})
+    assert rows is None
+    assert [found[name].modality for name in ("HR", "Temp")] == ["vitals", "vitals"]
+    assert found["HR"].stays == 2
+    rows, found = conformed(model, {})
+    assert rows is None and all(match.modality is None for match in found.values())
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    model = numbers(tmp_path / "model", grid(RATE), ["HR"])
+    odd = numbers(tmp_path / "odd", grid(RATE), ["HR [parsec]"])
+    assert conformed(model, {"x": odd})[1]["HR"].given == "HR [parsec]", "where the model's unit is not known"
+    heat = numbers(tmp_path / "heat", grid(HEAT), ["Temp"])
+    with pytest.raises(DataError, match=r"column 'Temp \[parsec\]' is in parsec, the model's in °c, and no conversion"):
+        conformed(heat, {"x": numbers(tmp_path / "far", grid(HEAT), ["Temp [parsec]"])})
+    scale = categories(tmp_path / "scale", [0, -1, 1, -1, -1, 2, -1], ["15", "3", "8"])
+    with pytest.raises(DataError, match="'GCS total' has a category '9' that the model's 'GCS total' has not"):
+        conformed(scale, {"x": categories(tmp_path / "nine", [0, -1, 1, -1, -1, 2, -1], ["15", "3", "9"])})
+    words = categories(tmp_path / "words", [0, -1, 1, -1, -1, 2, -1], ["alert", "coma", "tube"])
+    number = numbers(tmp_path / "number", grid(RATE), ["GCS"])
+    with pytest.raises(DataError, match="'GCS total' has categories that are no numbers"):
+        conformed(number, {"x": words})
+    with pytest.raises(DataError, match="'GCS' is a number, the model's 'GCS total' has categories"):
+        conformed(words, {"x": number})
+
+
+def table(folder: Path, **columns: Any) -> Any:
+    frame = pl.DataFrame(columns, strict=False)
+    return opened(folder, "tabular", TableRows(frame, np.ones(len(frame), dtype=bool)))
+
+
+def test_a_table_gets_the_models_columns_words_and_units(tmp_path: Path) -> None:
+    model = table(tmp_path / "model", age=[60.0, 70.0] * 3, gender=["female", "male"] * 3, icu=["a", "b"] * 3)
+    statistics = model.fit(np.arange(6))
+    other = table(
+        tmp_path / "other", race=["x", "y", "z"], Sex=["F", "m", "unknown"], **{"Age (days)": [21915.0, None, 365.25]}
+    )
+    rows, matches = model.conform(statistics, "person", {"demographics": other})
+    assert rows.frame.columns == ["age", "gender", "icu"]
+    assert rows.frame["age"].to_list() == pytest.approx([60.0, None, 1.0])
+    assert rows.frame["gender"].to_list() == ["female", "male", None]
+    assert rows.frame["icu"].to_list() == [None] * 3
+    assert rows.present.tolist() == [True, True, True]
+    told = {match.variable: (match.given, match.converted, match.stays) for match in matches}
+    assert told == {
+        "age": ("Age (days)", "days to years", 2),
+        "gender": ("Sex", "the model's words", 2),
+        "icu": (None, None, 0),
+    }
+    rows, matches = model.conform(statistics, "person", {"person": model})
+    assert rows is None and [match.stays for match in matches] == [6, 6, 6]
+
+
+def test_quantities_are_told_by_name() -> None:
+    assert quantity("HR").name == quantity("Heart Rate").name == quantity("heart_rate").name == "heart rate"
+    assert quantity("log Glucose") == ("glucose", "mg/dl", True)
+    assert quantity("Temperature (°F)").unit == quantity("temp [degF]").unit == "°f"
+    assert quantity("NISysABP").name != quantity("SysABP").name, "a cuff is no arterial line"
+    assert quantity("Blutdruck").name == "blutdruck"
+    for one, other in (("weight (lb)", "Weight"), ("Weight", "weight (lb)")):
+        scale, shift = conversion(quantity(one), quantity(other), one)
+        assert scale == pytest.approx(0.45359237 if one.endswith(")") else 1 / 0.45359237) and shift == 0
+    scale, shift = conversion(quantity("Temp"), quantity("Temp (F)"), "Temp")
+    assert 37 * scale + shift == pytest.approx(98.6)
