@@ -66,7 +66,7 @@ class Task:
 
     @property
     def moment(self) -> Moment:
-        """When the prediction is made: `hours` after ICU admission, when `looking back` on the stay, or as `at` says."""
+        """When the prediction is made: `hours` after ICU admission, `looking back` on the stay, or as `at` says."""
         return self.at or ("looking back" if self.hours is None else "hours")
 
     @property
