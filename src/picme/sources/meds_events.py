@@ -86,14 +86,16 @@ def keep_events(
     codes = events.select(
         pl.col("code").null_count().alias(NO_CODE), (~pl.col("code").is_in(known.to_list())).sum().alias("unlisted")
     )
-    named = events.select("subject_id").with_row_index("row").drop_nulls()
-    runs = named.filter(~same.fill_null(False))
     # One after the other: plans that share a scan wait for one another, and what waits is kept in memory.
-    starts = [files.collect(plan)[0] for plan in (kept, runs)][-1]
+    files.collect(kept)
     counts = Counter[str]()
     for plan in (order, codes):
         counts.update({name: int(number) for name, number in files.collect(plan)[0].row(0, named=True).items()})
     unlisted = counts.pop("unlisted")
+    # An event of nobody stands between those of a subject without tearing them apart.
+    whose = subject.forward_fill() if counts[NO_SUBJECT] else subject
+    runs = events.select(whose).with_row_index("row").filter(~same.fill_null(False))
+    starts = files.collect(runs)[0].drop_nulls()
     _refuse_scattered(files, starts, whole=not counts[NO_SUBJECT])
     return KeptEvents(file, +counts, files.rows, starts["subject_id"].unique().sort()), unlisted
 
