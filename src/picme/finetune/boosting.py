@@ -8,7 +8,7 @@ import numpy as np
 
 COMMON: dict[str, Any] = {
     "objective": "binary",
-    "learning_rate": 0.05,
+    "learning_rate": 0.04,
     "bagging_freq": 1,
     "bagging_fraction": 0.7,
     "lambda_l2": 10.0,
@@ -19,11 +19,13 @@ COMMON: dict[str, Any] = {
     "verbose": -1,
 }
 SETTINGS: tuple[dict[str, Any], ...] = (
-    {"num_leaves": 7, "feature_fraction": 0.5},
-    {"num_leaves": 15, "feature_fraction": 0.2},
-    {"num_leaves": 31, "feature_fraction": 0.2},
+    {"num_leaves": 7},
+    {"num_leaves": 15},
+    {"num_leaves": 31},
 )
 """What is searched, beside the number of trees."""
+SHARE, LEAST = 0.2, 10
+"""Share of the features that a tree sees, and the fewest."""
 MOST_TREES, PATIENCE = 1000, 25
 FEW = {**SETTINGS[0], "trees": 50}
 """What is taken where there are too few stays to search."""
@@ -80,7 +82,9 @@ def probabilities(model: str, x: np.ndarray) -> np.ndarray:
 def _parameters(x: np.ndarray, settings: dict[str, Any]) -> dict[str, Any]:
     # Leaves of fewer stays where there are few, or no tree would have a branch.
     least = int(np.clip(len(x) // 20, 2, 20))
-    return {**COMMON, **settings, "min_data_in_leaf": least, "num_threads": _threads(x)}
+    share = min(1.0, max(SHARE, LEAST / max(1, x.shape[1])))
+    more = {"min_data_in_leaf": least, "feature_fraction": share, "num_threads": _threads(x)}
+    return {**COMMON, **settings, **more}
 
 
 def _data(x: np.ndarray, y: np.ndarray, categorical: np.ndarray) -> Any:

@@ -177,22 +177,19 @@ def test_boosting_search_takes_no_more_trees_than_help() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=1, max_size=60))
-def test_folds_hold_subjects_whole_and_both_classes(stays: list[tuple[int, bool]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=1, max_size=60), st.integers(2, 6))
+def test_folds_hold_subjects_whole_and_both_classes(stays: list[tuple[int, bool]], number: int) -> None:
     subject, y = np.array([one for one, _ in stays]), np.array([float(label) for _, label in stays])
-    fold = divided(y, subject)
+    fold = divided(y, subject, number)
+    assert ((fold >= 0) & (fold < number)).all()
+    assert all(len(set(fold[subject == one])) == 1 for one in set(subject.tolist()))
     positive = {one for one, label in stays if label}
     rest = set(subject.tolist()) - positive
-    assert (fold is None) == (min(len(positive), len(rest)) < 2)
-    if fold is None:
-        return
-    assert all(len(set(fold[subject == one])) == 1 for one in set(subject.tolist()))
-    number = len(set(fold.tolist()))
-    assert number == min(5, len(positive), len(rest))
     for group in (positive, rest):
         counts = np.bincount([fold[subject == one][0] for one in group], minlength=number)
         assert counts.max() - counts.min() <= 1
-    assert all(y[fold == one].any() and not y[fold == one].all() for one in range(number))
+    if min(len(positive), len(rest)) >= number:
+        assert all(y[fold == one].any() and not y[fold == one].all() for one in range(number))
 
 
 def test_of_many_stays_some_subjects_are_searched_on(monkeypatch: pytest.MonkeyPatch) -> None:
