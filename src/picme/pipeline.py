@@ -9,9 +9,11 @@ import time
 import warnings
 from contextlib import suppress
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from picme import __version__
 from picme.config.loading import dump, load, read_yaml
 from picme.design.cost import Costs, count_stays
 from picme.design.graph import STAGES, study_graph
@@ -20,6 +22,7 @@ from picme.design.study import Design
 from picme.engine.faults import naming_faults
 from picme.engine.graph import by_stage
 from picme.engine.local import LocalExecutor
+from picme.engine.memory import GB
 from picme.engine.progress import Progress
 from picme.engine.schedule import Failure, Schedule
 from picme.engine.step import Context
@@ -42,6 +45,7 @@ from picme.results.record import (
 if TYPE_CHECKING:
     from picme.config.study import Config
     from picme.engine.graph import Graph
+    from picme.engine.local import Executor
 
 ORDER = (*STAGES, "report")
 PACKAGES = ("torch", "lightning", "polars", "numpy", "scikit-learn", "transformers", "timm", "pydantic")
@@ -60,7 +64,7 @@ class Run:
     def __init__(self, config: Config, folder: Path, made_from: dict[str, Any] | None = None) -> None:
         self.config = config
         self.folder = folder
-        self.store = Store(folder)
+        self.store = Store(folder, shared=config.execution.engine == "ray")
         self.design = Design(config, made_from)
 
     @classmethod
@@ -132,8 +136,10 @@ def _run(study: Run, until: str, quiet: bool) -> Run:
     stages = STAGES[: ORDER.index(until) + 1]
     graph = study_graph(study.design, study.store)
     with private(), study.store.lock() as killed:
-        begin(study)
-        with Progress(quiet, workers(config)) as progress, local_executor(study) as executor:
+        with executor_of(study) as executor, Progress(quiet, executor.workers) as progress:
+            begin(study)
+            if executor.about:
+                progress.say(executor.about)
             if killed:
                 progress.say(_was_killed(killed, study.graph))
             failures: list[Failure] = []
@@ -186,14 +192,34 @@ def begin(study: Run) -> None:
     write_yaml(study)
 
 
-def local_executor(study: Run) -> LocalExecutor:
-    """Return the executor that the configuration asks for."""
+def executor_of(study: Run) -> Executor:
+    """Return the executor that the configuration asks for.
+
+    Raises:
+        PicmeError: if there is no such cluster, it lacks what is asked for, or a node does not see the run folder.
+    """
     execution = study.config.execution
     context = Context(study.store, execution.device, study.config.pretrain.loggers)
-    on_gpu = has_gpu(execution.device)
-    # By default one step at a time trains on a GPU: side by side they would fight for its memory.
-    gpus = (1.0 if execution.workers == "auto" else float(execution.workers)) if on_gpu else None
-    return LocalExecutor(context, workers(study.config), execution.threads, gpus)
+    if execution.engine == "ray":
+        if find_spec("ray") is None:
+            raise ConfigError("execution.engine is 'ray', whose package is not installed: pip install 'picme[ray]'")
+        from picme.engine.ray import RayExecutor
+
+        most = None if execution.workers == "auto" else execution.workers
+        memory = None if execution.memory is None else execution.memory * GB
+        cores = workers(study.config)
+        shared = None if execution.jobs_per_gpu == "auto" else execution.jobs_per_gpu
+        return RayExecutor(
+            context, execution.address, most, cores, execution.threads, memory, shared, __version__
+        )  # fmt: skip
+    gpus: tuple[str, ...] = ()
+    per_gpu = 1
+    if has_gpu(execution.device):
+        from picme.fitting.device import gpus_of, jobs_per_gpu
+
+        gpus = gpus_of(execution.device)
+        per_gpu = jobs_per_gpu(gpus) if execution.jobs_per_gpu == "auto" else execution.jobs_per_gpu
+    return LocalExecutor(context, workers(study.config), execution.threads, gpus, per_gpu)
 
 
 def workers(config: Config) -> int:
@@ -297,6 +323,7 @@ def write_record(study: Run, graph: Graph, timings: dict[str, float], failures: 
                 "system": platform.system(),
                 "architecture": platform.machine(),
                 "cores": os.cpu_count(),
+                "engine": study.config.execution.engine,
                 "workers": workers(study.config),
                 "threads": study.config.execution.threads,
             },

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from picme.config.study import Config
+    from picme.finetune.features import Features
     from picme.predict import Model
     from picme.report.blocks import Plate
     from picme.report.worth import Worth
@@ -203,6 +204,37 @@ class Study:
             values = values[np.repeat(inside, lengths)]
         columns = json.loads((folder / "columns.json").read_text(encoding="utf-8"))["columns"]
         return Series(frame.get_column("stay_id").to_numpy()[inside], values, lengths[inside], columns)
+
+    def features(self, task: str, combination: str | None = None) -> Features:
+        """Return the summary features that picme's baselines read, for models of your own.
+
+        What is learnt for them, such as the principal components of texts and images, is of training stays alone.
+
+        Args:
+            task: such as `mortality`.
+            combination: such as `discharge+image`; all modalities if not given.
+
+        Returns:
+            The features of the stays of `cohort(task)`, in its order.
+
+        Raises:
+            ConfigError: if the combination names a modality that the study does not have.
+            DataError: if there is no such task, or a stage before fine-tuning is not finished.
+        """
+        from picme.finetune.features import features, learn
+        from picme.pretrain.features import open_encoded
+
+        self._view(task)
+        store, design, names = self._run.store, self._run.design, list(self.config.modalities)
+        chosen = tuple(names) if combination is None else parse(combination, names)
+        encodings = [design.encoding(name, encoder=False) for name in chosen]
+        for one in encodings:
+            if one.features is not None:
+                store.whole(one.features)
+        view = open_encoded(design.prepare, task, encodings, store)
+        found = features(view, chosen, learn(view, chosen, view.usable(chosen, "train")))
+        inside = view.cohort.get_column("split").is_not_null().to_numpy()
+        return found._replace(values=found.values[inside])
 
     @overload
     def embeddings(self, combination: str, split: str | Sequence[str] = "test") -> dict[str, np.ndarray]: ...

@@ -10,6 +10,7 @@ The package stands alone: it imports nothing of `picme`, which reads its files l
 
 from __future__ import annotations
 
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from picme_hospital.arguments import (
@@ -41,6 +42,7 @@ __all__ = [
     "check_style",
     "write_events",
     "write_hospital",
+    "write_meds",
 ]
 
 
@@ -119,3 +121,34 @@ def write_events(folder: Path, chart_rows: int, lab_rows: int, stays: int, seed:
     from picme_hospital.events import write
 
     write(folder, chart_rows, lab_rows, stays, seed, threads)
+
+
+def write_meds(
+    folder: Path,
+    stays: int,
+    seed: int = 0,
+    images: bool = True,
+    image_size: tuple[int, int] | None = None,
+    planted: Planted | None = None,
+    absence: Absence | None = None,
+) -> Path:
+    """Write a hospital as a data set in the Medical Event Data Standard; the same arguments write the same events.
+
+    The folder receives `data` (events), `metadata`, `images` and `truth.parquet`. The arguments, and all that there is
+    to know of the patients, are those of `write_hospital`.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        ArgumentError: If an argument is impossible; nothing is written then.
+    """
+    from picme_hospital.arguments import check
+    from picme_hospital.meds import write
+
+    check(stays, seed, planted, absence or Absence())
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder) as place:
+        made = write_hospital(folder / place, stays, seed, images, image_size, planted, absence)
+        write(made, folder, images)
+    return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 import pytest
 import yaml
-from doc_blocks import DOCS, ROOT, STAYS, Block, blocks, commands, pages, small_arguments
+from doc_blocks import DOCS, ROOT, SMALL, STAYS, Block, blocks, commands, pages, small_arguments
 
 from picme.config.loading import _merge, read_yaml, validate
 
@@ -78,7 +79,7 @@ def run_page(page: Path, folder: Path, environment: dict[str, str], more: dict[s
 
 
 RUN = [page for page in pages() if any(block.mark == "run" for block in blocks(page))]
-SLOW = {"tutorial.md", "own-data.md", "external-validation.md"}
+SLOW = {"tutorial.md", "own-data.md", "meds.md", "external-validation.md"}
 
 
 @pytest.mark.parametrize("page", [page for page in RUN if page.name not in SLOW], ids=lambda page: page.name)
@@ -108,6 +109,16 @@ def test_external_validation_runs(tmp_path: Path, environment: dict[str, str]) -
     run_page(DOCS / "external-validation.md", tmp_path, environment, {})
     for name in ("there", "again"):
         assert "Does it hold there?" in (tmp_path / "runs" / name / "external.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_meds_runs(tmp_path: Path, environment: dict[str, str]) -> None:
+    kept = {
+        key: value for key, value in SMALL.items() if key.startswith(("study.seeds", "pretrain", "finetune.epochs"))
+    }
+    quick = [part for key, value in kept.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    run_page(DOCS / "meds.md", tmp_path, environment, {"picme run meds-mimic": quick})
+    assert (tmp_path / "runs" / "meds" / "report.html").is_file()
 
 
 @pytest.mark.slow

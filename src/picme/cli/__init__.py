@@ -8,7 +8,7 @@ import sys
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from picme.config.study import Config
+
+Format = Literal["mimic", "meds"]
 
 app = typer.Typer(
     name="picme",
@@ -468,18 +470,23 @@ def synth(
     seed: Annotated[int, number("The same seed writes the same files.")] = 0,
     chart_rows: Annotated[int, number("Only event tables, with so many rows of chartevents.")] = 0,
     lab_rows: Annotated[int, number("With --chart-rows: so many rows of labevents.")] = 0,
+    format_: Annotated[Format, typer.Option("--format", help="The releases of MIMIC, or one MEDS data set.")] = "mimic",
     debug: Debug = False,
 ) -> None:
-    """Only the synthetic hospital: MIMIC-IV, MIMIC-IV-Note and MIMIC-CXR-JPG in their own formats.
+    """Only the synthetic hospital: MIMIC-IV, MIMIC-IV-Note and MIMIC-CXR-JPG in their own formats, or MEDS.
 
     Example: picme synth hospital --stays 200 --seed 1
     """
-    from picme_hospital import ArgumentError, write_events, write_hospital
+    from picme_hospital import ArgumentError, write_events, write_hospital, write_meds
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not an empty folder")
+    if chart_rows and format_ == "meds":
+        raise ConfigError("--chart-rows writes event tables of MIMIC only, so it does not go with --format meds")
     try:
-        if chart_rows:
+        if format_ == "meds":
+            write_meds(folder, stays, seed)
+        elif chart_rows:
             write_events(folder, chart_rows, lab_rows, stays, seed)
         else:
             write_hospital(folder, stays, seed)

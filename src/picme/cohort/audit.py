@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import polars as pl
+
+if TYPE_CHECKING:
+    from picme.config.cohort import CohortConfig
+    from picme.tasks import Task
 
 AUDIT = {"check": pl.String, "count": pl.Int64, "detail": pl.String, "violation": pl.Boolean}
 GONE = {"died": "dead", "dischtime": "discharged from hospital"}
@@ -54,14 +60,19 @@ def gone_by(stays: pl.DataFrame, declared: str | None = None) -> list[tuple[str,
     return rows
 
 
-def kept_by(published: bool, hours: float | None) -> str | None:
+def kept_by(published: bool, task: Task, rules: CohortConfig) -> str | None:
     """Name the rule that keeps stays in a task though the patient is dead or discharged at the prediction time.
 
     Args:
         published: whether the rules of the published extraction hold.
-        hours: hours after ICU admission at which the task predicts; None at the end of the stay.
+        task: the task.
+        rules: the section `cohort`.
     """
-    if hours is None:
+    if task.moment == "row":
+        return "each label has its own time, of which none lies after death or discharge"
+    if task.moment in ("icu discharge", "hospital discharge"):
+        return "the task predicts when the patient is discharged"
+    if task.prediction_hours(rules) is None:
         return "the task looks back on the whole stay"
     return "the published extraction has no rule against it" if published else None
 

@@ -5,6 +5,8 @@ A channel set is a YAML file (`channels/default.yaml` explains every key); anyon
 
 from __future__ import annotations
 
+import hashlib
+import re
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +18,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from picme.config.base import Section
 from picme.errors import ConfigError, near
+
+EVENTS = "events"
+"""The event table of a MEDS data set, which has all measurements."""
 
 
 class Conversion(Section):
@@ -40,8 +45,13 @@ class Item(Section):
     """A row type of an event table. Items that stand first are preferred where several have the same time."""
 
     table: str = "chartevents"
-    """The event table: `chartevents`, `labevents`, `outputevents`, …"""
+    """The event table: `chartevents`, `labevents`, `outputevents`, …; `events` for codes of MEDS."""
     itemid: int
+    """The item's number in MIMIC; for a code or pattern of MEDS a number is made from it."""
+    code: str | None = None
+    """MEDS: a code, in place of an itemid."""
+    pattern: str | None = None
+    """MEDS: a regular expression for whole codes, in place of an itemid; its group `unit` is the value's unit."""
     label: str = ""
     """For the reader only."""
     convert: tuple[Conversion, ...] = ()
@@ -51,6 +61,27 @@ class Item(Section):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, dict) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbered(cls, given: Any) -> Any:
+        """Give a code or pattern a number of its own, which is the same in every run."""
+        if not isinstance(given, dict) or "itemid" in given or not {"code", "pattern"} & set(given):
+            return given
+        text = f"{given.get('code')} {given.get('pattern')}"
+        number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest())
+        return {"table": EVENTS, "itemid": number, **given}
+
+    @model_validator(mode="after")
+    def _one_name(self) -> Item:
+        if self.code is not None and self.pattern is not None:
+            raise ValueError(f"an item has a code or a pattern, not both: {self.code!r}")
+        if self.pattern is not None:
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise ValueError(f"{self.pattern!r} is no regular expression ({error.msg})") from None
+        return self
 
 
 class Channel(Section):
@@ -172,6 +203,15 @@ class ChannelSet(Section):
             for rank, item in enumerate(channel.items)
             if item.table == table
         ]
+
+
+def of_events(channels: ChannelSet) -> ChannelSet:
+    """Return a channel set whose items are all in the one table of events that a MEDS data set has."""
+    moved = [
+        one.model_copy(update={"items": tuple(item.model_copy(update={"table": EVENTS}) for item in one.items)})
+        for one in channels.channels
+    ]
+    return ChannelSet(read=channels.read, channels=tuple(moved))
 
 
 def load(name: str | Path) -> ChannelSet:

@@ -32,8 +32,8 @@ _ETHNICITY = (
     (r"^hispanic", "Hispanic/Latino"),
     (r"^south american", "Hispanic/Latino"),
     (r"^asian", "Asian"),
-    (r"^black", "Black/African American"),
-    (r"^white", "White"),
+    (r"^(?:black|african american)", "Black/African American"),
+    (r"^(?:white|caucasian)", "White"),
 )
 """Groups by the start of the recorded race; other values (multiple, native peoples, unknown, …) are in the last."""
 

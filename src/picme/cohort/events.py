@@ -14,7 +14,6 @@ import polars as pl
 
 from picme.cohort.readings import MEASUREMENT, Reader, distinct
 from picme.errors import DataError
-from picme.sources.mimic_events import scan
 from picme.sources.tables import blank, parse_time, typed
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from picme.cohort.channel_sets import ChannelSet
-    from picme.sources.mimic_ehr import Release
+    from picme.sources.tables import Tables
 
 NEEDED = ("subject_id", "charttime", "value")
 OPTIONAL = ("stay_id", "storetime", "valuenum", "valueuom")
@@ -31,6 +30,7 @@ IDS = ("subject_id", "stay_id", "hadm_id")
 NOBODY = "column 'subject_id': of no patient"
 OUTSIDE = "charted outside the ICU stay that it names"
 ITEMID = "column 'itemid': expected a whole number"
+NO_TIME = "no time"
 MAX_PARTS = 256
 # The hours of stays that are binned together; their measurements take some 100 MB.
 PART_HOURS = 50_000
@@ -80,7 +80,7 @@ class Spill:
 
 
 def spill_events(
-    release: Release,
+    release: Tables,
     channels: ChannelSet,
     stays: pl.DataFrame,
     spill: Spill,
@@ -114,7 +114,7 @@ def spill_events(
         seen: Counter[str] = Counter()
         bad: Counter[str] = Counter()
         rows: Counter[str] = Counter()
-        for batch in scan(release, table, reader.itemids, needed, OPTIONAL, seen):
+        for batch in release.scan(table, reader.itemids, needed, OPTIONAL, seen):
             seen["kept"] += batch.height
             frame, unreadable = typed_events(batch)
             bad.update(unreadable)
@@ -152,7 +152,10 @@ def spill_events(
         if rows[OUTSIDE]:
             counts[f"{table}: {OUTSIDE}"] += rows[OUTSIDE]
         rows.update(bad)
-        rows["item of no channel"] += seen["rows"] - seen["unreadable"] - seen["kept"]
+        rows.update(release.unread(table))
+        rows[NO_TIME] += seen[NO_TIME]
+        rows["item of no channel"] += seen["rows"] - seen["unreadable"] - seen["kept"] - seen[NO_TIME]
+        rows["item of no channel"] -= release.unread(table).total()
         if places is not None:
             places.update({(table, place): number for place, number in rows.items() if number})
     text = stays["subject_id"].is_in(list(with_text)).to_numpy()
@@ -164,7 +167,7 @@ def _distinct(frame: pl.DataFrame) -> int:
     return distinct(frame["row"].to_numpy())
 
 
-def _refuse(release: Release, table: str, bad: Counter[str], rows: int, max_bad: float) -> None:
+def _refuse(release: Tables, table: str, bad: Counter[str], rows: int, max_bad: float) -> None:
     for reason, number in bad.items():
         if number > max_bad * max(rows, 1):
             of = "" if reason == ITEMID else "of the channels' items "
@@ -215,7 +218,7 @@ def typed_events(batch: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
 
 def _of_cohort_admissions(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
     """Keep the rows whose admission is in the cohort and whose stay, where they name one, is that of the admission."""
-    own = keys.select("hadm_id", pl.col("stay_id").alias("own"))
+    own = keys.select("hadm_id", pl.col("stay_id").alias("own")).unique()
     joined = frame.join(own, on="hadm_id", how="inner")
     return joined.filter(pl.col("stay_id").is_null() | (pl.col("stay_id") == pl.col("own"))).drop("own")
 

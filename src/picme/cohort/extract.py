@@ -22,8 +22,11 @@ SOURCES = Registry(
         "synthetic": "picme.cohort.extract:from_synthetic",
         "physionet2012": "picme.cohort.extract:from_physionet2012",
         "table": "picme.cohort.extract:from_table",
+        "meds": "picme.cohort.extract:from_meds",
     },
 )
+LABELLED_BY_FILE = ("mimic", "meds")
+"""Sources whose subjects and times are those of a MEDS data set, so that labels made from one fit."""
 
 
 def extract(config: Any, scratch: Path, hospital: Path | None) -> Extraction:
@@ -46,6 +49,11 @@ def extract(config: Any, scratch: Path, hospital: Path | None) -> Extraction:
         name: {**section.model_dump(), "window_hours": build_task(name, section).hours}
         for name, section in config.tasks.items()
     }
+    for name, section in config.tasks.items():
+        if section.file is not None and config.source.kind not in LABELLED_BY_FILE:
+            raise ConfigError(
+                f"tasks.{name}.file is for sources {' and '.join(LABELLED_BY_FILE)}, not {config.source.kind}"
+            )
     reader = SOURCES.load(config.source.kind)
     found: Extraction = getattr(reader, "extract", reader)(config, modalities, tasks, scratch, hospital)
     return found
@@ -59,7 +67,30 @@ def from_mimic(
     from picme.cohort.mimic import extract as read
 
     divider = column_of(config.splits, usual="anchor_year_group")
-    return read(config.source, config.cohort, modalities, list(tasks), config.pretrain.window, scratch, divider)
+    own, labels = _with_files(config.tasks)
+    return read(config.source, config.cohort, modalities, own, config.pretrain.window, scratch, divider, labels)
+
+
+def _with_files(tasks: Any) -> tuple[list[str], dict[str, Path]]:
+    """Tell tasks that make their labels from those whose labels are in a file: their names, and name → file."""
+    labels = {name: section.file for name, section in tasks.items() if section.file is not None}
+    return [name for name in tasks if name not in labels], labels
+
+
+def from_meds(
+    config: Any, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
+) -> Extraction:
+    """Read a MEDS data set."""
+    from picme.cohort.by_column import column_of
+    from picme.cohort.meds import extract as read
+
+    divider = column_of(config.splits, usual="anchor_year_group")
+    if config.source.subject_splits and (divider is not None or config.splits.folds):
+        raise ConfigError(
+            f"source.subject_splits takes the data set's own division, so splits.kind cannot be {config.splits.kind!r}"
+        )
+    own, labels = _with_files(config.tasks)
+    return read(config.source, config.cohort, modalities, own, config.pretrain.window, scratch, divider, labels)
 
 
 def from_synthetic(

@@ -14,6 +14,7 @@ from picme.sources.mimic_cxr import ImageFiles, find_metadata, read_metadata
 from picme.sources.tables import NO_PATIENT, TIME, of_no_patient
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
@@ -60,7 +61,19 @@ class ImageTable:
     def __init__(self, path: Path, subjects: pl.Series, patients: pl.Series | None = None) -> None:
         self._images = read_metadata(path, subjects)
         self._unmatched = 0 if patients is None else of_no_patient(find_metadata(path), patients)
-        self._files = ImageFiles(path)
+        self._find: Callable[[int, int, str], Path | None] = ImageFiles(path).find
+
+    @classmethod
+    def of(cls, images: pl.DataFrame, find: Callable[[int, int, str], Path | None]) -> ImageTable:
+        """Take images that are already listed, as `sources.mimic_cxr.read_metadata` returns them.
+
+        Args:
+            images: the images.
+            find: returns the file of an image by subject_id, study_id and dicom_id, or None where it is missing.
+        """
+        made = cls.__new__(cls)
+        made._images, made._unmatched, made._find = images, 0, find
+        return made
 
     def rows(self, stays: pl.DataFrame, config: ImagesConfig) -> ImageResult:
         """Choose the image of each stay.
@@ -97,7 +110,7 @@ class ImageTable:
         ).iter_rows():
             if len(others[row]) == SPARE:
                 continue
-            path = self._files.find(subject, study, dicom)
+            path = self._find(subject, study, dicom)
             if paths[row] is not None:
                 others[row] += () if path is None else (path,)
             elif path is None:

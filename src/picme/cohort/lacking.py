@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from picme.cohort.check import MODALITIES, STAYS
-from picme.cohort.mimic import EVENTS, IMAGES, NOTES, check_input
+from picme.cohort.hospital import EVENTS, IMAGES, NOTES, check_input
 from picme.errors import DataError
 from picme.sources.mimic_cxr import IMAGE_ENDINGS, find_metadata
 from picme.sources.mimic_ehr import Release

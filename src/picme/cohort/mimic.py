@@ -1,4 +1,4 @@
-"""Extraction of the MIMIC releases: stays, labels, and each configured modality up to the cut-off of its view."""
+"""Extraction of the MIMIC releases and of hospitals like them: stays, labels, and each modality up to its cut-off."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from picme.cohort import channel_sets
 from picme.cohort.audit import kept_by
 from picme.cohort.death import death
 from picme.cohort.demographics import group_columns, table_rows
-from picme.cohort.images import ImageResult, ImageTable
-from picme.cohort.notes import MODES, NoteResult, NoteTable
+from picme.cohort.hospital import DEMOGRAPHICS, EVENTS, IMAGES, TEXTS, MimicHospital, check_input
+from picme.cohort.label_files import plan_labels
+from picme.cohort.notes import MODES, NoteResult
 from picme.cohort.notices import Notices
 from picme.cohort.plans import HOUR, Plan, make_labels, make_plans
 from picme.cohort.stays import DIVIDERS, read_stays
 from picme.cohort.timeseries import Observation, ViewSeries, build_series
 from picme.config.cohort import GROUPS
-from picme.errors import ConfigError, DataError, near
+from picme.errors import ConfigError, near
 from picme.schema import Extraction, Rows, SeriesRows, View
-from picme.sources.mimic_ehr import Release
+from picme.sources.meds_files import read_labels
 from picme.sources.rows import take
 from picme.tasks import load_for_mimic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from picme.cohort.hospital import Hospital
+    from picme.cohort.images import ImageResult
     from picme.config.cohort import CohortConfig, MimicSource
 
-EVENTS, NOTES, IMAGES, DEMOGRAPHICS = "chartevents", ("discharge", "radiology"), "cxr", "demographics"
-INPUTS = (EVENTS, *NOTES, IMAGES, DEMOGRAPHICS)
-NEEDS = {**dict.fromkeys(NOTES, "notes"), IMAGES: "cxr"}
 Modalities = dict[str, dict[str, Any]]
 
 
@@ -45,8 +44,9 @@ def extract(
     window_hours: float,
     scratch: Path,
     divider: str | None = None,
+    labels: Mapping[str, Path] | None = None,
 ) -> Extraction:
-    """Extract all views of a study on MIMIC: one per task, and `pretrain`.
+    """Extract all views of a study on the MIMIC releases: one per task, and `pretrain`.
 
     Args:
         source: the folders of the releases.
@@ -57,6 +57,7 @@ def extract(
         window_hours: end of the pretraining window after ICU admission.
         scratch: folder for spilled measurements and memory-mapped arrays; the caller removes it when all is written.
         divider: the column that the splits go by, which the views' stays then have.
+        labels: further tasks, and the file of labels of each.
 
     Raises:
         ConfigError: for an unknown table, task, channel set or column of splits.
@@ -64,23 +65,51 @@ def extract(
     """
     for name, options in modalities.items():
         check_input(name, options.get("table"), source)
+    check_divider(divider)
+    return extract_from(MimicHospital(source), cohort, modalities, tasks, window_hours, scratch, divider, labels or {})
+
+
+def check_divider(divider: str | None) -> None:
+    """Check that the stays have the column that the splits go by.
+
+    Raises:
+        ConfigError: if they do not.
+    """
     if divider is not None and divider not in (*DIVIDERS, *GROUPS):
         raise ConfigError(
             f"splits.column: stays of MIMIC have no column {divider!r}{near(divider, (*DIVIDERS, *GROUPS))}"
         )
+
+
+def extract_from(
+    hospital: Hospital,
+    cohort: CohortConfig,
+    modalities: Modalities,
+    tasks: Sequence[str],
+    window_hours: float,
+    scratch: Path,
+    divider: str | None,
+    labels: Mapping[str, Path],
+) -> Extraction:
+    """Extract all views of a study from a hospital; the arguments are those of `extract`."""
+    release = hospital.release
     carried = [divider] if divider in DIVIDERS else []
     declared = {name: load_for_mimic(name) for name in tasks}
-    release = Release.open(source.ehr)
     people = read_stays(release, cohort)
     notices = Notices([("stays", reason, count) for reason, count in people.quarantine.items()])
-    labels, agreement = make_labels(release, cohort, people, declared, notices)
-    plans = make_plans(cohort, people, declared, labels, window_hours)
+    notices.quarantine += [("stays", reason, count) for reason, count in sorted(hospital.quarantine().items())]
+    notices.notes += hospital.sentences()
+    made, agreement = make_labels(release, cohort, people, declared, notices)
+    plans = make_plans(cohort, people, declared, made, window_hours)
+    every = people.stays
+    for name, file in labels.items():
+        plan, every = plan_labels(name, read_labels(file), people, every, file, notices)
+        plans.insert(len(plans) - 1, plan)
 
-    series = _series(release, cohort, modalities, people.stays, plans, scratch, notices)
+    series = _series(hospital, cohort, modalities, every, plans, scratch, notices)
     stays = {plan.name: _with_cutoffs(plan, cohort) for plan in plans}
-    patients = release.ids("patients", "subject_id")
-    texts = _texts(source, cohort, modalities, people.stays["subject_id"], patients, stays)
-    images = _images(source, cohort, modalities, people.stays["subject_id"], patients, stays)
+    texts = _texts(hospital, cohort, modalities, people.stays["subject_id"], stays)
+    images = _images(hospital, cohort, modalities, people.stays["subject_id"], stays)
     views, lines = {}, []
     for plan in plans:
         name = plan.name
@@ -88,8 +117,8 @@ def extract(
         found |= {modality: views_of[name] for modality, views_of in images.items()}
         arrays = {modality: views_of[name].rows for modality, views_of in series.items()}
         views[name] = _view(plan, stays[name], cohort, modalities, arrays, found, notices, carried)
-        if name in declared:
-            rule = kept_by(cohort.extraction == "benchmark", declared[name].prediction_hours(cohort))
+        if plan.task is not None:
+            rule = kept_by(cohort.extraction == "benchmark", plan.task, cohort)
             notices.take_presence(name, views[name].stays, rule)
         lines += [(name, *line) for line in plan.flow.lines]
     notices.take_contradictions(people, cohort)
@@ -102,24 +131,8 @@ def extract(
     )
 
 
-def check_input(name: str, table: str | None, source: MimicSource) -> None:
-    """Check that the source names the release that a modality's table is in.
-
-    Raises:
-        ConfigError: for an unknown table.
-        DataError: if the release is not named.
-    """
-    if table not in INPUTS:
-        raise ConfigError(
-            f"modalities.{name}.table is {table!r}; expected one of {', '.join(INPUTS)}{near(str(table), INPUTS)}"
-        )
-    need = NEEDS.get(table)
-    if need is not None and getattr(source, need) is None:
-        raise DataError(f"source.{need} is needed for modality {name!r}: the folder of the release with {table}")
-
-
 def _series(
-    release: Release,
+    hospital: Hospital,
     cohort: CohortConfig,
     modalities: Modalities,
     stays: pl.DataFrame,
@@ -138,11 +151,11 @@ def _series(
     for name, options in modalities.items():
         if options["table"] != EVENTS:
             continue
-        channels = channel_sets.load(options.get("channels") or cohort.channel_set)
+        channels = hospital.channels(options.get("channels") or cohort.channel_set)
         folder = scratch / name
         places: Counter[tuple[str, str]] = Counter()
         built[name], left_out = build_series(
-            release, channels, stays, windows, folder, published, cohort.max_bad_rows, places
+            hospital.release, channels, stays, windows, folder, published, cohort.max_bad_rows, places
         )
         notices.event_rows += [(name, *place, rows) for place, rows in sorted(places.items())]
         notices.quarantine += [(name, reason, count) for reason, count in sorted(left_out.items())]
@@ -161,22 +174,28 @@ def _with_cutoffs(plan: Plan, cohort: CohortConfig) -> pl.DataFrame:
 
 
 def _texts(
-    source: MimicSource,
+    hospital: Hospital,
     cohort: CohortConfig,
     modalities: Modalities,
     subjects: pl.Series,
-    patients: pl.Series,
     stays: dict[str, pl.DataFrame],
 ) -> dict[str, dict[str, dict[str, NoteResult]]]:
     """Build modality → view → mode → texts; each note table is read once."""
-    tables: dict[str, dict[str, dict[str, NoteResult]]] = {}
-    for table in dict.fromkeys(options["table"] for options in modalities.values() if options["table"] in NOTES):
-        assert source.notes is not None
-        notes = NoteTable(source.notes, table, subjects, cohort.notes, cohort.max_bad_rows, patients)
-        tables[table] = {
+    wanted = {name: options for name, options in modalities.items() if options["table"] in TEXTS}
+    tables: dict[Any, dict[str, dict[str, NoteResult]]] = {}
+    for options in wanted.values():
+        if _reads(options) in tables:
+            continue
+        notes = hospital.notes(options, subjects, cohort)
+        tables[_reads(options)] = {
             view: {mode: notes.rows(_admitting(mode, frame), mode) for mode in MODES} for view, frame in stays.items()
         }
-    return {name: tables[options["table"]] for name, options in modalities.items() if options["table"] in NOTES}
+    return {name: tables[_reads(options)] for name, options in wanted.items()}
+
+
+def _reads(options: dict[str, Any]) -> tuple[Any, ...]:
+    """Tell modalities that read the same rows from others."""
+    return options["table"], tuple(options.get("codes") or ())
 
 
 def _admitting(mode: str, stays: pl.DataFrame) -> pl.DataFrame:
@@ -185,21 +204,20 @@ def _admitting(mode: str, stays: pl.DataFrame) -> pl.DataFrame:
 
 
 def _images(
-    source: MimicSource,
+    hospital: Hospital,
     cohort: CohortConfig,
     modalities: Modalities,
     subjects: pl.Series,
-    patients: pl.Series,
     stays: dict[str, pl.DataFrame],
 ) -> dict[str, dict[str, ImageResult]]:
-    """Build modality → view → images; the list of images is read once."""
-    names = [name for name, options in modalities.items() if options["table"] == IMAGES]
-    if not names:
-        return {}
-    assert source.cxr is not None
-    images = ImageTable(source.cxr, subjects, patients)
-    found = {view: images.rows(frame, cohort.images) for view, frame in stays.items()}
-    return dict.fromkeys(names, found)
+    """Build modality → view → images; each list of images is read once."""
+    wanted = {name: options for name, options in modalities.items() if options["table"] == IMAGES}
+    found: dict[Any, dict[str, ImageResult]] = {}
+    for options in wanted.values():
+        if _reads(options) not in found:
+            images = hospital.images(options, subjects)
+            found[_reads(options)] = {view: images.rows(frame, cohort.images) for view, frame in stays.items()}
+    return {name: found[_reads(options)] for name, options in wanted.items()}
 
 
 def _view(
@@ -226,7 +244,7 @@ def _view(
             rows[name] = table_rows(stays, cohort.demographics)
         else:
             result = found[name]
-            if options["table"] in NOTES:
+            if options["table"] in TEXTS:
                 others[name] = found[name][other].rows
                 result = found[name][mode]
             notices.take(name, plan.name, result, stays, declared)

@@ -14,7 +14,6 @@ from picme.cohort.stays import read_stays, without
 from picme.errors import ConfigError, DataError, naming
 from picme.sources import EHR_TABLES
 from picme.sources.mimic_ehr import Release
-from picme.sources.mimic_events import scan
 from picme.sources.tables import refuse_lost
 
 if TYPE_CHECKING:
@@ -22,7 +21,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from picme.config.cohort import CohortConfig
+    from picme.sources.tables import Tables
     from picme.tasks import Task
+
+
+DISCHARGE = {"icu discharge": "outtime", "hospital discharge": "dischtime"}
+"""Moments of prediction that are a time of each stay, and the column that has it."""
 
 
 class MimicStays:
@@ -39,7 +43,7 @@ class MimicStays:
         agreement: agreement of two definitions of the labels, as phenotype, positives_a, positives_b, both; or None.
     """
 
-    def __init__(self, task: str, declared: Task, stays: pl.DataFrame, rules: CohortConfig, release: Release) -> None:
+    def __init__(self, task: str, declared: Task, stays: pl.DataFrame, rules: CohortConfig, release: Tables) -> None:
         self.task = task
         self.rules = rules
         self.left_out: Counter[str] = Counter()
@@ -49,6 +53,8 @@ class MimicStays:
         self._readable = {*EHR_TABLES, *declared.tables}
         hours = declared.prediction_hours(rules)
         self._seconds = pl.col("seconds") if hours is None else pl.min_horizontal("seconds", round(hours * 3600))
+        if declared.moment in DISCHARGE:
+            self._seconds = (pl.col(DISCHARGE[declared.moment]) - pl.col("intime")).dt.total_seconds()
         self._all = stays
         self.stays = stays.with_columns(cutoff=pl.col("intime") + pl.duration(seconds=self._seconds))
 
@@ -154,7 +160,7 @@ class MimicStays:
             keys = keys.with_columns(seconds=self._seconds)
         parts = []
         unusable: Counter[str] = Counter()
-        for batch in scan(self._release, table, sorted(set(items)), NEEDED, OPTIONAL):
+        for batch in self._release.scan(table, sorted(set(items)), NEEDED, OPTIONAL):
             frame, bad = typed_events(batch)
             unusable.update({f"{table}: {reason}": count for reason, count in bad.items() if count})
             inside, outside = within_stays(frame, keys, by_admission=False)
@@ -221,6 +227,11 @@ def labelled(task: str, declared: Task, stays: MimicStays) -> pl.DataFrame:
 def alive_at(stays: pl.DataFrame, hours: float) -> pl.DataFrame:
     """Keep the stays whose patient is not dead so many hours after ICU admission."""
     return stays.filter((death() > _after(hours)).fill_null(True))
+
+
+def alive_until(stays: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Keep the stays whose patient is not dead at a time of the stay, such as discharge."""
+    return stays.filter((death() > pl.col(column)).fill_null(True))
 
 
 def in_hospital_at(stays: pl.DataFrame, hours: float) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -26,11 +26,14 @@ from picme.sources.mimic_notes import TABLES, find_notes, read_notes
 from picme.sources.tables import NO_PATIENT, TIME, of_no_patient, wide_encoding
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from picme.config.notes import NotesConfig
 
 MODES = ("prospective", "paper")
+PLAIN = "notes"
+"""Table of texts without known sections, which are used whole."""
 # These sections can be configured, but the audit calls it a leak: they tell of the stay or its end.
 _AFTERWARDS = LATE_SECTIONS | {"discharge_exam"}
 
@@ -77,15 +80,32 @@ class NoteTable:
     ) -> None:
         if table not in TABLES:
             raise ConfigError(f"unknown note table {table!r}{near(table, TABLES)}")
-        self.config = config
-        self._make = _discharge if table == "discharge" else _radiology
-        notes = read_notes(path, table, subjects, config.max_characters, max_bad)
-        self._problems = Counter(notes["problem"].drop_nulls().to_list())
-        self._problems.update(f"text used: {oddity}" for oddity in notes["oddity"].drop_nulls())
+        self._problems: Counter[str]
+        self._take(read_notes(path, table, subjects, config.max_characters, max_bad), table, config)
         file = find_notes(path, table)
         if patients is not None and wide_encoding(file) is None:
             self._problems[NO_PATIENT] = of_no_patient(file, patients)
             self._problems = +self._problems
+
+    @classmethod
+    def of(cls, notes: pl.DataFrame, table: str, config: NotesConfig) -> NoteTable:
+        """Take notes that are already read, as `sources.mimic_notes.read_notes` returns them.
+
+        Args:
+            notes: the notes.
+            table: `discharge` or `radiology`, whose sections are known, or `notes` for texts that are used whole.
+            config: mode, sections and parts.
+        """
+        made: NoteTable = cls.__new__(cls)
+        made._take(notes, table, config)
+        return made
+
+    def _take(self, notes: pl.DataFrame, table: str, config: NotesConfig) -> None:
+        self.config = config
+        makers: dict[str, Callable[..., Any]] = {"discharge": _discharge, PLAIN: _plain}
+        self._make = makers.get(table, _radiology)
+        self._problems = Counter(notes["problem"].drop_nulls().to_list())
+        self._problems.update(f"text used: {oddity}" for oddity in notes["oddity"].drop_nulls())
         self._notes = notes.filter(pl.col("problem").is_null())
 
     def rows(self, stays: pl.DataFrame, mode: str | None = None) -> NoteResult:
@@ -199,9 +219,12 @@ def _discharge_audit(config: NotesConfig, seen: Counter[str], used: int) -> list
 
 
 def _radiology(
-    notes: pl.DataFrame, stays: pl.DataFrame, config: NotesConfig, counts: Counter[str]
+    notes: pl.DataFrame, stays: pl.DataFrame, config: NotesConfig, counts: Counter[str], whole: bool = False
 ) -> tuple[list[str | None], list[object], list[tuple[str, int, str, bool]]]:
-    """Join the reports of the admission, or those stored by the cut-off; the newest comes first, so a cut spares it."""
+    """Join the reports of the admission, or those stored by the cut-off; the newest comes first, so a cut spares it.
+
+    With `whole` every report is used whole.
+    """
     undated = notes["known"].is_null()
     if undated.any():
         counts["neither storetime nor charttime"] += int(undated.sum())
@@ -220,7 +243,7 @@ def _radiology(
     latest: list[object] = [None] * stays.height
     left_out: Counter[str] = Counter()
     for row, known, text in found.select("row", "known", "text").iter_rows():
-        report = _report(text, config, left_out)
+        report = tidy(text) if whole else _report(text, config, left_out)
         if report:
             earlier = texts[row]
             texts[row] = report if earlier is None else f"{report}\n\n{earlier}"
@@ -228,6 +251,13 @@ def _radiology(
     counts.update({f"text of reports left out, under the heading: {part}": n for part, n in left_out.items()})
     declared = None if config.mode == "prospective" else "the preset declares the whole admission"
     return texts, latest, [latest_time(pl.Series(latest, dtype=TIME), stays["cutoff"], declared)]
+
+
+def _plain(
+    notes: pl.DataFrame, stays: pl.DataFrame, config: NotesConfig, counts: Counter[str]
+) -> tuple[list[str | None], list[object], list[tuple[str, int, str, bool]]]:
+    """Join texts without known sections, each whole, as radiology reports are joined."""
+    return _radiology(notes, stays, config, counts, whole=True)
 
 
 def _report(text: str, config: NotesConfig, left_out: Counter[str]) -> str:

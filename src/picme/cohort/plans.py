@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from picme.cohort.mimic_stays import MimicStays, alive_at, in_hospital_at, labelled
+from picme.cohort.mimic_stays import DISCHARGE, MimicStays, alive_at, alive_until, in_hospital_at, labelled
 from picme.cohort.stays import long_enough
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from picme.cohort.notices import Notices
     from picme.cohort.stays import Cohort, Flow
     from picme.config.cohort import CohortConfig
-    from picme.sources.mimic_ehr import Release
+    from picme.sources.tables import Tables
     from picme.tasks import Task
 
 HOUR = 3600
@@ -36,6 +36,7 @@ class Plan:
         labels: the label columns.
         flow: the exclusions so far.
         measured: True if stays without any measurement are to be left out.
+        task: the task; None for pretraining.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Plan:
     labels: list[str]
     flow: Flow
     measured: bool = False
+    task: Task | None = None
 
     @property
     def members(self) -> np.ndarray:
@@ -52,7 +54,7 @@ class Plan:
 
 
 def make_labels(
-    release: Release, rules: CohortConfig, people: Cohort, tasks: Mapping[str, Task], notices: Notices
+    release: Tables, rules: CohortConfig, people: Cohort, tasks: Mapping[str, Task], notices: Notices
 ) -> tuple[dict[str, pl.DataFrame], pl.DataFrame | None]:
     """Let each task make its labels, and take over what it reports.
 
@@ -97,6 +99,8 @@ def _plan(name: str, task: Task, labels: pl.DataFrame, people: Cohort, rules: Co
     flow = people.flow.copy()
     stays = people.stays.with_row_index("index")
     hours = task.prediction_hours(rules)
+    if task.moment in DISCHARGE:
+        stays = flow.add(f"alive at {task.moment}", alive_until(stays, DISCHARGE[task.moment]))
     if hours is not None:
         stays = flow.add(f"at least {hours:g} hours in the ICU", long_enough(stays, hours))
         # The published extraction has no such rules.
@@ -109,7 +113,14 @@ def _plan(name: str, task: Task, labels: pl.DataFrame, people: Cohort, rules: Co
     if (task.labelled_if and not published) or stays.height < before:
         flow.add(task.labelled_if or "with a label", stays)
     names = [column for column in labels.columns if column != "stay_id"]
-    return Plan(name, stays, _hours(stays, hours), names, flow, task.measured)
+    seen = _until(stays, DISCHARGE[task.moment]) if task.moment in DISCHARGE else _hours(stays, hours)
+    return Plan(name, stays, seen, names, flow, task.measured, task)
+
+
+def _until(stays: pl.DataFrame, column: str) -> np.ndarray:
+    """Return the hours from ICU admission to a time, not less than none."""
+    seconds = (stays[column] - stays["intime"]).dt.total_seconds().to_numpy()
+    return np.maximum(seconds / HOUR, 0.0)
 
 
 def _hours(stays: pl.DataFrame, limit: float | None) -> np.ndarray:

@@ -10,13 +10,13 @@ import polars as pl
 
 from picme.cohort.death import contradictions, died_in_hospital, published_rule, without_impossible_times
 from picme.errors import DataError
-from picme.sources.tables import refuse_lost, refuse_share
+from picme.sources.tables import TIME, refuse_lost, refuse_share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from picme.config.cohort import CohortConfig
-    from picme.sources.mimic_ehr import Release
+    from picme.sources.tables import Tables
 
 STAY_COLUMNS = ("subject_id", "hadm_id", "stay_id", "first_careunit", "last_careunit", "intime", "outtime")
 ADMISSION_COLUMNS = ("subject_id", "hadm_id", "admittime", "dischtime", "deathtime")
@@ -25,7 +25,7 @@ ADMISSION_OPTIONAL = (
     *("discharge_location", "hospital_expire_flag"),
 )
 PATIENT_COLUMNS = ("subject_id", "gender", "anchor_age")
-PATIENT_OPTIONAL = ("anchor_year", "anchor_year_group", "dod")
+PATIENT_OPTIONAL = ("anchor_year", "anchor_year_group", "dod", "birth")
 DIVIDERS = (
     *("anchor_year_group", "admission_years", "first_careunit", "admission_type", "admission_location"),
     *("insurance", "language", "marital_status", "race"),
@@ -72,7 +72,7 @@ class Cohort:
     contradicted: int = 0
 
 
-def read_stays(release: Release, config: CohortConfig) -> Cohort:
+def read_stays(release: Tables, config: CohortConfig) -> Cohort:
     """Read the ICU stays and exclude: transfers between ICU types, admissions with several stays, too young patients.
 
     Raises:
@@ -106,7 +106,7 @@ def read_stays(release: Release, config: CohortConfig) -> Cohort:
 
 
 def _clean(
-    release: Release,
+    release: Tables,
     table: str,
     columns: Sequence[str],
     optional: Sequence[str],
@@ -138,7 +138,7 @@ def _clean(
     return frame
 
 
-def _refuse_unmatched(release: Release, stays: pl.DataFrame, config: CohortConfig, quarantine: Counter[str]) -> None:
+def _refuse_unmatched(release: Tables, stays: pl.DataFrame, config: CohortConfig, quarantine: Counter[str]) -> None:
     """Count the ICU stays that name no admission of the release, and refuse too many of them."""
     known = release.ids("admissions", "hadm_id")
     unmatched = stays.filter(~pl.col("hadm_id").is_in(known.implode())).height
@@ -170,7 +170,16 @@ def _age_at_admission(stays: pl.DataFrame, published: bool) -> pl.DataFrame:
     if not published:
         years = pl.col("admittime").dt.year() - pl.col("anchor_year").cast(pl.Int64)
         age = age + years.fill_null(0)
+        if stays.schema["birth"] == TIME:  # MEDS has the day of birth
+            age = pl.coalesce(_full_years("birth", "admittime"), age)
     return stays.with_columns(age.cast(pl.Int32).alias("age"))
+
+
+def _full_years(birth: str, time: str) -> pl.Expr:
+    """Count the birthdays after that of birth that a time has seen."""
+    born, then = pl.col(birth).dt, pl.col(time).dt
+    before = (then.month() < born.month()) | ((then.month() == born.month()) & (then.day() < born.day()))
+    return then.year() - born.year() - before.cast(pl.Int32)
 
 
 def _admission_years(stays: pl.DataFrame) -> pl.DataFrame:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from picme.cohort.channel_sets import ChannelSet
-    from picme.sources.mimic_ehr import Release
+    from picme.sources.tables import Tables
 
 HOUR = 3600
 
@@ -82,7 +82,7 @@ class _Writer:
 
 
 def build_series(
-    release: Release,
+    release: Tables,
     channels: ChannelSet,
     stays: pl.DataFrame,
     windows: Sequence[Observation],

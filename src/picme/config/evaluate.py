@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from picme.config.base import Section
 from picme.config.bounds import Number, Seed
 from picme.config.names import Column
-from picme.strategies import BUILT_IN, FOR_SUBSETS
+from picme.strategies import BUILT_IN, OPTIONAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,28 +17,29 @@ if TYPE_CHECKING:
     from picme.strategies import Strategy
 
 # Those that a study is compared with by default; others bring their comparisons where a study names them.
-USUAL = tuple(one for name, one in BUILT_IN.items() if name not in FOR_SUBSETS)
+USUAL = tuple(one for name, one in BUILT_IN.items() if name not in OPTIONAL)
 
 
 class ThresholdRule(Section):
     """Rule by which a decision threshold is chosen, always on the validation split."""
 
-    kind: Literal["sensitivity_at_specificity", "specificity_at_sensitivity", "youden"]
-    """The greatest sensitivity among thresholds with at least this specificity, the reverse, or Youden's J (1950)."""
+    kind: Literal["sensitivity_at_specificity", "specificity_at_sensitivity", "youden", "min_sensitivity_ppv"]
+    """The greatest sensitivity among thresholds with at least this specificity, the reverse, Youden's J (1950), or the
+    greatest lesser of sensitivity and positive predictive value, as the PhysioNet challenge 2012 asks for."""
     value: float | None = Field(default=None, gt=0, lt=1)
-    """Specificity or sensitivity to hold, a fraction; `youden` takes none."""
+    """Specificity or sensitivity to hold, a fraction; the kinds without `_at_` take none."""
 
     @model_validator(mode="after")
     def _value_where_needed(self) -> Self:
-        if (self.value is None) != (self.kind == "youden"):
-            raise ValueError("`value` (a fraction) is needed by every kind but `youden`, which takes none")
+        if (self.value is None) == ("_at_" in self.kind):
+            raise ValueError("`value` (a fraction) is needed by the kinds with `_at_`; the others take none")
         return self
 
     @property
     def title(self) -> str:
         """Return the rule as the `thresholds` table has it, such as `sensitivity at 90 % specificity`."""
         if self.value is None:
-            return self.kind
+            return {"youden": "youden", "min_sensitivity_ppv": "min(sensitivity, PPV)"}[self.kind]
         wanted, held = self.kind.split("_at_")
         return f"{wanted} at {100 * self.value:g} % {held}"
 
@@ -146,7 +147,8 @@ class EvaluateConfig(Section):
         ThresholdRule(kind="specificity_at_sensitivity", value=0.9),
         ThresholdRule(kind="youden"),
     )
-    """Rules by which decision thresholds are chosen."""
+    """Rules by which decision thresholds are chosen on validation stays, as the median over resamples of the
+    subjects."""
     comparisons: ComparisonsConfig = Field(default_factory=ComparisonsConfig)
     """Choice of the differences that are tested."""
     controls: tuple[str, ...] = Field(

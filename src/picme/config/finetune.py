@@ -13,6 +13,7 @@ from picme.config.names import check_file_names
 from picme.config.search import Search
 from picme.errors import ConfigError, near
 from picme.strategies import BUILT_IN, STRATEGIES, strategies, strategy
+from picme.strategies.built_in import STACKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,6 +87,25 @@ class AnySubsetConfig(Section):
     a stay is seen with one subset of its modalities only."""
 
 
+class StackedConfig(Section):
+    """What the strategy `stacked` combines, and how its weights are found."""
+
+    strategies: tuple[str, ...] = STACKED.stacks
+    """Strategies whose predictions are combined, each trained for this where it is not named itself. One that is not
+    defined for a combination is left out there."""
+    folds: Number = Field(5, ge=2, le=20)
+    """Folds of the training stays. For each fold and each of the strategies a model is trained on the other folds, so
+    that the weights follow from predictions for stays that a model has not seen."""
+
+    @field_validator("strategies")
+    @classmethod
+    def _several(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(names))
+        if len(names) < 2:
+            raise ValueError("at least two strategies are combined")
+        return names
+
+
 class FinetuneConfig(Section):
     """Fine-tuning on the tasks."""
 
@@ -102,6 +122,8 @@ class FinetuneConfig(Section):
     """Strategies of your own, named in `strategies` like the others: trained as `supervised`, with this fusion head."""
     any_subset: AnySubsetConfig = AnySubsetConfig()
     """Training of the strategies that take any subset of the modalities."""
+    stacked: StackedConfig = StackedConfig()
+    """What the strategy `stacked` combines."""
     epochs: Epochs = Field(75, ge=1)
     """Greatest number of passes over the training stays."""
     patience: Epochs = Field(15, ge=1)
@@ -163,4 +185,9 @@ class FinetuneConfig(Section):
                 raise ValueError(f"fusions.{name} is not named in strategies, so it would not be run")
         for name in self.strategies:
             known_strategy(name, self.fusions, "strategies: ")
+        for name in self.stacked.strategies:
+            known_strategy(name, self.fusions, "stacked.strategies: ")
+            chosen = None if name in self.fusions else strategy(name)
+            if chosen is not None and (chosen.subsets or chosen.averages or chosen.stacks):
+                raise ValueError(f"stacked.strategies: {name} trains no model of its own for a combination")
         return self

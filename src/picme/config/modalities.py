@@ -33,9 +33,12 @@ class ModalityConfig(Section):
     max_damaged: float = Field(0.1, ge=0, le=1)
     """Images: largest share of unreadable files before the data are refused; fewer are counted and left out."""
     table: str | None = None
-    """MIMIC: table that the modality is made from."""
+    """MIMIC, MEDS: table that the modality is made from."""
     channels: str | None = None
-    """MIMIC, time series: its own channel set, by name or path; the cohort's if not given."""
+    """MIMIC, MEDS, time series: its own channel set, by name or path; the cohort's if not given."""
+    codes: tuple[str, ...] = ()
+    """MEDS, texts and images: regular expressions for the codes whose `text_value` is the text, or whose events are the
+    images; those of the layout if not given."""
     path: File | None = None
     """Own data: the modality's own file; the source's file if not given."""
     columns: tuple[str, ...] | None = None

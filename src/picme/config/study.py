@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from picme.config.base import Section, choice
+from picme.config.base import File, Section, choice
 from picme.config.bounds import Hours, Processes, Repeats, Width
 from picme.config.cohort import GROUPS, CohortConfig, MimicSource
 from picme.config.evaluate import EvaluateConfig
 from picme.config.finetune import FinetuneConfig, known_strategy, paper_combinations
+from picme.config.meds import MedsSource
 from picme.config.modalities import ModalityConfig
 from picme.config.names import Column, check_file_names
 from picme.config.pretrain import AlignConfig, PretrainConfig
@@ -21,7 +22,7 @@ from picme.config.sources import Physionet2012Source, TableSource
 from picme.config.splits import SplitsConfig
 from picme.config.synthetic import SyntheticConfig
 from picme.errors import near
-from picme.strategies import BUILT_IN, FOR_SUBSETS, strategy
+from picme.strategies import BUILT_IN, OPTIONAL, strategy
 
 # Kinds of modalities that have summary features, the first by which a stay looks ill.
 MEASURED = ("timeseries", "tabular")
@@ -45,6 +46,7 @@ SOURCES = {
     "synthetic": SyntheticSource,
     "physionet2012": Physionet2012Source,
     "table": TableSource,
+    "meds": MedsSource,
 }
 
 
@@ -58,6 +60,15 @@ class TaskConfig(Section):
     """`binary` has one label, `multilabel` has several. Where it is not given, the number of labels decides."""
     hours: Hours | None = Field(None, gt=0)
     """Prediction time of a task on own data: time series are cut there. The tasks of picme's own have theirs."""
+    file: File | None = None
+    """Labels in the MEDS label schema, a Parquet file or a folder of them, for sources `mimic` and `meds`: one sample
+    for each row, which sees its subject's stay up to and including `prediction_time`; `boolean_value` is the label."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> TaskConfig:
+        if self.file is not None and (self.labels or self.hours is not None or self.kind == "multilabel"):
+            raise ValueError("file has the labels and their times, so labels, hours and kind are not for this task")
+        return self
 
 
 class StudyConfig(Section):
@@ -100,14 +111,33 @@ class StudyConfig(Section):
 class ExecutionConfig(Section):
     """Settings of where and how steps run; they change no number, so they are in no key."""
 
+    engine: Literal["local", "ray"] = "local"
+    """What runs the steps: `local` are processes of this machine, `ray` a Ray cluster (extra `picme[ray]`), whose nodes
+    share nothing but the run folder and what the configuration reads."""
+    address: str = "auto"
+    """The Ray cluster: `HOST:PORT` of its head; `auto` for the one that this machine belongs to, with Ray started here
+    where it belongs to none; `local` to start it here anyway."""
+    memory: float | None = Field(None, gt=0)
+    """Gigabytes of main memory that Ray sets aside for each step, so that fewer run side by side on a node; null leaves
+    it to Ray's watch over the memory of the nodes."""
     workers: Processes | Literal["auto"] = "auto"
-    """Number of steps side by side; `auto` is one for each core, of which one at a time uses the GPU where there is
-    one."""
+    """Number of steps side by side; `auto` is one for each core, on Ray of the whole cluster."""
     threads: Processes = Field(1, ge=1)
     """Number of threads of each step."""
     device: str = "auto"
-    """Device that models are trained on: `cpu`, `cuda` (`cuda:1` is the second of several), `mps`, or `auto`, which
-    takes CUDA, then MPS, then the CPU."""
+    """Device that models are trained on: `cpu`, `cuda` for all CUDA GPUs (`cuda:1` is the second of several), `mps`, or
+    `auto`, which takes CUDA, then MPS, then the CPU."""
+    jobs_per_gpu: Processes | Literal["auto"] = "auto"
+    """Number of small steps that share a GPU: trainings on stored embeddings, embeddings, attributions. What trains
+    encoders has a GPU to itself. `auto` is one for every 4 GB of the GPU's memory, on Ray four."""
+
+    @field_validator("address")
+    @classmethod
+    def _address(cls, address: str) -> str:
+        if address not in ("auto", "local") and not re.fullmatch(r"\S+:\d{1,5}", address):
+            hint = near(address, ("auto", "local"))
+            raise ValueError(f"{address!r} is no address, expected auto, local, or a Ray head's HOST:PORT{hint}")
+        return address
 
     @field_validator("device")
     @classmethod
@@ -150,7 +180,7 @@ class Config(Section):
         if finetune is None:  # it has mistakes of its own
             return section
         others = [name for name in finetune.strategies if name not in finetune.fusions]
-        return section.with_strategies(strategy(name) for name in others if name not in BUILT_IN or name in FOR_SUBSETS)
+        return section.with_strategies(strategy(name) for name in others if name not in BUILT_IN or name in OPTIONAL)
 
     @field_validator("modalities")
     @classmethod

@@ -21,6 +21,8 @@ from picme.finetune.step import (
     Finetune,
     FinetuneSearch,
     RestrictedFinetune,
+    Stacked,
+    StackWeights,
 )
 from picme.pretrain.features import Features
 from picme.pretrain.step import Pretrain, PretrainSearch, Restricted
@@ -92,9 +94,8 @@ class Costs:
         return said
 
     def side_by_side(self, workers: int) -> int:
-        """Return how many of so many workers' steps of training run at once: on a GPU one, unless told otherwise."""
-        on_gpu = any(cost.memory is not None for cost in self.known.values())
-        return 1 if on_gpu and self.config.execution.workers == "auto" else workers
+        """Return how many of so many workers' steps of training run at once: where a GPU was measured, one at least."""
+        return 1 if any(cost.memory is not None for cost in self.known.values()) else workers
 
     def estimate(self, steps: Iterable[Step], stays: int) -> tuple[float | None, float | None]:
         """Return seconds of work and MB of the GPU that steps take at most, None where nothing is known of them."""
@@ -105,7 +106,7 @@ class Costs:
 
     def _of(self, step: Step, stays: int) -> tuple[float | None, float | None]:
         """Return seconds and MB of one step."""
-        if isinstance(step, Restricted | RestrictedFinetune | Averaged):
+        if isinstance(step, Restricted | RestrictedFinetune | Averaged | Stacked | StackWeights):
             return 0.0, None
         if isinstance(step, Features):
             cost = self.known.get(step.modality)
@@ -164,6 +165,10 @@ def count_stays(design: Design, store: Store) -> int:
         from picme.sources.mimic_ehr import Release
 
         return count_rows(Release.open(source.ehr).file("icustays")).rows
+    if source.kind == "meds":
+        from picme.sources.meds_files import stays_listed
+
+        return stays_listed(Path(source.path))
     if source.kind == "physionet2012":
         from picme.sources.physionet2012_files import find_sets
 

@@ -9,7 +9,7 @@ from picme.design.subsets import add_steps_on_subsets
 from picme.engine.graph import Finished, Graph, Growth
 from picme.evaluate.folds import in_every_fold
 from picme.evaluate.step import Attribute, Ceiling, Evaluate
-from picme.finetune.step import RestrictedFinetune
+from picme.finetune.step import RestrictedFinetune, Stacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +64,7 @@ def _add_finetuning(design: Design, graph: Graph, chosen: list[Combination]) -> 
         groups.setdefault(tuple(one.cell.place.values()), []).append(one)
     for seeds in groups.values():
         own = seeds[0].cell.course is not None and not isinstance(seeds[0], RestrictedFinetune)
+        own |= isinstance(seeds[0], Stacked)
         if own and len(seeds[0].cell.encodings) > 1:
             graph.growths.append(Growth(tuple(seeds), _adds_attribution(design, seeds)))
     graph.growths.append(Growth((*cells, *variants), _adds_evaluation(design, cells, variants)))
@@ -75,9 +76,9 @@ def _adds_attribution(design: Design, seeds: list[Finetune]) -> Callable[[Graph,
     largest = max(map(len, design.named or design.combinations))
 
     def add(graph: Graph, finished: Finished) -> None:
-        done = tuple(filter(finished, seeds))
-        if done:
-            shapley = section.wants_shapley(len(cell.encodings), largest)
+        done, shapley = tuple(filter(finished, seeds)), section.wants_shapley(len(cell.encodings), largest)
+        # A stack has no embeddings, so nothing but Shapley values.
+        if done and (shapley or not isinstance(done[0], Stacked)):
             graph.add(Attribute(finetuned=done, shapley=shapley, control=cell.strategy in section.controls))
 
     return add

@@ -25,7 +25,10 @@ from picme.finetune.step import (
     EmbedUntrained,
     Finetune,
     FinetuneSearch,
+    OutOfFold,
     RestrictedFinetune,
+    Stacked,
+    StackWeights,
     WithheldFinetune,
 )
 from picme.prepare.raw import listed_files, raw_files
@@ -41,6 +44,7 @@ from picme.pretrain.step import (
 )
 from picme.registry import Registry
 from picme.strategies import of_fusion, resolve, strategy
+from picme.strategies.built_in import EQUAL, STACKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -307,7 +311,7 @@ class Design:
         chosen = self.strategy(name)
         common: dict[str, Any] = {"prepare": self.prepare, "task": self.task(task), "strategy": name}
         if chosen.encoders == "none":
-            encodings = tuple(self.encoding(one, encoder=False) for one in combination)
+            encodings = tuple(self.encoding(one, encoder=bool(chosen.stacks)) for one in combination)
             return Cell(**common, encoders="none", encodings=encodings, head=chosen.head)
         gated = chosen.gate == "configured"
         reads_weights = gated and section.gate == "pretraining"
@@ -371,14 +375,21 @@ class Design:
                 whole = self.finetune(task, every, name, seed, share)
                 part = whole.cell.model_copy(update={"encodings": tuple(map(self.encoding, combination))})
                 return RestrictedFinetune(cell=part, seed=seed, share=share, whole=whole)
-            cell, space = self.cell(task, combination, name, order, seed), self.config.finetune.search
+            cell: Cell = self.cell(task, combination, name, order, seed)
+            space: Any = self.config.finetune.search
             if chosen.averages is not None:
                 singles = (
                     self.finetune(task, (one,), chosen.averages, seed, share, withhold=withhold) for one in combination
                 )
                 return Averaged(cell=cell, seed=seed, share=share, singles=tuple(singles))
-            searched = space != "off" and cell.course is not None
+            if chosen.stacks:
+                return self._stacked(cell, seed, share, withhold)
             first = self.cell(task, combination, name, order)
+            if cell.course is None:
+                # Fewer labels or stays tell of other settings, and one model searches them by itself.
+                space, searched = None, chosen.seeded and share == 1 and withhold is None
+            else:
+                searched = space != "off"
             search = FinetuneSearch(cell=first, embedded=self._embedded(first, 0), space=space) if searched else None
             embedded = self._embedded(cell, self._draw(seed))
             made: Callable[..., Finetune] = Finetune
@@ -388,6 +399,40 @@ class Design:
             return made(cell=cell, seed=seed, embedded=embedded, search=search, share=share, order=order)
 
         return self._once(("finetune", task, combination, name, seed, share, order, withhold), make)
+
+    def _stacked(self, cell: Cell, seed: int, share: float, withhold: Literal["complete"] | float | None) -> Stacked:
+        """Return a fine-tuning that combines those of other strategies; its weights, of seed 0, serve every seed."""
+        place = (cell.task.name, cell.combination)
+        names = [one.name for one in self.stacks(cell.strategy, len(cell.combination))]
+        each = [1 if self.strategy(one).seeded else 0 for one in names]  # what depends on no seed has one fine-tuning
+        bases = tuple(
+            self.finetune(*place, one, seed * seeded, share, withhold=withhold)
+            for one, seeded in zip(names, each, strict=True)
+        )
+        folds = self.config.finetune.stacked.folds
+
+        def weigh() -> StackWeights:
+            firsts = [self.finetune(*place, one, 0, share, withhold=withhold) for one in names]
+            fits = [self.out_of_fold(one, fold, folds) for one in firsts for fold in range(folds)]
+            return StackWeights(cell=cell, out_of_fold=tuple(fits))
+
+        key = ("weights", *place, cell.strategy, share, withhold)
+        weights = None if cell.head == EQUAL else self._once(key, weigh)
+        return Stacked(cell=cell, seed=seed, share=share, bases=bases, weights=weights)
+
+    def out_of_fold(self, of: Finetune, fold: int, folds: int) -> OutOfFold:
+        """Return a fine-tuning on all but one of so many folds of another's training stays."""
+        same = {"cell": of.cell, "seed": of.seed, "embedded": of.embedded, "search": of.search, "order": of.order}
+        return self._once(
+            ("out of fold", of.key, fold, folds), lambda: OutOfFold(**same, of=of, fold=fold, folds=folds)
+        )
+
+    def stacks(self, name: str, size: int) -> list[Strategy]:
+        """Return the strategies that one which combines others takes for a combination of so many modalities."""
+        section, declared = self.config.finetune, self.strategy(name).stacks
+        names = section.stacked.strategies if declared == STACKED.stacks else declared
+        fusions = {one: fusion.name for one, fusion in section.fusions.items()}
+        return resolve(names, fusions, size, len(self.config.modalities))
 
     def _embedded(self, cell: Cell, draw: int) -> tuple[Step, ...]:
         """Return the steps that make the embeddings of a cell's frozen encoders, of one draw of them."""
@@ -434,7 +479,9 @@ class Design:
         if section.label_efficiency != "off":
             wanted = self._with_fewer_labels(section.label_efficiency.combinations, cells, largest)
             for share in section.label_efficiency.shares:
-                found += [self.finetune(*place, share=share) for place in places if place[1] in wanted]
+                # A stack would need the folds of each share as well, which costs more than all else together.
+                alone = [place for place in places if not self.strategy(place[2]).stacks]
+                found += [self.finetune(*place, share=share) for place in alone if place[1] in wanted]
         for place in places:
             chosen = self.strategy(place[2])
             gated = chosen.gate == "configured" and not chosen.subsets

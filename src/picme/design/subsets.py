@@ -64,7 +64,7 @@ def _dedicated(design: Design, cells: list[Finetune]) -> list[list[Finetune]]:
     """Return the fine-tunings of each strategy that trains a model for every subset of the modalities."""
     groups: dict[tuple[str, str], list[Finetune]] = {}
     for one in cells:
-        if one.kind == "finetune":
+        if one.kind in ("finetune", "stack"):
             groups.setdefault((one.cell.task.name, one.cell.strategy), []).append(one)
     subsets = 2 ** len(design.config.modalities) - 1
     return [each for each in groups.values() if len({one.cell.combination for one in each}) == subsets]

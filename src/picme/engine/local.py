@@ -11,24 +11,45 @@ import threading
 import time
 import traceback
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 from picme.engine.faults import fault
-from picme.engine.step import ALL_CORES, Context, Step
+from picme.engine.places import demand_of, next_start
 from picme.errors import PicmeError, place_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
+
+    from picme.engine.places import Demand
+    from picme.engine.step import Context, Step
 
 
 class Executor(Protocol):
     """The interface of executors, which run steps. No live object crosses it, so a cluster can stand behind it."""
 
-    def fits(self, step: Step) -> bool:
-        """Return whether the step can start now."""
+    @property
+    def workers(self) -> int:
+        """Steps of one core side by side."""
 
-    def submit(self, step: Step) -> Future[None]:
+    @property
+    def about(self) -> str:
+        """What stands behind the executor, for people; empty if it is this machine."""
+
+    def __enter__(self) -> Self:
+        """Give the executor itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the executor, at once where an exception ends the block."""
+
+    def choose(self, waiting: Sequence[Step]) -> tuple[int, str | None] | None:
+        """Return which of the waiting steps can start now, by its place, and on which GPU; None if none can."""
+
+    def submit(self, step: Step, gpu: str | None = None) -> Future[None]:
         """Start a step whose inputs are finished; the future ends when its artifact is in the store."""
 
     def close(self, cancel: bool = False) -> None:
@@ -38,19 +59,25 @@ class Executor(Protocol):
 class LocalExecutor:
     """Runs steps on this machine; worker processes are started when first needed and kept until `close`.
 
-    A step that takes all cores runs in this process, others in a worker (with one worker, here as well).
+    A step that takes all cores runs in this process, others in a worker (with one worker, here as well). Every GPU has
+    workers of its own, so that no process holds memory of two.
 
     Args:
         context: where the steps run.
         workers: steps of one core side by side.
         threads: threads of numerical libraries for each core that a step takes.
-        gpus: how many steps that take a whole GPU run side by side; None where training uses no GPU.
+        gpus: the devices on which steps that use a GPU run; none if training uses no GPU.
+        per_gpu: how many steps share a GPU, of those that do.
     """
 
-    def __init__(self, context: Context, workers: int, threads: int, gpus: float | None = None) -> None:
-        self.context, self.workers, self.threads, self.gpus = context, max(1, workers), threads, gpus
-        self._running: dict[Future[None], Step] = {}
-        self._pool: ProcessPoolExecutor | None = None
+    def __init__(
+        self, context: Context, workers: int, threads: int, gpus: Sequence[str] = (), per_gpu: int = 1
+    ) -> None:
+        self.context, self.workers, self.threads = context, max(1, workers), threads
+        self.gpus, self.per_gpu = tuple(gpus), per_gpu
+        self.about = f"{len(self.gpus)} GPUs: {', '.join(self.gpus)}" if len(self.gpus) > 1 else ""
+        self._running: dict[Future[None], tuple[Demand, str | None]] = {}
+        self._pools: dict[str | None, ProcessPoolExecutor] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -60,50 +87,55 @@ class LocalExecutor:
     ) -> None:
         self.close(cancel=kind is not None)
 
-    def fits(self, step: Step) -> bool:
-        """Return whether enough of the machine is free for a step."""
-        running = [other for future, other in self._running.items() if not future.done()]
-        if self.gpus is not None and running and step.gpus + sum(other.gpus for other in running) > self.gpus:
-            return False
-        return self._cores(step) + sum(map(self._cores, running)) <= self.workers
+    def choose(self, waiting: Sequence[Step]) -> tuple[int, str | None] | None:
+        """Return which of the waiting steps there is room for, and on which GPU."""
+        running = [place for future, place in self._running.items() if not future.done()]
+        loads = {gpu: sum(demand.gpu for demand, on in running if on == gpu) for gpu in self.gpus}
+        free = self.workers - sum(demand.cores for demand, _ in running)
+        return next_start(map(self._demand, waiting), free, loads)
 
-    def submit(self, step: Step) -> Future[None]:
+    def submit(self, step: Step, gpu: str | None = None) -> Future[None]:
         """Start a step; one that runs in this process has ended when this returns."""
-        cores = self._cores(step)
-        if cores == self.workers:
+        demand = self._demand(step)
+        context = self.context if gpu is None else replace(self.context, device=gpu)
+        if demand.cores == self.workers:
             future: Future[None] = Future()
             try:
-                perform(step, self.context, self.threads * cores)
+                perform(step, context, self.threads * demand.cores)
             except Exception as error:
                 future.set_exception(error)
             else:
                 future.set_result(None)
             return future
-        future = self._started().submit(perform, step, self.context, self.threads * cores)
-        self._running = {one: other for one, other in self._running.items() if not one.done()} | {future: step}
+        future = self._started(gpu).submit(perform, step, context, self.threads * demand.cores)
+        self._running = {one: place for one, place in self._running.items() if not one.done()}
+        self._running[future] = (demand, gpu)
         return future
 
-    def _cores(self, step: Step) -> int:
-        return self.workers if step.cores == ALL_CORES else min(step.cores, self.workers)
+    def _demand(self, step: Step) -> Demand:
+        return demand_of(step, self.workers, len(self.gpus), self.per_gpu)
 
-    def _started(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self.workers, multiprocessing.get_context("spawn"), _start_worker, (self.threads, os.getpid())
+    def _started(self, gpu: str | None) -> ProcessPoolExecutor:
+        if gpu not in self._pools:
+            self._pools[gpu] = ProcessPoolExecutor(
+                self.workers if gpu is None else self.per_gpu,
+                multiprocessing.get_context("spawn"),
+                _start_worker,
+                (self.threads, os.getpid()),
             )
-        return self._pool
+        return self._pools[gpu]
 
     def close(self, cancel: bool = False) -> None:
         """End the worker processes, at once if `cancel`."""
-        if self._pool is not None:
-            if cancel:
-                processes = list((getattr(self._pool, "_processes", None) or {}).values())
-                for process in processes:
-                    process.kill()
-                for process in processes:
-                    process.join(timeout=5)
-            self._pool.shutdown(wait=not cancel, cancel_futures=True)
-            self._pool = None
+        pools, self._pools = [*self._pools.values()], {}
+        if cancel:
+            processes = [one for pool in pools for one in (getattr(pool, "_processes", None) or {}).values()]
+            for process in processes:
+                process.kill()
+            for process in processes:
+                process.join(timeout=5)
+        for pool in pools:
+            pool.shutdown(wait=not cancel, cancel_futures=True)
 
 
 def perform(step: Step, context: Context, threads: int) -> None:
@@ -111,8 +143,18 @@ def perform(step: Step, context: Context, threads: int) -> None:
     if context.store.done(step):
         return
     limit_threads(threads)
-    with context.store.attempt(step) as (folder, about):
-        about |= step.run(folder, context)
+    try:
+        with context.store.attempt(step) as (folder, about):
+            about |= step.run(folder, context)
+    finally:
+        _leave_gpu()
+
+
+def _leave_gpu() -> None:
+    """Give back the GPU's memory that torch keeps for what comes next, which others may need now."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def explain(error: BaseException, where: Path | None = None) -> str:

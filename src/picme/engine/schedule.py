@@ -72,22 +72,15 @@ class Schedule:
         return self.failures
 
     def _start(self) -> None:
-        """Start ready steps in their order, as many as fit; a step that waits for cores is not overtaken."""
-        left = []
-        for number, step in enumerate(self._ready):
-            if self.executor.fits(step):
-                self.progress.start(step)
-                future = self.executor.submit(step)
-                self._running[future] = step
-                if future.done():  # it ran in this process: what it leads to may come before the others
-                    left += self._ready[number + 1 :]
-                    break
-            else:
-                left.append(step)
-                if not step.gpus:
-                    left += self._ready[number + 1 :]
-                    break
-        self._ready = left
+        """Start ready steps as long as there is room for one."""
+        while self._ready and (chosen := self.executor.choose(self._ready)) is not None:
+            place, gpu = chosen
+            step = self._ready.pop(place)
+            self.progress.start(step)
+            future = self.executor.submit(step, gpu)
+            self._running[future] = step
+            if future.done():  # it ran in this process: what it leads to may come before the others
+                break
 
     def _end(self, future: Future[None]) -> None:
         step, error = self._running.pop(future), future.exception()

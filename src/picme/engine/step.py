@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Part of every key: raised when what a key is made of changes.
 FORMAT = 2
 ALL_CORES = 0
+Gpu = Literal["none", "shared", "whole"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Context:
 
     Attributes:
         store: where the artifacts of earlier steps are.
-        device: `auto`, or the kind of device that training uses.
+        device: `auto`, or the device that training uses.
         loggers: where the epochs of a training are logged beside its own history.
     """
 
@@ -61,7 +62,7 @@ class Step(Part):
         stage: the stage of the study, a command of its own, that the step belongs to.
         version: raised when the same fields come to mean another artifact.
         cores: how many workers' shares of the machine the step takes; `ALL_CORES` for all of them.
-        gpus: how many GPUs it takes where there are any; a fraction shares one.
+        gpu: what it takes of a GPU where there is one: `none`, `shared` with others of its kind, or the `whole` of it.
         grows: patterns of files that are added once the artifact is finished, such as what is computed from it once.
         replaces: result tables that the step contributes in place of the steps that it reads.
         timed: whether `seconds` of the manifest, and what it says of epochs and memory, belong in a table of costs.
@@ -71,7 +72,7 @@ class Step(Part):
     stage: ClassVar[str]
     version: ClassVar[int] = 1
     cores: ClassVar[int] = 1
-    gpus: ClassVar[float] = 0.0
+    gpu: ClassVar[Gpu] = "none"
     grows: ClassVar[tuple[str, ...]] = ()
     replaces: ClassVar[tuple[str, ...]] = ()
     timed: ClassVar[bool] = False

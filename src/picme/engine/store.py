@@ -7,6 +7,9 @@ An attempt's folder belongs to one process at a time: a second attempt at the sa
 a folder of its own, and whichever ends first leaves the artifact. What an interrupted attempt left is taken over by
 renaming it, which only one can do. Whether a process of another host is alive cannot be seen; the lock of the run
 shows that none works here.
+
+No lock of the file system keeps two attempts apart, only that of two which rename a folder to one name one succeeds,
+and that a file is seen as its writer closed it by who opens it afterwards. NFS from version 3 on holds both.
 """
 
 from __future__ import annotations
@@ -16,21 +19,20 @@ import hashlib
 import itertools
 import json
 import os
-import re
 import shutil
-import socket
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isal.isal_zlib import crc32
 
+from picme.engine.held import held, host_name, process_name, runs
 from picme.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from picme.engine.step import Step
 
@@ -96,10 +98,16 @@ def private() -> Iterator[None]:
 
 
 class Store:
-    """The artifacts of a folder: `store/<kind>/<key>/`, with `manifest.json` written last."""
+    """The artifacts of a folder: `store/<kind>/<key>/`, with `manifest.json` written last.
 
-    def __init__(self, run: Path) -> None:
-        self.run = run
+    Args:
+        run: the run folder.
+        shared: true if steps of other machines write into it: what is written is then brought to the disk before it is
+            renamed, and what is not found is asked for once more, past what this machine remembers of the folder.
+    """
+
+    def __init__(self, run: Path, shared: bool = False) -> None:
+        self.run, self.shared = run, shared
         self.root = run / "store"
         self._whole: set[str] = set()  # keys of the artifacts that were found as they were written
 
@@ -109,7 +117,12 @@ class Store:
 
     def done(self, step: Step) -> bool:
         """Return whether an artifact is complete."""
-        return (self.path(step) / "manifest.json").is_file()
+        file = self.path(step) / "manifest.json"
+        if self.shared and not file.is_file():
+            for folder in (self.root, self.root / step.kind, file.parent):
+                with suppress(OSError):  # to open a folder asks a network disk anew
+                    os.close(os.open(folder, os.O_RDONLY))
+        return file.is_file()
 
     def attempted(self, kind: str) -> set[str]:
         """Return the keys of a kind's artifacts of which there is an attempt that is not complete."""
@@ -201,6 +214,10 @@ class Store:
                 described = {"kind": step.kind, "key": step.key, "name": step.name, "version": step.version}
                 described |= {"seconds": round(seconds, 3), **about, "fields": step.fields}
                 described["files"] = {os.path.relpath(file, folder): _checksum(file) for file in _files(folder)}
+                if self.shared:
+                    for file in _files(folder):
+                        with file.open("rb") as handle:
+                            os.fsync(handle.fileno())
                 described = json.loads(json.dumps(described, default=str))
                 write_json(folder / "manifest.json", {**described, "checksum": _checksum_of(described)})
         except BaseException:
@@ -214,8 +231,9 @@ class Store:
         try:
             folder.rename(self.path(step))
         except OSError:
+            # Over a network a rename that was done may be told as one that failed; then its folder is gone.
             if self.done(step):
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)
             else:  # a damaged artifact without manifest
                 shutil.rmtree(self.path(step))
                 folder.rename(self.path(step))
@@ -249,21 +267,19 @@ class Store:
             Kind and key of the steps that processes were in when they were killed, which is told once.
 
         Raises:
-            DataError: if another process holds it, or the file system has no locks.
+            DataError: if another process holds it, on this machine or on another that sees the folder.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.run / ".lock").open("w") as handle:
+        with (self.run / ".lock").open("w") as handle, ExitStack() as stack:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise DataError(
                     f"another picme process is working in {self.run}; wait for it or choose another --out"
                 ) from None
-            except OSError as error:
-                raise DataError(
-                    f"the file system of {self.run} has no file locks ({error.strerror}), which keep two runs apart; "
-                    "choose an --out elsewhere, or mount it with locks"
-                ) from None
+            except OSError:
+                pass  # a file system without locks: the holder's file alone says it
+            stack.enter_context(held(self.run))
             killed = [left for left in sorted(self.root.glob("*/.*.partial")) if self._over(left)]
             for left in killed:
                 _leave(left)
@@ -277,12 +293,12 @@ class Store:
     def _over(self, left: Path) -> bool:
         """Return whether an attempt's process ended without leaving it, by what the holder of the lock can see."""
         owner = _owner_of(left)
-        return bool(owner) and not (owner[0] == _host() and _alive(left))
+        return bool(owner) and not (owner[0] == host_name() and _alive(left))
 
     def clean(self) -> None:
         """Remove what attempts left that are over; a study that is finished resumes none of them."""
         for left in self.root.glob("*/.*.partial"):
-            if not _alive(left):
+            if not _owner_of(left) or self._over(left):
                 shutil.rmtree(left, ignore_errors=True)
 
 
@@ -338,7 +354,7 @@ def _leave(folder: Path) -> None:
 
 def _owner() -> str:
     """Return the name of this attempt: host, process, when the process started, and a number."""
-    return f"{_host()}-{os.getpid()}-{_started(os.getpid())}-{next(_ATTEMPTS)}"
+    return f"{process_name()}-{next(_ATTEMPTS)}"
 
 
 def _owner_of(folder: Path) -> list[str]:
@@ -346,36 +362,10 @@ def _owner_of(folder: Path) -> list[str]:
     return [part for name in folder.name.removesuffix(".partial").split(".")[2:] for part in name.split("-")]
 
 
-def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
-
-
 def _alive(folder: Path) -> bool:
     """Return whether the attempt that a folder belongs to is still running; on another host it is taken to be."""
     owner = _owner_of(folder)
-    if not owner:
-        return False
-    host, process, started, _ = owner
-    return host != _host() or _started(int(process)) == started
-
-
-def _started(process: int) -> str:
-    """Return when a process started, in the kernel's ticks; empty where it has ended."""
-    try:
-        after_name = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return "" if after_name[0] == "Z" else after_name[19]
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return ""
-    except OSError:
-        return ""
-    try:  # no /proc, as on macOS: the number of the process alone has to do
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        pass
-    return "0"
+    return bool(owner) and (owner[0] != host_name() or runs("-".join(owner)))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,11 +9,14 @@ import torch
 
 from picme.config.combinations import label
 from picme.evaluate.attribution import agreement_rows, attribution_rows, shapley_rows
+from picme.evaluate.by_subset import subsets_of, whole_models
 from picme.evaluate.coalitions import coalition_values
 from picme.evaluate.integrated_gradients import integrated_gradients
 from picme.finetune.classifier import FrozenClassifier
 from picme.finetune.restore import restore
+from picme.finetune.step import Stacked
 from picme.fitting.device import resolve_device
+from picme.metrics.classification import areas, macro
 from picme.pretrain.features import open_encoded
 from picme.results.tables import table
 from picme.tasks import build as build_task
@@ -54,6 +57,10 @@ def attribute(step: Attribute, folder: Path, context: Context) -> dict[str, Any]
     coalitions: dict[tuple[Any, ...], dict[frozenset[str], float]] = {}
     device = resolve_device(context.device)
     for one in step.finetuned:
+        if isinstance(one, Stacked):
+            if len(rows["test"]):
+                coalitions[(one.seed,)] = _withheld(one, view, targets, rows["test"], context)
+            continue
         model = restore(one, view, device, store)
         if len(rows["test"]):
             for method, found, error in _gradients(model, rows):
@@ -83,6 +90,19 @@ def attribute(step: Attribute, folder: Path, context: Context) -> dict[str, Any]
     table("agreement").frame(agreement_rows(known)).write_parquet(folder / "agreement.parquet")
     greatest = float(np.nanmax(errors)) if np.isfinite(errors).any() else None
     return {**cell.place, "combination": list(combination), "completeness_error": greatest}
+
+
+def _withheld(
+    one: Stacked, view: ViewData, targets: np.ndarray, rows: np.ndarray, context: Context
+) -> dict[frozenset[str], float]:
+    """Return the test AUROC of a stack from every coalition of its modalities, the others withheld from its models."""
+    names, y = one.cell.combination, targets[rows].T
+    found = {frozenset[str](): 0.5}
+    for subset, p in zip(subsets_of(len(names)), whole_models([one], view, rows, context), strict=True):
+        inside = frozenset(name for name, kept in zip(names, subset, strict=True) if kept)
+        # A label that no model knows has no probability.
+        found[inside] = float(macro(areas(np.where(np.isnan(p.T), np.nan, y), np.nan_to_num(p.T))[0]))
+    return found
 
 
 def _gradients(model: Classifier, rows: dict[str, np.ndarray]) -> list[tuple[str, list[float], float]]:

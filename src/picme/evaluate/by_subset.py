@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from picme.finetune.derived import mean_of_kept, stored
-from picme.finetune.features import fit_model
 from picme.finetune.restore import restore
-from picme.finetune.step import Averaged
+from picme.finetune.stacked import combined, stored_weights
+from picme.finetune.step import Averaged, Stacked
+from picme.finetune.without_encoders import FeatureModel
 from picme.fitting.device import resolve_device
-from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,13 +56,14 @@ def _whole_model(one: Finetune, view: ViewData, rows: np.ndarray, subsets: np.nd
     if isinstance(one, Averaged):
         alone = np.stack([stored(single, len(view), context.store)[rows] for single in one.singles])
         return mean_of_kept(alone, has & subsets[:, None])
+    if isinstance(one, Stacked):
+        each = np.stack([_whole_model(base, view, rows, subsets, context) for base in one.bases])
+        return combined(stored_weights(one, context.store), each)
     if cell.course is not None:
         model = restore(one, view, resolve_device(context.device), context.store)
         return model.probabilities_within(rows, subsets)
-    labels = build_task(cell.task.name, cell.task.section).labels
-    trained = one.seen(view, context.store)
-    fitted = {split: trained.usable(cell.combination, split) for split in ("train", "val")}
-    return fit_model(cell, trained, labels, one.seed, fitted, rows, has & subsets[:, None])
+    fitted = FeatureModel.load(context.store.path(one), cell.combination)
+    return fitted.probabilities(view, cell.combination, rows, has & subsets[:, None])
 
 
 def dedicated_models(finetuned: Sequence[Finetune], view: ViewData, rows: np.ndarray, context: Context) -> np.ndarray:

@@ -15,13 +15,16 @@ import numpy as np
 
 from picme.config.evaluate import ThresholdRule
 from picme.evaluate.subgroups import suppressed
-from picme.evaluate.thresholds import choose_threshold
+from picme.evaluate.thresholds import settle_threshold
 from picme.metrics.classification import macro
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from picme.config.evaluate import EvaluateConfig
+    from picme.evaluate.bootstrap import SubjectResamples
     from picme.evaluate.predictions import CellPredictions, SplitStays
     from picme.evaluate.subgroups import Grouping
 
@@ -29,9 +32,15 @@ METRICS = ("demographic_parity_difference", "equal_opportunity_difference", "equ
 
 
 def fairness_rows(
-    cell: CellPredictions, stays: SplitStays, found: list[Grouping], config: EvaluateConfig
+    cell: CellPredictions,
+    stays: Mapping[str, SplitStays],
+    resamples: SubjectResamples,
+    found: list[Grouping],
+    config: EvaluateConfig,
 ) -> list[dict[str, Any]]:
     """Return rows of `fairness`, one per attribute and metric, with the numbers of groups compared and labels averaged.
+
+    Stays are those of a split; `resamples` are of the validation subjects, which the threshold is settled by.
 
     A difference in rates is NaN for a label if one of the groups has one class only. There are no rows without
     fairlearn.
@@ -39,13 +48,16 @@ def fairness_rows(
     if find_spec("fairlearn") is None:
         return []
     validation, test = cell.ensemble("val"), cell.ensemble("test")
-    rule = ThresholdRule(kind="youden")
+    rule, held_out = ThresholdRule(kind="youden"), stays["val"].subject
+    thresholds = [
+        settle_threshold(y, p, held_out, rule, resamples)[0] for y, p in zip(cell.y["val"], validation, strict=True)
+    ]
     rows = []
-    for attribute, not_told in zip(found, suppressed(cell, stays, found, config), strict=True):
+    for attribute, not_told in zip(found, suppressed(cell, stays["test"], found, config), strict=True):
         values = np.full((len(METRICS), len(cell.labels)), np.nan)
         groups = 0
         for index in range(len(cell.labels)):
-            threshold = choose_threshold(cell.y["val"][index], validation[index], rule)
+            threshold = thresholds[index]
             y = cell.y["test"][index]
             sizes = np.bincount(attribute.code[~np.isnan(y)], minlength=len(attribute.groups))
             told = (sizes >= config.min_group) & ~not_told

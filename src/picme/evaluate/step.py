@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from picme.engine.step import Context, Step
+from picme.engine.step import Context, Gpu, Step
 from picme.evaluate.folds import largest_cell
 from picme.finetune.step import Cell, Finetune
 from picme.prepare.step import Hospital, Prepare, TaskPart
@@ -20,7 +20,7 @@ class Evaluate(Step):
 
     kind: ClassVar[str] = "evaluate"
     stage: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     folds: tuple[Prepare, ...]
     """The cohort as each fold divides it; one where there are no folds."""
@@ -60,7 +60,7 @@ class Attribute(Step):
 
     kind: ClassVar[str] = "attribute"
     stage: ClassVar[str] = "evaluate"
-    gpus: ClassVar[float] = 1.0
+    gpu: ClassVar[Gpu] = "shared"
 
     finetuned: tuple[Finetune, ...]
     """The fine-tunings of one cell, one for each seed."""
@@ -93,6 +93,7 @@ class Severity(Step):
 
     kind: ClassVar[str] = "severity"
     stage: ClassVar[str] = "evaluate"
+    version: ClassVar[int] = 2
 
     cell: Cell
     """A logistic regression on the modality."""
@@ -116,7 +117,7 @@ class OfSubsets(Step):
     """What follows from one strategy's predictions of every subset of the modalities."""
 
     stage: ClassVar[str] = "evaluate"
-    gpus: ClassVar[float] = 1.0
+    gpu: ClassVar[Gpu] = "shared"
 
     finetuned: tuple[Finetune, ...]
     """The seeds of the models of all modalities, or of the models of every subset, on every fold."""

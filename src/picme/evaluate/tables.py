@@ -99,7 +99,7 @@ def _evaluate_task(
         rows["subgroups"] += subgroup_rows(cell, test, found, few, config)
         rows["phenotype_types"] += type_rows(result, cell.labels, types)
         rows["calibration"] += calibration_rows(cell, test, config)
-        rows["thresholds"] += threshold_rows(cell, test, config)
+        rows["thresholds"] += threshold_rows(cell, task.stays, resamples, config)
         rows["decision_curve"] += decision_rows(cell, test, config)
         results.append(result)
     selection = choose(results, config)
@@ -108,7 +108,9 @@ def _evaluate_task(
     rows["comparisons"] += comparison_rows(results, chosen, task, resamples["test"], config)
     if chosen is not None:
         rows["cohort_flow"] += judged_rows(task, task.cell(chosen.combination, chosen.strategy), config)
-        rows["fairness"] += fairness_rows(task.cell(chosen.combination, chosen.strategy), test, found, config)
+        rows["fairness"] += fairness_rows(
+            task.cell(chosen.combination, chosen.strategy), task.stays, resamples["val"], found, config
+        )
 
 
 def judged_rows(task: TaskPredictions, cell: CellPredictions, config: EvaluateConfig) -> list[dict[str, Any]]:

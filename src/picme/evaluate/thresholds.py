@@ -1,4 +1,4 @@
-"""Decision thresholds, chosen on validation and judged on test: a stay whose probability reaches it is positive."""
+"""Decision thresholds, settled on validation and judged on test: a stay whose probability reaches it is positive."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ import numpy as np
 from picme.metrics.shares import share
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from picme.config.evaluate import EvaluateConfig, ThresholdRule
+    from picme.evaluate.bootstrap import SubjectResamples
     from picme.evaluate.predictions import CellPredictions, SplitStays
+
+
+# Resamples of the validation subjects that a threshold is settled by.
+RESAMPLES = 100
 
 
 def choose_threshold(y: NDArray[np.floating], p: NDArray[np.floating], rule: ThresholdRule) -> float:
@@ -23,39 +30,78 @@ def choose_threshold(y: NDArray[np.floating], p: NDArray[np.floating], rule: Thr
         p: probabilities (stay,).
         rule: `sensitivity_at_specificity` takes the greatest sensitivity among thresholds with at least that
             specificity, and of equals the more specific; `specificity_at_sensitivity` the reverse; `youden` the
-            greatest sensitivity + specificity − 1.
+            greatest sensitivity + specificity − 1; `min_sensitivity_ppv` calls as many stays positive as are, where
+            sensitivity and positive predictive value are equal and the lesser of them is greatest.
 
     Returns:
         The threshold; infinite if only calling nobody positive keeps the specificity; NaN if the labels hold fewer
         than two classes.
     """
-    thresholds, sensitivity, specificity = _curve(y, p)
-    if len(thresholds) == 0:
-        return float("nan")
-    if rule.kind == "youden":
-        return float(thresholds[np.argmax(sensitivity + specificity)])
-    held, wanted = (
-        (specificity, sensitivity) if rule.kind == "sensitivity_at_specificity" else (sensitivity, specificity)
-    )
-    allowed = np.flatnonzero(held >= float(rule.value or 0) - 1e-12)
-    # Greatest wanted value first, then the greatest held one.
-    best = allowed[np.lexsort((held[allowed], wanted[allowed]))[-1]]
-    return float(thresholds[best])
+    found = _chosen(y, p, np.ones((len(y), 1)), rule)
+    return float(found[0]) if len(found) else float("nan")
 
 
-def _curve(y: NDArray[np.floating], p: NDArray[np.floating]) -> tuple[NDArray, NDArray, NDArray]:
-    """Return thresholds from infinity down through the distinct predictions, with their sensitivity and specificity."""
+def settle_threshold(
+    y: NDArray[np.floating],
+    p: NDArray[np.floating],
+    subject: NDArray[np.integer],
+    rule: ThresholdRule,
+    resamples: SubjectResamples,
+    confidence: float = 0.95,
+) -> tuple[float, float, float]:
+    """Return the median of the thresholds that a rule chooses in resamples of the subjects, and their interval.
+
+    The point that is best in one sample is partly luck; the median of many resamples is nearer to the best for new
+    stays (a test simulates it).
+
+    Args:
+        y: labels (stay,), NaN where undefined.
+        p: probabilities (stay,).
+        subject: index of each stay's subject (stay,).
+        rule: as in `choose_threshold`.
+        resamples: draws of the subjects, of which the first `RESAMPLES` are used.
+        confidence: share of the resamples' thresholds within the interval.
+
+    Returns:
+        (threshold, low, high), each of them a predicted value or infinite; NaN if the labels hold fewer than two
+        classes.
+    """
+    weights = np.concatenate([block[subject] for block in resamples.first(RESAMPLES).blocks], axis=1)
+    found = _chosen(y, p, weights, rule)
+    if not len(found):
+        return (float("nan"),) * 3
+    ends = np.quantile(found, [0.5, (1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf")
+    return float(ends[0]), float(ends[1]), float(ends[2])
+
+
+def _chosen(
+    y: NDArray[np.floating], p: NDArray[np.floating], weights: NDArray[np.number], rule: ThresholdRule
+) -> NDArray[np.float64]:
+    """Return the threshold that a rule chooses in each weighting (stay, weighting) of the stays with two classes."""
     defined = ~np.isnan(y)
-    y, p = y[defined], p[defined]
-    positives, negatives = int((y == 1).sum()), int((y == 0).sum())
-    if positives == 0 or negatives == 0:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    order = np.argsort(-p, kind="stable")
-    p, y = p[order], y[order]
-    end = np.append(p[1:] != p[:-1], True)
-    sensitivity = np.append(0.0, np.cumsum(y)[end] / positives)
-    specificity = np.append(1.0, 1 - np.cumsum(1 - y)[end] / negatives)
-    return np.append(np.inf, p[end]), sensitivity, specificity
+    order = np.argsort(-p[defined], kind="stable")
+    y, p, weights = y[defined][order], p[defined][order], weights[defined][order].astype(np.float64)
+    # A threshold is one of the distinct predictions; above all of them nobody is called positive.
+    end = np.flatnonzero(np.append(p[1:] != p[:-1], True)[: len(p)])
+    nobody = np.zeros((1, weights.shape[1]))
+    true, false = (
+        np.concatenate([nobody, np.cumsum(weights * kind[:, None], axis=0)[end]]) for kind in (y == 1, y == 0)
+    )
+    known = (true[-1] > 0) & (false[-1] > 0)
+    true, false = true[:, known], false[:, known]
+    sensitivity, specificity = true / true[-1:], 1 - false / false[-1:]
+    if rule.kind == "youden":
+        score = sensitivity + specificity
+    elif rule.kind == "min_sensitivity_ppv":
+        score = -np.abs(true + false - true[-1:])
+    else:
+        held, wanted = specificity, sensitivity
+        if rule.kind == "specificity_at_sensitivity":
+            held, wanted = sensitivity, specificity
+        # Of equally good ones that which holds more; two different shares of stays are farther apart than this.
+        score = np.where(held >= float(rule.value or 0) - 1e-12, wanted + 1e-9 * held, -np.inf)
+    found: NDArray[np.float64] = np.append(np.inf, p[end])[np.argmax(score, axis=0)]
+    return found
 
 
 def operating_point(
@@ -65,7 +111,11 @@ def operating_point(
     subject: NDArray[np.integer] | None = None,
     confidence: float = 0.95,
 ) -> dict[str, float]:
-    """Compute sensitivity, specificity, PPV and NPV at a threshold, each with `_low` and `_high` of its interval.
+    """Compute shares of right decisions at a threshold, each with `_low` and `_high` of its interval.
+
+    They are sensitivity, specificity, PPV, NPV, and the lesser of sensitivity and PPV, which is the score of event 1 of
+    the PhysioNet challenge 2012 (Silva et al., 2012). The ends of its interval are the lesser of both ends, so it holds
+    the truth at least about as often as theirs.
 
     Args:
         y: labels (stay,), NaN where undefined.
@@ -75,7 +125,7 @@ def operating_point(
         confidence: coverage of the intervals, for which the threshold is given.
 
     Returns:
-        The shares by name; each is NaN where its denominator is zero.
+        The shares by name; each is NaN where its denominator is zero, but for the lesser, which is then sensitivity.
     """
     defined = ~np.isnan(y) & ~np.isnan(threshold)
     whose = np.arange(len(y)) if subject is None else subject
@@ -89,20 +139,31 @@ def operating_point(
     ):
         ends = share(hit[among], whose[among], confidence)
         found |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+    for end in ("", "_low", "_high"):
+        found[f"min_sensitivity_ppv{end}"] = float(np.fmin(found[f"sensitivity{end}"], found[f"ppv{end}"]))
     return found
 
 
-def threshold_rows(cell: CellPredictions, stays: SplitStays, config: EvaluateConfig) -> list[dict[str, Any]]:
+def threshold_rows(
+    cell: CellPredictions,
+    stays: Mapping[str, SplitStays],
+    resamples: Mapping[str, SubjectResamples],
+    config: EvaluateConfig,
+) -> list[dict[str, Any]]:
     """Return rows of `thresholds` for every label and rule, of the seed-averaged prediction.
 
-    An infinite threshold is null.
+    Stays and resamples of subjects are those of a split. An infinite threshold is null.
     """
     validation, test = cell.ensemble("val"), cell.ensemble("test")
+    held_out, judged = stays["val"].subject, stays["test"].subject
     rows = []
     for index, label in enumerate(cell.labels):
         for rule in config.thresholds:
-            threshold = choose_threshold(cell.y["val"][index], validation[index], rule)
-            point = operating_point(cell.y["test"][index], test[index], threshold, stays.subject, config.confidence)
-            shown = threshold if np.isfinite(threshold) else float("nan")
-            rows.append({**cell.key, "label": label, "rule": rule.title, "threshold": shown, **point})
+            ends = settle_threshold(
+                cell.y["val"][index], validation[index], held_out, rule, resamples["val"], config.confidence
+            )
+            point = operating_point(cell.y["test"][index], test[index], ends[0], judged, config.confidence)
+            shown = (end if np.isfinite(end) else float("nan") for end in ends)
+            point |= dict(zip(("threshold", "threshold_low", "threshold_high"), shown, strict=True))
+            rows.append({**cell.key, "label": label, "rule": rule.title, **point})
     return rows

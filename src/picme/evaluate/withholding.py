@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from picme.finetune.features import fit_model
+from picme.finetune.without_encoders import fit_model
 from picme.pretrain.features import open_encoded
 from picme.tasks import build as build_task
 
@@ -62,7 +62,8 @@ def measure_severity(step: Severity, folder: Path, context: Context) -> dict[str
     rows = {split: view.usable(cell.combination, split) for split in ("train", "val", "test")}
     risk = np.full(len(view), np.nan)
     kept = view.present(cell.combination)[rows["test"]][None]
-    found = fit_model(cell, view, task.labels, 0, rows, rows["test"], kept)[0]
+    model = fit_model(cell, view, task.labels, 0, rows["train"])
+    found = model.probabilities(view, cell.combination, rows["test"], kept)[0]
     defined = ~np.isnan(found).all(axis=0)
     risk[rows["test"]] = found[:, defined].mean(axis=1) if defined.any() else np.nan
     np.save(folder / "severity.npy", risk)

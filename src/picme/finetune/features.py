@@ -1,4 +1,8 @@
-"""Summary features of a view's stays: the input of models without encoders."""
+"""Summary features of a view's stays: the input of models without encoders, picme's own and others.
+
+Series give statistics over the whole window and over its last quarter, tables their cells, texts and images the first
+principal components of what the locked part of their encoder makes of them, and every modality whether it is there.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from picme.errors import TrainingError
-from picme.finetune.baselines import PRESENCE_ONLY, STATISTICS, fit, summary_features
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from picme.finetune.step import Cell
     from picme.modalities.view import ViewData
+
+Learnt = dict[str, dict[str, np.ndarray]]
+"""What training stays tell of how each modality is summarised."""
 
 
 class Features(NamedTuple):
@@ -21,11 +26,15 @@ class Features(NamedTuple):
 
     Attributes:
         values: (stay, feature) float32, NaN where unknown.
+        names: of the features, such as `labs: Lactate whole slope`.
+        categorical: (feature,) bool, whether a feature is the number of a category.
         owner: (feature,) the place in the combination of the modality that a feature is of.
         blank: (feature,) what a feature is for a stay that lacks the modality.
     """
 
     values: np.ndarray
+    names: tuple[str, ...]
+    categorical: np.ndarray
     owner: np.ndarray
     blank: np.ndarray
 
@@ -34,70 +43,54 @@ class Features(NamedTuple):
         return np.where(kept[:, self.owner], self.values[rows], self.blank)
 
 
-def features(view: ViewData, combination: Sequence[str], train: np.ndarray) -> Features:
-    """Return summaries of series and tables, and what locked trunks make of texts and images.
+def learn(view: ViewData, combination: Sequence[str], train: np.ndarray) -> Learnt:
+    """Return what training stays tell of how the modalities of a combination are summarised.
 
     Args:
         view: the stays.
         combination: the modalities.
-        train: (stay,) bool, the training stays.
+        train: row numbers of the training stays; no other stay has any influence.
+    """
+    present = view.present(combination)
+    having = {name: train[present[train, place]] for place, name in enumerate(combination)}
+    return {name: view.modalities[name].learn_summary(rows) for name, rows in having.items()}
+
+
+def features(view: ViewData, combination: Sequence[str], learnt: Mapping[str, Mapping[str, np.ndarray]]) -> Features:
+    """Return the features of all stays of a view.
+
+    Args:
+        view: the stays.
+        combination: the modalities.
+        learnt: what `learn` returned of the training stays.
 
     Raises:
         TrainingError: if no modality of the combination has any.
     """
-    parts, blanks = [], []
-    for name in combination:
-        folder = view.folder / name
-        found = [summary_features({name: folder}, train)[0]]
-        blank = np.full(found[0].shape[1], np.nan, np.float32)
-        if (folder / "offsets.npy").is_file():  # of a series, of which nothing was measured
-            blank[len(STATISTICS) - 1 :: len(STATISTICS)] = 0
-        cached = getattr(view.modalities[name], "features", None)
-        if isinstance(cached, np.ndarray) and cached.ndim == 2:
-            index = np.asarray(view.modalities[name].index)
-            values = np.full((len(view), cached.shape[1]), np.nan, dtype=np.float32)
-            values[index >= 0] = cached[index[index >= 0]]
-            found.append(values)
-        parts.append(np.concatenate(found, axis=1))
-        blanks.append(np.pad(blank, (0, parts[-1].shape[1] - len(blank)), constant_values=np.nan))
-    owner = np.repeat(np.arange(len(parts)), [part.shape[1] for part in parts])
-    made = Features(np.concatenate(parts, axis=1), owner, np.concatenate(blanks))
-    if not len(owner):
+    there = presence(view, combination)
+    found = [view.modalities[name].summary(learnt[name]) for name in combination]
+    if not any(one.names for one in found):
         raise TrainingError(
             f"{'+'.join(combination)} has neither series, tables nor a locked encoder to make summary features of"
         )
+    named = zip(combination, found, strict=True)
+    made = Features(
+        np.concatenate([*(one.values for one in found), there.values], axis=1),
+        (*(f"{name}: {feature}" for name, one in named for feature in one.names), *there.names),
+        np.concatenate([*(one.categorical for one in found), there.categorical]),
+        np.concatenate([np.repeat(np.arange(len(found)), [len(one.names) for one in found]), there.owner]),
+        np.concatenate([*(one.blank for one in found), there.blank]),
+    )
     return made._replace(values=made.of(np.arange(len(view)), view.present(combination)))
 
 
-def fit_model(
-    cell: Cell,
-    view: ViewData,
-    labels: Sequence[str],
-    seed: int,
-    rows: Mapping[str, np.ndarray],
-    wanted: np.ndarray,
-    kept: np.ndarray,
-) -> np.ndarray:
-    """Fit a cell's model without encoders and predict for stays that keep only some of their modalities.
-
-    Args:
-        cell: its `head` names the model.
-        view: the stays as the training sees them.
-        labels: of the task.
-        seed: of the model.
-        rows: the row numbers of `train` and `val`.
-        wanted: row numbers of what to predict.
-        kept: (case, row, modality) bool, what these keep, in any number of cases.
-
-    Returns:
-        Probabilities (case, row, label), NaN for a label with one class in training.
-    """
-    fitted = np.concatenate([rows["train"], rows["val"]])
-    split = np.repeat(["train", "val"], [len(rows["train"]), len(rows["val"])])
-    targets = view.labels(labels)[fitted]
-    if cell.head == PRESENCE_ONLY:
-        predict = fit(cell.head, view.present(cell.combination)[fitted].astype(np.float32), targets, split, seed)
-        return np.stack([predict(case.astype(np.float32)) for case in kept])
-    found = features(view, cell.combination, np.isin(np.arange(len(view)), rows["train"]))
-    predict = fit(cell.head, found.values[fitted], targets, split, seed)
-    return np.stack([predict(found.of(wanted, case)) for case in kept])
+def presence(view: ViewData, combination: Sequence[str]) -> Features:
+    """Return which modalities the stays of a view have, 1 or 0, and nothing of what is in them."""
+    number = len(combination)
+    return Features(
+        view.present(combination).astype(np.float32),
+        tuple(f"{name}: present" for name in combination),
+        np.zeros(number, bool),
+        np.arange(number),
+        np.zeros(number, np.float32),
+    )

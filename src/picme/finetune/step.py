@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from picme.config.combinations import label
-from picme.engine.step import Context, Part, Step
+from picme.engine.step import Context, Gpu, Part, Step
 from picme.prepare.step import Prepare, TaskPart
 from picme.pretrain.features import Encoding
 from picme.pretrain.step import CourseSettings, Pretrain
@@ -33,7 +33,7 @@ class EmbedPretrained(Step):
 
     kind: ClassVar[str] = "embed"
     stage: ClassVar[str] = "finetune"
-    gpus: ClassVar[float] = 1.0
+    gpu: ClassVar[Gpu] = "shared"
 
     pretrain: Pretrain
     task: str
@@ -57,7 +57,7 @@ class EmbedUntrained(Step):
 
     kind: ClassVar[str] = "embed"
     stage: ClassVar[str] = "finetune"
-    gpus: ClassVar[float] = 1.0
+    gpu: ClassVar[Gpu] = "shared"
 
     prepare: Prepare
     encoding: Encoding
@@ -114,6 +114,13 @@ class Cell(Part):
         return self.encoders in FROZEN
 
     @property
+    def gpu(self) -> Gpu:
+        """What a fine-tuning takes of a GPU: all of it where encoders are trained."""
+        if self.course is None:
+            return "none"
+        return "shared" if self.frozen else "whole"
+
+    @property
     def cost(self) -> float:
         """The relative cost of a fine-tuning."""
         return 0.05 if self.frozen else sum(one.cost for one in self.encodings)
@@ -138,16 +145,16 @@ class AnySubsetCell(Cell):
 
 
 class FinetuneSearch(Step):
-    """The search of a cell's learning rate and batch size, with seed 0, on validation stays."""
+    """The search of a cell's settings: learning rate and batch size with seed 0 on validation stays, or by folds of the
+    training stays those of a model without encoders."""
 
     kind: ClassVar[str] = "search"
     stage: ClassVar[str] = "finetune"
-    gpus: ClassVar[float] = 1.0
 
     cell: Cell
     embedded: tuple[Step, ...]
-    space: Any
-    """The section `finetune.search`."""
+    space: Any = None
+    """The section `finetune.search`; None for a model without encoders."""
 
     @property
     def name(self) -> str:  # noqa: D102
@@ -156,6 +163,10 @@ class FinetuneSearch(Step):
     @property
     def weight(self) -> float:  # noqa: D102
         return self.cell.cost
+
+    @property
+    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+        return self.cell.gpu
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.finetune.search import search
@@ -175,7 +186,7 @@ class Finetune(Step):
 
     kind: ClassVar[str] = "finetune"
     stage: ClassVar[str] = "finetune"
-    gpus: ClassVar[float] = 1.0
+    version: ClassVar[int] = 2
     uncounted: ClassVar[tuple[str, ...]] = ("order",)
 
     cell: Cell
@@ -190,18 +201,32 @@ class Finetune(Step):
 
     @property
     def name(self) -> str:  # noqa: D102
+        return " ".join([*self.cell.place.values(), f"seed {self.seed}{self.cell.prepare.suffix}"]) + self.said
+
+    @property
+    def said(self) -> str:
+        """What the name says of a fine-tuning beside the study's cells; empty for another."""
         said = [f"{self.share:.0%} of labels"] * (self.share < 1) + ["order " + ">".join(self.order)] * bool(self.order)
         said += [f"trained on {self.trained_on}"] * (self.trained_on != AS_IS)
-        return " ".join([*self.cell.place.values(), f"seed {self.seed}{self.cell.prepare.suffix}", *said])
+        return "".join(f" {one}" for one in said)
 
     @property
     def weight(self) -> float:  # noqa: D102
         return self.cell.cost
 
     @property
+    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+        return self.cell.gpu
+
+    @property
     def trained(self) -> Finetune:
         """The fine-tuning that trained the model."""
         return self
+
+    @property
+    def models(self) -> tuple[Finetune, ...]:
+        """The fine-tunings whose models predict."""
+        return (self.trained,)
 
     @property
     def trained_on(self) -> str:
@@ -255,10 +280,13 @@ class RestrictedFinetune(Finetune):
     """What a training for every subset predicts for one combination, as that combination's fine-tuning."""
 
     kind: ClassVar[str] = "restrict"
-    gpus: ClassVar[float] = 0.0
 
     whole: Finetune
     """The fine-tuning over all modalities, whose cell is an `AnySubsetCell`."""
+
+    @property
+    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+        return "none"
 
     @property
     def trained(self) -> Finetune:  # noqa: D102
@@ -292,10 +320,13 @@ class Averaged(Finetune):
     """The mean probability of models of single modalities, over those that a stay has."""
 
     kind: ClassVar[str] = "average"
-    gpus: ClassVar[float] = 0.0
 
     singles: tuple[Finetune, ...]
     """The fine-tuning of each modality of the combination."""
+
+    @property
+    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+        return "none"
 
     @property
     def trained_on(self) -> str:  # noqa: D102
@@ -305,3 +336,75 @@ class Averaged(Finetune):
         from picme.finetune.derived import average
 
         return average(self, folder, context)
+
+
+class OutOfFold(Finetune):
+    """A fine-tuning on all but one fold of another's training stays, which predicts for that fold in place of test."""
+
+    kind: ClassVar[str] = "out_of_fold"
+
+    of: Finetune
+    """The fine-tuning whose training stays are divided."""
+    fold: int
+    folds: int
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return f"{self.of.name} without fold {self.fold + 1} of {self.folds}"
+
+    @property
+    def variant(self) -> bool:  # noqa: D102
+        return True
+
+    def seen(self, view: ViewData, store: Store) -> ViewData:  # noqa: D102
+        from picme.finetune.stacked import without_fold
+
+        return without_fold(self, view, store)
+
+
+class StackWeights(Step):
+    """How much a stack of strategies makes of each: what follows from predictions for training stays not seen."""
+
+    kind: ClassVar[str] = "weights"
+    stage: ClassVar[str] = "finetune"
+
+    cell: Cell
+    out_of_fold: tuple[OutOfFold, ...]
+    """The folds of each strategy, one strategy after the other."""
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return " ".join(self.cell.place.values()) + self.cell.prepare.suffix + self.out_of_fold[0].of.said
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.finetune.stacked import weigh
+
+        return weigh(self, folder, context)
+
+
+class Stacked(Finetune):
+    """The predictions of several strategies for the same stays, combined."""
+
+    kind: ClassVar[str] = "stack"
+
+    bases: tuple[Finetune, ...]
+    """The fine-tunings whose predictions are combined."""
+    weights: StackWeights | None
+    """None where each counts the same."""
+
+    @property
+    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+        return "none"
+
+    @property
+    def models(self) -> tuple[Finetune, ...]:  # noqa: D102
+        return self.bases
+
+    @property
+    def trained_on(self) -> str:  # noqa: D102
+        return self.bases[0].trained_on
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.finetune.stacked import stack
+
+        return stack(self, folder, context)

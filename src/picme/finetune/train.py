@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from picme.config.combinations import label
 from picme.errors import TrainingError
 from picme.finetune.classifier import Classifier, build_classifier
-from picme.finetune.features import fit_model
 from picme.finetune.labels import with_share
 from picme.finetune.losses import build_loss
+from picme.finetune.without_encoders import fit_model
 from picme.fitting.course import Fit, fit
 from picme.fitting.device import peak_memory_mb, resolve_device
 from picme.fitting.search import found
@@ -45,7 +45,8 @@ def finetune(step: Finetune, folder: Path, context: Context) -> dict[str, Any]:
     about = {**cell.place, "combination": list(cell.combination), "seed": step.seed}
     about["labelled_stays"] = len(rows["train"])
     if cell.course is None:
-        return about | _baseline(cell, view, task, step.seed, rows, folder)
+        settings = None if step.search is None else found(context.store.path(step.search))
+        return about | _baseline(cell, view, task, step.seed, rows, folder, settings)
     values: dict[str, Any] = {"learning_rate": cell.course.learning_rate, "batch_size": cell.course.batch_size}
     if step.search is not None:
         values = found(context.store.path(step.search))
@@ -171,14 +172,22 @@ def _log_loss(targets: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def _baseline(
-    cell: Cell, view: ViewData, task: Task, seed: int, rows: dict[str, np.ndarray], folder: Path
+    cell: Cell,
+    view: ViewData,
+    task: Task,
+    seed: int,
+    rows: dict[str, np.ndarray],
+    folder: Path,
+    settings: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Fit a model on summary features, the reference that a user would pick instead, and keep its predictions."""
+    """Fit a model on summary features, the reference that a user would pick instead; keep it and its predictions."""
     start = time.perf_counter()
+    model = fit_model(cell, view, task.labels, seed, rows["train"], settings)
+    model.save(folder)
     wanted = np.concatenate([rows["val"], rows["test"]])
     kept = view.present(cell.combination)[wanted][None]
     predicted = np.full((len(view), len(task.labels)), np.nan)
-    predicted[wanted] = fit_model(cell, view, task.labels, seed, rows, wanted, kept)[0]
+    predicted[wanted] = model.probabilities(view, cell.combination, wanted, kept)[0]
     write_predictions(folder, rows, lambda chosen: predicted[chosen])
     return {
         "train_seconds": round(time.perf_counter() - start, 3),

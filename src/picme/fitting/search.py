@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 import polars as pl
@@ -82,9 +82,14 @@ def search_trials(folder: Path, space: SearchConfig, score: Score) -> None:
     ).write_parquet(folder / TRIALS)
 
 
-def found(artifact: Path) -> dict[str, float | int]:
-    """Return the `learning_rate` and `batch_size` that a finished search chose."""
-    chosen: dict[str, float | int] = json.loads((artifact / BEST).read_text(encoding="utf-8"))
+def keep_settings(settings: dict[str, Any], folder: Path) -> None:
+    """Leave what a search chose that has no trials."""
+    (folder / BEST).write_text(json.dumps(settings), encoding="utf-8")
+
+
+def found(artifact: Path) -> dict[str, Any]:
+    """Return what a finished search chose, such as `learning_rate` and `batch_size`."""
+    chosen: dict[str, Any] = json.loads((artifact / BEST).read_text(encoding="utf-8"))
     return chosen
 
 

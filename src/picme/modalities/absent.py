@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from picme.modalities.base import Modality
+    from picme.modalities.summaries import Summary
 
 
 class AbsentModality:
@@ -26,3 +29,8 @@ class AbsentModality:
     def spec(self) -> dict[str, Any]:
         """Return the sizes that the encoder has to know, as plain values."""
         return self._like.spec()
+
+    def summary(self, learnt: Mapping[str, np.ndarray]) -> Summary:
+        """Return the model's features of the modality, each as it is for a stay that lacks it."""
+        like = self._like.summary(learnt)
+        return like._replace(values=np.tile(like.blank, (len(self.present), 1)))

@@ -9,6 +9,7 @@ import numpy as np
 
 from picme.errors import DataError
 from picme.modalities.match import Match
+from picme.modalities.summaries import no_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from picme.config.base import Component
+    from picme.modalities.summaries import Summary
     from picme.schema import Rows
 
 
@@ -103,6 +105,18 @@ class Modality(ABC):
         import polars as pl
 
         return pl.DataFrame()
+
+    def learn_summary(self, train_rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what training stays tell of how stays are summarised, beside `fit`; empty where nothing is learnt."""
+        return {}
+
+    def summary(self, learnt: Mapping[str, np.ndarray]) -> Summary:
+        """Return all stays in plain columns, for models without encoders; a kind may have none.
+
+        Args:
+            learnt: what `learn_summary` returned.
+        """
+        return no_summary(len(self))
 
     def described(self, rows: np.ndarray) -> pl.DataFrame:
         """Return plain columns by which stays of two hospitals are compared; those of `plain` if a kind has no own."""

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
 
 from picme.errors import DataError
 from picme.modalities.base import Modality, load_array
+from picme.modalities.summaries import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +19,11 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from picme.modalities.summaries import Summary
     from picme.schema import Rows
+
+COMPONENTS = 32
+"""What the features of an item are reduced to at most where stays are summarised: more columns help no tree."""
 
 
 class CachedModality(Modality):
@@ -72,6 +78,39 @@ class CachedModality(Modality):
             features[place, : end - start] = self.features[start:end]
         mask = (np.arange(features.shape[1]) < counts[:, None]).astype(np.int64)
         return {"features": torch.from_numpy(features), "attention_mask": torch.from_numpy(mask)}
+
+    def learn_summary(self, train_rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the mean (dim,) and the first principal components (component, dim) of the training stays' features.
+
+        There are `COMPONENTS` of them, or as many as stays and dimensions allow.
+        """
+        rows = np.asarray(train_rows)[self.present[train_rows]]
+        items, place = np.unique(self.index[rows], return_inverse=True)
+        seen = self._pooled(items)[place]
+        number = min(COMPONENTS, seen.shape[1], len(items) - 1)
+        if number < 1:
+            return {"mean": np.zeros(seen.shape[1]), "components": np.zeros((0, seen.shape[1]))}
+        found = PCA(number, svd_solver="covariance_eigh").fit(seen)
+        return {"mean": found.mean_, "components": found.components_}
+
+    def summary(self, learnt: Mapping[str, np.ndarray]) -> Summary:
+        """Return the features along the components that training stays have; see `learn_summary`."""
+        components = learnt["components"]
+        values = np.full((len(self), len(components)), np.nan, np.float32)
+        if len(components) and self.present.any():
+            items, place = np.unique(self.index[self.present], return_inverse=True)
+            values[self.present] = ((self._pooled(items) - learnt["mean"]) @ components.T)[place]
+        return unknown(values, [f"component {number + 1}" for number in range(len(components))])
+
+    def _pooled(self, items: np.ndarray) -> np.ndarray:
+        """Return one vector for each item (item, dim): the mean over tokens, or over the places of a feature map."""
+        dim = self.features.shape[1]
+        if self.offsets is not None:
+            spans = zip(self.offsets[items], self.offsets[items + 1], strict=True)
+            vectors = [self.features[start:end].mean(axis=0, dtype=np.float64) for start, end in spans]
+        else:
+            vectors = [self.features[item].reshape(dim, -1).mean(axis=1, dtype=np.float64) for item in items]
+        return np.array(vectors, np.float64).reshape(len(items), dim)
 
     def _recipe(self) -> tuple[Any, ...]:
         return self.folder, self.features_folder

@@ -14,6 +14,7 @@ from picme.engine.memory import check_memory
 from picme.errors import DataError
 from picme.modalities.base import Misfit, Modality, load_array, missing_or_order
 from picme.modalities.conform import conform_table
+from picme.modalities.summaries import unknown
 from picme.modalities.units import FEW, distribution, other_units
 from picme.schema import TableRows
 from picme.sources.cells import MOST_ODD, numbers, patterns, words
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from picme.modalities.match import Match
+    from picme.modalities.summaries import Summary
     from picme.schema import Rows
 
 OTHER, MISSING = "other", "missing"
@@ -186,6 +188,29 @@ class TabularModality(Modality):
         return self.frame[rows].select(
             pl.when(pl.Series(self.present[rows])).then(pl.col(name)).alias(name) for name in self.frame.columns
         )
+
+    def summary(self, learnt: Mapping[str, np.ndarray]) -> Summary:
+        """Return numbers as they are, and of a text the number of its category among those common in training.
+
+        Other categories have one number together, the greatest; what is not known is NaN.
+        """
+        if self._statistics is None:
+            raise DataError(f"{self.folder} is summarised with training statistics: call with_statistics first")
+        columns = self._statistics["columns"]
+        values = np.full((len(self), len(columns)), np.nan, np.float32)
+        for place, column in enumerate(columns):
+            cells = self.cells(column)
+            if "categories" not in column:
+                numeric = cells.to_numpy().astype(np.float64)
+                values[:, place] = np.where(np.isfinite(numeric), numeric, np.nan)
+                continue
+            numbers = {category: number for number, category in enumerate(column["categories"])}
+            known = [None if one is None else numbers.get(one, numbers.get(_whole(one))) for one in cells.to_list()]
+            other = np.where(cells.is_not_null().to_numpy(), len(numbers), np.nan)
+            values[:, place] = [other[row] if one is None else one for row, one in enumerate(known)]
+        values[~self.present] = np.nan
+        names = [column["name"] for column in columns]
+        return unknown(values, names, np.array(["categories" in column for column in columns], bool))
 
     def conform(  # noqa: D102
         self, statistics: Mapping[str, Any], own: str, given: Mapping[str, Self]

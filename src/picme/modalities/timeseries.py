@@ -13,6 +13,7 @@ import torch
 from picme.errors import DataError
 from picme.modalities.base import Misfit, Modality, load_array, missing_or_order
 from picme.modalities.conform import conform_series
+from picme.modalities.summaries import series_summary
 from picme.modalities.units import distribution, other_units
 from picme.schema import MASK, SINCE, SeriesRows
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from picme.modalities.match import Match
+    from picme.modalities.summaries import Summary
     from picme.schema import Rows
 
 # Number of hours read at a time when statistics are computed: some tens of megabytes.
@@ -168,6 +170,10 @@ class SeriesModality(Modality):
         }
         lengths = np.where(self.present, self.lengths, np.nan)[np.asarray(rows)]
         return pl.DataFrame({**columns, "hours": lengths}).fill_nan(None)
+
+    def summary(self, learnt: Mapping[str, np.ndarray]) -> Summary:
+        """Return statistics of each variable over the hours in which it was measured; see `series_summary`."""
+        return series_summary(self.values, self.offsets, self.columns)
 
     def conform(  # noqa: D102
         self, statistics: Mapping[str, Any], own: str, given: Mapping[str, Self]

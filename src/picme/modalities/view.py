@@ -85,6 +85,12 @@ class ViewData:
         other.kept = {**self.kept, **kept}
         return other
 
+    def divided(self, splits: Mapping[str, np.ndarray]) -> ViewData:
+        """Return the same view with other row numbers in its splits."""
+        other = copy(self)
+        other.splits = dict(splits)
+        return other
+
     def usable(self, combination: Sequence[str], split: str, at_least: int = 1) -> np.ndarray:
         """Return the rows of a split that have at least so many of the combination's modalities."""
         rows = self.splits[split]

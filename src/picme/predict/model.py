@@ -6,13 +6,14 @@ import tempfile
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import polars as pl
 
 from picme.config.combinations import label, parse
 from picme.errors import ConfigError, DataError, near
+from picme.finetune.step import Stacked
 from picme.pipeline import Run
 from picme.predict.new_stays import NewStays, fits, view_of
 from picme.results.record import result_table
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from picme.finetune.classifier import Classifier
     from picme.finetune.step import Cell, Finetune
     from picme.modalities.view import ViewData
+    from picme.predict.stacked import OnFeatures, StackedModel
     from picme.strategies import Strategy
 
 # The column that says which modalities a prediction was made from, and what it says where there are none.
@@ -52,7 +54,7 @@ class Applied(NamedTuple):
     rows: np.ndarray
     names: list[str]
     present: np.ndarray
-    seeds: list[Classifier]
+    seeds: list[Classifier | StackedModel]
     notes: tuple[str, ...]
 
     @property
@@ -100,9 +102,10 @@ class Model:
                         else "is not made for absent modalities"
                     )
                 )
-        pretrained = (step.cell.pretrain for step in self._steps if step.cell.pretrain)
-        trained = (step.trained for step in self._steps)
-        for step in (run.design.prepare, *self._steps, *trained, *pretrained):
+        trained = [model for step in self._steps for model in step.models]
+        pretrained = [model.cell.pretrain for model in trained if model.cell.pretrain]
+        weighed = [step.weights for step in self._steps if isinstance(step, Stacked) and step.weights]
+        for step in (run.design.prepare, *self._steps, *weighed, *trained, *pretrained):
             run.store.whole(step)
 
     def __repr__(self) -> str:
@@ -137,16 +140,18 @@ class Model:
             {modality: (stay, dim) float32}, zero where absent, and `stay_id` (stay,), as `Study.embeddings` returns.
 
         Raises:
-            ConfigError: if there is no such seed.
+            ConfigError: if there is no such seed, or the strategy has no encoders of its own.
             DataError: as for `predict_proba`.
         """
+        if isinstance(self._steps[0], Stacked):
+            raise ConfigError(f"{self.strategy} has no embeddings of its own; ask for those of one that it combines")
         if not 0 <= seed < len(self._steps):
             raise ConfigError(f"there is no seed {seed!r}; known: 0 to {len(self._steps) - 1}")
         with self.applied(cohort) as new:
             _warn(new.notes)
             if not new.seeds:
                 raise DataError(_none(cohort, new))
-            found = _embeddings(new.seeds[seed], new.rows)
+            found = _embeddings(cast("Classifier", new.seeds[seed]), new.rows)
             named = {name: found[:, index] for index, name in enumerate(new.seeds[seed].combination)}
             names = self._steps[0].cell.combination
             return {name: named[name] for name in names} | {"stay_id": new.stays(new.rows).to_numpy()}
@@ -188,7 +193,11 @@ class Model:
         for step in self._steps if len(rows) else ():
             if progress is not None:
                 progress.begin(f"model of seed {step.seed}")
-            new.seeds.append(_model(self._run, step, view, names, stays.encoded))
+            new.seeds.append(
+                _stacked(self._run, step, view, names, stays.encoded)
+                if isinstance(step, Stacked)
+                else _model(self._run, step, view, names, stays.encoded)
+            )
         return new
 
     def probabilities(self, new: Applied) -> pl.DataFrame:
@@ -218,7 +227,13 @@ class Model:
                 np.zeros((len(self.labels), 0, len(names))), new.stays(new.rows), self.labels, names, new.present[:0]
             )
         pairs = zip(self._steps, new.seeds, strict=True)
-        added = np.mean([_contributions(self._run, step, model, new.rows) for step, model in pairs], axis=0)
+        each = [
+            cast("StackedModel", model).contributions(new.rows)
+            if isinstance(step, Stacked)
+            else _contributions(self._run, step, cast("Classifier", model), new.rows)
+            for step, model in pairs
+        ]
+        added = np.mean(each, axis=0)
         model = new.seeds[0]
         present = model.present.cpu().numpy()[new.rows]
         return _long(added, new.stays(new.rows), self.labels, list(model.combination), present)
@@ -251,7 +266,7 @@ def _long(
 
 def keeps_models(strategy: Strategy) -> bool:
     """Return whether fine-tunings by a strategy keep models that can be applied to new stays."""
-    return strategy.encoders != "none" and strategy.averages is None
+    return (strategy.encoders != "none" or bool(strategy.stacks)) and strategy.averages is None
 
 
 def _seeds(study: Run, task: str, wanted: str | None, combination: str | None) -> list[Finetune]:
@@ -293,6 +308,26 @@ def _seeds(study: Run, task: str, wanted: str | None, combination: str | None) -
             "what is missing"
         )
     return found
+
+
+def _stacked(
+    study: Run, step: Stacked, view: ViewData, names: Sequence[str], encoded: dict[Any, np.ndarray]
+) -> StackedModel:
+    """Return the models of one seed's strategies on the new stays, and how they are combined."""
+    from picme.finetune.stacked import stored_weights
+    from picme.finetune.without_encoders import FeatureModel
+    from picme.predict.stacked import OnFeatures, StackedModel
+
+    combination = step.cell.combination
+    present = view.present(combination) & np.isin(combination, names)
+    models: list[Classifier | OnFeatures] = []
+    for base in step.bases:
+        if base.cell.course is None:
+            fitted = FeatureModel.load(study.store.path(base), combination)
+            models.append(OnFeatures(fitted, view, combination, present))
+        else:
+            models.append(_model(study, base, view, names, encoded))
+    return StackedModel(models, stored_weights(step, study.store), combination, present)
 
 
 def _model(

@@ -23,6 +23,10 @@ def check_sources(config: Config) -> pl.DataFrame | None:
         return check(source.ehr, source.notes, source.cxr)
     if source.kind == "synthetic":
         return None
+    if source.kind == "meds":
+        from picme.cohort.check_meds import check as check_meds
+
+        return check_meds(config)
     import tempfile
     from pathlib import Path
 
@@ -74,7 +78,7 @@ def check_leaks(
     for task in tasks:
         cohort = cohorts[task.name].filter(pl.col("split").is_not_null())
         if "predicted" in cohort.columns:
-            found = audit_frame(gone_by(cohort, kept_by(published, task.prediction_hours(step.cohort))))
+            found = audit_frame(gone_by(cohort, kept_by(published, task, step.cohort)))
             times.append(found.with_columns((pl.lit(f"{task.name}: ") + pl.col("detail")).alias("detail")))
     contents, learnt = judge_contents(step, prepared), judge_statistics(step, prepared)
     done = [*CHECKS, "shared_subjects", "gone_at_prediction"]

@@ -66,8 +66,8 @@ def judge_contents(step: Prepare, prepared: Path) -> pl.DataFrame:
         task = build(name, section)
         folder = prepared / "views" / name
         cohort = pl.read_parquet(folder / "cohort.parquet")
-        looks_back = "predicted" in cohort.columns and kept_by(False, task.prediction_hours(step.cohort))
-        if looks_back:
+        if "predicted" in cohort.columns and task.moment == "looking back":
+            looks_back = kept_by(False, task, step.cohort)
             rows.append(finding("told_by_content", None, None, 0, f"{name}: not judged, {looks_back}", False))
             continue
         stays = np.flatnonzero(cohort["split"].is_not_null().to_numpy())

@@ -35,13 +35,28 @@ def raw_files(config: Config) -> list[Path]:
         path = Path(value)
         if not path.exists():
             raise DataError(f"source.{key}: {path} does not exist; --set source.{key}=PATH says where it is")
-        files += [path] if path.is_file() else _tables(path, only=tables if key == "ehr" else None)
+        if source.kind == "meds":
+            files += [*path.glob("data/**/*.parquet"), *path.glob("metadata/*")]
+        else:
+            files += [path] if path.is_file() else _tables(path, only=tables if key == "ehr" else None)
     for name, modality in config.modalities.items():
         own = getattr(modality, "path", None)
         if own is not None:
             if not Path(own).is_file():
                 raise DataError(f"modalities.{name}.path: {own} does not exist")
             files.append(Path(own))
+    for name, task in config.tasks.items():
+        if task.file is not None:
+            if not task.file.exists():
+                raise DataError(f"tasks.{name}.file: {task.file} does not exist")
+            files += [task.file] if task.file.is_file() else task.file.glob("**/*.parquet")
+    # What says how codes and items are read; a name is that of a file which picme ships.
+    rules = [
+        getattr(source, "layout", None),
+        config.cohort.channels,
+        *(one.channels for one in config.modalities.values()),
+    ]
+    files += [Path(rule).absolute() for rule in rules if rule is not None and Path(rule).is_file()]
     splits = config.splits
     for key, listed in (("test_list", splits.test_list), ("val_list", splits.val_list)):
         if listed is not None:

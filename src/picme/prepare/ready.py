@@ -61,6 +61,13 @@ def missing_data(config: Config) -> dict[str, str]:
             find_sets(Path(config.source.path), config.source.unlabelled)
         except DataError as error:
             return {"source": str(error)}
+    if kind == "meds":
+        from picme.sources.meds_files import MedsFiles
+
+        try:
+            MedsFiles.open(Path(config.source.path), config.source.layout)
+        except PicmeError as error:
+            return {"source": str(error)}
     if kind != "table":
         return {}
     found = {}
@@ -80,7 +87,7 @@ def missing_packages(config: Config) -> list[str]:
             check_loggers([logger])
         except ConfigError as error:
             said.append(str(error))
-    if getattr(config.execution, "engine", "local") == "ray" and find_spec("ray") is None:
+    if config.execution.engine == "ray" and find_spec("ray") is None:
         said.append("execution.engine is 'ray', whose package is not installed: pip install 'picme[ray]'")
     return said
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from picme.engine.step import ALL_CORES, Context, Part, Step
+from picme.engine.step import ALL_CORES, Context, Gpu, Part, Step
 from picme.prepare.step import Prepare
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Features(Step):
     kind: ClassVar[str] = "features"
     stage: ClassVar[str] = "encode"
     cores: ClassVar[int] = ALL_CORES
-    gpus: ClassVar[float] = 1.0
+    gpu: ClassVar[Gpu] = "whole"
     timed: ClassVar[bool] = True
     uncounted: ClassVar[tuple[str, ...]] = ("encoder",)
 

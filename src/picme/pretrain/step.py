@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from picme.config.combinations import label
-from picme.engine.step import Context, Part, Step
+from picme.engine.step import Context, Gpu, Part, Step
 from picme.prepare.step import Prepare
 from picme.pretrain.features import Encoding
 
@@ -102,7 +102,7 @@ class PretrainSearch(Step):
 
     kind: ClassVar[str] = "search"
     stage: ClassVar[str] = "pretrain"
-    gpus: ClassVar[float] = 1.0
+    gpu: ClassVar[Gpu] = "whole"
 
     pretraining: Pretraining
     space: Any
@@ -134,7 +134,7 @@ class Pretrain(Step):
 
     kind: ClassVar[str] = "pretrain"
     stage: ClassVar[str] = "pretrain"
-    gpus: ClassVar[float] = 1.0
+    gpu: ClassVar[Gpu] = "whole"
     timed: ClassVar[bool] = True
 
     pretraining: Pretraining
@@ -175,7 +175,7 @@ class Restricted(Pretrain):
     """What a shared pretraining gives to a combination of some of its modalities, as that combination's pretraining."""
 
     kind: ClassVar[str] = "restrict"
-    gpus: ClassVar[float] = 0.0
+    gpu: ClassVar[Gpu] = "none"
     timed: ClassVar[bool] = False
 
     whole: Pretrain

@@ -12,10 +12,12 @@ import polars as pl
 from markupsafe import Markup
 
 from picme.evaluate.value import ADDS, NOTHING, UNDECIDED
+from picme.report.encoders import added_by_encoders
 from picme.report.enough import FEW, stays_needed
 from picme.report.facts import answers, folds, frame, modalities
 from picme.report.numbers import count, many, percent, points, say, signed, text_of
 from picme.report.results import difference_interval
+from picme.report.simpler import above
 from picme.report.told import told
 from picme.report.words import task_sentences, together
 
@@ -81,9 +83,22 @@ def screens(tables: Tables, config: dict[str, Any]) -> list[Screen]:
         one = told(tables, config, item.task)
         bases = _told_bases(one) if one and one.enough else _cell_bases(item, tables)
         few = _few(bases, folds(config) > 0)
-        sentences = told_sentences(one) if one else task_sentences(item, modalities(tables, config))
+        names = modalities(tables, config)
+        sentences = told_sentences(one) if one else task_sentences(item, names)
+        # The other route has told of single modalities already.
+        sentences += above(tables, config, _answered(item, one), names, singles=one is not None)
+        encoders = added_by_encoders(tables, config, item.task)
+        sentences += [encoders] if encoders else []
         found.append(Screen(item, one, sentences + ([few] if few else []), bases, few))
     return found
+
+
+def _answered(item: Answer, one: Told | None) -> tuple[str, str, str]:
+    """Return task, combination and strategy of a task's answer; where it is undecided, the best on validation."""
+    if one is None:
+        return item.task, item.best["combination"], item.best["strategy"]
+    row = one.enough or {}
+    return item.task, row.get("combination") or row.get("best") or "+".join(one.names), one.strategy
 
 
 def headline(tables: Tables, config: dict[str, Any]) -> str:

@@ -190,11 +190,15 @@ def declared_task(name: str, config: dict[str, Any]) -> Task:
     return build(name, TaskConfig(labels=tuple(section.get("labels") or ())))
 
 
+def baselines(config: dict[str, Any]) -> set[str]:
+    """Return the study's baselines; those declared where it has no settings."""
+    given = (config.get("evaluate") or {}).get("comparisons") or {}
+    return set(given.get("baselines", EvaluateConfig().comparisons.baselines))
+
+
 def unselectable(config: dict[str, Any]) -> set[str]:
     """Return the study's controls and baselines, which are never the best; those declared where it has no settings."""
-    usual, given = EvaluateConfig(), config.get("evaluate") or {}
-    baselines = (given.get("comparisons") or {}).get("baselines", usual.comparisons.baselines)
-    return {*given.get("controls", usual.controls), *baselines}
+    return {*(config.get("evaluate") or {}).get("controls", EvaluateConfig().controls), *baselines(config)}
 
 
 def answer(tables: Tables, task: str, config: dict[str, Any]) -> Answer | None:

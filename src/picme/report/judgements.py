@@ -65,7 +65,9 @@ def thresholds(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         def cell(row: Row) -> Markup:
             value = percent(row[name], f"thresholds.{name}", sign=False)
             low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-            return value if low is None else _with_ends(value, interval(low, high, f"thresholds.{name}"))
+            return (
+                value if low is None or high is None else _with_ends(value, interval(low, high, f"thresholds.{name}"))
+            )
 
         return Column(title, cell, field(name), numeric=True)
 
@@ -78,10 +80,12 @@ def thresholds(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         share("specificity", "Specificity, %"),
         share("ppv", "Positive predictive value, %"),
         share("npv", "Negative predictive value, %"),
+        share("min_sensitivity_ppv", "Lesser of sensitivity and PPV, %"),
     ]
     reading = say(
-        "The combination and strategy chosen for each task. Thresholds are set on validation stays by the rule named;"
-        " the other columns are measured on test stays, with their {level} intervals at that threshold.",
+        "The combination and strategy chosen for each task. Thresholds are set by the rule named, as the"
+        " median over resamples of the validation subjects; the other columns are measured on test stays, with their"
+        " {level} intervals at that threshold.",
         level=level(confidence(config)),
     )
     return DataTable("thresholds", "Decisions at a threshold", columns, rows, reading, tall=True, search=True)

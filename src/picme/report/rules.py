@@ -19,9 +19,10 @@ SOURCES = {
     "mimic": "the MIMIC-IV releases",
     "physionet2012": "the open PhysioNet 2012 challenge",
     "table": "the user’s own tables",
+    "meds": "a hospital’s events in MEDS",
 }
 # Sources whose rows have a time at which they became known, so that the cohort's cut-offs apply.
-_TIMED = ("synthetic", "mimic")
+_TIMED = ("synthetic", "mimic", "meds")
 _PAPER = Markup(
     "This study follows the published protocol, which lets through what was written or taken after the prediction time"
     " (whole discharge summaries, reports and images of the whole admission). The outcome can be read in it, so these"

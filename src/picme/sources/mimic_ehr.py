@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,12 @@ import polars as pl
 
 from picme.errors import DataError
 from picme.sources import ENDINGS
+from picme.sources.mimic_events import scan as scan_events
 from picme.sources.recognise import OTHERS, it_holds, recognise
 from picme.sources.tables import TIME, TYPES, blank, collect, columns, find_table, scan_table, typed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _TABLES = {
@@ -124,6 +126,21 @@ class Release:
                 )
             unreadable[column] = bad
         return frame, unreadable
+
+    def scan(
+        self,
+        table: str,
+        items: Sequence[int],
+        columns: Sequence[str],
+        optional: Sequence[str] = (),
+        counts: Counter[str] | None = None,
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the rows of items of an event table in batches; see `sources.mimic_events.scan`."""
+        return scan_events(self, table, items, columns, optional, counts)
+
+    def unread(self, table: str) -> Counter[str]:
+        """Return the rows of an event table that `scan` yields nowhere and counts nowhere, which is none."""
+        return Counter()
 
     def ids(self, name: str, column: str) -> pl.Series:
         """Return the ids that a column of a small table holds, each once.

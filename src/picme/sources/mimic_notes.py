@@ -74,9 +74,18 @@ def read_notes(
     path = find_notes(folder, table)
     wanted = subjects.cast(pl.Int64).unique()
     wide = wide_encoding(path)
-    notes = None if wide else _notes(scan_table(path, _NAMES, _OPTIONAL), path, wanted, max_characters)
+    notes = None if wide else typed_notes(scan_table(path, _NAMES, _OPTIONAL), path, wanted, max_characters)
     if notes is None or (path.suffix != ".parquet" and path.is_file() and notes["oddity"].eq(_LOST).any()):
-        notes = _notes(read_foreign(path, _NAMES, _OPTIONAL, wanted, wide).lazy(), path, wanted, max_characters)
+        notes = typed_notes(read_foreign(path, _NAMES, _OPTIONAL, wanted, wide).lazy(), path, wanted, max_characters)
+    return judged(notes, path, table, max_bad)
+
+
+def judged(notes: pl.DataFrame, path: Path, table: str, max_bad: float) -> pl.DataFrame:
+    """Mark the notes of a table that cannot be found by their admission, and those that are there twice.
+
+    Raises:
+        DataError: if an id or a time can be read in no row, or for more bad rows than `max_bad`.
+    """
     refuse_unreadable(notes["problem"], path, ("subject_id is not a number", "time cannot be parsed"))
     if table == "discharge":  # its summaries are found by the admission
         lost = pl.col("problem").is_null() & pl.col("hadm_id").is_null()
@@ -92,7 +101,7 @@ def read_notes(
     )
 
 
-def _notes(frame: pl.LazyFrame, path: Path, wanted: pl.Series, max_characters: int) -> pl.DataFrame:
+def typed_notes(frame: pl.LazyFrame, path: Path, wanted: pl.Series, max_characters: int) -> pl.DataFrame:
     """Type the columns of a note table, and find what is wrong or odd about each row."""
     schema = frame.collect_schema()
     read_as = pl.col("read_as") if "read_as" in schema else pl.lit(None, pl.String)

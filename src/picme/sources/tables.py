@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 from isal import igzip
@@ -45,6 +45,41 @@ NULL_WORDS = ("", "na", "n/a", "<na>", "nan", "nat", "null", "none")
 
 RENAMED = {"race": "ethnicity"}
 """Today's column names, and what release 1.0 called them."""
+
+
+class Tables(Protocol):
+    """The tables of a hospital in the form of MIMIC-IV, which is how every cohort with ICU stays is read."""
+
+    @property
+    def path(self) -> Path:
+        """The folder that was named."""
+
+    def tables(self) -> dict[str, Path]:
+        """Map each table that is there to its file."""
+
+    def file(self, name: str) -> Path:
+        """Return where a table is, for messages."""
+
+    def read(
+        self, name: str, names: Sequence[str], optional: Sequence[str] = ()
+    ) -> tuple[pl.DataFrame, dict[str, int]]:
+        """Read a small table, and count for each column the cells that could not be read."""
+
+    def ids(self, name: str, column: str) -> pl.Series:
+        """Return the ids that a column of a small table holds, each once."""
+
+    def unread(self, table: str) -> Counter[str]:
+        """Return the rows of an event table that `scan` yields nowhere and counts nowhere, by place."""
+
+    def scan(
+        self,
+        table: str,
+        items: Sequence[int],
+        columns: Sequence[str],
+        optional: Sequence[str] = (),
+        counts: Counter[str] | None = None,
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the rows of items of an event table in batches."""
 
 
 def find_table(table: str, places: Iterable[Path]) -> Path | None:

@@ -12,11 +12,11 @@ from functools import cache
 from picme.errors import ConfigError
 from picme.registry import Registry
 from picme.strategies.base import PURPLE, Strategy
-from picme.strategies.built_in import BUILT_IN, FOR_SUBSETS
+from picme.strategies.built_in import BUILT_IN, OPTIONAL
 
 __all__ = [
     "BUILT_IN",
-    "FOR_SUBSETS",
+    "OPTIONAL",
     "PURPLE",
     "STRATEGIES",
     "Strategy",

@@ -29,6 +29,8 @@ class Strategy:
         subsets: whether one training over all modalities of the study, some of them withheld at random, predicts for
             every combination.
         averages: the strategy whose models of single modalities it averages, for one that trains nothing of its own.
+        stacks: the strategies whose predictions it combines; those of `finetune.stacked` take their place where it is
+            configured.
         smallest: the fewest modalities that the strategy is defined for.
         smaller: the strategy that runs in its place where a combination has fewer, if any.
         controls: the strategies that it has to beat to have shown anything, the closest first.
@@ -47,6 +49,7 @@ class Strategy:
     gate: Literal["configured", "uniform"] | None = None
     subsets: bool = False
     averages: str | None = None
+    stacks: tuple[str, ...] = ()
     smallest: int = 1
     smaller: str | None = None
     controls: tuple[str, ...] = ()

@@ -127,6 +127,57 @@ LOGISTIC_REGRESSION = Strategy(
     symbol="cross",
 )
 
+STACKED = Strategy(
+    "stacked",
+    "a penalised logistic regression on what other strategies predict for training stays that they have not seen",
+    "the predictions of several other models together, weighted by how they do on training stays they have not seen",
+    encoders="none",
+    head="stacked",
+    stacks=("contrastive", "supervised", "gradient_boosting"),
+    controls=("gradient_boosting", "stacked_mean"),
+    alternatives=("contrastive", "supervised"),
+    colour=INK,
+    symbol="star",
+)
+STACKED_CONTRASTIVE = Strategy(
+    "stacked_contrastive",
+    "as stacked, of contrastive and gradient_boosting",
+    "contrastively pretrained encoders and boosted trees on summary features together",
+    encoders="none",
+    head="stacked",
+    stacks=("contrastive", "gradient_boosting"),
+    smallest=2,
+    controls=("stacked_random", "gradient_boosting"),
+    alternatives=("contrastive",),
+    colour=BLUE,
+    symbol="diamond",
+)
+STACKED_RANDOM = Strategy(
+    "stacked_random",
+    "control of stacked_contrastive: of random and gradient_boosting",
+    "control: untrained encoders and boosted trees on summary features together",
+    encoders="none",
+    head="stacked",
+    stacks=("random", "gradient_boosting"),
+    smallest=2,
+    selectable=False,
+    colour=BLUE,
+    symbol="diamond-open",
+)
+EQUAL = "mean"
+"""Head of a strategy that combines others with equal weights."""
+STACKED_MEAN = Strategy(
+    "stacked_mean",
+    "control of stacked: the mean of the same logits, with nothing learnt",
+    "control: the same predictions with equal weights",
+    encoders="none",
+    head=EQUAL,
+    stacks=STACKED.stacks,
+    selectable=False,
+    colour=INK,
+    symbol="star-open",
+)
+
 ANY_SUBSET = Strategy(
     "any_subset",
     "one training for every combination, modalities withheld at random; an MLP with a learnt vector for an absent one",
@@ -226,6 +277,14 @@ FOR_SUBSETS: dict[str, Strategy] = {
 }
 """The strategies that take any subset of the modalities, and their controls."""
 
+STACKS: dict[str, Strategy] = {
+    strategy.name: strategy for strategy in (STACKED, STACKED_CONTRASTIVE, STACKED_RANDOM, STACKED_MEAN)
+}
+"""The strategies that combine what others predict, and their controls."""
+
+OPTIONAL = FOR_SUBSETS | STACKS
+"""The strategies that bring their comparisons only where a study names them."""
+
 BUILT_IN: dict[str, Strategy] = {
     strategy.name: strategy
     for strategy in (
@@ -240,6 +299,7 @@ BUILT_IN: dict[str, Strategy] = {
         SUPERVISED_LSTM,
         GRADIENT_BOOSTING,
         LOGISTIC_REGRESSION,
+        *STACKS.values(),
         *FOR_SUBSETS.values(),
     )
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from picme.errors import ConfigError, near
 from picme.registry import Registry
@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from picme.config.cohort import CohortConfig
     from picme.config.study import TaskConfig
 
+Moment = Literal["hours", "looking back", "icu discharge", "hospital discharge", "row"]
+"""When a prediction is made."""
+
 TASKS = Registry(
     "tasks",
     {
         "mortality": "picme.tasks.mortality:TASK",
         "phenotyping": "picme.tasks.phenotyping:TASK",
+        "length_of_stay": "picme.tasks.length_of_stay:TASK",
+        "readmission": "picme.tasks.readmission:TASK",
+        "icu_readmission": "picme.tasks.icu_readmission:TASK",
     },
 )
 
@@ -31,8 +37,8 @@ class Task:
     Attributes:
         name: the name under `tasks` in a configuration.
         labels: label columns; one makes the task binary, several make it multilabel.
-        hours: prediction time, in hours after ICU admission; None for ICU discharge. Inputs end there, and a stay that
-            is discharged or dead by then is not in the task.
+        hours: prediction time, in hours after ICU admission; None for a task that looks back on the whole ICU stay, or
+            one with `at`. Inputs end there, and a stay that is discharged or dead by then is not in the task.
         types: a type (acute, chronic, mixed) for each label, where labels have one.
         tables: raw tables that `make_labels` reads beside those of stays, diagnoses and events; they are needed, and
             their change makes a study prepare its data again.
@@ -41,6 +47,9 @@ class Task:
         outcome: what is predicted, in words for the report; the task's name where it is empty.
         positive: a stay with the outcome, as a sentence of the report has it.
         negative: a stay without the outcome, as the same sentence goes on.
+        at: when the prediction of what comes later is made, where that is not so many hours after ICU admission:
+            `icu discharge`; `hospital discharge`; or `row`, the time that each label has in its file. Who is dead by
+            then is not in the task.
     """
 
     name: str
@@ -53,6 +62,12 @@ class Task:
     outcome: str = ""
     positive: str = "a stay with the outcome"
     negative: str = "one without it"
+    at: Moment | None = None
+
+    @property
+    def moment(self) -> Moment:
+        """When the prediction is made: `hours` after ICU admission, `looking back` on the stay, or as `at` says."""
+        return self.at or ("looking back" if self.hours is None else "hours")
 
     @property
     def multilabel(self) -> bool:
@@ -92,6 +107,8 @@ def build(name: str, config: TaskConfig) -> Task:
     Raises:
         ConfigError: if a binary task names several labels.
     """
+    if config.file is not None:
+        return Task(name, (name,), at="row")
     if config.labels:
         if config.kind == "binary" and len(config.labels) != 1:
             raise ConfigError(f"tasks.{name} is binary but names {len(config.labels)} labels")

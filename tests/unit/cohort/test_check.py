@@ -34,6 +34,9 @@ ROWS = {
     "icu/chartevents": "1,2,3,2150-01-01 04:00:00,2150-01-01 04:10:00,220045,80,80",
 }
 
+OF_STAYS = {"mortality", "length_of_stay", "readmission", "icu_readmission"}
+"""Tasks that need nothing but stays, admissions and patients."""
+
 
 def write_ehr(folder: Path, leave_out: tuple[str, ...] = (), rename: dict[str, str] | None = None) -> Path:
     for name, header in COLUMNS.items():
@@ -73,7 +76,7 @@ def test_a_note_table_in_utf_16_is_as_good_as_one_in_utf_8(tmp_path):
 def test_what_is_there_decides_what_can_be_studied(tmp_path):
     ehr = write_ehr(tmp_path / "ehr")
     table = check(ehr)
-    assert possible(table) == {"mortality", "phenotyping", "timeseries", "demographics"}
+    assert possible(table) == {*OF_STAYS, "phenotyping", "timeseries", "demographics"}
     assert row(table, "timeseries", "modality")["detail"] == "without labevents"
     assert row(table, "labevents")["status"] == "missing"
     assert row(table, "image", "modality")["detail"] == "needs metadata, images"
@@ -83,7 +86,7 @@ def test_what_is_there_decides_what_can_be_studied(tmp_path):
     write_notes(tmp_path / "notes", "discharge", [note('two\nlines, "quoted"', 5)])
     write_films(tmp_path / "cxr", [film(1), film(2)])
     table = check(ehr, tmp_path / "notes", tmp_path / "cxr")
-    assert possible(table) == {"mortality", "phenotyping", "timeseries", "demographics", "discharge", "image"}
+    assert possible(table) == {*OF_STAYS, "phenotyping", "timeseries", "demographics", "discharge", "image"}
     assert row(table, "discharge")["rows"] == 1 and row(table, "radiology")["status"] == "missing"
     assert row(table, "metadata")["first"] == "2150-03-01"
     assert row(table, "images")["detail"] == "2 of the 2 images looked for are there"
@@ -91,7 +94,7 @@ def test_what_is_there_decides_what_can_be_studied(tmp_path):
 
 def test_a_missing_table_takes_its_task_away(tmp_path):
     table = check(write_ehr(tmp_path, leave_out=("hosp/diagnoses_icd",)))
-    assert possible(table) == {"mortality", "timeseries", "demographics"}
+    assert possible(table) == {*OF_STAYS, "timeseries", "demographics"}
     assert row(table, "phenotyping", "task")["detail"] == "needs diagnoses_icd"
 
 
@@ -157,7 +160,7 @@ def test_the_open_demo_is_recognised(shared_data):
     assert (patients["rows"], patients["published"], patients["status"]) == (100, 100, "ok")
     assert patients["release"] == "MIMIC-IV demo 2.2"
     assert row(table, "icustays")["rows"] == 140 and row(table, "chartevents")["rows"] == 668_862
-    assert possible(table) == {"mortality", "phenotyping", "timeseries", "demographics"}
+    assert possible(table) == {*OF_STAYS, "phenotyping", "timeseries", "demographics"}
 
 
 def test_published_counts_are_shipped(shared_data):

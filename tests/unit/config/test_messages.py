@@ -79,7 +79,7 @@ def test_five_hundred_wrong_values_each_end_in_one_sentence_that_names_the_key()
         ("pretrain.learning_rate", 0, "'pretrain.learning_rate' is 0, expected a number above 0"),
         ("pretrain.window", float("inf"), "'pretrain.window' is inf, expected a finite number"),
         ("study.seeds", True, "'study.seeds' is true, expected a number"),
-        ("source.kind", None, "'source.kind' is null, expected a name; known: mimic, "),
+        ("source.kind", None, "'source.kind' is null, expected a name; known: meds, mimic, "),
         ("execution.workers", "x", "'execution.workers' is 'x', expected a whole number or 'auto'"),
         ("execution.device", "cud", "execution.device: 'cud' is no device, expected auto, cpu, cuda, "),
         ("finetune.combinations", "al", "'finetune.combinations' is 'al', expected 'best', 'paper' or 'all' or a list"),

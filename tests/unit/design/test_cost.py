@@ -102,9 +102,8 @@ def test_what_is_not_measured_is_not_estimated() -> None:
     assert costs.estimate([costs.design.features("image")], 1000) == (None, None)
 
 
-def test_a_gpu_takes_one_training_at_a_time_unless_told_otherwise() -> None:
+def test_a_gpu_takes_one_training_at_a_time() -> None:
     assert planted().side_by_side(16) == 1
-    assert planted(**{"execution.workers": 3}).side_by_side(3) == 3
     costs = planted()
     costs.known = {name: one._replace(memory=None) for name, one in costs.known.items()}
     assert costs.side_by_side(16) == 16

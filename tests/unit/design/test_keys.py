@@ -12,6 +12,7 @@ from picme.config.evaluate import EvaluateConfig
 from picme.config.finetune import FinetuneConfig
 from picme.config.loading import load, validate
 from picme.config.pretrain import PretrainConfig
+from picme.config.study import ExecutionConfig
 from picme.design.graph import study_graph
 from picme.design.study import Design
 from picme.engine.store import Store
@@ -79,6 +80,7 @@ FINETUNE: dict[str, tuple[Any, set[str]]] = {
     "strategies": (["supervised", "random", "mine"], {"evaluate"}),
     "fusions": ({"mine": {"name": "concat", "layers": 1}}, with_readers({"mine"})),
     "any_subset": ({"withhold": 0.5}, set()),
+    "stacked": ({"folds": 3}, set()),
     "epochs": (7, with_readers(NETWORKS)),
     "patience": (7, with_readers(NETWORKS)),
     "batch_size": (7, with_readers(NETWORKS)),
@@ -97,7 +99,7 @@ FINETUNE: dict[str, tuple[Any, set[str]]] = {
 }
 PRETRAINING = {"pretrain", "align", "embed"} | with_readers({"contrastive", "finetuned", "gated"})
 EVERYTHING = PRETRAINING | with_readers(NETWORKS | {"gradient_boosting", "logistic_regression"}) | {
-    "prepare", "availability", "baseline", "features", "ceiling",
+    "prepare", "availability", "baseline", "features", "ceiling", "search",
 }  # fmt: skip
 PRETRAIN: dict[str, tuple[Any, set[str]]] = {
     "window": (24, EVERYTHING),
@@ -256,7 +258,12 @@ def test_the_missingness_grid_reads_models_and_makes_none_again(tmp_path: Path) 
 
 
 def test_where_steps_run_makes_nothing_again(tmp_path: Path) -> None:
-    assert changed(tmp_path, **{"execution.workers": 7, "execution.threads": 3, "execution.device": "cpu"}) == set()
+    settings = {
+        "workers": 7, "threads": 3, "device": "cpu", "engine": "ray", "address": "head:6379", "memory": 3.5,
+        "jobs_per_gpu": 2,
+    }  # fmt: skip
+    assert settings.keys() == ExecutionConfig.model_fields.keys()
+    assert changed(tmp_path, **{f"execution.{name}": value for name, value in settings.items()}) == set()
     assert changed(tmp_path, name="another") == set()
 
 
@@ -280,6 +287,7 @@ def test_upstream_steps_are_the_ones_that_are_read(tmp_path: Path) -> None:
         frozen = strategy in ("contrastive", "random")
         pretrained = strategy in ("contrastive", "finetuned", "gated")
         expected = {"prepare", *(["embed"] if frozen else []), *(["pretrain"] if pretrained else [])}
+        expected |= {"search"} if strategy == "gradient_boosting" else set()
         assert kinds(step) - {"features"} == expected
 
 

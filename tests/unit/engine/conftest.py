@@ -30,14 +30,15 @@ def pass_through(store: Store) -> Callable[..., list[Failure]]:
     """Runs steps, or a graph, on this machine; gives the failures."""
 
     def passed(
-        *steps: Step, graph: Graph | None = None, workers: int = 1, gpus: float | None = None, quiet: bool = True
-    ) -> list[Failure]:
+        *steps: Step, graph: Graph | None = None, workers: int = 1, gpus: tuple[str, ...] = (), per_gpu: int = 1,
+        quiet: bool = True,
+    ) -> list[Failure]:  # fmt: skip
         graph = graph or Graph()
         graph.add(*steps)
         progress = Progress(quiet=quiet, workers=workers)
         mine = Store(store.run)  # each run opens its own
         mine.root.mkdir(parents=True, exist_ok=True)
-        with LocalExecutor(Context(mine), workers, 1, gpus) as executor:
+        with LocalExecutor(Context(mine), workers, 1, gpus, per_gpu) as executor:
             return Schedule(graph, mine, executor, progress, ("first", "second")).run()
 
     return passed

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from toy_steps import Threads, Toy
+from toy_steps import OnSharedGpu, Threads, Toy
 
 from picme.engine.local import LocalExecutor, explain, perform
 from picme.engine.step import Context
@@ -56,5 +56,19 @@ def test_what_is_finished_is_not_done_again(store: Store) -> None:
 
 def test_a_worker_that_is_not_needed_is_not_started(store: Store) -> None:
     with LocalExecutor(Context(store), 2, 1) as executor:
-        assert executor.fits(Toy(label="x"))
-        assert executor._pool is None
+        assert executor.choose([Toy(label="x")]) == (0, None)
+        assert executor._pools == {}
+
+
+def test_every_gpu_has_processes_of_its_own(store: Store, pass_through: Callable[..., list[Failure]]) -> None:
+    """No GPU is needed: the steps only say which device they were given, and are all under way at once."""
+    names = [str(number) for number in range(4)]
+    ring = zip(names, [*names[1:], names[0]], strict=True)
+    steps = [OnSharedGpu(label=name, after=other) for name, other in ring]
+    beside = Toy(label="beside")
+    assert pass_through(*steps, beside, workers=5, gpus=("cuda:0", "cuda:1"), per_gpu=2) == []
+    told = [store.manifest(step) for step in steps]
+    assert sorted(one["device"] for one in told) == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
+    pairs = {(one["process"], one["device"]) for one in told}
+    assert len({process for process, _ in pairs}) == len(pairs), "no process has two of them"
+    assert store.manifest(beside)["process"] not in dict(pairs)

@@ -201,7 +201,7 @@ def test_one_step_at_a_time_takes_the_gpu_while_others_go_on_beside_it(store: St
     on_gpu = [OnGpu(label=f"gpu {number}", lasts=0.2, heavy=9.0) for number in range(3)]
     beside = Toy(label="cpu", after="gpu 1", lasts=0.05)
     first = OnGpu(label="gpu first", after="cpu", heavy=10.0)
-    assert pass_through(first, *on_gpu, beside, workers=2, gpus=1) == []
+    assert pass_through(first, *on_gpu, beside, workers=2, gpus=("cuda:0",)) == []
     gpu = [first, *on_gpu]
     assert not any(overlap(store, one, other) for one in gpu for other in gpu if one is not other)
     assert overlap(store, first, beside)
@@ -209,7 +209,7 @@ def test_one_step_at_a_time_takes_the_gpu_while_others_go_on_beside_it(store: St
 
 def test_without_a_gpu_such_steps_run_side_by_side(store: Store, pass_through: PassThrough) -> None:
     steps = OnGpu(label="one", after="two"), OnGpu(label="two", after="one")
-    assert pass_through(*steps, workers=2, gpus=None) == []
+    assert pass_through(*steps, workers=2) == []
 
 
 # ---- progress

@@ -7,7 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from picme.engine.step import ALL_CORES, Context, Step
+from picme.engine.step import ALL_CORES, Context, Gpu, Step
 from picme.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,7 +67,17 @@ class OnGpu(Toy):
     """Takes a whole GPU."""
 
     kind: ClassVar[str] = "gpu"
-    gpus: ClassVar[float] = 1.0
+    gpu: ClassVar[Gpu] = "whole"
+
+
+class OnSharedGpu(Toy):
+    """Shares a GPU."""
+
+    kind: ClassVar[str] = "shared"
+    gpu: ClassVar[Gpu] = "shared"
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:
+        return super().run(folder, context) | {"device": context.device}
 
 
 class Wide(Toy):
@@ -98,3 +108,27 @@ class Killed(Toy):
         (folder / "begun").touch()
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
+
+
+class Dies(Killed):
+    """Ends its process some times before it finishes."""
+
+    kind: ClassVar[str] = "dies"
+
+    times: int
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:
+        tries = len(list(folder.glob("try*"))) + 1
+        (folder / f"try{tries}").touch()
+        if tries <= self.times:
+            return Killed.run(self, folder, context)
+        return Toy.run(self, folder, context) | {"tries": tries}
+
+
+class Device(OnGpu):
+    """Says which device it was given."""
+
+    kind: ClassVar[str] = "device"
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:
+        return super().run(folder, context) | {"device": context.device}

@@ -8,8 +8,9 @@ import pytest
 
 from picme.config.evaluate import EvaluateConfig, ThresholdRule
 from picme.evaluate import evaluate
+from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.predictions import Predictions
-from picme.evaluate.thresholds import choose_threshold
+from picme.evaluate.thresholds import settle_threshold
 
 CONFIG = EvaluateConfig(resamples=100, interval_resamples=100)
 
@@ -27,7 +28,10 @@ def test_against_rates_by_hand(study: Any) -> None:
     task = Predictions(predictions).task("mortality", cohort)
     cell = task.cell("a", "supervised")
     rule = ThresholdRule(kind="youden")
-    called = cell.ensemble("test")[0] >= choose_threshold(cell.y["val"][0], cell.ensemble("val")[0], rule)
+    held_out = task.stays["val"]
+    draws = SubjectResamples.draw(held_out.n_subjects, 100, CONFIG.seed)
+    settled = settle_threshold(cell.y["val"][0], cell.ensemble("val")[0], held_out.subject, rule, draws)
+    called = cell.ensemble("test")[0] >= settled[0]
     y = cell.y["test"][0]
     gender = task.stays["test"].frame["gender"].to_numpy()
     selected = [called[gender == g].mean() for g in "FM"]

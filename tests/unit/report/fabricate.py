@@ -604,6 +604,9 @@ def _thresholds(rng: np.random.Generator, summary: pl.DataFrame) -> pl.DataFrame
                     "specificity": 0.77,
                     "ppv": None,
                     "npv": 0.96,
+                    "min_sensitivity_ppv": 0.81,
+                    "threshold_low": 0.3,
+                    "threshold_high": 0.45,
                     **{
                         f"{name}_{end}": 0.7 + at
                         for name in ("sensitivity", "npv")

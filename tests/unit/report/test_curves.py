@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import polars as pl
 import pytest
 
 from picme.report.build import plates
 from picme.report.facts import answers
 from picme.report.numbers import text_of
 from picme.report.words import combination_text, strategy_text, task_title
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 @pytest.mark.parametrize("figure", ["finetuning", "calibration", "decision-curve"])
@@ -54,3 +52,12 @@ def test_the_decision_curve_that_is_told_is_the_chosen_strategys(
     text = text_of(plates(tables, config)["decision-curve"].views[0].reading)
     assert strategy_text(item.best["strategy"]) in text.lower()
     assert strategy_text(item.control.other["strategy"]) not in text.lower()  # type: ignore[union-attr]
+
+
+def test_a_decision_curve_that_is_nowhere_of_use_still_says_what_it_gains_at_most(
+    tables: dict[str, pl.DataFrame], config: dict[str, Any]
+) -> None:
+    useless = tables["decision_curve"].with_columns(low=pl.lit(-1.0))
+    reading = plates({**tables, "decision_curve": useless}, config)["decision-curve"].views[0].reading
+    assert "At no threshold" in text_of(reading)
+    assert 'data-from="decision_curve.net_benefit"' in str(reading)

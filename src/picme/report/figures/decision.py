@@ -94,12 +94,20 @@ def _reading(cells: list[Row], known: list[str], first: list[str]) -> Markup:
     own = [row for row in cells if row["strategy"] == name]
     judged = [row for row in own if row["low"] is not None and row["treat_all"] is not None]
     useful = [row for row in judged if row["low"] > max(0.0, row["treat_all"])]
+    top = max(useful or own, key=lambda row: row["net_benefit"] - max(0.0, row["treat_all"] or 0.0))
+    threshold = percent(top["threshold"], "decision_curve.threshold", 0)
+    value = number(top["net_benefit"], "decision_curve.net_benefit", 1, scale=100)
+    everybody = number(top["treat_all"], "decision_curve.treat_all", 1, scale=100)
     if not useful:
         return say(
-            "At no threshold is {strategy} better beyond chance than both acting on everybody and acting on nobody.",
+            "At no threshold is {strategy} better beyond chance than both acting on everybody and acting on nobody; at"
+            " {threshold} it gains most: {value} true positives per hundred stays, where acting on everybody gives"
+            " {all}.",
             strategy=strategy_text(name),
+            threshold=threshold,
+            value=value,
+            all=everybody,
         )
-    top = max(useful, key=lambda row: row["net_benefit"] - max(0.0, row["treat_all"]))
     return say(
         "{strategy} is better beyond chance than acting on everybody and on nobody at {n} of {m} thresholds, most at"
         " {threshold}: {value} true positives per hundred stays ({low} to {high}), where acting on everybody gives"
@@ -107,9 +115,9 @@ def _reading(cells: list[Row], known: list[str], first: list[str]) -> Markup:
         strategy=strategy_text(name).capitalize(),
         n=number(len(useful), "derived:decision_curve", 0),
         m=number(len(own), "derived:decision_curve", 0),
-        threshold=percent(top["threshold"], "decision_curve.threshold", 0),
-        value=number(top["net_benefit"], "decision_curve.net_benefit", 1, scale=100),
+        threshold=threshold,
+        value=value,
         low=number(top["low"], "decision_curve.low", 1, scale=100),
         high=number(top["high"], "decision_curve.high", 1, scale=100),
-        all=number(top["treat_all"], "decision_curve.treat_all", 1, scale=100),
+        all=everybody,
     )

@@ -96,16 +96,24 @@ THRESHOLDS = Table(
     (
         *CELL,
         LABEL,
-        Column("rule", TEXT, "The rule by which the threshold was chosen on validation stays."),
+        Column("rule", TEXT, "The rule by which the threshold was chosen on resamples of the validation subjects."),
         Column("threshold", NUMBER, "The probability from which a stay counts as positive.", "fraction"),
         Column("sensitivity", NUMBER, "The share of the positive test stays that are found.", "fraction"),
         Column("specificity", NUMBER, "The share of the negative test stays that are left alone.", "fraction"),
         Column("ppv", NUMBER, "The share of the test stays called positive that are.", "fraction"),
         Column("npv", NUMBER, "The share of the test stays called negative that are.", "fraction"),
+        Column(
+            "min_sensitivity_ppv",
+            NUMBER,
+            "The lesser of sensitivity and PPV: the score of event 1 of the PhysioNet challenge 2012.",
+            "fraction",
+        ),
+        *bounds("threshold_", "the threshold, over resamples of the validation subjects", "fraction"),
         *bounds("sensitivity_", "the sensitivity", "fraction"),
         *bounds("specificity_", "the specificity", "fraction"),
         *bounds("ppv_", "the PPV", "fraction"),
         *bounds("npv_", "the NPV", "fraction"),
+        *bounds("min_sensitivity_ppv_", "the lesser of both", "fraction"),
     ),
 )
 DECISION_CURVE = Table(

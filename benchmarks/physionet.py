@@ -1,0 +1,124 @@
+"""Every strategy and baseline on PhysioNet 2012, sets a and b by five folds; docs/physionet2012.md shows the output.
+
+    python benchmarks/physionet.py FOLDER [--quick] [--out FOLDER] [--workers N]
+
+FOLDER holds the sets a and b of the challenge with their outcomes. Every stay is tested once, by models that have not
+seen it: three fifths of the subjects train, one validates. All strategies read all five modalities. Told are AUROC and
+AUPRC of single models (mean and standard deviation over seeds) and of the ensemble over the seeds with its interval,
+the work of training them, and the differences that matter.
+
+`ratio` is the error (1 − AUROC, of ensembles) of `gradient_boosting` over that of `stacked`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+import picme
+
+STRATEGIES = (
+    "contrastive", "supervised", "finetuned", "gated", "random", "gradient_boosting", "logistic_regression",
+    "stacked", "stacked_mean", "stacked_contrastive", "stacked_random",
+)  # fmt: skip
+QUESTIONS = (
+    ("stacked", "gradient_boosting"),
+    ("stacked", "stacked_mean"),
+    ("stacked_contrastive", "stacked_random"),
+    ("stacked_contrastive", "gradient_boosting"),
+    ("contrastive", "random"),
+    ("contrastive", "supervised"),
+)
+
+
+def settings(folder: str, quick: bool, workers: int) -> dict[str, Any]:
+    """Return what is set beside the preset `physionet2012`."""
+    found: dict[str, Any] = {
+        "source.path": folder,
+        "splits": {"kind": "folds", "folds": 3 if quick else 5},
+        "study.seeds": 1 if quick else 3,
+        "pretrain.seeds": 1 if quick else 3,
+        "study.combination_sizes": [5],
+        "finetune.combinations": "all",
+        "finetune.singles": False,
+        "finetune.strategies": ["supervised", "logistic_regression", "stacked"] if quick else list(STRATEGIES),
+        "evaluate.shapley": "off",
+        "align.tsne": "off",
+        "execution.workers": workers,
+    }
+    if quick:
+        stack = {"strategies": ["supervised", "logistic_regression"], "folds": 2}
+        found |= {"pretrain.epochs": 1, "finetune.epochs": 1, "finetune.stacked": stack}
+    return found
+
+
+def scores(study: picme.Study) -> pl.DataFrame:
+    """Return the row of each strategy in `summary`, the best first, with the seconds that its trainings took."""
+    work = study.table("runtimes").filter(stage="finetune").group_by("strategy").agg(pl.col("seconds").sum())
+    return study.table("summary").join(work, on="strategy", how="left").sort("auroc_mean", descending=True)
+
+
+def differences(study: picme.Study) -> list[dict[str, Any]]:
+    """Return the tests of `QUESTIONS`."""
+    tests = study.table("comparisons")
+    found = []
+    for a, b in QUESTIONS:
+        rows = tests.filter(strategy_a=a, strategy_b=b).unique("metric", keep="first", maintain_order=True)
+        found += rows.select(
+            "strategy_a", "strategy_b", "metric", "difference", "low", "high", "p_value",
+            "ensemble_difference", "ensemble_low", "ensemble_high",
+        ).to_dicts()  # fmt: skip
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", help="the challenge's sets a and b, with their outcomes")
+    parser.add_argument("--quick", action="store_true", help="three folds, one epoch, three strategies")
+    parser.add_argument("--out", help="run folder, which is reused; a temporary one if not given")
+    parser.add_argument("--workers", type=int, default=1, help="steps at once")
+    asked = parser.parse_args()
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(asked.out or scratch) / "run"
+        study = picme.run("physionet2012", out, settings(asked.folder, asked.quick, asked.workers), until="evaluate")
+        rows, tests = scores(study).to_dicts(), differences(study)
+    print("| strategy | AUROC | AUPRC | AUROC of the ensemble (95 %) | AUPRC | seconds |\n|---|---|---|---|---|---|")
+    for row in rows:
+        auroc, auprc = (f"{row[f'{name}_mean']:.4f} ± {row[f'{name}_std'] or 0:.3f}" for name in ("auroc", "auprc"))
+        low, high = row["ensemble_auroc_low"], row["ensemble_auroc_high"]
+        whole = f"{row['ensemble_auroc']:.4f} ({low:.3f}–{high:.3f}) | {row['ensemble_auprc']:.4f}"
+        print(f"| `{row['strategy']}` | {auroc} | {auprc} | {whole} | {row['seconds'] or 0:.0f} |")
+    print("\nDifferences in points, of single models and of ensembles:")
+    for test in tests:
+        shown = [f"{100 * test[name]:+.2f}" if test[name] is not None else "–" for name in (
+            "difference", "low", "high", "ensemble_difference", "ensemble_low", "ensemble_high",
+        )]  # fmt: skip
+        print("{strategy_a} − {strategy_b}, {metric}:".format(**test), "{} ({} to {}); {} ({} to {})".format(*shown))
+    errors = {row["strategy"]: 1 - row["ensemble_auroc"] for row in rows}
+    reference = "logistic_regression" if asked.quick else "gradient_boosting"
+    result = {
+        "ratio": round(errors[reference] / errors["stacked"], 3),
+        "reference": f"1 − AUROC of {reference}",
+        "scores": [
+            {
+                name: row[name]
+                for name in ("strategy", "auroc_mean", "auprc_mean", "ensemble_auroc", "ensemble_auprc", "seconds")
+            }
+            for row in rows
+        ],
+        "differences": tests,
+        "seconds": round(time.perf_counter() - start, 1),
+        "quick": asked.quick,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

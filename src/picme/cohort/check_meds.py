@@ -1,0 +1,239 @@
+"""Check of a MEDS data set: its files, stays, splits, codes that feed nothing, and what can be studied with it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from picme.cohort.check import SCHEMA
+from picme.cohort.hospital import EVENTS, IMAGES, NOTES
+from picme.cohort.meds import MedsHospital
+from picme.cohort.notes import PLAIN
+from picme.errors import ConfigError, DataError
+from picme.sources.meds_codes import numbered
+from picme.sources.meds_files import MedsFiles, read_labels
+from picme.tasks import build
+
+if TYPE_CHECKING:
+    from picme.config.study import Config
+
+UNMAPPED = 20
+"""The number of codes listed that feed nothing."""
+FEWEST = 10
+"""Codes of fewer events are not listed: they may hold what was written of one patient."""
+_LONGEST = 60
+DEMOGRAPHICS = {"ethnicity": "race"}
+
+
+def check(config: Config) -> pl.DataFrame:
+    """List what a data set has, which codes feed nothing, and which tasks and modalities that allows.
+
+    Returns:
+        The columns of `cohort.check.check`; items `table`, `stays`, `channel`, `unmapped code`, `labels`, `task` and
+        `modality`.
+
+    Raises:
+        ConfigError, DataError: if the data set cannot be read with this configuration.
+    """
+    modalities = {name: dict(section) for name, section in config.modalities.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        hospital = MedsHospital.open(config.source, config.cohort, modalities, Path(scratch))
+        rows = [*_files(hospital.files, config.source.subject_splits), *_stays(hospital, config)]
+        counts = _code_counts(hospital.files)
+        rows += _channels(hospital, config, modalities, counts)
+        used, possible = _modalities(hospital, config, modalities)
+        rows += _unmapped(hospital, counts, used)
+    rows += _labels(config)
+    rows += _tasks(hospital, config)
+    return pl.DataFrame([*rows, *possible], schema=SCHEMA, orient="row")
+
+
+def _files(files: MedsFiles, splits_used: bool) -> list[dict[str, Any]]:
+    about = [str(files.dataset[key]) for key in ("dataset_name", "dataset_version") if files.dataset.get(key)]
+    rows: list[dict[str, Any]] = [
+        {
+            "item": "table",
+            "name": "events",
+            "status": "ok",
+            "release": " ".join(about) or None,
+            "file": str(files.path / "data"),
+            "rows": files.rows,
+            "detail": "; ".join([f"{len(files.shards)} files, layout {files.name}", *files.notes]),
+        }
+    ]
+    splits: dict[str, Any] = {"item": "table", "name": "subject_splits"}
+    try:
+        found = files.subject_splits()
+    except DataError as error:
+        return [*rows, {**splits, "status": "missing", "detail": str(error)}]
+    parts = ", ".join(
+        f"{name or 'another'} {count}" for name, count in found["split"].value_counts().sort("split").iter_rows()
+    )
+    use = "they divide the study" if splits_used else "not used: `splits` divides (source.subject_splits)"
+    return [*rows, {**splits, "status": "ok", "rows": found.height, "detail": f"subjects: {parts}; {use}"}]
+
+
+def _stays(hospital: MedsHospital, config: Config) -> list[dict[str, Any]]:
+    release = hospital.release
+    admissions = release.read("admissions", ["subject_id", "admittime", "hadm_id"], ["race", *_static(config)])[0]
+    stays = release.read("icustays", ["subject_id", "intime"])[0]
+    subjects = len(release.kept.subjects)
+    rows: list[dict[str, Any]] = [{"item": "stays", "name": "subjects", "status": "ok", "rows": subjects}]
+    several = int((admissions.group_by("subject_id").len()["len"] > 1).sum())
+    single = (
+        "each subject has one hospital admission only: where the data do not tell that two admissions are of one "
+        "patient (as in eICU), splits by subject may not separate patients"
+    )
+    for name, table, time, detail in (
+        ("admissions", admissions, "admittime", None if several else single),
+        ("icustays", stays, "intime", None),
+    ):
+        first, last = table[time].min(), table[time].max()
+        dates = {"first": str(first)[:10], "last": str(last)[:10]} if table.height else {}
+        rows.append({"item": "stays", "name": name, "status": "ok", "rows": table.height, "detail": detail, **dates})
+    rows += [
+        {"item": "stays", "name": "left out or odd", "status": "differs", "rows": count, "detail": reason}
+        for reason, count in sorted(release.quarantine.items())
+    ]
+    return rows
+
+
+def _static(config: Config) -> list[str]:
+    wanted = [DEMOGRAPHICS.get(name, name) for name in config.cohort.demographics.columns]
+    return [name for name in wanted if name not in ("age", "gender", "race", "anchor_year_group", "first_careunit")]
+
+
+def _code_counts(files: MedsFiles) -> pl.DataFrame:
+    """Count the events of each code: code, events, numbers (of them those with a numeric value)."""
+    numbers = pl.col("numeric_value").count()
+    found = files.scan(["code", "numeric_value"]).group_by("code").agg(events=pl.len(), numbers=numbers)
+    return files.collect(found)[0].drop_nulls("code")
+
+
+def _channels(
+    hospital: MedsHospital, config: Config, modalities: dict[str, Any], counts: pl.DataFrame
+) -> list[dict[str, Any]]:
+    """Describe each channel: the number of its events and codes."""
+    names = [
+        options.get("channels") or config.cohort.channel_set
+        for options in modalities.values()
+        if options["table"] == EVENTS
+    ]
+    fed = hospital.release.measured.join(counts, on="code", how="inner")
+    rows = []
+    for name in dict.fromkeys(names):
+        for channel in hospital.channels(name).channels:
+            mine = fed.filter(pl.col("itemid").is_in([item.itemid for item in channel.items]))
+            units = sorted({unit for unit in mine["unit"].drop_nulls() if unit != "UNK"})
+            detail = f"{mine.height} codes" + (f", units {', '.join(units)}" if units else "")
+            rows.append(
+                {
+                    "item": "channel",
+                    "name": channel.name,
+                    "status": "ok" if mine.height else "missing",
+                    "rows": int(mine["events"].sum()),
+                    "detail": detail if mine.height else "no code feeds it: it keeps its normal value",
+                }
+            )
+    return rows
+
+
+def _modalities(
+    hospital: MedsHospital, config: Config, modalities: dict[str, Any]
+) -> tuple[set[str], list[dict[str, Any]]]:
+    """Tell which codes texts and images use, and for each table whether it can be made."""
+    used: set[str] = set()
+    rows: list[dict[str, Any]] = []
+    for options in modalities.values():
+        table = str(options["table"])
+        detail = None
+        try:
+            if table in (*NOTES, PLAIN, IMAGES):
+                used |= set(hospital.codes_of(options)["code"])
+            if table in (*NOTES, PLAIN) and "text_value" not in hospital.files.columns:
+                detail = "needs a column text_value"
+            if table == IMAGES and (hospital.files.column(options.get("column")) or hospital.files.image_path) is None:
+                detail = "needs a column with the paths of images"
+        except (ConfigError, DataError) as error:
+            detail = f"needs codes: {error}"
+        name = {EVENTS: "timeseries", IMAGES: "image"}.get(table, table)
+        rows.append(
+            {"item": "modality", "name": name, "status": "impossible" if detail else "possible", "detail": detail}
+        )
+        if table == "demographics":
+            rows[-1]["detail"] = _empty(hospital, config)
+    return used, [row for place, row in enumerate(rows) if row["name"] not in {one["name"] for one in rows[:place]}]
+
+
+def _empty(hospital: MedsHospital, config: Config) -> str | None:
+    """Name the demographic columns that the events tell of nobody."""
+    columns = _static(config)
+    table = hospital.release.read("admissions", ["hadm_id"], ["race", *columns])[0]
+    if "race" not in [DEMOGRAPHICS.get(name, name) for name in config.cohort.demographics.columns]:
+        table = table.drop("race")
+    nobody = [name for name in table.columns if table[name].null_count() == table.height]
+    return f"the events tell of nobody: {', '.join(nobody)}" if nobody else None
+
+
+def _unmapped(hospital: MedsHospital, counts: pl.DataFrame, used: set[str]) -> list[dict[str, Any]]:
+    """List the most frequent codes with numbers that no channel, stay, text or image uses."""
+    release = hospital.release
+    roles = {code for found in release.roles.values() for code in found["code"]}
+    known = {*release.measured["code"], *roles, *used}
+    free = counts.filter(~pl.col("code").is_in(list(known)), pl.col("numbers") >= FEWEST)
+    top = free.sort("numbers", "code", descending=[True, False]).head(UNMAPPED)
+    units = dict(numbered(top["code"], hospital.files.layout).select("code", "unit").iter_rows()) if top.height else {}
+    units |= _unit_column(hospital.files, top["code"].to_list())
+    rows: list[dict[str, Any]] = [
+        {
+            "item": "unmapped code",
+            "name": code[:_LONGEST],
+            "status": "unused",
+            "rows": events,
+            "detail": f"{numbers} numbers" + (f", unit {units[code]}" if units.get(code) else ""),
+        }
+        for code, events, numbers in top.iter_rows()
+    ]
+    more = free.height - top.height
+    if more:
+        rest = int(free["events"].sum()) - int(top["events"].sum())
+        detail = f"{more} further codes with numbers"
+        rows.append({"item": "unmapped code", "name": "others", "status": "unused", "rows": rest, "detail": detail})
+    return rows
+
+
+def _unit_column(files: MedsFiles, codes: list[str]) -> dict[str, str]:
+    """Find the most frequent unit of codes in the layout's column of units."""
+    column = files.column(files.layout.unit)
+    if column is None or not codes:
+        return {}
+    found = files.scan(["code", column]).filter(pl.col("code").is_in(codes)).drop_nulls()
+    table = files.collect(found.group_by("code", column).len())[0].sort("len", column)
+    return dict(table.unique("code", keep="last").select("code", column).iter_rows())
+
+
+def _labels(config: Config) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for name, section in config.tasks.items():
+        if section.file is not None:
+            labels = read_labels(section.file)
+            detail = f"{int(labels['label'].sum())} positive, {labels['subject_id'].n_unique()} subjects"
+            row = {"item": "labels", "name": name, "status": "ok", "file": str(section.file), "rows": labels.height}
+            rows.append({**row, "detail": detail})
+    return rows
+
+
+def _tasks(hospital: MedsHospital, config: Config) -> list[dict[str, Any]]:
+    """Tell for each task that makes its own labels whether its tables are there."""
+    rows: list[dict[str, Any]] = []
+    there = hospital.release.tables()
+    for name, section in config.tasks.items():
+        if section.file is None:
+            lacking = [table for table in build(name, section).tables if table not in there]
+            detail = f"needs {', '.join(lacking)}" if lacking else None
+            status = "impossible" if lacking else "possible"
+            rows.append({"item": "task", "name": name, "status": status, "detail": detail})
+    return rows

@@ -1,0 +1,79 @@
+"""Where steps run: what each takes of a machine, which one starts next, and on which of its GPUs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from picme.engine.step import ALL_CORES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from picme.engine.step import Step
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a step takes while it runs.
+
+    Attributes:
+        cores: whole cores.
+        gpu: the share of one GPU, 1 for all of it; 0 where none is used.
+    """
+
+    cores: int
+    gpu: float
+
+
+def demand_of(step: Step, cores: int, gpus: int, per_gpu: int) -> Demand:
+    """Return what a step takes of a machine.
+
+    Args:
+        step: any step.
+        cores: of the machine; none takes more. A step that takes all of them and a GPU takes as many as there are for
+            each GPU, so that no GPU waits for another's step.
+        gpus: of the machine; without any, steps that can use one take cores alone.
+        per_gpu: how many steps share a GPU, of those that do.
+    """
+    gpu = {"none": 0.0, "shared": 1 / per_gpu, "whole": 1.0}[step.gpu] if gpus else 0.0
+    all_cores = max(1, cores // gpus) if gpu else cores
+    return Demand(all_cores if step.cores == ALL_CORES else min(step.cores, cores), gpu)
+
+
+def least_loaded(loads: Mapping[str, float], share: float) -> str | None:
+    """Return the GPU with the least load that has room for a share of it, None where none has.
+
+    Args:
+        loads: for each GPU, the shares that are taken.
+        share: at most 1.
+    """
+    room = [name for name, load in loads.items() if load + share <= 1 + _ROUNDING]
+    return min(room, key=lambda name: loads[name], default=None)
+
+
+def next_start(waiting: Iterable[Demand], cores: int, loads: Mapping[str, float]) -> tuple[int, str | None] | None:
+    """Return which of the waiting steps starts now, by its place, and on which GPU; None if all have to wait.
+
+    Steps start in their order. One that waits for cores is not overtaken. One that waits for a whole GPU has the least
+    loaded one kept free for it, so that small steps that go on coming do not keep it waiting for ever.
+
+    Args:
+        waiting: what the waiting steps take, in their order.
+        cores: that are free.
+        loads: for each GPU, the shares that are taken.
+    """
+    open_ = dict(loads)
+    for place, demand in enumerate(waiting):
+        if demand.cores > cores:
+            return None
+        if not demand.gpu:
+            return place, None
+        gpu = least_loaded(open_, demand.gpu)
+        if gpu is not None:
+            return place, gpu
+        if open_ and demand.gpu > 1 - _ROUNDING:
+            del open_[min(open_, key=lambda name: open_[name])]
+    return None

@@ -1,0 +1,64 @@
+"""What encoders add to summary features: a stack of both against the model on summary features alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from picme.report.facts import declared, frame, modalities
+from picme.report.numbers import say, signed
+from picme.report.results import difference_interval
+from picme.report.words import strategy_text, together
+
+if TYPE_CHECKING:
+    from picme.report.facts import Row, Tables
+
+
+def added_by_encoders(tables: Tables, config: dict[str, Any], task: str) -> Markup | None:
+    """Say what encoders add to a baseline on summary features, in the largest combination that tells it.
+
+    Args:
+        tables: result tables by name.
+        config: the resolved configuration.
+        task: the task's name.
+
+    Returns:
+        The sentence; None where no stack was tested against a baseline that is in it.
+    """
+    tests = frame(tables, "comparisons").filter(task=task, metric="auroc")
+    rows = [row for row in tests.iter_rows(named=True) if _tells(row, config)]
+    largest = max((row["combination_a"].count("+") for row in rows), default=None)
+    names = modalities(tables, config)
+    each = [
+        say(
+            "{by} points by {stack} over {baseline} ({ends})",
+            by=signed(row["difference"], "comparisons.difference"),
+            stack=strategy_text(row["strategy_a"]),
+            baseline=strategy_text(row["strategy_b"]),
+            ends=difference_interval(row, "comparisons"),
+        )
+        for row in rows
+        if row["combination_a"].count("+") == largest
+    ]
+    if not each:
+        return None
+    first = next(row["combination_a"] for row in rows if row["combination_a"].count("+") == largest)
+    return say(
+        "What encoders add to summary features of {combination}, in AUROC of single models: {each}.",
+        combination=together(first, names),
+        each=Markup("; ").join(each),
+    )
+
+
+def _tells(row: Row, config: dict[str, Any]) -> bool:
+    """Return whether a test is of a stack against a baseline in it, on the same modalities."""
+    stack, other = (declared(row[f"strategy_{side}"], config) for side in "ab")
+    return bool(
+        row["difference"] is not None
+        and row["combination_a"] == row["combination_b"]
+        and stack
+        and stack.stacks
+        and other
+        and other.baseline
+    )
