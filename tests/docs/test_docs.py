@@ -79,7 +79,7 @@ def run_page(page: Path, folder: Path, environment: dict[str, str], more: dict[s
 
 
 RUN = [page for page in pages() if any(block.mark == "run" for block in blocks(page))]
-SLOW = {"tutorial.md", "own-data.md", "meds.md"}
+SLOW = {"tutorial.md", "own-data.md", "meds.md", "external-validation.md"}
 
 
 @pytest.mark.parametrize("page", [page for page in RUN if page.name not in SLOW], ids=lambda page: page.name)
@@ -102,6 +102,13 @@ def test_tutorial_runs(demo: Path, environment: dict[str, str]) -> None:
 def test_own_data_runs(tmp_path: Path, environment: dict[str, str]) -> None:
     run_page(DOCS / "own-data.md", tmp_path, environment, {})
     assert (tmp_path / "runs" / "own" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_external_validation_runs(tmp_path: Path, environment: dict[str, str]) -> None:
+    run_page(DOCS / "external-validation.md", tmp_path, environment, {})
+    for name in ("there", "again"):
+        assert "Does it hold there?" in (tmp_path / "runs" / name / "external.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

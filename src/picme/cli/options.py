@@ -26,6 +26,7 @@ Examples:
   picme run mimic-ehr --set source.ehr=DIR       time series and demographics of the open MIMIC-IV demo
   picme run study.yaml --out runs/study          a configuration of your own; again, to go on after a stop
   picme compare runs/a runs/b                    finished studies side by side
+  picme validate runs/a --input other.yaml       a finished study judged in another hospital
   picme list                                     everything that a configuration can name
 """
 
