@@ -123,7 +123,8 @@ class ExecutionConfig(Section):
     workers: Processes | Literal["auto"] = "auto"
     """Number of steps side by side; `auto` is one for each core, on Ray of the whole cluster."""
     threads: Processes = Field(1, ge=1)
-    """Number of threads of each step."""
+    """Number of threads of each step that is faster with several: of a large network, of the pass through locked
+    parts, or of the preparation of data. Other steps take one thread, as small networks are slower with more."""
     device: str = "auto"
     """Device that models are trained on: `cpu`, `cuda` for all CUDA GPUs (`cuda:1` is the second of several), `mps`, or
     `auto`, which takes CUDA, then MPS, then the CPU."""

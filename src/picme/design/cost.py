@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from picme.engine.step import Step
     from picme.engine.store import Store
 
-VERSION = 1
+VERSION = 2
 SECONDS = 40.0
 """How long all measures may take together, but for the loading of weights."""
 
@@ -64,27 +64,29 @@ class Costs:
         shared = [len(config.modalities), config.pretrain.objective.model_dump(mode="json"), config.finetune.hidden]
         return keys | {name: key_of(*common, name, shared) for name in (HEAD, OBJECTIVE)}
 
+    def _threads(self, name: str) -> int:
+        """Return the threads of the steps that a measure is of; small networks have one (see `Step.threaded`)."""
+        encoder = self.config.modalities[name].encoder if name in self.config.modalities else None
+        large = encoder is not None and (encoder.large or encoder.locked_trunk)
+        return self.config.execution.threads if large else 1
+
     def measure(self) -> list[str]:
         """Measure what is not known and keep it; return a sentence for each part that cannot be measured."""
-        import torch
-
         from picme.fitting.device import resolve_device
+        from picme.fitting.threads import torch_threads
 
-        keys, said, threads = self._keys(), [], torch.get_num_threads()
+        keys, said = self._keys(), []
         new = {key: name for name, key in keys.items() if name not in self.known}  # equal encoders are measured once
         device = resolve_device(self.config.execution.device)
-        torch.set_num_threads(self.config.execution.threads)
-        try:
-            for key, name in new.items():
-                try:
+        for key, name in new.items():
+            try:
+                with torch_threads(self._threads(name)):
                     found = measure(self.design, name, _largest(self.config), device, SECONDS / len(new))
-                except PicmeError as error:
-                    said.append(f"what {name!r} costs cannot be measured: {error}")
-                else:
-                    if found is not None:
-                        self.known |= {other: found for other, its in keys.items() if its == key}
-        finally:
-            torch.set_num_threads(threads)
+            except PicmeError as error:
+                said.append(f"what {name!r} costs cannot be measured: {error}")
+            else:
+                if found is not None:
+                    self.known |= {other: found for other, its in keys.items() if its == key}
         file = cache_file()
         file.parent.mkdir(parents=True, exist_ok=True)
         kept = _read(file) | {keys[name]: cost for name, cost in self.known.items()}

@@ -142,7 +142,7 @@ def perform(step: Step, context: Context, threads: int) -> None:
     """Make the artifact of a step, unless it is there already."""
     if context.store.done(step):
         return
-    limit_threads(threads)
+    limit_threads(threads if step.threaded else 1)
     try:
         with context.store.attempt(step) as (folder, about):
             about |= step.run(folder, context)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from picme.engine.cluster import join, living, prove  # isort: skip
 import ray
 
-from picme.engine.local import explain, limit_threads, perform
+from picme.engine.local import explain, perform
 from picme.engine.memory import GB
 from picme.engine.places import demand_of
 from picme.engine.step import Context
@@ -210,8 +210,6 @@ def _perform(step: Step, run: str, device: str, loggers: tuple[str, ...], thread
 
     folder = Path(run)
     try:
-        limit_threads(threads)
-        torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
         store = Store(folder, shared=True)
         for one in step.inputs:

@@ -86,6 +86,11 @@ class Step(Part):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.key})"
 
+    @property
+    def threaded(self) -> bool:
+        """Whether the step is faster with several threads; small networks are several times slower with them."""
+        return self.cores == ALL_CORES
+
     @cached_property
     def key(self) -> str:
         """The hash that names the artifact: 16 hexadecimal digits."""

@@ -74,6 +74,10 @@ class Attribute(Step):
         return " ".join(self.finetuned[0].cell.place.values())
 
     @property
+    def threaded(self) -> bool:  # noqa: D102
+        return self.finetuned[0].cell.threaded
+
+    @property
     def weight(self) -> float:  # noqa: D102
         return float(len(self.finetuned[0].cell.encodings) * len(self.finetuned))
 
@@ -130,6 +134,10 @@ class OfSubsets(Step):
     @property
     def name(self) -> str:  # noqa: D102
         return f"{self.finetuned[0].cell.task.name} {self.finetuned[0].cell.strategy}"
+
+    @property
+    def threaded(self) -> bool:  # noqa: D102
+        return self.finetuned[0].cell.threaded
 
     @property
     def weight(self) -> float:  # noqa: D102

@@ -46,6 +46,10 @@ class EmbedPretrained(Step):
     def weight(self) -> float:  # noqa: D102
         return self.pretrain.weight
 
+    @property
+    def threaded(self) -> bool:  # noqa: D102
+        return self.pretrain.pretraining.large
+
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.finetune.embed import embed_pretrained
 
@@ -67,6 +71,10 @@ class EmbedUntrained(Step):
     @property
     def name(self) -> str:  # noqa: D102
         return f"{self.task} {self.encoding.modality} untrained seed {self.seed}{self.prepare.suffix}"
+
+    @property
+    def threaded(self) -> bool:  # noqa: D102
+        return self.encoding.large
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.finetune.embed import embed_untrained
@@ -121,6 +129,11 @@ class Cell(Part):
         return "shared" if self.frozen else "whole"
 
     @property
+    def threaded(self) -> bool:
+        """Whether several threads make a fine-tuning faster: of a large network, or of trees on large tables."""
+        return self.course is None or (not self.frozen and any(one.large for one in self.encodings))
+
+    @property
     def cost(self) -> float:
         """The relative cost of a fine-tuning."""
         return 0.05 if self.frozen else sum(one.cost for one in self.encodings)
@@ -168,6 +181,10 @@ class FinetuneSearch(Step):
     def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
         return self.cell.gpu
 
+    @property
+    def threaded(self) -> bool:  # noqa: D102
+        return self.cell.threaded
+
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.finetune.search import search
 
@@ -213,6 +230,10 @@ class Finetune(Step):
     @property
     def weight(self) -> float:  # noqa: D102
         return self.cell.cost
+
+    @property
+    def threaded(self) -> bool:  # noqa: D102
+        return self.cell.threaded
 
     @property
     def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102

@@ -21,6 +21,7 @@ from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from os import PathLike
 
     import torch
@@ -167,7 +168,18 @@ class Model:
             raise DataError(f"{source.folder} has no prepared cohort; run `picme prepare` for it first")
         source.store.whole(source.design.prepare)
         with tempfile.TemporaryDirectory() as scratch:
-            yield self.on(NewStays(source.folder, source.prepared, source.config, Path(scratch)), progress)
+            new = self.on(NewStays(source.folder, source.prepared, source.config, Path(scratch)), progress)
+            with self._threads():
+                yield new
+
+    def _threads(self) -> AbstractContextManager[None]:
+        """Keep small networks to one thread, as their training is; several wait for one another."""
+        import torch
+
+        from picme.fitting.threads import torch_threads
+
+        large = any(one.large for one in self._steps[0].trained.cell.encodings)
+        return torch_threads(torch.get_num_threads() if large else 1)
 
     def on(self, stays: NewStays, progress: Parts | None = None) -> Applied:
         """Put the models of all seeds on new stays, as `applied` does.
@@ -190,14 +202,15 @@ class Model:
         new = Applied(view, inside, rows, names, present, [], tuple(notes))
         if not len(rows) and not tolerant:
             raise DataError(_none(stays.folder, new))
-        for step in self._steps if len(rows) else ():
-            if progress is not None:
-                progress.begin(f"model of seed {step.seed}")
-            new.seeds.append(
-                _stacked(self._run, step, view, names, stays.encoded)
-                if isinstance(step, Stacked)
-                else _model(self._run, step, view, names, stays.encoded)
-            )
+        with self._threads():
+            for step in self._steps if len(rows) else ():
+                if progress is not None:
+                    progress.begin(f"model of seed {step.seed}")
+                new.seeds.append(
+                    _stacked(self._run, step, view, names, stays.encoded)
+                    if isinstance(step, Stacked)
+                    else _model(self._run, step, view, names, stays.encoded)
+                )
         return new
 
     def probabilities(self, new: Applied) -> pl.DataFrame:

@@ -53,6 +53,11 @@ class Pretraining(Part):
         return tuple(one.modality for one in self.encodings)
 
     @property
+    def large(self) -> bool:
+        """True if a large network is trained."""
+        return any(one.large for one in self.encodings)
+
+    @property
     def cost(self) -> float:
         """The relative cost of a training."""
         return sum(one.cost for one in self.encodings)
@@ -116,6 +121,10 @@ class PretrainSearch(Step):
     def weight(self) -> float:  # noqa: D102
         return self.pretraining.cost
 
+    @property
+    def threaded(self) -> bool:  # noqa: D102
+        return self.pretraining.large
+
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.pretrain.search import search
 
@@ -140,6 +149,10 @@ class Pretrain(Step):
     pretraining: Pretraining
     seed: int
     search: PretrainSearch | None = None
+
+    @property
+    def threaded(self) -> bool:  # noqa: D102
+        return self.pretraining.large
 
     @property
     def combination(self) -> tuple[str, ...]:

@@ -185,7 +185,7 @@ def train(
 
     snapshot(-1)
     loop = fit
-    if any(one.large for one in pretraining.encodings):
+    if pretraining.large:
         from picme.fitting.lightning_loop import fit_lightning as loop
     with log or nullcontext() as logged:
         result = loop(

@@ -15,6 +15,7 @@ from picme.config.encoders import trunk_identity
 from picme.encoders import build
 from picme.engine.faults import mapped
 from picme.errors import TrainingError
+from picme.fitting.threads import torch_threads
 from picme.modalities.batch import on_device
 
 if TYPE_CHECKING:
@@ -163,15 +164,12 @@ def _side_by_side(
 
     Each batch is computed on one thread, so that features do not depend on how many there are.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     pending: deque[tuple[np.ndarray, Future[tuple[np.ndarray, bool]]]] = deque()
-    try:
+    with torch_threads(1):
         if side <= 1 or len(batches) <= 1:
             for items in batches:
                 yield items, run(items)[0]
             return
-        # A thread takes over torch's number of threads when it first computes.
         with ThreadPoolExecutor(side) as pool:
             for items in batches:
                 pending.append((items, pool.submit(run, items)))
@@ -181,8 +179,6 @@ def _side_by_side(
             while pending:
                 first, future = pending.popleft()
                 yield first, future.result()[0]
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Store:

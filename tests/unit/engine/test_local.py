@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from toy_steps import OnSharedGpu, Threads, Toy
+from toy_steps import OnSharedGpu, Threaded, Threads, Toy
 
 from picme.engine.local import LocalExecutor, explain, perform
 from picme.engine.step import Context
 from picme.errors import DataError
+from picme.fitting.threads import torch_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,15 @@ def test_workers_have_the_threads_they_were_given(store: Store, pass_through: Ca
         told = store.manifest(step)
         assert (told["torch"], told["environment"]) == (1, "1")
         assert told["process"] != os.getpid()
+
+
+def test_only_steps_that_gain_by_threads_have_several(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    small, large = Threads(label="small"), Threaded(label="large")
+    with torch_threads(1):
+        for step in (large, small):
+            perform(step, Context(store, "cpu"), threads=2)
+    assert (store.manifest(small)["torch"], store.manifest(large)["torch"]) == (1, 2)
 
 
 def test_one_worker_is_this_process(store: Store, pass_through: Callable[..., list[Failure]]) -> None:

@@ -132,3 +132,13 @@ class Device(OnGpu):
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:
         return super().run(folder, context) | {"device": context.device}
+
+
+class Threaded(Threads):
+    """Is faster with several threads."""
+
+    kind: ClassVar[str] = "threaded"
+
+    @property
+    def threaded(self) -> bool:
+        return True
