@@ -344,7 +344,9 @@ class Study:
         Args:
             cohort: a study or run folder whose prepare stage is done, or a configuration file or preset that names the
                 other source.
-            task, strategy, combination: which cells; all whose models were kept if not given.
+            task: the task to judge; every common one if not given.
+            strategy: the strategy to judge; every one whose models were kept if not given.
+            combination: the combination to judge; every one if not given.
             out: folder of the results; `external/NAME` in the study's folder if not given.
             set: overrides of the configuration, `{"source.path": "set-b"}`.
 

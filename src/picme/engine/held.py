@@ -104,7 +104,9 @@ def _beat(mine: Path, over: threading.Event, lost: threading.Event) -> None:
             os.utime(mine)
         except FileNotFoundError:
             lost.set()
-            os.kill(os.getpid(), signal.SIGINT)
+            # What a script starts in the background ignores an interrupt, so it is terminated.
+            ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            os.kill(os.getpid(), signal.SIGTERM if ignored else signal.SIGINT)
             return
         except OSError:  # a disk that is away for a while
             continue

@@ -86,8 +86,10 @@ def validate(
             whose cohort is then prepared. All its labelled stays are judged, whatever their split; subjects that the
             models were trained on are left out where it shares raw files with the run.
         overrides: of the configuration: `{"source.path": "set-b"}`.
-        tasks, strategies, combinations: which cells; all whose models were kept if not given. Recalibration is for
-            those that are named, or for the cells that the run chose.
+        tasks: the tasks to judge; every common one if not given.
+        strategies: the strategies to judge; every one whose models were kept if not given. Recalibration is for cells
+            that are named, or for those that the run chose.
+        combinations: the combinations to judge; every one if not given.
         out: folder of the results; `external/NAME` in the run folder, by the cohort's name, if not given.
         quiet: no progress on stderr.
 

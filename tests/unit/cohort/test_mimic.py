@@ -7,9 +7,11 @@ import pytest
 
 from picme.cohort.mimic import extract
 from picme.config.cohort import CohortConfig, MimicSource
+from picme.config.study import TaskConfig
 from picme.errors import ConfigError, DataError
 from picme.schema import Extraction, SeriesRows
 from picme.sources.mimic_notes import read_notes
+from picme.tasks import build
 from tiny_release import at, chart, diagnosis, lab, stay, write, write_release
 
 if TYPE_CHECKING:
@@ -111,9 +113,11 @@ def test_planted_stays_that_are_over_at_the_prediction_time_are_violations(tmp_p
     assert [(row[1], row[3]) for row in gone_by(planted)] == [(1, True), (stays.height, True)]
     later = stays.with_columns(died=pl.col("predicted") + pl.duration(seconds=1))
     assert gone_by(later)[0][1:4:2] == (0, False)
-    for rule in (kept_by(True, 48), kept_by(False, None)):
+    death, phenotypes = (build(name, TaskConfig()) for name in ("mortality", "phenotyping"))
+    rules = CohortConfig()
+    for rule in (kept_by(True, death, rules), kept_by(False, phenotypes, rules)):
         assert [row[3] for row in gone_by(planted, rule)] == [False, False]
-    assert kept_by(False, 48) is None
+    assert kept_by(False, death, rules) is None
 
 
 def test_a_stay_planted_in_the_prepared_files_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,7 @@ def test_of_many_that_succeed_a_silent_holder_one_does(tmp_path: Path) -> None:
     assert len(held_by) + len(refused) == 4, "never two at once"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_holder_renews_its_file_and_is_interrupted_when_it_was_succeeded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

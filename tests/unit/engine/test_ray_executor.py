@@ -135,6 +135,7 @@ def test_a_step_that_kills_every_worker_fails_alone(store: Store, passed: Passed
     assert store.done(other)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_what_runs_at_once_and_the_next_run_goes_on(store: Store, passed: Passed) -> None:
     step = Toy(label="long", after="never")
     graph = Graph()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from picme.modalities import view as view_module
-from picme.predict.new_stays import view_of
+from picme.predict.new_stays import NewStays, view_of
 from picme.pretrain import trunk_cache
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def test_the_locked_part_runs_as_in_the_study(
     monkeypatch.setattr(trunk_cache, "cache_features", cached)
     monkeypatch.setattr(view_module, "ViewData", lambda *given: SimpleNamespace(given=given))
     cell = run.design.cell("label", ("note", "report", "person"), "supervised")
-    found: Any = view_of(run, run, cell, tmp_path)
+    found: Any = view_of(run, NewStays(run.folder, run.prepared, run.config, tmp_path), cell)
     assert asked == [{"device": "cpu", "precision": precision}], "one modality has a locked part"
     assert found.given[3] == {"report": tmp_path}
     assert found.given[4] == run.prepared / "statistics.json", "normalised as the training stays were"
