@@ -69,6 +69,12 @@ height: str = picme.load("runs/demo").table("summary").height
 """
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where scripts are checked one after the other, so that the libraries are read once."""
+    return tmp_path_factory.mktemp("checked")
+
+
 def checked(folder: Path, text: str) -> tuple[int, str]:
     (folder / "script.py").write_text(text, encoding="utf-8")
     done = subprocess.run(
@@ -79,12 +85,12 @@ def checked(folder: Path, text: str) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-def test_a_users_script_passes_strict_checking(tmp_path: Path) -> None:
-    assert checked(tmp_path, SCRIPT) == (0, "Success: no issues found in 1 source file\n")
+def test_a_users_script_passes_strict_checking(folder: Path) -> None:
+    assert checked(folder, SCRIPT) == (0, "Success: no issues found in 1 source file\n")
 
 
 @pytest.mark.slow
-def test_a_users_mistakes_are_found(tmp_path: Path) -> None:
-    status, said = checked(tmp_path, WRONG)
+def test_a_users_mistakes_are_found(folder: Path) -> None:
+    status, said = checked(folder, WRONG)
     assert status == 1
     assert [line.split(":")[1] for line in said.splitlines() if ": error:" in line] == ["4", "5", "6", "7"]
