@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def choose_threshold(y: NDArray[np.floating], p: NDArray[np.floating], rule: Thr
         The threshold; infinite if only calling nobody positive keeps the specificity; NaN if the labels hold fewer
         than two classes.
     """
-    found = _chosen(y, p, np.ones((len(y), 1)), rule)
+    found = _chosen(_curves(y, p, np.ones((len(y), 1))), rule)
     return float(found[0]) if len(found) else float("nan")
 
 
@@ -66,18 +66,40 @@ def settle_threshold(
         (threshold, low, high), each of them a predicted value or infinite; NaN if the labels hold fewer than two
         classes.
     """
+    return _settled(_resampled(y, p, subject, resamples), rule, confidence)
+
+
+def _resampled(
+    y: NDArray[np.floating], p: NDArray[np.floating], subject: NDArray[np.integer], resamples: SubjectResamples
+) -> _Curves:
+    """Return the curves of the first `RESAMPLES` resamples, which serve every rule."""
     weights = np.concatenate([block[subject] for block in resamples.first(RESAMPLES).blocks], axis=1)
-    found = _chosen(y, p, weights, rule)
+    return _curves(y, p, weights)
+
+
+def _settled(curves: _Curves, rule: ThresholdRule, confidence: float) -> tuple[float, float, float]:
+    """Return what `settle_threshold` does."""
+    found = _chosen(curves, rule)
     if not len(found):
         return (float("nan"),) * 3
     ends = np.quantile(found, [0.5, (1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf")
     return float(ends[0]), float(ends[1]), float(ends[2])
 
 
-def _chosen(
-    y: NDArray[np.floating], p: NDArray[np.floating], weights: NDArray[np.number], rule: ThresholdRule
-) -> NDArray[np.float64]:
-    """Return the threshold that a rule chooses in each weighting (stay, weighting) of the stays with two classes."""
+class _Curves(NamedTuple):
+    """What each threshold calls positive, in each weighting of the stays that has both classes.
+
+    Attributes: `thresholds` (threshold,), from infinity down through the distinct predictions; `true` and `false`
+    (threshold, weighting), the weight of the positives and of the negatives that are called positive.
+    """
+
+    thresholds: NDArray[np.float64]
+    true: NDArray[np.float64]
+    false: NDArray[np.float64]
+
+
+def _curves(y: NDArray[np.floating], p: NDArray[np.floating], weights: NDArray[np.number]) -> _Curves:
+    """Return the curves of labels and probabilities (stay,) in weightings (stay, weighting) of the stays."""
     defined = ~np.isnan(y)
     order = np.argsort(-p[defined], kind="stable")
     y, p, weights = y[defined][order], p[defined][order], weights[defined][order].astype(np.float64)
@@ -88,7 +110,12 @@ def _chosen(
         np.concatenate([nobody, np.cumsum(weights * kind[:, None], axis=0)[end]]) for kind in (y == 1, y == 0)
     )
     known = (true[-1] > 0) & (false[-1] > 0)
-    true, false = true[:, known], false[:, known]
+    return _Curves(np.append(np.inf, p[end]), true[:, known], false[:, known])
+
+
+def _chosen(curves: _Curves, rule: ThresholdRule) -> NDArray[np.float64]:
+    """Return the threshold that a rule chooses in each weighting (weighting,)."""
+    thresholds, true, false = curves
     sensitivity, specificity = true / true[-1:], 1 - false / false[-1:]
     if rule.kind == "youden":
         score = sensitivity + specificity
@@ -100,7 +127,7 @@ def _chosen(
             held, wanted = sensitivity, specificity
         # Of equally good ones that which holds more; two different shares of stays are farther apart than this.
         score = np.where(held >= float(rule.value or 0) - 1e-12, wanted + 1e-9 * held, -np.inf)
-    found: NDArray[np.float64] = np.append(np.inf, p[end])[np.argmax(score, axis=0)]
+    found: NDArray[np.float64] = thresholds[np.argmax(score, axis=0)]
     return found
 
 
@@ -158,10 +185,9 @@ def threshold_rows(
     held_out, judged = stays["val"].subject, stays["test"].subject
     rows = []
     for index, label in enumerate(cell.labels):
+        curves = _resampled(cell.y["val"][index], validation[index], held_out, resamples["val"])
         for rule in config.thresholds:
-            ends = settle_threshold(
-                cell.y["val"][index], validation[index], held_out, rule, resamples["val"], config.confidence
-            )
+            ends = _settled(curves, rule, config.confidence)
             point = operating_point(cell.y["test"][index], test[index], ends[0], judged, config.confidence)
             shown = (end if np.isfinite(end) else float("nan") for end in ends)
             point |= dict(zip(("threshold", "threshold_low", "threshold_high"), shown, strict=True))
