@@ -9,15 +9,17 @@ import hashlib
 import re
 from functools import cached_property
 from importlib.resources import files
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from picme.config.base import Section
-from picme.errors import ConfigError, near
+from picme.config.described import described
+from picme.errors import near
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EVENTS = "events"
 """The event table of a MEDS data set, which has all measurements."""
@@ -221,22 +223,4 @@ def load(name: str | Path) -> ChannelSet:
         ConfigError: if there is none, or its content does not fit; names the file and the key.
     """
     shipped = files("picme.cohort").joinpath("channels")
-    names = [entry.name.removesuffix(".yaml") for entry in shipped.iterdir() if entry.name.endswith(".yaml")]
-    if str(name) in names:
-        text = shipped.joinpath(f"{name}.yaml").read_text("utf-8")
-    elif Path(name).is_file():
-        text = Path(name).read_text("utf-8")
-    else:
-        raise ConfigError(f"channel set {str(name)!r} is neither a file nor known by name{near(str(name), names)}")
-    try:
-        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        if not isinstance(content, dict):
-            raise ConfigError(f"channel set {name}: expected keys read and channels")
-        return ChannelSet.model_validate(content)
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
-        raise ConfigError(f"channel set {name}: line {line} is not YAML") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"channel set {name}: {key}: {first['msg'].removeprefix('Value error, ')}") from error
+    return described(ChannelSet, name, shipped, "channel set", "channel set", "read and channels")

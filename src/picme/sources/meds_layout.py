@@ -8,16 +8,18 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import yaml
 from meds import birth_code, death_code
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from picme.config.base import Section
-from picme.errors import ConfigError, near
+from picme.config.described import described, shipped_names
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+    from pathlib import Path
 
 UNKNOWN = "UNK"
 """What extractors write in a code for a cell that was empty."""
@@ -106,8 +108,7 @@ def matched(codes: pl.Series, pattern: str) -> pl.DataFrame:
 
 def names() -> list[str]:
     """List the layouts that picme ships."""
-    shipped = files("picme.sources").joinpath("layouts").iterdir()
-    return sorted(entry.name.removesuffix(".yaml") for entry in shipped if entry.name.endswith(".yaml"))
+    return shipped_names(_shipped())
 
 
 def load(name: str | Path) -> Layout:
@@ -116,24 +117,11 @@ def load(name: str | Path) -> Layout:
     Raises:
         ConfigError: if there is none, or its content does not fit; names the file and the key.
     """
-    if str(name) in names():
-        text = files("picme.sources").joinpath("layouts", f"{name}.yaml").read_text("utf-8")
-    elif Path(name).is_file():
-        text = Path(name).read_text("utf-8")
-    else:
-        raise ConfigError(f"source.layout: {str(name)!r} is neither a file nor known by name{near(str(name), names())}")
-    try:
-        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        if not isinstance(content, dict):
-            raise ConfigError(f"layout {name}: expected keys such as admission and icu_admission")
-        return Layout.model_validate(content)
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
-        raise ConfigError(f"layout {name}: line {line} is not YAML") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"layout {name}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
+    return described(Layout, name, _shipped(), "layout", "source.layout:", "such as admission and icu_admission")
+
+
+def _shipped() -> Traversable:
+    return files("picme.sources").joinpath("layouts")
 
 
 def recognise(dataset: dict[str, Any]) -> str | None:
