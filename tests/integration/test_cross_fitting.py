@@ -123,10 +123,14 @@ def test_the_statistics_of_another_fold_are_found(study: picme.Study, tmp_path: 
     copy = tmp_path / "run"
     shutil.copytree(study.folder, copy)
     run = Run.at(copy)
-    one, other = list(run.folds.values())[:2]
-    shutil.copy(other / "statistics.json", one / "statistics.json")
+    one, other = (folder / "statistics.json" for folder in list(run.folds.values())[:2])
+    of_other = other.read_text(encoding="utf-8")
+    assert one.read_text(encoding="utf-8") != of_other
+    one.write_text(of_other, encoding="utf-8")
+    assert json.loads(one.read_text(encoding="utf-8")) == json.loads(of_other)
     found = check_leaks(run.design.prepare, run.prepared, run.folds)[1]
-    assert found and all("fold 2" in said for said in found)
+    assert found
+    assert all("fold 2" in said for said in found)
 
 
 def test_all_stays_choose_the_combination_that_is_enough_and_judge_it(study: picme.Study) -> None:
