@@ -18,7 +18,7 @@ from picme.config.meds import MedsSource
 from picme.errors import ConfigError, DataError
 from picme.schema import Extraction, ImageRows, SeriesRows, TableRows, TextRows
 from picme.sources.meds_events import NO_CODE, UNSORTED
-from picme_hospital import write_hospital, write_meds
+from picme_hospital import CaseMix, ImageStyle, write_hospital, write_meds
 from tiny_meds import HEART_RATE, at, event, patient, write_meds_files
 
 if TYPE_CHECKING:
@@ -55,8 +55,11 @@ def left_out(found: Extraction) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A hospital that differs from the usual one, in both forms."""
     folder = tmp_path_factory.mktemp("hospital")
-    return write_hospital(folder / "releases", 60, seed=2), write_meds(folder / "events", 60, seed=2)
+    unusual: dict[str, Any] = {"case_mix": CaseMix({"age": -1.0}, mortality=0.4), "style": ImageStyle(contrast=0.6)}
+    releases = write_hospital(folder / "releases", 60, seed=2, **unusual)
+    return releases, write_meds(folder / "events", 60, seed=2, **unusual)
 
 
 @pytest.mark.parametrize(
