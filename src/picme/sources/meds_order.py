@@ -106,7 +106,8 @@ def _part(subjects: pa.Array, times: pa.Array, codes: pa.Array, known: pa.Array)
     subject, whose = _numbers(subjects.cast(pa.int64()))
     time, timed = _numbers(times.cast(pa.timestamp("us"), safe=False).view(pa.int64()))
     same = subject[1:] == subject[:-1]
-    back = same & (time[1:] < time[:-1])
+    back = time[1:] < time[:-1]
+    back &= same
     for valid in (whose, timed):
         if valid is not None:
             back &= valid[1:] & valid[:-1]
@@ -134,10 +135,9 @@ def _part(subjects: pa.Array, times: pa.Array, codes: pa.Array, known: pa.Array)
 
 
 def _numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return whole numbers, and which of them are there; None where all are."""
-    if not column.null_count:
-        return column.to_numpy(), None
-    return column.fill_null(0).to_numpy(), column.is_valid().to_numpy(zero_copy_only=False)
+    """Return whole numbers of 64 bits, with anything in place of empty ones, and which are there; None if all are."""
+    values = np.frombuffer(column.buffers()[1], np.int64, len(column), column.offset * 8)
+    return values, column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else None
 
 
 def _unlisted(codes: pa.Array, known: pa.Array) -> int:
