@@ -97,7 +97,8 @@ def _parts(shard: Path, group: int, known: pa.Array) -> Iterator[_Part]:
         with reading(shard), pq.ParquetFile(shard, read_dictionary=["code"]) as file:
             for batch in file.iter_batches(BATCH, [group], columns, use_threads=False):
                 if batch.num_rows:
-                    yield _part(*(batch.column(name) for name in columns), known)
+                    whose, when, what = (batch.column(name) for name in columns)
+                    yield _part(whose, when, what, known)
     except pa.ArrowInvalid:
         raise DataError(f"{shard} cannot be read; a Parquet file was expected") from None
 
