@@ -123,8 +123,8 @@ def judge_sources(config: Config, table: pl.DataFrame | None) -> list[str]:
         ("modality", name, name if own else ROWS.get(str(section.table), str(section.table)))
         for name, section in config.modalities.items()
     ]
-    for what, name, row in named:
-        if (reason := why.get((what, row))) and "source" not in said:
+    for what, name, said_of in named:
+        if (reason := why.get((what, said_of))) and "source" not in said:
             said.setdefault(name, f"{what} {name!r} cannot be made of these data: it {reason}")
     return [*said.values()]
 
