@@ -283,7 +283,9 @@ def test_value_against_cost_is_drawn_only_where_costs_were_given() -> None:
     rest, best = view.spec["data"]
     assert list(zip(best["x"], best["y"], strict=True)) == [(0.0, 80.0), (3.0, 84.0), (4.0, 84.3)]
     assert list(zip(rest["x"], rest["y"], strict=True)) == [(3.0, 70.0)]
-    assert "vitals (80.0 %, 78.0–82.0 for 0); vitals + labs (84.0 %, 82.0–86.0 for 3)" in text_of(view.reading).replace("\u00a0", " ")
+    assert "vitals (80.0 %, 78.0–82.0 for 0); vitals + labs (84.0 %, 82.0–86.0 for 3)" in text_of(view.reading).replace(
+        "\u00a0", " "
+    )
 
 
 @pytest.mark.parametrize(("cost", "words"), [(3.0, "3"), (0.5, "0.5"), (12.125, "12.125"), (None, "–")])
