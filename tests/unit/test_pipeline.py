@@ -63,8 +63,8 @@ def test_a_study_whose_scores_fail_ends_with_the_other_tables_and_a_record(
 ) -> None:
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(picme.evaluate.gather, "evaluate", fails)
-        with pytest.raises(PicmeError, match=r"^evaluate of scores.* failed, all that .* column 'x' is missing$"):
+        patch.setattr(picme.evaluate.gather, "score", fails)
+        with pytest.raises(PicmeError, match=r"^score of .* failed, all that .* column 'x' is missing$"):
             run(config_of(tree), out, quiet=True)
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
     assert [(one["stage"], one["reason"]) for one in record["failures"]] == [("evaluate", "column 'x' is missing")]
@@ -110,7 +110,7 @@ def test_results_of_another_configuration_are_put_away_and_an_interrupted_study_
     run(first, other, quiet=True)
     before = load_study(out).table("summary")
     with monkeypatch.context() as patch:
-        patch.setattr(picme.evaluate.gather, "evaluate", interrupted)
+        patch.setattr(picme.evaluate.gather, "score", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(config_of(tree, evaluate={"confidence": 0.8}), out, quiet=True)
     study = load_study(out)
