@@ -14,6 +14,7 @@ import picme.evaluate.gather
 from picme.compare import compare
 from picme.config.loading import dump, load, presets, read_yaml, validate
 from picme.errors import ConfigError, DataError, PicmeError
+from picme.evaluate.tables import OF_CELL, evaluate
 from picme.pipeline import Run, make_folder, report_again, run
 from picme.results.record import study_hash, unfinished
 from picme.study import load as load_study
@@ -64,10 +65,10 @@ def test_a_study_whose_scores_fail_ends_with_the_other_tables_and_a_record(
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(picme.evaluate.gather, "score", fails)
-        with pytest.raises(PicmeError, match=r"^score of .* failed, all that .* column 'x' is missing$"):
+        with pytest.raises(PicmeError, match=r"^3 steps failed, the first: score of .* column 'x' is missing$"):
             run(config_of(tree), out, quiet=True)
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    assert [(one["stage"], one["reason"]) for one in record["failures"]] == [("evaluate", "column 'x' is missing")]
+    assert [(one["stage"], one["reason"]) for one in record["failures"]] == [("score", "column 'x' is missing")] * 3
     study = load_study(out)
     assert {"alignment", "cohort_flow", "runtimes"} <= set(study.tables)
     assert "scores" not in study.tables
@@ -166,7 +167,30 @@ def test_tasks_in_another_order_are_other_rows_of_the_same_artifacts(tree: dict[
         run(validate(tree | {"tasks": dict.fromkeys(order, labels)}), out, quiet=True)
         for name in ("summary", "cohort_flow", "scores"):
             assert load_study(out).table(name)["task"].unique(maintain_order=True).to_list()[:2] == list(order)
-        assert len(names(out / "store" / "evaluate")) == len(names(out / "store" / "prepare")) == 1
+        assert len(names(out / "store" / "evaluate")) == len(order)
+        assert len(names(out / "store" / "score")) == 3 * len(order) and len(names(out / "store" / "prepare")) == 1
+
+
+def test_cells_judged_in_steps_of_their_own_give_the_tables_of_all_predictions_judged_together(
+    tree: dict[str, Any], tmp_path: Path
+) -> None:
+    labels = {"death": {"labels": ["death"]}, "both": {"labels": ["death", "other"]}}
+    rows = pl.read_parquet(tmp_path / "rows.parquet")
+    rows.with_columns(other=pl.col("a") > pl.col("b"), site=pl.col("a") > 0).write_parquet(tmp_path / "rows.parquet")
+    tree |= {"tasks": labels, "study": {"seeds": 2, "embed_dim": 4}, "finetune": {"combinations": "all", "epochs": 2}}
+    tree["finetune"] |= {"strategies": ["supervised", "random", "logistic_regression"]}
+    tree["evaluate"] |= {"groups": ["site"], "shapley": "off"}
+    run(validate(tree), tmp_path / "run", quiet=True)
+    study = load_study(tmp_path / "run")
+    prepared = Run.at(tmp_path / "run").prepared
+    cohorts = {name: pl.read_parquet(prepared / "views" / name / "cohort.parquet") for name in labels}
+    together = evaluate(study.table("predictions"), cohorts, study.config.evaluate, draws=1)
+    for name in (*OF_CELL, "summary", "comparisons", "fairness"):
+        found = study.table(name) if name in study.tables else together[name].clear()
+        assert found.equals(together[name]), name
+    assert study.table("comparisons").height and study.table("subgroups").height
+    judged = together["cohort_flow"].rows()
+    assert [row for row in study.table("cohort_flow").rows() if row in judged] == judged and judged
 
 
 @pytest.mark.parametrize("name", sorted(presets()))

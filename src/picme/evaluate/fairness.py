@@ -1,8 +1,8 @@
 """Group fairness of decisions: how far the rates of the groups lie apart.
 
-The measures are those of fairlearn (Weerts et al., 2023), with which a test compares them. Only the selected combination
-and strategy is judged. Decisions are made at each label's Youden threshold from validation; disparities are between the
-subgroups that are not suppressed, averaged over the labels where they are defined.
+The measures are those of fairlearn (Weerts et al., 2023), with which a test compares them. Only the selected
+combination and strategy is judged. Decisions are made at each label's Youden threshold from validation; disparities are
+between the subgroups that are not suppressed, averaged over the labels where they are defined.
 """
 
 from __future__ import annotations

@@ -70,8 +70,8 @@ class Evaluate(Step):
     cells: tuple[Score, ...]
     """All cells of one task."""
     variants: tuple[Finetune, ...]
-    """The task's fine-tunings with fewer labels or another order of the gate's steps, which have tables of their own; on
-    the first fold."""
+    """The task's fine-tunings with fewer labels or another order of the gate's steps, on the first fold, which have
+    tables of their own."""
     settings: Any
     """The section `evaluate`, but for what concerns attributions."""
 

@@ -32,15 +32,14 @@ def save_result(result: CellResult, file: Path) -> None:
 def load_result(file: Path) -> CellResult:
     """Read what `save_result` wrote."""
     with np.load(file) as saved:
-        found = {name: saved[name] for name in saved.files}
+        found: dict[str, Any] = {name: saved[name] for name in saved.files}
     found = {name: value if value.ndim else value.item() for name, value in found.items()}
 
     def estimate(start: str) -> Estimate:
         held = {name.removeprefix(start): value for name, value in found.items() if name.startswith(start)}
         return Estimate(**{**held, "seeds": tuple(map(tuple, held["seeds"].tolist()))})
 
-    return CellResult(
-        **{name: found[name] for name in PLAIN},
-        per_seed={name: found[f"per_seed/{name}"] for name in METRICS},
-        **{part: {name: estimate(f"{part}/{name}/") for name in METRICS} for part in ESTIMATES},
-    )
+    parts: dict[str, Any] = {name: found[name] for name in PLAIN}
+    parts["per_seed"] = {name: found[f"per_seed/{name}"] for name in METRICS}
+    parts |= {part: {name: estimate(f"{part}/{name}/") for name in METRICS} for part in ESTIMATES}
+    return CellResult(**parts)

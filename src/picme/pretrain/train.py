@@ -134,7 +134,7 @@ def train(
     joint = torch.nn.ModuleDict({"encoders": model, "objective": objective})
     weight_rate = chosen.model_dump().get("weight_learning_rate") or learning_rate
     groups = _groups(model, objective, course.weight_decay, weight_rate)
-    optimizer = torch.optim.AdamW(groups, lr=learning_rate)
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, foreach=True)
 
     def built(drawn: Draw) -> Built:
         names = [combination[index] for index in drawn.members]
