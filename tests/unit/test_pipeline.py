@@ -176,15 +176,17 @@ def test_cells_judged_in_steps_of_their_own_give_the_tables_of_all_predictions_j
 ) -> None:
     labels = {"death": {"labels": ["death"]}, "both": {"labels": ["death", "other"]}}
     rows = pl.read_parquet(tmp_path / "rows.parquet")
-    rows.with_columns(other=pl.col("a") > pl.col("b"), site=pl.col("a") > 0).write_parquet(tmp_path / "rows.parquet")
+    rows.with_columns(other=pl.col("a") > pl.col("b"), site=(pl.col("a") > 0).cast(pl.String)).write_parquet(tmp_path / "rows.parquet")
     tree |= {"tasks": labels, "study": {"seeds": 2, "embed_dim": 4}, "finetune": {"combinations": "all", "epochs": 2}}
     tree["finetune"] |= {"strategies": ["supervised", "random", "logistic_regression"]}
-    tree["evaluate"] |= {"groups": ["site"], "shapley": "off"}
+    tree["source"] |= {"groups": ["site"]}
+    tree["evaluate"] |= {"shapley": "off"}
     run(validate(tree), tmp_path / "run", quiet=True)
     study = load_study(tmp_path / "run")
     prepared = Run.at(tmp_path / "run").prepared
     cohorts = {name: pl.read_parquet(prepared / "views" / name / "cohort.parquet") for name in labels}
-    together = evaluate(study.table("predictions"), cohorts, study.config.evaluate, draws=1)
+    config = study.config.evaluate.model_copy(update={"groups": ("site",)})
+    together = evaluate(study.table("predictions"), cohorts, config, draws=1)
     for name in (*OF_CELL, "summary", "comparisons", "fairness"):
         found = study.table(name) if name in study.tables else together[name].clear()
         assert found.equals(together[name]), name
