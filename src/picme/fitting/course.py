@@ -167,9 +167,7 @@ class Course:
             _restore(self._trained, self._best)
             self.model.eval()
             self.result.seconds = self._earlier + time.perf_counter() - self._start
-        elif (
-            self.state is not None and self._unsaved is not None
-        ):  # whoever fails in a group, as all have it
+        elif self.state is not None and self._unsaved is not None:  # whoever fails in a group, as all have it
             _save(self.state, **self._unsaved)
         if self._failure is not None:
             if error is None:
