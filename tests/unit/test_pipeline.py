@@ -176,7 +176,9 @@ def test_cells_judged_in_steps_of_their_own_give_the_tables_of_all_predictions_j
 ) -> None:
     labels = {"death": {"labels": ["death"]}, "both": {"labels": ["death", "other"]}}
     rows = pl.read_parquet(tmp_path / "rows.parquet")
-    rows.with_columns(other=pl.col("a") > pl.col("b"), site=(pl.col("a") > 0).cast(pl.String)).write_parquet(tmp_path / "rows.parquet")
+    site = (pl.col("a") > 0).cast(pl.String)
+    rows = rows.with_columns(other=pl.col("a") > pl.col("b"), site=site)
+    rows.write_parquet(tmp_path / "rows.parquet")
     tree |= {"tasks": labels, "study": {"seeds": 2, "embed_dim": 4}, "finetune": {"combinations": "all", "epochs": 2}}
     tree["finetune"] |= {"strategies": ["supervised", "random", "logistic_regression"]}
     tree["source"] |= {"groups": ["site"]}
