@@ -79,7 +79,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def begun(local: Path, tmp_path: Path) -> Path:
     """A run folder in which fine-tuning is to come."""
     for kind in (local / "store").iterdir():
-        if kind.name not in ("embed", "finetune", "evaluate", "attribute"):
+        if kind.name not in ("embed", "finetune", "score", "evaluate", "attribute"):
             shutil.copytree(kind, tmp_path / "run" / "store" / kind.name)
     return tmp_path / "run"
 

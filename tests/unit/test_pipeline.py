@@ -14,6 +14,7 @@ import picme.evaluate.gather
 from picme.compare import compare
 from picme.config.loading import dump, load, presets, read_yaml, validate
 from picme.errors import ConfigError, DataError, PicmeError
+from picme.evaluate.tables import OF_CELL, evaluate
 from picme.pipeline import Run, make_folder, report_again, run
 from picme.results.record import study_hash, unfinished
 from picme.study import load as load_study
@@ -63,11 +64,11 @@ def test_a_study_whose_scores_fail_ends_with_the_other_tables_and_a_record(
 ) -> None:
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(picme.evaluate.gather, "evaluate", fails)
-        with pytest.raises(PicmeError, match=r"^evaluate of scores.* failed, all that .* column 'x' is missing$"):
+        patch.setattr(picme.evaluate.gather, "score", fails)
+        with pytest.raises(PicmeError, match=r"^3 steps failed, the first: score of .* column 'x' is missing$"):
             run(config_of(tree), out, quiet=True)
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    assert [(one["stage"], one["reason"]) for one in record["failures"]] == [("evaluate", "column 'x' is missing")]
+    assert [(one["stage"], one["reason"]) for one in record["failures"]] == [("score", "column 'x' is missing")] * 3
     study = load_study(out)
     assert {"alignment", "cohort_flow", "runtimes"} <= set(study.tables)
     assert "scores" not in study.tables
@@ -110,7 +111,7 @@ def test_results_of_another_configuration_are_put_away_and_an_interrupted_study_
     run(first, other, quiet=True)
     before = load_study(out).table("summary")
     with monkeypatch.context() as patch:
-        patch.setattr(picme.evaluate.gather, "evaluate", interrupted)
+        patch.setattr(picme.evaluate.gather, "score", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(config_of(tree, evaluate={"confidence": 0.8}), out, quiet=True)
     study = load_study(out)
@@ -166,7 +167,34 @@ def test_tasks_in_another_order_are_other_rows_of_the_same_artifacts(tree: dict[
         run(validate(tree | {"tasks": dict.fromkeys(order, labels)}), out, quiet=True)
         for name in ("summary", "cohort_flow", "scores"):
             assert load_study(out).table(name)["task"].unique(maintain_order=True).to_list()[:2] == list(order)
-        assert len(names(out / "store" / "evaluate")) == len(names(out / "store" / "prepare")) == 1
+        assert len(names(out / "store" / "evaluate")) == len(order)
+        assert len(names(out / "store" / "score")) == 3 * len(order) and len(names(out / "store" / "prepare")) == 1
+
+
+def test_cells_judged_in_steps_of_their_own_give_the_tables_of_all_predictions_judged_together(
+    tree: dict[str, Any], tmp_path: Path
+) -> None:
+    labels = {"death": {"labels": ["death"]}, "both": {"labels": ["death", "other"]}}
+    rows = pl.read_parquet(tmp_path / "rows.parquet")
+    site = (pl.col("a") > 0).cast(pl.String)
+    rows = rows.with_columns(other=pl.col("a") > pl.col("b"), site=site)
+    rows.write_parquet(tmp_path / "rows.parquet")
+    tree |= {"tasks": labels, "study": {"seeds": 2, "embed_dim": 4}, "finetune": {"combinations": "all", "epochs": 2}}
+    tree["finetune"] |= {"strategies": ["supervised", "random", "logistic_regression"]}
+    tree["source"] |= {"groups": ["site"]}
+    tree["evaluate"] |= {"shapley": "off"}
+    run(validate(tree), tmp_path / "run", quiet=True)
+    study = load_study(tmp_path / "run")
+    prepared = Run.at(tmp_path / "run").prepared
+    cohorts = {name: pl.read_parquet(prepared / "views" / name / "cohort.parquet") for name in labels}
+    config = study.config.evaluate.model_copy(update={"groups": ("site",)})
+    together = evaluate(study.table("predictions"), cohorts, config, draws=1)
+    for name in (*OF_CELL, "summary", "comparisons", "fairness"):
+        found = study.table(name) if name in study.tables else together[name].clear()
+        assert found.equals(together[name]), name
+    assert study.table("comparisons").height and study.table("subgroups").height
+    judged = together["cohort_flow"].rows()
+    assert [row for row in study.table("cohort_flow").rows() if row in judged] == judged and judged
 
 
 @pytest.mark.parametrize("name", sorted(presets()))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from picme.align.choose import best_aligned
+from picme.config.evaluate import ComparisonsConfig
 from picme.design.subsets import add_steps_on_subsets
 from picme.engine.graph import Finished, Graph, Growth
 from picme.evaluate.folds import in_every_fold
-from picme.evaluate.step import Attribute, Ceiling, Evaluate
+from picme.evaluate.step import Attribute, Ceiling, Evaluate, Score
 from picme.finetune.step import RestrictedFinetune, Stacked
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # What only other steps read of the section `evaluate`, as it makes nothing of the scores again.
 OF_OTHERS = {"shapley": "off", "missing": "off", "margin": 0.01, "decision_thresholds": (0.1, 0.2)}
+# What only the comparison of cells reads.
+OF_COMPARISON = {"comparisons": ComparisonsConfig(), "controls": ()}
 STAGES = ("prepare", "encode", "pretrain", "align", "finetune", "evaluate")
 
 
@@ -67,7 +70,9 @@ def _add_finetuning(design: Design, graph: Graph, chosen: list[Combination]) -> 
         own |= isinstance(seeds[0], Stacked)
         if own and len(seeds[0].cell.encodings) > 1:
             graph.growths.append(Growth(tuple(seeds), _adds_attribution(design, seeds)))
-    graph.growths.append(Growth((*cells, *variants), _adds_evaluation(design, cells, variants)))
+    for task in design.tasks:
+        of_task, others = ([one for one in each if one.cell.task.name == task] for each in (cells, variants))
+        _add_evaluation(design, graph, of_task, others)
     add_steps_on_subsets(design, graph, cells)
 
 
@@ -84,26 +89,32 @@ def _adds_attribution(design: Design, seeds: list[Finetune]) -> Callable[[Graph,
     return add
 
 
-def _adds_evaluation(
-    design: Design, cells: list[Finetune], variants: list[Finetune]
-) -> Callable[[Graph, Finished], None]:
+def _add_evaluation(design: Design, graph: Graph, finetuned: list[Finetune], variants: list[Finetune]) -> None:
+    """Add the judgement of a task's cells: of each as soon as its fine-tunings are over, and of all together."""
     config = design.config
     # Columns that own data names as groups are subgroups without being named again.
     named = dict.fromkeys([*config.evaluate.groups, *getattr(config.source, "groups", ())])
     settings = config.evaluate.model_copy(update={**OF_OTHERS, "groups": tuple(named)})
+    alone = settings.model_copy(update=OF_COMPARISON)
+    if not settings.comparisons.families:
+        alone = alone.model_copy(update={"resamples": settings.interval_resamples})
+    draws = min(config.pretrain.seeds, config.study.seeds)
+    cells: dict[tuple[str, ...], list[Finetune]] = {}
+    for one in finetuned:
+        cells.setdefault(tuple(one.cell.place.values()), []).append(one)
 
-    def add(graph: Graph, finished: Finished) -> None:
-        done = tuple(in_every_fold(list(filter(finished, cells)), len(design.folds)))
-        if done:
-            graph.add(
-                Evaluate(
-                    folds=design.divisions,
-                    tasks=tuple(map(design.task, design.tasks)),
-                    finetuned=done,
-                    variants=tuple(filter(finished, variants)),
-                    settings=settings,
-                    draws=min(config.pretrain.seeds, config.study.seeds),
-                )
-            )
+    def scores(cell: list[Finetune], finished: Finished) -> list[Score]:
+        done = tuple(in_every_fold(list(filter(finished, cell)), len(design.folds)))
+        return [Score(finetuned=done, settings=alone, draws=draws)] if done else []
 
-    return add
+    def adds_scores(cell: list[Finetune]) -> Callable[[Graph, Finished], None]:
+        return lambda graph, finished: graph.add(*scores(cell, finished))
+
+    def add_comparison(graph: Graph, finished: Finished) -> None:
+        found = tuple(one for cell in cells.values() for one in scores(cell, finished))
+        if found:
+            others = tuple(filter(finished, variants))
+            graph.add(Evaluate(cells=found, variants=others, settings=settings))
+
+    graph.growths += [Growth(tuple(cell), adds_scores(cell)) for cell in cells.values()]
+    graph.growths.append(Growth((*finetuned, *variants), add_comparison))

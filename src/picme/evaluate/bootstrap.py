@@ -73,18 +73,18 @@ class SubjectResamples:
 
 @dataclass(frozen=True)
 class _Ranked:
-    """One label's stays in descending order of score, as matrices that sum the weights of subjects.
+    """One label's stays in descending order of score, as a matrix that sums the weights of subjects.
 
-    A group is the positives of one score. Attributes: `negative` (group + 1, subject), the negatives that score below
-    the previous group and not below this one, in the last row those below all groups; `positive` (group, subject), the
-    positives; `tied_rows`, the groups whose score a negative shares, and `tied` (tied group, subject), those negatives.
+    A group is the positives of one score. Attributes: `groups`, their number; `sums` (row, subject), of which the first
+    groups + 1 rows are the negatives that score below the previous group and not below this one, in the last of them
+    those below all groups, the next rows the positives of each group, and the rest the negatives that share the score
+    of a group; `tied_rows`, those groups; `own`, needed for what is among others only.
     """
 
-    negative: csr_array
-    positive: csr_array
+    groups: int
+    sums: csr_array
     tied_rows: NDArray[np.intp]
-    tied: csr_array
-    own: _Own
+    own: _Own | None
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _own(
 
 
 def _rank(
-    y: NDArray[np.floating], p: NDArray[np.floating], subject: NDArray[np.integer], n_subjects: int
+    y: NDArray[np.floating], p: NDArray[np.floating], subject: NDArray[np.integer], n_subjects: int, others: bool
 ) -> _Ranked | None:
     """Prepare one label; return None if its defined labels hold fewer than two classes."""
     defined = ~np.isnan(y)
@@ -137,39 +137,38 @@ def _rank(
     tied = ~is_positive & in_positive_group
     tied_rows: NDArray[np.intp]
     tied_rows, tied_row = np.unique(row[tied], return_inverse=True)
-
-    def sums(members: NDArray[np.bool_], rows: NDArray[np.integer], n_rows: int) -> csr_array:
-        starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))]).astype(np.int32)
-        columns = subject[members].astype(np.int32)
-        return csr_array((np.ones(len(columns), np.float32), columns, starts), shape=(n_rows, n_subjects))
-
+    rows = np.concatenate([row[~is_positive], groups + 1 + row[is_positive], 2 * groups + 1 + tied_row])
+    n_rows = 2 * groups + 1 + len(tied_rows)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))]).astype(np.int32)
+    columns = np.concatenate([subject[~is_positive], subject[is_positive], subject[tied]]).astype(np.int32)
     return _Ranked(
-        negative=sums(~is_positive, row[~is_positive], groups + 1),
-        positive=sums(is_positive, row[is_positive], groups),
+        groups=groups,
+        sums=csr_array((np.ones(len(columns), np.float32), columns, starts), shape=(n_rows, n_subjects)),
         tied_rows=tied_rows,
-        tied=sums(tied, tied_row, len(tied_rows)),
-        own=_own(p, is_positive, subject, row),
+        own=_own(p, is_positive, subject, row) if others else None,
     )
 
 
 def _weighted_areas(
-    ranked: _Ranked, weights: NDArray[np.float32], others: bool
+    ranked: _Ranked, weights: NDArray[np.float32], others: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Compute AUROC, AUPRC and AUPRC among others, NaN if not asked for, (resample,); weights (subject, resample)."""
     # Sums of counts are whole numbers below 2^24, hence exact in float32; what follows is float64.
-    positive = (ranked.positive @ weights).astype(np.float64)
+    sums = ranked.sums @ weights
+    negative, positive, tied = np.split(sums, [ranked.groups + 1, 2 * ranked.groups + 1])
+    positive = positive.astype(np.float64)
     tp = _cumulative(positive)
-    fp_all = _cumulative(ranked.negative @ weights)
+    fp_all = _cumulative(negative)
     n_positive, n_negative = tp[-1].copy(), fp_all[-1].copy()
     fp = fp_all[:-1]
     above = np.einsum("gr,gr->r", positive, fp)
     if len(ranked.tied_rows):
-        above -= np.einsum("gr,gr->r", positive[ranked.tied_rows], ranked.tied @ weights) / 2
+        above -= np.einsum("gr,gr->r", positive[ranked.tied_rows], tied) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         roc = 1 - above / (n_positive * n_negative)
         fp += tp
         among = np.full_like(roc, np.nan)
-        if others:
+        if others and ranked.own is not None:
             among = _precision_among_others(ranked.own, tp, fp, positive, weights) / n_positive
         # Where nothing has been drawn yet, 0/0 stands for a term of weight zero.
         np.divide(tp, np.maximum(fp, 1e-300, out=fp), out=tp)
@@ -263,9 +262,9 @@ def bootstrap_all(
     resamples, as many as that or a few more.
     """
     check(y, p)
-    ranked = [_rank(y[label], p[label], subject, resamples.n_subjects) for label in range(len(y))]
-    found = np.full((3, len(y), resamples.resamples), np.nan)
     last = resamples.resamples if among is None else among
+    ranked = [_rank(y[label], p[label], subject, resamples.n_subjects, last > 0) for label in range(len(y))]
+    found = np.full((3, len(y), resamples.resamples), np.nan)
     start = done = 0
     for counts in resamples.blocks:
         weights = counts.astype(np.float32, order="C")

@@ -135,15 +135,6 @@ def merged(index: NDArray[np.integer], stay: NDArray[np.integer], least: int) ->
     return found
 
 
-def calibrated(cell: CellPredictions) -> NDArray[np.float64]:
-    """Return the seed-averaged probabilities on test (label, stay), each label recalibrated on validation.
-
-    A label is left as it is where validation cannot tell slope and intercept.
-    """
-    fits = [fit_calibration(p, y) for p, y in zip(cell.ensemble("val"), cell.y["val"], strict=True)]
-    return np.stack([apply_calibration(p, *fit) for p, fit in zip(cell.ensemble("test"), fits, strict=True)])
-
-
 def calibration_rows(cell: CellPredictions, stays: SplitStays, config: EvaluateConfig) -> list[dict[str, Any]]:
     """Return rows of `calibration`, one per bin, of the seed-averaged prediction on test.
 

@@ -22,11 +22,13 @@ from picme.evaluate.selection import best
 from picme.evaluate.summary import CellResult, seeded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from picme.config.evaluate import EvaluateConfig
     from picme.evaluate.bootstrap import SubjectResamples
-    from picme.evaluate.predictions import TaskPredictions
+    from picme.evaluate.predictions import CellPredictions
 
 Pair = tuple[str, CellResult, CellResult]
 # Estimates by metric, as single models and as an ensemble.
@@ -92,15 +94,38 @@ def pairs(results: list[CellResult], chosen: CellResult | None, config: Evaluate
 def comparison_rows(
     results: list[CellResult],
     chosen: CellResult | None,
-    task: TaskPredictions,
+    read: Callable[[str, str], CellPredictions],
+    subject: NDArray[np.integer],
     resamples: SubjectResamples,
     config: EvaluateConfig,
 ) -> list[dict[str, Any]]:
-    """Return rows of `comparisons` for one task, each with its test of single models and of ensembles."""
+    """Return rows of `comparisons` for one task, each with its test of single models and of ensembles.
+
+    Args:
+        results: of all cells.
+        chosen: the cell that validation chose, if any.
+        read: returns the predictions of a combination and strategy.
+        subject: index of each test stay's subject (stay,).
+        resamples: those that the results have.
+        config: how to judge.
+    """
+
+    def on(result: CellResult, where: NDArray[np.bool_]) -> Judged:
+        """Estimate a cell's metrics on some of its test stays; many pairs share the same stays."""
+        if np.array_equal(where, result.defined):
+            return result.single, result.ensemble
+        key = (result.combination, result.strategy, np.packbits(where).tobytes())
+        if key not in cache:
+            cell = read(result.combination, result.strategy)
+            y = np.where(where, cell.y["test"], np.nan)
+            cache[key] = judge(y, cell.p["test"], subject, resamples, seeded(result.strategy), cell.draws)
+        return cache[key]
+
     rows: list[dict[str, Any]] = []
     cache: dict[Any, Judged] = {}
     for family, a, b in pairs(results, chosen, config):
-        judged = _on_common_stays(a, b, task, resamples, cache)
+        both = a.defined & b.defined
+        judged = on(a, both), on(b, both)
         cells = {f"{name}_{side}": cell.key[name] for side, cell in zip("ab", (a, b), strict=True) for name in CELL}
         rows += [
             {"task": a.task, **cells, "metric": metric, **tested(*judged, metric, config.confidence), "family": family}
@@ -127,39 +152,6 @@ def correct(rows: list[dict[str, Any]]) -> None:
             members = [row for row in rows if (row["family"], row["metric"]) == group]
             for row, adjusted in zip(members, holm([row[f"{prefix}p_value"] for row in members]), strict=True):
                 row[f"{prefix}p_adjusted"] = adjusted
-
-
-def _on_common_stays(
-    a: CellResult, b: CellResult, task: TaskPredictions, resamples: SubjectResamples, cache: dict[Any, Judged]
-) -> tuple[Judged, Judged]:
-    """Return both cells' estimates on the stays that both predict."""
-    if np.array_equal(a.defined, b.defined):
-        return (a.single, a.ensemble), (b.single, b.ensemble)
-    both = a.defined & b.defined
-    return _judge(a, both, task, resamples, cache), _judge(b, both, task, resamples, cache)
-
-
-def _judge(
-    result: CellResult,
-    where: NDArray[np.bool_],
-    task: TaskPredictions,
-    resamples: SubjectResamples,
-    cache: dict[Any, Judged],
-) -> Judged:
-    """Estimate a cell's headline metrics on some of its test stays, to take differences of.
-
-    Results are cached, as many pairs share the same stays.
-    """
-    if np.array_equal(where, result.defined):
-        return result.single, result.ensemble
-    key = (result.combination, result.strategy, np.packbits(where).tobytes())
-    if key not in cache:
-        cell = task.cell(result.combination, result.strategy)
-        y = np.where(where, cell.y["test"], np.nan)
-        cache[key] = judge(
-            y, cell.p["test"], task.stays["test"].subject, resamples, seeded(result.strategy), cell.draws
-        )
-    return cache[key]
 
 
 def judge(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import stdtrit
 
-from picme.evaluate.calibration import calibrated
 from picme.evaluate.intervals import FEWEST, class_sizes, effective_size
 from picme.metrics.net_benefit import benefits
 
@@ -58,7 +57,7 @@ def decision_rows(cell: CellPredictions, stays: SplitStays, config: EvaluateConf
 
     Of a task with several labels, the row is the mean of their net benefits at the same threshold.
     """
-    y, p = cell.y["test"], calibrated(cell)
+    y, p = cell.y["test"], cell.calibrated
     known = y[~np.isnan(y).all(axis=1)]
     if not len(known):
         return []

@@ -1,14 +1,12 @@
-"""Group fairness of decisions, computed by fairlearn where that optional package is installed.
+"""Group fairness of decisions: how far the rates of the groups lie apart.
 
-Only the selected combination and strategy is judged. Decisions are made at each label's Youden threshold from
-validation; disparities are between the subgroups that are not suppressed, averaged over the labels where they are
-defined.
+The measures are those of fairlearn (Weerts et al., 2023), with which a test compares them. Only the selected
+combination and strategy is judged. Decisions are made at each label's Youden threshold from validation; disparities are
+between the subgroups that are not suppressed, averaged over the labels where they are defined.
 """
 
 from __future__ import annotations
 
-import warnings
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,11 +40,8 @@ def fairness_rows(
 
     Stays are those of a split; `resamples` are of the validation subjects, which the threshold is settled by.
 
-    A difference in rates is NaN for a label if one of the groups has one class only. There are no rows without
-    fairlearn.
+    A difference in rates is NaN for a label if one of the groups has one class only.
     """
-    if find_spec("fairlearn") is None:
-        return []
     validation, test = cell.ensemble("val"), cell.ensemble("test")
     rule, held_out = ThresholdRule(kind="youden"), stays["val"].subject
     thresholds = [
@@ -64,8 +59,8 @@ def fairness_rows(
             members = ~np.isnan(y) & told[attribute.code]
             groups = max(groups, int(told.sum()))
             if told.sum() >= 2 and not np.isnan(threshold):
-                values[:, index] = _differences(
-                    y[members].astype(int), (test[index][members] >= threshold).astype(int), attribute.code[members]
+                values[:, index] = differences(
+                    y[members] == 1, test[index][members] >= threshold, attribute.code[members]
                 )
         for metric, per_label in zip(METRICS, values, strict=True):
             rows.append(
@@ -81,27 +76,20 @@ def fairness_rows(
     return rows
 
 
-def _differences(y: NDArray[np.int_], called: NDArray[np.int_], group: NDArray[np.int_]) -> list[float]:
-    """Compute the metrics of METRICS for one label, from fairlearn's rates by group."""
-    from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
+def differences(y: NDArray[np.bool_], called: NDArray[np.bool_], group: NDArray[np.integer]) -> list[float]:
+    """Compute the metrics of METRICS for one label: the greatest rate of a group minus the least.
 
-    rates = {"selection": selection_rate, "tpr": true_positive_rate, "fpr": false_positive_rate}
-    # Equal rows are counted first, because rates depend on counts alone and a frame of a few weighted rows is fast.
-    rows, counts = np.unique(np.column_stack([y, called, group]), axis=0, return_counts=True)
-    with warnings.catch_warnings():
-        # A group of one class is made NaN below; fairlearn and scikit-learn warn and give it 0.
-        warnings.simplefilter("ignore")
-        frame = MetricFrame(
-            metrics=rates,
-            y_true=rows[:, 0],
-            y_pred=rows[:, 1],
-            sensitive_features=rows[:, 2],
-            sample_params={name: {"sample_weight": counts} for name in rates},
-        )
-    spread = frame.difference(method="between_groups")
-    classes = [y[group == name] for name in np.unique(group)]
-    no_positive = any((members == 1).sum() == 0 for members in classes)
-    no_negative = any((members == 0).sum() == 0 for members in classes)
-    opportunity = float("nan") if no_positive else float(spread["tpr"])
-    odds = float("nan") if no_positive or no_negative else float(max(spread["tpr"], spread["fpr"]))
-    return [float(spread["selection"]), opportunity, odds]
+    Args:
+        y: whether each stay has the label (stay,).
+        called: whether it is called positive (stay,).
+        group: of each stay (stay,).
+    """
+    _, whose = np.unique(group, return_inverse=True)
+
+    def spread(among: NDArray[np.bool_]) -> float:
+        """Return that of the shares called positive among some stays; NaN where a group has none of them."""
+        sizes = np.bincount(whose, among)
+        return float(np.ptp(np.bincount(whose, called & among) / sizes)) if sizes.all() else float("nan")
+
+    opportunity = spread(y)
+    return [spread(np.ones_like(y)), opportunity, float(np.maximum(opportunity, spread(~y)))]

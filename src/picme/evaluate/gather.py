@@ -1,15 +1,16 @@
-"""The predictions of all fine-tunings gathered into one table, and judged."""
+"""The predictions of a cell's fine-tunings gathered into one table and judged, and the cells of a task compared."""
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from picme.evaluate.folds import divided_cohort
-from picme.evaluate.tables import evaluate as judge
+from picme.evaluate.predictions import Predictions, stays_by_split
+from picme.evaluate.stored import load_result, save_result
+from picme.evaluate.tables import Judge
 from picme.evaluate.variants import variant_tables
 from picme.results.tables import table
 from picme.tasks import build as build_task
@@ -19,39 +20,53 @@ if TYPE_CHECKING:
 
     from picme.engine.step import Context
     from picme.engine.store import Store
-    from picme.evaluate.step import Evaluate
+    from picme.evaluate.predictions import CellPredictions
+    from picme.evaluate.step import Evaluate, Score
+    from picme.evaluate.tables import Rows
     from picme.finetune.step import Finetune
 
 
+def score(step: Score, folder: Path, context: Context) -> dict[str, Any]:
+    """Gather the predictions of one cell and judge them; no model is read."""
+    store, task = context.store, build_task(step.task.name, step.task.section)
+    by_fold = {fold.key: divided_cohort([fold], task.name, store) for fold in step.folds}
+    frames = [_frame(one, by_fold[one.cell.prepare.key], task.labels, store) for one in step.finetuned]
+    # A label that the models of one fold could not learn is known in none.
+    unknown = pl.col("probability").is_null().any().over("seed", "label") & pl.lit(len(by_fold) > 1)
+    gathered = pl.concat(frames).with_columns(probability=pl.when(unknown).then(None).otherwise(pl.col("probability")))
+    gathered.write_parquet(folder / "predictions.parquet", compression="zstd")
+    cohort = pl.concat(by_fold.values())
+    placed = Predictions(gathered).task(task.name, cohort, step.draws)
+    (cell,) = placed
+    rows, result = Judge(cohort, placed.stays, step.settings).cell(cell, dict(task.types))
+    save_result(result, folder / "result.npz")
+    _write(rows, folder)
+    return {}
+
+
 def evaluate(step: Evaluate, folder: Path, context: Context) -> dict[str, Any]:
-    """Gather the predictions into one table and judge them; no model is read."""
-    store = context.store
-    tasks = {task.name: build_task(task.name, task.section) for task in step.tasks}
-    by_fold = {fold.key: {name: divided_cohort([fold], name, store) for name in tasks} for fold in step.folds}
-    cohorts = {name: pl.concat(fold[name] for fold in by_fold.values()) for name in tasks}
-    predictions = folder / "predictions"
-    shutil.rmtree(predictions, ignore_errors=True)
-    predictions.mkdir()
-    cells: dict[tuple[str, ...], list[Finetune]] = {}
-    for one in step.finetuned:
-        cells.setdefault(tuple(one.cell.place.values()), []).append(one)
-    for number, seeds in enumerate(cells.values()):
-        name = seeds[0].cell.task.name
-        frames = [_frame(one, by_fold[one.cell.prepare.key][name], tasks[name].labels, store) for one in seeds]
-        # A label that the models of one fold could not learn is known in none.
-        unknown = pl.col("probability").is_null().any().over("seed", "label") & pl.lit(len(step.folds) > 1)
-        gathered = pl.concat(frames).with_columns(
-            probability=pl.when(unknown).then(None).otherwise(pl.col("probability"))
-        )
-        gathered.write_parquet(predictions / f"{number:05d}.parquet", compression="zstd")
-    types = {label: kind for task in tasks.values() for label, kind in task.types}
-    found = judge(predictions, cohorts, step.settings, types, step.draws)
-    first = step.folds[0].key
-    own = [one for one in step.finetuned if one.cell.prepare.key == first]
-    found |= variant_tables(own, step.variants, by_fold[first], tasks, store)
-    for name, made in found.items():
+    """Choose among the cells of a task and compare them, by what was found of each."""
+    store, task = context.store, build_task(step.task.name, step.task.section)
+    by_fold = [divided_cohort([fold], task.name, store) for fold in step.cells[0].folds]
+    cohort = pl.concat(by_fold)
+    files = {tuple(one.cell.place.values())[1:]: store.path(one) for one in step.cells}
+
+    def read(combination: str, strategy: str) -> CellPredictions:
+        source = Predictions(files[combination, strategy] / "predictions.parquet")
+        return source.task(task.name, cohort, step.cells[0].draws).cell(combination, strategy)
+
+    results = [load_result(path / "result.npz") for path in files.values()]
+    _write(Judge(cohort, stays_by_split(cohort), step.settings).task(results, read), folder)
+    first = step.cells[0].folds[0].key
+    own = [one for cell in step.cells for one in cell.finetuned if one.cell.prepare.key == first]
+    for name, made in variant_tables(own, step.variants, by_fold[0], task.labels, store).items():
         made.write_parquet(folder / f"{name}.parquet")
-    return {"cells": len(cells)}
+    return {"cells": len(results)}
+
+
+def _write(rows: Rows, folder: Path) -> None:
+    for name, found in rows.items():
+        table(name).frame(found).write_parquet(folder / f"{name}.parquet")
 
 
 def _frame(one: Finetune, cohort: pl.DataFrame, labels: tuple[str, ...], store: Store) -> pl.DataFrame:

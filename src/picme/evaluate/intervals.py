@@ -33,8 +33,14 @@ _ENOUGH = 1000
 
 def class_sizes(y: NDArray[np.floating], subject: NDArray[np.integer]) -> NDArray[np.int64]:
     """Count per label the subjects with a positive stay and those with a negative one; return the smaller (label,)."""
-    found = [[len(np.unique(subject[row == value])) for value in (0, 1)] for row in y]
-    return np.array(found, dtype=np.int64).reshape(-1, 2).min(axis=1)
+    if not len(subject):
+        return np.zeros(len(y), dtype=np.int64)
+    order = np.argsort(subject, kind="stable")
+    first = np.flatnonzero(np.diff(subject[order], prepend=subject[order[0]] - 1))
+    found: NDArray[np.int64] = np.minimum(
+        *(np.logical_or.reduceat(y[:, order] == value, first, axis=1).sum(axis=1) for value in (0, 1))
+    )
+    return found
 
 
 def effective_size(sizes: NDArray[np.integer]) -> float:

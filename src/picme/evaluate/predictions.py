@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from picme.errors import DataError, near
+from picme.evaluate.calibration import apply_calibration, fit_calibration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +56,11 @@ class SplitStays:
         return cls(frame, subject.astype(np.int64), int(subject.max(initial=-1)) + 1)
 
 
+def stays_by_split(cohort: pl.DataFrame) -> dict[str, SplitStays]:
+    """Return the stays that are predicted for, of each split; errors are those of `SplitStays.of`."""
+    return {split: SplitStays.of(cohort, split) for split in SPLITS}
+
+
 @dataclass(frozen=True)
 class CellPredictions:
     """Predictions of one combination and strategy on a task.
@@ -82,6 +89,15 @@ class CellPredictions:
     def key(self) -> dict[str, str]:
         """Return the columns that name a cell in the tables."""
         return {"task": self.task, "combination": self.combination, "strategy": self.strategy}
+
+    @cached_property
+    def calibrated(self) -> NDArray[np.float64]:
+        """The seed-averaged probabilities on test (label, stay), each label recalibrated on validation.
+
+        A label is left as it is where validation cannot tell slope and intercept.
+        """
+        fits = [fit_calibration(p, y) for p, y in zip(self.ensemble("val"), self.y["val"], strict=True)]
+        return np.stack([apply_calibration(p, *fit) for p, fit in zip(self.ensemble("test"), fits, strict=True)])
 
     def ensemble(self, split: str) -> NDArray[np.float64]:
         """Return the mean probability over the seeds (label, stay)."""
@@ -125,7 +141,7 @@ class TaskPredictions:
 
     def __init__(self, frame: pl.LazyFrame, task: str, cohort: pl.DataFrame, where: str, draws: int = 0) -> None:
         self.frame, self.name, self.where, self.draws = frame, task, where, draws
-        self.stays = {split: SplitStays.of(cohort, split) for split in SPLITS}
+        self.stays = stays_by_split(cohort)
         overview = frame.group_by("combination", "strategy", "label", maintain_order=True).len().collect()
         found = overview["label"].unique(maintain_order=True).to_list()
         self.labels: list[str] = [name for name in cohort.columns if name in found]

@@ -15,33 +15,78 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-class Evaluate(Step):
-    """All tables that follow from predictions alone: scores, intervals, comparisons, subgroups and the like."""
+class Score(Step):
+    """What follows from the predictions of one cell alone: scores, subgroups, calibration, thresholds and the like."""
 
-    kind: ClassVar[str] = "evaluate"
+    kind: ClassVar[str] = "score"
     stage: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 6
 
-    folds: tuple[Prepare, ...]
-    """The cohort as each fold divides it; one where there are no folds."""
-    tasks: tuple[TaskPart, ...]
     finetuned: tuple[Finetune, ...]
-    """The fine-tunings of the study's cells, on every fold."""
-    variants: tuple[Finetune, ...]
-    """Fine-tunings with fewer labels or another order of the gate's steps, which have tables of their own; on the first
-    fold."""
+    """The fine-tunings of the cell, one for each seed, on every fold."""
     settings: Any
-    """The section `evaluate`, but for what concerns attributions."""
+    """The section `evaluate`, but for what concerns attributions and the comparison with other cells."""
     draws: int
     """Draws of encoders that the seeds take in turn: `pretrain.seeds`."""
 
     @property
+    def cell(self) -> Cell:
+        """The cell, on the first fold."""
+        return self.finetuned[0].cell
+
+    @property
+    def task(self) -> TaskPart:
+        """The cell's task."""
+        return self.cell.task
+
+    @property
+    def folds(self) -> tuple[Prepare, ...]:
+        """The cohort as each fold divides it; one where there are no folds."""
+        return tuple({one.cell.prepare.key: one.cell.prepare for one in self.finetuned}.values())
+
+    @property
     def name(self) -> str:  # noqa: D102
-        return "scores, intervals, comparisons"
+        return " ".join(self.cell.place.values())
 
     @property
     def weight(self) -> float:  # noqa: D102
-        return 1000.0  # longer than any attribution
+        return 1000.0  # before the attributions, since the comparison of the cells waits for all of them
+
+    def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
+        from picme.evaluate.gather import score
+
+        return score(self, folder, context)
+
+    def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
+        return _tables(folder)
+
+
+class Evaluate(Step):
+    """The choice among the cells of a task, and the differences between them."""
+
+    kind: ClassVar[str] = "evaluate"
+    stage: ClassVar[str] = "evaluate"
+    version: ClassVar[int] = 7
+
+    cells: tuple[Score, ...]
+    """All cells of one task."""
+    variants: tuple[Finetune, ...]
+    """The task's fine-tunings with fewer labels or another order of the gate's steps, on the first fold, which have
+    tables of their own."""
+    settings: Any
+    """The section `evaluate`, but for what concerns attributions."""
+
+    @property
+    def task(self) -> TaskPart:
+        """The task."""
+        return self.cells[0].task
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return self.task.name
+
+    @property
+    def weight(self) -> float:  # noqa: D102
+        return 1000.0  # longer than an attribution
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.evaluate.gather import evaluate
@@ -49,10 +94,7 @@ class Evaluate(Step):
         return evaluate(self, folder, context)
 
     def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
-        import polars as pl
-
-        found = {file.stem: pl.read_parquet(file) for file in sorted(folder.glob("*.parquet"))}
-        return found | {"predictions": pl.read_parquet(folder / "predictions" / "*.parquet")}
+        return _tables(folder)
 
 
 class Attribute(Step):
@@ -87,9 +129,7 @@ class Attribute(Step):
         return attribute(self, folder, context)
 
     def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
-        import polars as pl
-
-        return {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("attributions", "agreement")}
+        return _tables(folder)
 
 
 class Severity(Step):
@@ -149,9 +189,7 @@ class OfSubsets(Step):
         return largest_cell(self.finetuned)
 
     def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
-        import polars as pl
-
-        return {file.stem: pl.read_parquet(file) for file in sorted(folder.glob("*.parquet"))}
+        return _tables(folder)
 
 
 class Missing(OfSubsets):
@@ -222,6 +260,11 @@ class Ceiling(Step):
         return write_ceiling(self, folder, context)
 
     def tables(self, folder: Path) -> dict[str, pl.DataFrame]:  # noqa: D102
-        import polars as pl
+        return _tables(folder)
 
-        return {"ceiling": pl.read_parquet(folder / "ceiling.parquet")}
+
+def _tables(folder: Path) -> dict[str, pl.DataFrame]:
+    """Return the tables of a folder by their names."""
+    import polars as pl
+
+    return {file.stem: pl.read_parquet(file) for file in sorted(folder.glob("*.parquet"))}

@@ -23,7 +23,6 @@ import polars as pl
 from scipy.special import ndtri
 
 from picme.errors import ConfigError, near
-from picme.evaluate.calibration import calibrated
 from picme.evaluate.gaps import Gap, gap_to_the_rest, simultaneous
 from picme.evaluate.intervals import estimated
 from picme.metrics.suppression import hidden
@@ -132,7 +131,7 @@ def subgroup_rows(
     config: EvaluateConfig,
 ) -> list[dict[str, Any]]:
     """Return rows of `subgroups` for the seed-averaged prediction of one cell on test."""
-    y, p, risk = cell.y["test"], cell.ensemble("test"), calibrated(cell)
+    y, p, risk = cell.y["test"], cell.ensemble("test"), cell.calibrated
     judged = np.asarray(~np.isnan(y).all(axis=0))
     rows: list[dict[str, Any]] = []
     gaps: dict[int, Gap] = {}

@@ -141,7 +141,7 @@ def summary_rows(results: list[CellResult], selection: Selection, config: Evalua
     return rows
 
 
-def type_rows(result: CellResult, labels: list[str], types: dict[str, str]) -> list[dict[str, Any]]:
+def type_rows(result: CellResult, labels: list[str], types: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return rows of `phenotype_types`: mean AUROC over a type's phenotypes, then mean and deviation over the seeds."""
     rows = []
     for name in sorted({types[label] for label in labels if label in types}):

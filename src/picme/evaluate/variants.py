@@ -11,21 +11,22 @@ from picme.metrics.classification import areas, macro
 from picme.results.tables import table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from picme.engine.store import Store
     from picme.finetune.step import Finetune
-    from picme.tasks import Task
 
 
 def variant_tables(
     own: Sequence[Finetune],
     variants: Sequence[Finetune],
-    cohorts: Mapping[str, pl.DataFrame],
-    tasks: Mapping[str, Task],
+    cohort: pl.DataFrame,
+    labels: Sequence[str],
     store: Store,
 ) -> dict[str, pl.DataFrame]:
-    """Make `label_efficiency` and `gate_orders`, as far as there are such fine-tunings.
+    """Make `label_efficiency` and `gate_orders` of a task, as far as there are such fine-tunings.
 
     Each has test AUROC and AUPRC of every seed (several labels: their mean; null where undefined), and beside the
     variants the study's own fine-tunings: share 1, or the configuration's order, which `order` leaves empty.
@@ -33,17 +34,19 @@ def variant_tables(
     Args:
         own: the study's own fine-tunings.
         variants: those with fewer labels or another order.
-        cohorts: by task.
-        tasks: by name.
+        cohort: of the task.
+        labels: of the task.
         store: where their predictions are.
     """
+
+    targets = cohort.select(pl.col(name).cast(pl.Float64) for name in labels).to_numpy()
 
     def rows(steps: Sequence[Finetune], **column: Any) -> list[dict[str, Any]]:
         return [
             {
                 **_place(one),
                 **{name: value(one) for name, value in column.items()},
-                **_scores(one, cohorts, tasks, store),
+                **_scores(one, targets, store),
             }
             for one in steps
         ]
@@ -70,12 +73,8 @@ def _beside(own: Sequence[Finetune], variants: Sequence[Finetune]) -> list[Finet
     return [one for one in own if _place(one) in wanted]
 
 
-def _scores(
-    one: Finetune, cohorts: Mapping[str, pl.DataFrame], tasks: Mapping[str, Task], store: Store
-) -> dict[str, float | None]:
-    """Return macro AUROC and AUPRC on test stays."""
-    task = one.cell.task.name
-    targets = cohorts[task].select(pl.col(name).cast(pl.Float64) for name in tasks[task].labels).to_numpy()
+def _scores(one: Finetune, targets: NDArray[np.float64], store: Store) -> dict[str, float | None]:
+    """Return macro AUROC and AUPRC on test stays; `targets` are of all stays (stay, label)."""
     with np.load(store.path(one) / "predictions.npz") as saved:
         target, predicted = targets[saved["test_rows"]].T, saved["test"].T
     # A baseline has no probability for a label of which it saw one class only.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 
 from picme.errors import DataError
 from picme.modalities.base import Modality, load_array
@@ -84,6 +83,8 @@ class CachedModality(Modality):
 
         There are `COMPONENTS` of them, or as many as stays and dimensions allow.
         """
+        from sklearn.decomposition import PCA  # only models without encoders read summaries
+
         rows = np.asarray(train_rows)[self.present[train_rows]]
         items, place = np.unique(self.index[rows], return_inverse=True)
         seen = self._pooled(items)[place]

@@ -15,7 +15,6 @@ from picme.engine.faults import naming_faults
 from picme.engine.progress import Parts
 from picme.engine.store import private, write_json
 from picme.errors import ConfigError, DataError
-from picme.evaluate.calibration import calibrated
 from picme.evaluate.tables import evaluate
 from picme.modalities import open_modality
 from picme.pipeline import Run
@@ -159,7 +158,7 @@ def _tables(
         for cell in [cell for cell in internal if named or cell.selected]:
             one = external.cell(cell.combination, cell.strategy)
             measured = local_rows(
-                one.y["test"], calibrated(one), external.stays["test"].subject, config.confidence, config.seed
+                one.y["test"], one.calibrated, external.stays["test"].subject, config.confidence, config.seed
             )
             for row, told in measured:
                 rows["external"].append({**cell._asdict(), **row, **beside(told, internal[cell][row["metric"]])})

@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 
 from picme.evaluate.bootstrap import SubjectResamples
-from picme.evaluate.calibration import calibrated
 from picme.evaluate.folds import divided_cohort
 from picme.evaluate.independent import Told, difference
 from picme.evaluate.intervals import estimated
@@ -143,7 +142,7 @@ def told(
         centre = estimate.value if estimate.centre is None else estimate.centre
         found[name] = Told(estimate.value, *estimate.interval(config.confidence), centre)
         why[name] = estimate.obstacle
-    risk = calibrated(cell)
+    risk = cell.calibrated
     for name, measure in CALIBRATION.items():
         statistic = measure(y, risk, stays.subject, stays.n_subjects)
         low, high = statistic.interval(config.confidence)

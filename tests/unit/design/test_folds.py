@@ -11,7 +11,7 @@ from picme.design.graph import study_graph
 from picme.design.study import Design
 from picme.engine.store import Store
 from picme.evaluate.folds import by_fold, in_every_fold
-from picme.evaluate.step import Evaluate, Missing
+from picme.evaluate.step import Evaluate, Missing, Score
 from picme.finetune.step import Finetune
 from picme.prepare.step import Prepare
 
@@ -77,8 +77,9 @@ def test_the_locked_parts_of_encoders_run_once_for_all_folds(steps: list[Step], 
 
 
 def test_tables_of_predictions_are_made_of_all_folds(steps: list[Step]) -> None:
-    (evaluated,) = (step for step in steps if isinstance(step, Evaluate))
-    assert len(evaluated.folds) == 3 and len(by_fold(evaluated.finetuned)) == 3
+    scored = [step for step in steps if isinstance(step, Score)]
+    assert scored and all(len(step.folds) == len(by_fold(step.finetuned)) == 3 for step in scored)
+    assert [len(one.cells) for one in steps if isinstance(one, Evaluate)] == [len(scored) // 2] * 2
     grids = [step for step in steps if isinstance(step, Missing)]
     assert grids and all(len(by_fold(step.finetuned)) == len(step.severity) == 3 for step in grids)
 

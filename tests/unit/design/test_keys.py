@@ -55,9 +55,9 @@ def steps(folder: Path, **changes: Any) -> dict[tuple[str, str], str]:
 def kind_of(step: tuple[str, str]) -> str:
     """A fine-tuning's strategy, or the step's kind."""
     kind, name = step
-    if kind in ("finetune", "attribute"):
+    if kind in ("finetune", "attribute", "score"):
         strategy = name.split(" ")[2]
-        return strategy if kind == "finetune" else f"attribute {strategy}"
+        return strategy if kind == "finetune" else f"{kind} {strategy}"
     return kind
 
 
@@ -70,7 +70,12 @@ def changed(folder: Path, **changes: Any) -> set[str]:
 def with_readers(fits: set[str], *others: str) -> set[str]:
     """Fine-tunings with what reads them."""
     attributed = {f"attribute {name}" for name in fits if name not in ("gradient_boosting", "logistic_regression")}
-    return fits | attributed | ({"evaluate"} if fits else set()) | set(others)
+    return fits | attributed | scored(fits) | set(others)
+
+
+def scored(strategies: set[str]) -> set[str]:
+    """What judges the cells of strategies, and compares them."""
+    return {f"score {name}" for name in strategies} | {"evaluate"}
 
 
 FINETUNE: dict[str, tuple[Any, set[str]]] = {
@@ -120,18 +125,19 @@ PRETRAIN: dict[str, tuple[Any, set[str]]] = {
     "loggers": (["csv"], set()),
 }
 ATTRIBUTED = {f"attribute {name}" for name in NETWORKS}
+JUDGED = scored(NETWORKS | {"gradient_boosting", "logistic_regression"})
 EVALUATE: dict[str, tuple[Any, set[str]]] = {
-    "resamples": (500, {"evaluate"}),
-    "interval_resamples": (500, {"evaluate"}),
-    "confidence": (0.8, {"evaluate"}),
-    "seed": (3, {"evaluate"}),
-    "attributes": (["gender"], {"evaluate"}),
-    "groups": (["gender"], {"evaluate"}),
-    "crossed": ([["gender", "age_group"]], {"evaluate"}),
-    "min_group": (20, {"evaluate", "baseline"}),
-    "min_events": (3, {"evaluate"}),
-    "ece_bins": (7, {"evaluate"}),
-    "thresholds": ([{"kind": "youden"}], {"evaluate"}),
+    "resamples": (500, JUDGED),
+    "interval_resamples": (500, JUDGED),
+    "confidence": (0.8, JUDGED),
+    "seed": (3, JUDGED),
+    "attributes": (["gender"], JUDGED),
+    "groups": (["gender"], JUDGED),
+    "crossed": ([["gender", "age_group"]], JUDGED),
+    "min_group": (20, JUDGED | {"baseline"}),
+    "min_events": (3, JUDGED),
+    "ece_bins": (7, JUDGED),
+    "thresholds": ([{"kind": "youden"}], JUDGED),
     "comparisons": ({"families": ["controls"]}, {"evaluate"}),
     "controls": (["random", "gated_uniform"], {"evaluate", "attribute supervised_lstm"}),
     "shapley": ("off", ATTRIBUTED),
@@ -199,7 +205,8 @@ def test_one_training_of_a_seed_predicts_for_every_combination_and_depends_on_ho
         after = steps(tmp_path, **chosen, **{"finetune.any_subset": change})
         assert after.keys() == before.keys()
         changed = {kind_of(one) for one in before if before[one] != after[one]}
-        assert changed == {"any_subset", "any_subset_contrastive", "restrict", "value", "evaluate"}
+        trained = {"any_subset", "any_subset_contrastive"}
+        assert changed == trained | scored(trained) | {"restrict", "value"}
     for value in ({"modalities.image.cost": 5}, {"evaluate.margin": 0.02}, {"evaluate.decision_thresholds": [0.5]}):
         after = steps(tmp_path, **chosen, **value)
         assert {kind_of(one) for one in before if before[one] != after[one]} == {"value"}
@@ -247,7 +254,7 @@ def test_the_missingness_grid_reads_models_and_makes_none_again(tmp_path: Path) 
     for changes, kinds in (
         ({"evaluate.missing": {"slope": 1}}, {"missing"}),
         ({"evaluate.missing": {"severity": "demographics"}}, {"missing", "severity"}),
-        ({"evaluate.ece_bins": 7}, {"missing", "evaluate"}),
+        ({"evaluate.ece_bins": 7}, {"missing", "score", "evaluate"}),
     ):
         other = steps(tmp_path, **{**grid, **changes})
         assert {kind for kind, name in after if other.get((kind, name)) != after[(kind, name)]} == kinds
@@ -296,7 +303,8 @@ def test_each_seed_may_have_encoders_of_its_own(tmp_path: Path) -> None:
     once = steps(tmp_path, **{"study.seeds": 2})
     each = steps(tmp_path, **{"study.seeds": 2, "pretrain.seeds": 2})
     differ = {step for step in once.keys() & each.keys() if once[step] != each[step]}
-    assert {kind_of(step) for step in differ} == with_readers({"contrastive", "finetuned", "gated", "random"})
+    # Every cell's interval allows for seeds that share a draw.
+    assert {kind_of(step) for step in differ} == with_readers({"contrastive", "finetuned", "gated", "random"}) | JUDGED
     assert all(name.endswith("seed 1") for kind, name in differ if kind == "finetune")
     # The control draws untrained encoders as often as there are pretrainings.
     drawn = {name for kind, name in each if kind == "embed"} - {name for kind, name in once if kind == "embed"}

@@ -56,7 +56,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.mark.parametrize(("change", "kind", "expected"), [
     ({"pretrain.epochs": 7}, "pretrain", "pretrain.epochs: 20 → 7"),
-    ({"pretrain.epochs": 7}, "evaluate", "6 finetune steps are made again"),
+    ({"pretrain.epochs": 7}, "score", "6 finetune steps are made again"),
+    ({"pretrain.epochs": 7}, "evaluate", "6 score steps are made again"),
     ({"pretrain.objective": {"name": "all_pairs"}}, "pretrain", "pretrain.objective.name: ovo → all_pairs"),
     ({"pretrain.pair_objective": {"name": "siglip"}}, "pretrain", "pretrain.pair_objective.name: infonce → siglip"),
     ({"pretrain.mode": "shared"}, "pretrain", "pretrain.mode: each → shared"),
@@ -77,11 +78,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
      "modalities.image.encoder.projection.hidden: [] → [7]"),
     ({"evaluate.attributes": ["gender"]}, "evaluate",
      "evaluate.attributes: [gender, ethnicity, age_group, modalities] → [gender]"),
+    ({"evaluate.ece_bins": 7}, "score", "evaluate.ece_bins: 10 → 7"),
     ({"evaluate.shapley": "off"}, "attribute", "evaluate.shapley: largest → off"),
-    ({"finetune.strategies": ["contrastive", "gated"]}, "evaluate", "4 finetune steps are left out"),
-    ({"finetune.strategies": ["gated", "supervised", "contrastive"]}, "evaluate", "finetune steps in another order"),
+    ({"finetune.strategies": ["contrastive", "gated"]}, "evaluate", "4 score steps are left out"),
+    ({"finetune.strategies": ["gated", "supervised", "contrastive"]}, "evaluate", "score steps in another order"),
     ({"finetune.strategies": ["contrastive", "supervised", "gated", "finetuned"]}, "evaluate",
-     "4 finetune steps are new"),
+     "4 score steps are new"),
     ({"cohort.min_age": 21}, "prepare", "cohort.min_age: 18 → 21"),
     ({"splits.seed": 3}, "prepare", "splits.seed: 0 → 3"),
     ({"cohort.min_age": 21}, "features", "prepare is made again"),
@@ -134,10 +136,12 @@ def test_what_another_configuration_has_made_is_not_said_to_be_made_again(store:
     first, second = load("demo", BASE), load("demo", {**BASE, "finetune.hidden": 7})
     finished(first, own)
     for step in study_graph(Design(second), own).planned(own).steps.values():
-        if not own.done(step) and step.kind != "evaluate":
+        if not own.done(step) and step.kind not in ("score", "evaluate"):
             with own.attempt(step):
                 pass
-    assert said(second, own) == {"evaluate": "12 finetune steps are of another configuration"}
+    assert said(second, own) == {
+        "score": "12 finetune steps are of another configuration", "evaluate": "12 score steps are made again",
+    }  # fmt: skip
 
 
 def test_a_step_of_another_version_of_picme_is_not_explained_by_the_configuration(tmp_path: Path) -> None:

@@ -9,15 +9,11 @@ import pytest
 from picme.config.evaluate import EvaluateConfig, ThresholdRule
 from picme.evaluate import evaluate
 from picme.evaluate.bootstrap import SubjectResamples
+from picme.evaluate.fairness import METRICS, differences
 from picme.evaluate.predictions import Predictions
 from picme.evaluate.thresholds import settle_threshold
 
 CONFIG = EvaluateConfig(resamples=100, interval_resamples=100)
-
-
-@pytest.fixture(autouse=True)
-def _fairlearn() -> None:
-    pytest.importorskip("fairlearn")
 
 
 def test_against_rates_by_hand(study: Any) -> None:
@@ -57,9 +53,10 @@ def test_null_where_a_group_has_one_class(study: Any) -> None:
     assert found["equalized_odds_difference"] is None
 
 
-def test_without_fairlearn_the_table_is_empty(study: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("picme.evaluate.fairness.find_spec", lambda name: None)
-    cohort, predictions = study("mortality", ["mortality"], 100, [("a", "supervised", 1, 1.5)])
-    table = evaluate(predictions, {"mortality": cohort}, CONFIG)["fairness"]
-    assert len(table) == 0
-    assert "value" in table.columns
+@pytest.mark.parametrize("seed", range(5))
+def test_against_fairlearn(seed: int) -> None:
+    metrics = pytest.importorskip("fairlearn.metrics")
+    rng = np.random.default_rng(seed)
+    y, called, group = rng.random(200) < 0.3, rng.random(200) < 0.4, rng.choice([1, 3, 4], 200)
+    expected = [getattr(metrics, name)(y, called, sensitive_features=group) for name in METRICS]
+    assert differences(y, called, group) == pytest.approx(expected, abs=1e-12)

@@ -15,7 +15,7 @@ from picme.evaluate.variants import variant_tables
 if TYPE_CHECKING:
     from pathlib import Path
 
-TASKS: Any = {"outcome": SimpleNamespace(labels=("a", "b"))}
+LABELS = ("a", "b")
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def test_fewer_labels_stand_beside_all_of_them(tmp_path: Path, cohort: pl.DataFr
     tables = variant_tables(
         [cell(tmp_path, "whole", whole), other],
         [cell(tmp_path, "few", few, share=0.1)],
-        {"outcome": cohort},
-        TASKS,
+        cohort,
+        LABELS,
         STORE,
     )
     assert list(tables) == ["label_efficiency"]
@@ -60,15 +60,15 @@ def test_orders_stand_beside_the_configurations(tmp_path: Path, cohort: pl.DataF
     rng = np.random.default_rng(1)
     cells = [cell(tmp_path, "own", rng.random((50, 2))), cell(tmp_path, "seed", rng.random((50, 2)), seed=1)]
     variants = [cell(tmp_path, "turned", rng.random((50, 2)), order=["y", "x"])]
-    table = variant_tables(cells, variants, {"outcome": cohort}, TASKS, STORE)["gate_orders"]
+    table = variant_tables(cells, variants, cohort, LABELS, STORE)["gate_orders"]
     assert table.select("order", "seed").rows() == [("", 0), ("y>x", 0)]
 
 
 def test_what_a_baseline_could_not_predict_is_null(tmp_path: Path, cohort: pl.DataFrame) -> None:
     unknown = cell(tmp_path, "few", np.full((50, 2), np.nan), share=0.1)
-    table = variant_tables([], [unknown], {"outcome": cohort}, TASKS, STORE)["label_efficiency"]
+    table = variant_tables([], [unknown], cohort, LABELS, STORE)["label_efficiency"]
     assert table.select("auroc", "auprc").rows() == [(None, None)]
 
 
 def test_no_variants_no_tables(tmp_path: Path, cohort: pl.DataFrame) -> None:
-    assert variant_tables([cell(tmp_path, "own", np.zeros((50, 2)))], [], {"outcome": cohort}, TASKS, STORE) == {}
+    assert variant_tables([cell(tmp_path, "own", np.zeros((50, 2)))], [], cohort, LABELS, STORE) == {}

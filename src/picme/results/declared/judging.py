@@ -51,8 +51,7 @@ SUBGROUPS = Table(
 )
 FAIRNESS = Table(
     "fairness",
-    "One row is a measure of how differently the chosen cell of a task decides between groups; "
-    "made where the extra `fairness` is installed.",
+    "One row is a measure of how differently the chosen cell of a task decides between groups.",
     (
         *CELL,
         ATTRIBUTE,
