@@ -25,6 +25,7 @@ from picme.objectives.gradcache import cached_embeddings
 from picme.pretrain.features import open_encoded
 from picme.pretrain.matching import matches_itself, validation_recall
 from picme.pretrain.model import ModalityEncoders, embed
+from picme.pretrain.reconstruction import Reconstruction, mean_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,13 +38,12 @@ if TYPE_CHECKING:
     from picme.objectives import Objective
     from picme.objectives.subsets import SubsetObjective
     from picme.pretrain.features import Encoding
+    from picme.pretrain.reconstruction import MicroBatch, Part
     from picme.pretrain.step import Pretrain, Pretraining
     from picme.pretrain.subsets import Draw
 
-    MicroBatch = tuple[dict[str, dict[str, Tensor]], Tensor]
-    """The batch of each modality, and presence (stay, modality)."""
-    Built = tuple[list[MicroBatch], tuple[int, ...]]
-    """The micro-batches of a batch, and the modalities that it runs over."""
+    Built = tuple[list[MicroBatch], tuple[int, ...], list[Part]]
+    """The micro-batches of a batch, the modalities that it runs over, and what is hidden for reconstruction."""
 
 # A weight above this means that λ has all but chosen one modality.
 DOMINANT = 0.8
@@ -100,7 +100,9 @@ def train(
 ) -> Trained:
     """Pretrain the encoders of one combination, stopped and chosen by recall@5 on validation.
 
-    A shared pretraining runs each batch over a subset of the modalities, and is validated on all of them.
+    A shared pretraining runs each batch over a subset of the modalities, and is validated on all of them. With a weight
+    of reconstruction, the series are encoded a second time with a part of them hidden, so that contrast is the same as
+    without.
 
     Args:
         pretraining: what is trained, and for how long.
@@ -132,29 +134,43 @@ def train(
     objective, whole = pretraining.objectives()
     objective.to(device)
     joint = torch.nn.ModuleDict({"encoders": model, "objective": objective})
+    weight, reconstruction = pretraining.reconstruct or 0.0, None
+    if pretraining.reconstructed:
+        joint["reconstruction"] = reconstruction = Reconstruction(pretraining.reconstructed, view, seed).to(device)
     weight_rate = chosen.model_dump().get("weight_learning_rate") or learning_rate
-    groups = _groups(model, objective, course.weight_decay, weight_rate)
+    decaying = [model] if reconstruction is None else [model, reconstruction]
+    groups = _groups(torch.nn.ModuleList(decaying), objective, course.weight_decay, weight_rate)
     optimizer = torch.optim.AdamW(groups, lr=learning_rate)
 
-    def built(drawn: Draw) -> Built:
+    def built(drawn: Draw, epoch: int) -> Built:
         names = [combination[index] for index in drawn.members]
         size = pretraining.micro_batch or len(drawn.rows)
         parts = np.split(drawn.rows, range(size, len(drawn.rows), size))
         masks = [torch.from_numpy(present[part][:, drawn.members]).to(device) for part in parts]
-        return [(view.batch(names, part, device), mask) for part, mask in zip(parts, masks, strict=True)], drawn.members
+        whole = [(view.batch(names, part, device), mask) for part, mask in zip(parts, masks, strict=True)]
+        hidden = []
+        if reconstruction is not None:
+            hidden = reconstruction.hide(view, parts, whole, [seed, epoch, 2, int(drawn.rows[0])])
+        return whole, drawn.members, hidden
 
     def batches(epoch: int) -> Ahead[Draw, Built]:
         parts = view.training_batches(combination, rows["train"], batch_size, seed, epoch)
-        return Ahead(pretraining.draws(parts, present, seed, epoch), built, device)
+        return Ahead(pretraining.draws(parts, present, seed, epoch), partial(built, epoch=epoch), device)
 
     def encoded(part: MicroBatch) -> tuple[Tensor, Tensor]:
         return model(*part), part[1]
 
+    reconstructed: list[Tensor] = []
+
     def loss_of(batch: Built) -> Tensor:
-        parts, members = batch
+        parts, members, hidden = batch
         embedded, mask = encoded(parts[0]) if len(parts) == 1 else cached_embeddings(encoded, parts)
         of_subset = partial(objective, members=members) if objective is not whole else objective
         loss = _loss(of_subset, chosen.name, embedded, mask)
+        if reconstruction is not None and hidden:
+            beside = mean_loss(reconstruction.of_batch(model, hidden))
+            reconstructed.append(beside.detach())
+            loss = loss + weight * beside
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss of objective {chosen.name!r} is not finite; try a smaller learning rate")
         return loss
@@ -174,6 +190,10 @@ def train(
         if values is not None:
             row["val_loss"] = _mean_loss(whole, chosen.name, values, present[rows["val"]], batch_size, device)
             row["val_recall5"] = validation_recall(whole, values, present[rows["val"]], pretraining.validation)
+        if reconstruction is not None:
+            row["train_reconstruction"] = float(torch.stack(reconstructed).mean()) if reconstructed else math.nan
+            reconstructed.clear()
+            row["val_reconstruction"] = reconstruction.validated(model, view, rows["val"], seed, device)
         row["temperature"] = float(whole.log_temperature.detach().exp())
         row["weights"] = _weights(whole)
         # Ties in recall, frequent in small validation sets, go to the lower loss.

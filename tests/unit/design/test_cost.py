@@ -139,6 +139,7 @@ def test_every_encoder_is_measured_on_data_of_its_kind(
          "timeseries": {"name": "grud", "hidden": 4}},
         {"discharge": {**text, "mode": "lora"}, "radiology": text, "timeseries": {"name": "tcn", "hidden": 4},
          "image": {"name": "image", "model": "resnet18", "weights": None, "mode": "last_stage"}},
+        {"timeseries": {"name": "set_transformer", "hidden": 4}},
         {"timeseries": {"name": "series_transformer", "hidden": 4},
          "image": {"name": "image", "model": "resnet18", "weights": None, "mode": "full"}},
     ):  # fmt: skip
