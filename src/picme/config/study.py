@@ -253,8 +253,8 @@ class Config(Section):
             for section in self.modalities.values()
         ):
             raise ValueError(
-                "pretrain.reconstruct hides parts of time series from their encoders; no modality of the configuration is "
-                "of kind timeseries with an encoder that reads it, so leave it at 0"
+                "pretrain.reconstruct hides parts of time series from their encoders, and no modality is of kind "
+                "timeseries with an encoder that reads it: leave it at 0"
             )
         least = 2 if self.study.combination_sizes == "all" else min(self.study.combination_sizes)
         if least > len(self.modalities):

@@ -11,7 +11,8 @@ fine-tuning reads; so it works with every encoder of series.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ class Reconstruction(nn.Module):
             heads[one.modality] = Head(one.embed_dim, self.columns[one.modality])
         self.heads = nn.ModuleDict(heads)
 
-    def draw(self, name: str, lengths: np.ndarray, seed: Sequence[int]) -> Tensor:
+    def draw(self, name: str, lengths: np.ndarray, seed: Sequence[int]) -> np.ndarray:
         """Draw the numbers that decide what is hidden of some stays.
 
         Args:
@@ -94,7 +95,7 @@ class Reconstruction(nn.Module):
         """
         generator = np.random.default_rng([*seed, modality_seed(0, name)])
         size = (len(lengths), max(1, int(lengths.max(initial=1))), 1 + max(self.columns[name].variable) + 1)
-        return torch.from_numpy(generator.random(size, dtype=np.float32))
+        return generator.random(size, dtype=np.float32)
 
     def hide(
         self, view: ViewData, parts: Sequence[np.ndarray], batches: Sequence[MicroBatch], seed: Sequence[int]
@@ -135,9 +136,8 @@ class Reconstruction(nn.Module):
         def told(part: Part) -> Tensor:
             hidden, present = part
             embedded = model({name: one.batch for name, one in hidden.items()}, present)
-            columns = present.unbind(1)
-            found = [self.sums(name, *of, hidden[name]) for name, *of in zip(hidden, embedded, columns, strict=True)]
-            return torch.stack(found)
+            pairs = zip(embedded, present.unbind(1), strict=True)
+            return torch.stack([self.sums(name, *pair, hidden[name]) for name, pair in zip(hidden, pairs, strict=True)])
 
         if len(parts) == 1:
             return told(parts[0])
@@ -147,13 +147,13 @@ class Reconstruction(nn.Module):
     def validated(
         self, model: ModalityEncoders, view: ViewData, rows: np.ndarray, seed: int, device: torch.device
     ) -> float:
-        """Return the loss on some stays, of whom the same is hidden every time."""
+        """Return the loss on some stays, of whom the same is hidden every time; NaN without any."""
         names, total = list(self.columns), torch.zeros(len(self.columns), 4)
         present = view.present(names)
         for chosen in view.evaluation_batches(names, rows, EVALUATED):
             batch = view.batch(names, chosen, device), torch.from_numpy(present[chosen]).to(device)
             total += self.of_batch(model, self.hide(view, [chosen], [batch], [seed, int(chosen[0])])).cpu()
-        return float(mean_loss(total))
+        return float(mean_loss(total)) if len(rows) else math.nan
 
     def hidden(self, name: str, batch: Mapping[str, Tensor], drawn: Tensor) -> Hidden:
         """Hide some hours and measurements of a modality's batch.

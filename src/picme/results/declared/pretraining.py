@@ -33,8 +33,8 @@ PRETRAINING = Table(
         Column(
             "train_reconstruction",
             NUMBER,
-            "The mean loss of reconstruction over the training batches of the epoch; `train_loss` has its weighted share "
-            "of it. Null without `pretrain.reconstruct`.",
+            "The mean loss of reconstruction over the training batches of the epoch, which `train_loss` has in it by "
+            "its weight. Null without `pretrain.reconstruct`.",
         ),
         Column(
             "val_reconstruction",
