@@ -312,5 +312,6 @@ def test_a_study_with_set_transformers_and_reconstruction_runs_through(
     assert epochs["train_reconstruction"].is_finite().all() and epochs["val_reconstruction"].is_finite().all()
     (logged,) = run.folder.glob("logs/csv/*/*/metrics.csv")
     assert {"train_loss", "val_loss", "train_reconstruction", "val_reconstruction"} <= set(pl.read_csv(logged).columns)
-    assert study.table("attributions").filter(modality="labs")["integrated_gradients"].is_not_null().any()
+    attributed = study.table("attributions").filter(modality="labs", method="integrated_gradients")
+    assert attributed["value"].is_not_null().all() and len(attributed) > 0
     assert "Validation loss of reconstruction" in {title for view in study.views("pretraining") for title in view}
