@@ -210,7 +210,8 @@ def executor_of(study: Run) -> Executor:
         cores = workers(study.config)
         shared = None if execution.jobs_per_gpu == "auto" else execution.jobs_per_gpu
         return RayExecutor(
-            context, execution.address, most, cores, execution.threads, memory, shared, __version__
+            context, execution.address, most, cores, execution.threads, memory, shared, execution.devices_per_fit,
+            __version__,
         )  # fmt: skip
     gpus: tuple[str, ...] = ()
     per_gpu = 1
@@ -219,7 +220,7 @@ def executor_of(study: Run) -> Executor:
 
         gpus = gpus_of(execution.device)
         per_gpu = jobs_per_gpu(gpus) if execution.jobs_per_gpu == "auto" else execution.jobs_per_gpu
-    return LocalExecutor(context, workers(study.config), execution.threads, gpus, per_gpu)
+    return LocalExecutor(context, workers(study.config), execution.threads, gpus, per_gpu, execution.devices_per_fit)
 
 
 def workers(config: Config) -> int:

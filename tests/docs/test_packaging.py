@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import tarfile
@@ -64,6 +65,13 @@ def test_wheel_holds_every_data_file_and_entry_point(built: Path) -> None:
     assert not wanted - inside
     assert "picme = picme.cli:main" in points
     assert not [name for name in inside if name.startswith(("tests/", "docs/", "benchmarks/"))]
+
+
+def test_no_benchmark_hides_a_module() -> None:
+    """A script's folder comes first where modules are sought: `meds.py` would be what `import meds` finds."""
+    names = sorted(file.stem for file in (ROOT / "benchmarks").glob("*.py"))
+    assert names
+    assert not [name for name in names if importlib.util.find_spec(name)]
 
 
 @pytest.mark.slow

@@ -132,6 +132,9 @@ class ExecutionConfig(Section):
     jobs_per_gpu: Processes | Literal["auto"] = "auto"
     """Number of small steps that share a GPU: trainings on stored embeddings, embeddings, attributions. What trains
     encoders has a GPU to itself. `auto` is one for every 4 GB of the GPU's memory, on Ray four."""
+    devices_per_fit: Processes = Field(1, ge=1)
+    """Number of devices of one machine that pretrain a large network together, each with a part of every batch: GPUs,
+    or without any that many processes on the CPU. `pretrain.batch_size` stays the size of the whole batch."""
 
     @field_validator("address")
     @classmethod

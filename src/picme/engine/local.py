@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from picme.engine.faults import fault
 from picme.engine.places import demand_of, next_start
-from picme.errors import PicmeError, place_of
+from picme.errors import ConfigError, PicmeError, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +46,10 @@ class Executor(Protocol):
     ) -> None:
         """Close the executor, at once where an exception ends the block."""
 
-    def choose(self, waiting: Sequence[Step]) -> tuple[int, str | None] | None:
-        """Return which of the waiting steps can start now, by its place, and on which GPU; None if none can."""
+    def choose(self, waiting: Sequence[Step]) -> tuple[int, tuple[str, ...]] | None:
+        """Return which of the waiting steps can start now, by its place, and on which GPUs; None if none can."""
 
-    def submit(self, step: Step, gpu: str | None = None) -> Future[None]:
+    def submit(self, step: Step, gpus: tuple[str, ...] = ()) -> Future[None]:
         """Start a step whose inputs are finished; the future ends when its artifact is in the store."""
 
     def close(self, cancel: bool = False) -> None:
@@ -68,15 +68,22 @@ class LocalExecutor:
         threads: threads of numerical libraries for each core that a step takes.
         gpus: the devices on which steps that use a GPU run; none if training uses no GPU.
         per_gpu: how many steps share a GPU, of those that do.
+        per_fit: how many devices train one large network together.
+
+    Raises:
+        ConfigError: if one training is to have more GPUs than there are.
     """
 
     def __init__(
-        self, context: Context, workers: int, threads: int, gpus: Sequence[str] = (), per_gpu: int = 1
-    ) -> None:
+        self, context: Context, workers: int, threads: int, gpus: Sequence[str] = (), per_gpu: int = 1,
+        per_fit: int = 1,
+    ) -> None:  # fmt: skip
+        if 0 < len(gpus) < per_fit:
+            raise ConfigError(f"execution.devices_per_fit asks for {per_fit} GPUs, execution.device has {len(gpus)}")
         self.context, self.workers, self.threads = context, max(1, workers), threads
-        self.gpus, self.per_gpu = tuple(gpus), per_gpu
+        self.gpus, self.per_gpu, self.per_fit = tuple(gpus), per_gpu, per_fit
         self.about = f"{len(self.gpus)} GPUs: {', '.join(self.gpus)}" if len(self.gpus) > 1 else ""
-        self._running: dict[Future[None], tuple[Demand, str | None]] = {}
+        self._running: dict[Future[None], tuple[Demand, tuple[str, ...]]] = {}
         self._pools: dict[str | None, ProcessPoolExecutor] = {}
 
     def __enter__(self) -> Self:
@@ -87,17 +94,19 @@ class LocalExecutor:
     ) -> None:
         self.close(cancel=kind is not None)
 
-    def choose(self, waiting: Sequence[Step]) -> tuple[int, str | None] | None:
-        """Return which of the waiting steps there is room for, and on which GPU."""
+    def choose(self, waiting: Sequence[Step]) -> tuple[int, tuple[str, ...]] | None:
+        """Return which of the waiting steps there is room for, and on which GPUs."""
         running = [place for future, place in self._running.items() if not future.done()]
-        loads = {gpu: sum(demand.gpu for demand, on in running if on == gpu) for gpu in self.gpus}
+        loads = {gpu: sum(demand.gpu / len(on) for demand, on in running if gpu in on) for gpu in self.gpus}
         free = self.workers - sum(demand.cores for demand, _ in running)
         return next_start(map(self._demand, waiting), free, loads)
 
-    def submit(self, step: Step, gpu: str | None = None) -> Future[None]:
+    def submit(self, step: Step, gpus: tuple[str, ...] = ()) -> Future[None]:
         """Start a step; one that runs in this process has ended when this returns."""
         demand = self._demand(step)
-        context = self.context if gpu is None else replace(self.context, device=gpu)
+        context = replace(self.context, device=gpus[0]) if gpus else self.context
+        if step.spread and self.per_fit > 1:
+            context = replace(context, devices=gpus or ("cpu",) * self.per_fit)
         if demand.cores == self.workers:
             future: Future[None] = Future()
             try:
@@ -107,20 +116,20 @@ class LocalExecutor:
             else:
                 future.set_result(None)
             return future
-        future = self._started(gpu).submit(perform, step, context, self.threads * demand.cores)
+        future = self._started(gpus[0] if gpus else None).submit(perform, step, context, self.threads * demand.cores)
         self._running = {one: place for one, place in self._running.items() if not one.done()}
-        self._running[future] = (demand, gpu)
+        self._running[future] = (demand, gpus)
         return future
 
     def _demand(self, step: Step) -> Demand:
-        return demand_of(step, self.workers, len(self.gpus), self.per_gpu)
+        return demand_of(step, self.workers, len(self.gpus), self.per_gpu, self.per_fit)
 
     def _started(self, gpu: str | None) -> ProcessPoolExecutor:
         if gpu not in self._pools:
             self._pools[gpu] = ProcessPoolExecutor(
                 self.workers if gpu is None else self.per_gpu,
                 multiprocessing.get_context("spawn"),
-                _start_worker,
+                start_worker,
                 (self.threads, os.getpid()),
             )
         return self._pools[gpu]
@@ -186,7 +195,8 @@ def limit_threads(threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
-def _start_worker(threads: int, parent: int) -> None:
+def start_worker(threads: int, parent: int) -> None:
+    """Begin a worker process: it leaves interrupts to its parent, and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     limit_threads(threads)
     _end_with(parent)

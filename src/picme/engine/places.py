@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from picme.engine.step import ALL_CORES
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -21,14 +19,14 @@ class Demand:
 
     Attributes:
         cores: whole cores.
-        gpu: the share of one GPU, 1 for all of it; 0 where none is used.
+        gpu: the share of one GPU, or the number of whole ones; 0 where none is used.
     """
 
     cores: int
     gpu: float
 
 
-def demand_of(step: Step, cores: int, gpus: int, per_gpu: int) -> Demand:
+def demand_of(step: Step, cores: int, gpus: int, per_gpu: int, per_fit: int = 1) -> Demand:
     """Return what a step takes of a machine.
 
     Args:
@@ -37,10 +35,12 @@ def demand_of(step: Step, cores: int, gpus: int, per_gpu: int) -> Demand:
             each GPU, so that no GPU waits for another's step.
         gpus: of the machine; without any, steps that can use one take cores alone.
         per_gpu: how many steps share a GPU, of those that do.
+        per_fit: how many devices share a step, of those that can be shared; each takes the step's cores.
     """
-    gpu = {"none": 0.0, "shared": 1 / per_gpu, "whole": 1.0}[step.gpu] if gpus else 0.0
+    devices = per_fit if step.spread else 1
+    gpu = {"none": 0.0, "shared": 1 / per_gpu, "whole": float(devices)}[step.gpu] if gpus else 0.0
     all_cores = max(1, cores // gpus) if gpu else cores
-    return Demand(all_cores if step.cores == ALL_CORES else min(step.cores, cores), gpu)
+    return Demand(min((step.cores or all_cores) * devices, cores), gpu)
 
 
 def least_loaded(loads: Mapping[str, float], share: float) -> str | None:
@@ -54,11 +54,25 @@ def least_loaded(loads: Mapping[str, float], share: float) -> str | None:
     return min(room, key=lambda name: loads[name], default=None)
 
 
-def next_start(waiting: Iterable[Demand], cores: int, loads: Mapping[str, float]) -> tuple[int, str | None] | None:
-    """Return which of the waiting steps starts now, by its place, and on which GPU; None if all have to wait.
+def chosen_gpus(loads: Mapping[str, float], demand: float) -> tuple[str, ...]:
+    """Return the GPUs that have room for a share of one, or as many free ones as are asked for; none if there are not.
 
-    Steps start in their order. One that waits for cores is not overtaken. One that waits for a whole GPU has the least
-    loaded one kept free for it, so that small steps that go on coming do not keep it waiting for ever.
+    Args:
+        loads: for each GPU, the shares that are taken.
+        demand: a share up to 1, or a number of GPUs.
+    """
+    if demand <= 1:
+        gpu = least_loaded(loads, demand)
+        return () if gpu is None else (gpu,)
+    free = tuple(name for name, load in loads.items() if load < _ROUNDING)
+    return free[: round(demand)] if len(free) >= round(demand) else ()
+
+
+def next_start(waiting: Iterable[Demand], cores: int, loads: Mapping[str, float]) -> tuple[int, tuple[str, ...]] | None:
+    """Return which of the waiting steps starts now, by its place, and on which GPUs; None if all have to wait.
+
+    Steps start in their order. One that waits for cores is not overtaken. One that waits for whole GPUs has the least
+    loaded ones kept free for it, so that small steps that go on coming do not keep it waiting for ever.
 
     Args:
         waiting: what the waiting steps take, in their order.
@@ -70,10 +84,11 @@ def next_start(waiting: Iterable[Demand], cores: int, loads: Mapping[str, float]
         if demand.cores > cores:
             return None
         if not demand.gpu:
-            return place, None
-        gpu = least_loaded(open_, demand.gpu)
-        if gpu is not None:
-            return place, gpu
-        if open_ and demand.gpu > 1 - _ROUNDING:
-            del open_[min(open_, key=lambda name: open_[name])]
+            return place, ()
+        gpus = chosen_gpus(open_, demand.gpu)
+        if gpus:
+            return place, gpus
+        if demand.gpu > 1 - _ROUNDING:
+            for name in sorted(open_, key=lambda name: open_[name])[: round(demand.gpu)]:
+                del open_[name]
     return None

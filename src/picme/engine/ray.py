@@ -51,6 +51,7 @@ class RayExecutor:
         threads: threads of numerical libraries for each core that a step takes.
         memory: bytes of main memory that Ray sets aside for each step; None leaves it to Ray's watch over the nodes.
         per_gpu: how many steps share a GPU, of those that do; `PER_GPU` if None.
+        per_fit: how many devices of one node train one large network together.
         version: of picme, which every node has to have.
 
     Raises:
@@ -60,10 +61,11 @@ class RayExecutor:
 
     def __init__(
         self, context: Context, address: str, workers: int | None, cores: int, threads: int, memory: float | None,
-        per_gpu: int | None, version: str,
+        per_gpu: int | None, per_fit: int, version: str,
     ) -> None:  # fmt: skip
         self.context, self.threads, self.memory = context, threads, memory
         self.per_gpu = PER_GPU if per_gpu is None else per_gpu
+        self.per_fit = per_fit
         self._most = workers
         self._running: dict[Future[None], tuple[Demand, Any]] = {}
         self._nodes: list[Node] = []
@@ -94,6 +96,11 @@ class RayExecutor:
         gpus = max(node.gpus for node in nodes)
         if device == "cuda" and gpus < 1:
             raise ConfigError("execution.device is 'cuda', but no node of the Ray cluster has a GPU")
+        if device != "cpu" and 1 <= gpus < self.per_fit:
+            raise ConfigError(
+                f"execution.devices_per_fit asks for {self.per_fit} GPUs, no node of the Ray cluster has more than "
+                f"{gpus:g}"
+            )
         return device != "cpu" and gpus >= 1
 
     @property
@@ -116,18 +123,16 @@ class RayExecutor:
     ) -> None:
         self.close(cancel=kind is not None)
 
-    def choose(self, waiting: Sequence[Step]) -> tuple[int, str | None] | None:
+    def choose(self, waiting: Sequence[Step]) -> tuple[int, tuple[str, ...]] | None:
         """Return which step to hand to Ray: one more than there is room for, so that a cluster can grow by need."""
         running = [demand for future, (demand, _) in self._running.items() if not future.done()]
         gpus = sum(node.gpus for node in self._alive())
         if sum(demand.cores for demand in running) >= self.workers:
             return None
         taken = sum(demand.gpu for demand in running) >= gpus
-        return next(
-            ((place, None) for place, step in enumerate(waiting) if not (taken and self._demand(step).gpu)), None
-        )
+        return next(((place, ()) for place, step in enumerate(waiting) if not (taken and self._demand(step).gpu)), None)
 
-    def submit(self, step: Step, gpu: str | None = None) -> Future[None]:
+    def submit(self, step: Step, gpus: tuple[str, ...] = ()) -> Future[None]:
         """Hand a step to Ray, which chooses node and GPU."""
         demand = self._demand(step)
         task: Any = ray.remote(_perform).options(
@@ -139,7 +144,8 @@ class RayExecutor:
             name=step.title,
         )
         run, device = str(self.context.store.run), "cuda" if demand.gpu else "cpu"
-        ref = task.remote(step, run, device, self.context.loggers, self.threads * demand.cores)
+        devices = self._devices(demand) if step.spread and self.per_fit > 1 else ()
+        ref = task.remote(step, run, device, self.context.loggers, devices, self.threads * demand.cores)
         future: Future[None] = Future()
         future.set_running_or_notify_cancel()
         ref.future().add_done_callback(lambda answer: _settle(future, answer))
@@ -157,10 +163,14 @@ class RayExecutor:
             ray.shutdown()
             self._joined = False
 
+    def _devices(self, demand: Demand) -> tuple[str, ...]:
+        """Return what the devices of one training are called on a node; Ray shows a task its own GPUs alone."""
+        return tuple(f"cuda:{number}" if demand.gpu else "cpu" for number in range(self.per_fit))
+
     def _demand(self, step: Step) -> Demand:
         cores = min(self.workers, *(node.cores for node in self._alive()))
         gpus = max(int(node.gpus) for node in self._alive()) if self._use_gpus else 0
-        return demand_of(step, cores, gpus, self.per_gpu)
+        return demand_of(step, cores, gpus, self.per_gpu, self.per_fit)
 
     def _alive(self) -> list[Node]:
         """Return the nodes that run steps, as they were a moment ago; the last ones known where there are none."""
@@ -200,7 +210,9 @@ def _lost(error: BaseException) -> str:
     return f"Ray could not run it: {explain(error)}"
 
 
-def _perform(step: Step, run: str, device: str, loggers: tuple[str, ...], threads: int) -> tuple[str, str] | None:
+def _perform(
+    step: Step, run: str, device: str, loggers: tuple[str, ...], devices: tuple[str, ...], threads: int
+) -> tuple[str, str] | None:
     """Run on a node: make a step's artifact.
 
     Returns:
@@ -215,7 +227,7 @@ def _perform(step: Step, run: str, device: str, loggers: tuple[str, ...], thread
         for one in step.inputs:
             if not store.done(one):
                 raise PicmeError(f"node {ray.util.get_node_ip_address()} does not see {one.title} in {folder}")
-        perform(step, Context(store, device, loggers), threads)
+        perform(step, Context(store, device, loggers, devices), threads)
     except Exception as error:
         debug = os.environ.get("PICME_DEBUG")
         return explain(error, folder), "".join(traceback.format_exception(error)) if debug else ""

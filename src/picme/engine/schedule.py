@@ -74,10 +74,10 @@ class Schedule:
     def _start(self) -> None:
         """Start ready steps as long as there is room for one."""
         while self._ready and (chosen := self.executor.choose(self._ready)) is not None:
-            place, gpu = chosen
+            place, gpus = chosen
             step = self._ready.pop(place)
             self.progress.start(step)
-            future = self.executor.submit(step, gpu)
+            future = self.executor.submit(step, gpus)
             self._running[future] = step
             if future.done():  # it ran in this process: what it leads to may come before the others
                 break

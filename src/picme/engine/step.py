@@ -32,11 +32,13 @@ class Context:
         store: where the artifacts of earlier steps are.
         device: `auto`, or the device that training uses.
         loggers: where the epochs of a training are logged beside its own history.
+        devices: those that one large network is trained on together; empty for `device` alone.
     """
 
     store: Store
     device: str = "auto"
     loggers: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
 
 
 class Part(BaseModel):
@@ -90,6 +92,11 @@ class Step(Part):
     def threaded(self) -> bool:
         """Whether the step is faster with several threads; small networks are several times slower with them."""
         return self.cores == ALL_CORES
+
+    @property
+    def spread(self) -> bool:
+        """Whether several devices can share the step, as the training of a large network."""
+        return False
 
     @cached_property
     def key(self) -> str:

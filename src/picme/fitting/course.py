@@ -2,7 +2,8 @@
 
 A fit on stored features takes seconds, so its loop is a plain one; `picme.fitting.lightning_loop` has the loop of fits
 that train a large network. Everything drawn at random in an epoch depends on the seed and the epoch alone, so in either
-loop a fit that is killed and resumed ends with the same weights as an uninterrupted one.
+loop a fit that is killed and resumed ends with the same weights as an uninterrupted one. Either loop also trains in a
+group of processes (`picme.fitting.group`): the one that leads writes, and all go on with its validation.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 
 from picme.engine.store import left_by, write_json
 from picme.errors import TrainingError
+from picme.fitting import group
 from picme.fitting.size import check_training
 
 if TYPE_CHECKING:
@@ -165,7 +167,7 @@ class Course:
             _restore(self._trained, self._best)
             self.model.eval()
             self.result.seconds = self._earlier + time.perf_counter() - self._start
-        elif self.state is not None and self._unsaved is not None:
+        elif self.state is not None and self._unsaved is not None:  # whoever fails in a group, as all have it
             _save(self.state, **self._unsaved)
         if self._failure is not None:
             if error is None:
@@ -188,7 +190,7 @@ class Course:
     def begin(self, epoch: int) -> None:
         """Start an epoch: seed it, and put the model into training mode."""
         self.epoch, self._began, self._losses = epoch, time.perf_counter(), []
-        torch.manual_seed(epoch_seed(self.seed, epoch))
+        torch.manual_seed(epoch_seed(self.seed, epoch) + group.rank())
         self.model.train()
 
     def loss(self, loss_of: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
@@ -207,11 +209,12 @@ class Course:
         return loss
 
     def clip(self) -> None:
-        """Scale the gradient down to the largest norm allowed.
+        """Scale the gradient, in a group its mean over the processes, down to the largest norm allowed.
 
         Raises:
             TrainingError: if it is not finite, naming the epoch.
         """
+        group.average_gradients(self._weights)
         norm = torch.nn.utils.clip_grad_norm_(self._weights, self.norm)
         if not torch.isfinite(norm):
             named = ((name, p.grad) for name, p in self.model.named_parameters() if p.grad is not None)
@@ -229,7 +232,7 @@ class Course:
         self.model.eval()
         with torch.no_grad():
             try:
-                row = self.validate(self.epoch)
+                row = group.agreed(self.validate(self.epoch))
             except TrainingError as error:
                 raise self._stopped(f"epoch {self.epoch}: {error}") from error
         train_loss = float(torch.stack(self._losses).mean()) if self._losses else math.nan
@@ -266,7 +269,8 @@ class Course:
         self._unsaved = None if due else kept
         if due:
             self._saved_at = now
-            _save(state, **kept)
+            if group.leads():
+                _save(state, **kept)
 
     def _stopped(self, reason: str) -> TrainingError:
         """Return the error for an epoch that cannot go on; it names what is left of the fit."""
@@ -290,6 +294,6 @@ def _restore(parameters: dict[str, Any], values: dict[str, Tensor]) -> None:
 
 
 def _save(path: Path, **state: Any) -> None:
-    temporary = path.with_suffix(".writing")
+    temporary = path.with_suffix(f".writing{group.rank()}")
     torch.save(state, temporary)
     temporary.replace(path)

@@ -22,6 +22,8 @@ from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from picme.encoders.series import DAY, MAX_SINCE, SUMMARY_LIMIT, Columns, hours_within, last_measured
 from picme.encoders.series_transformer import positions
+from picme.fitting import group
+from picme.objectives.gather import gather
 from picme.pretrain.model import modality_seed
 
 if TYPE_CHECKING:
@@ -97,40 +99,41 @@ class Reconstruction(nn.Module):
         size = (len(lengths), max(1, int(lengths.max(initial=1))), 1 + max(self.columns[name].variable) + 1)
         return generator.random(size, dtype=np.float32)
 
-    def hide(
-        self, view: ViewData, parts: Sequence[np.ndarray], batches: Sequence[MicroBatch], seed: Sequence[int]
-    ) -> list[Part]:
-        """Hide something of a batch, whose parts are hidden alike however many they are.
+    def hide(self, view: ViewData, rows: np.ndarray, micro: Sequence[MicroBatch], seed: Sequence[int]) -> list[Part]:
+        """Hide something of this process's part of a batch; of a stay the same, however the batch is divided.
 
         Args:
             view: the stays.
-            parts: (stay,) row numbers of the parts.
-            batches: of each part.
-            seed: numbers that name the batch.
+            rows: (stay,) row numbers of the whole batch.
+            micro: the micro-batches of the part, in the order of its rows; of the first row where the part has none.
+            seed: numbers that name the epoch; the first row is added to them.
 
         Returns:
-            What each part hides, by modality, and the presence of those; empty where none is reconstructed.
+            What each micro-batch hides, by modality, and the presence of those; empty where none is reconstructed.
         """
-        names = list(batches[0][0])
+        names = list(micro[0][0])
         own = [name for name in names if name in self.columns]
         if not own:
             return []
-        rows, ends = np.concatenate(parts), np.cumsum([len(part) for part in parts])[:-1]
-        drawn = {name: self.draw(name, view.modalities[name].lengths[rows], seed) for name in own}
-        split = {name: np.split(numbers, ends) for name, numbers in drawn.items()}
-        places = [names.index(name) for name in own]
+        part = group.part(np.arange(len(rows)))
+        places, ends = part if len(part) else np.zeros(1, int), np.cumsum([len(mask) for _, mask in micro])[:-1]
+        split = {}
+        for name in own:
+            drawn = self.draw(name, view.modalities[name].lengths[rows], [*seed, int(rows[0])])
+            split[name] = np.split(drawn[places], ends)
+        columns = [names.index(name) for name in own]
         return [
             (
                 {name: self.hidden(name, batch[name], torch.from_numpy(split[name][number])) for name in own},
-                mask[:, places],
+                mask[:, columns] & bool(len(part)),
             )
-            for number, (batch, mask) in enumerate(batches)
+            for number, (batch, mask) in enumerate(micro)
         ]
 
     def of_batch(self, model: ModalityEncoders, parts: Sequence[Part]) -> Tensor:
-        """Return the sums (modality, 4) of a batch that `hide` returned.
+        """Return the sums (modality, 4) of what `hide` returned of this process's part of a batch.
 
-        Parts are encoded one after the other, with the memory of one, as contrast encodes them.
+        Micro-batches are encoded one after the other, with the memory of one, as contrast encodes them.
         """
 
         def told(part: Part) -> Tensor:
@@ -148,11 +151,13 @@ class Reconstruction(nn.Module):
         self, model: ModalityEncoders, view: ViewData, rows: np.ndarray, seed: int, device: torch.device
     ) -> float:
         """Return the loss on some stays, of whom the same is hidden every time; NaN without any."""
-        names, total = list(self.columns), torch.zeros(len(self.columns), 4)
+        names, total = list(self.columns), torch.zeros(len(self.columns), 4, device=device)
         present = view.present(names)
         for chosen in view.evaluation_batches(names, rows, EVALUATED):
-            batch = view.batch(names, chosen, device), torch.from_numpy(present[chosen]).to(device)
-            total += self.of_batch(model, self.hide(view, [chosen], [batch], [seed, int(chosen[0])])).cpu()
+            own = group.part(chosen)
+            if len(own):
+                batch = view.batch(names, own, device), torch.from_numpy(present[own]).to(device)
+                total += self.of_batch(model, self.hide(view, chosen, [batch], [seed]))
         return float(mean_loss(total)) if len(rows) else math.nan
 
     def hidden(self, name: str, batch: Mapping[str, Tensor], drawn: Tensor) -> Hidden:
@@ -251,7 +256,8 @@ def mean_loss(sums: Tensor) -> Tensor:
     """Return the loss, of each modality the mean error of hidden values plus the mean cross-entropy of presence.
 
     Args:
-        sums: (modality, 4) from `sums`; the loss is the mean over the modalities.
+        sums: (modality, 4) from `of_batch`, to which those of the other processes of a group are added; the loss is the
+            mean over the modalities.
     """
-    errors, values, entropy, hours = sums.unbind(-1)
+    errors, values, entropy, hours = gather(sums.unsqueeze(1), None)[0].sum(dim=1).unbind(-1)
     return (errors / values.clamp(min=1) + entropy / hours.clamp(min=1)).mean()

@@ -162,6 +162,10 @@ class Pretrain(Step):
         return self.pretraining.large
 
     @property
+    def spread(self) -> bool:  # noqa: D102
+        return self.pretraining.large
+
+    @property
     def combination(self) -> tuple[str, ...]:
         """The modalities in the configuration's order."""
         return self.pretraining.combination
@@ -200,6 +204,10 @@ class Restricted(Pretrain):
 
     whole: Pretrain
     """The shared pretraining, whose part `pretraining` is a `SharedPretraining`."""
+
+    @property
+    def spread(self) -> bool:  # noqa: D102
+        return False
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.pretrain.restrict import restrict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from picme.config.combinations import label
 from picme.errors import TrainingError
+from picme.fitting import group
 from picme.fitting.ahead import Ahead
 from picme.fitting.component import calling, check_shape
 from picme.fitting.course import Fit, fit
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
     from picme.pretrain.step import Pretrain, Pretraining
     from picme.pretrain.subsets import Draw
 
-    Built = tuple[list[MicroBatch], tuple[int, ...], list[Part]]
-    """The micro-batches of a batch, the modalities that it runs over, and what is hidden for reconstruction."""
+    Built = tuple[list[MicroBatch], tuple[int, ...], int, list[Part]]
+    """The micro-batches of this process's part of a batch, the modalities that it runs over, its stays, and what is
+    hidden of them for reconstruction."""
 
 # A weight above this means that λ has all but chosen one modality.
 DOMINANT = 0.8
@@ -52,21 +54,31 @@ SNAPSHOT_STAYS = 400
 
 
 def pretrain(step: Pretrain, folder: Path, context: Context) -> dict[str, Any]:
-    """Pretrain the encoders of a step; keep their weights, λ, history, snapshots and held-out embeddings.
+    """Pretrain the encoders of a step, on several devices if there are; keep weights, λ, history, held-out embeddings.
 
     Raises:
         TrainingError: if there are too few stays, or training diverges.
     """
+    if context.devices:
+        found_by_all: dict[str, Any] = group.together(_with_others, context.devices, step, folder, context)
+        return found_by_all
     pretraining, course = step.pretraining, step.pretraining.course
     view = open_encoded(pretraining.prepare, "pretrain", pretraining.encodings, context.store)
     values: dict[str, Any] = {"learning_rate": course.learning_rate, "batch_size": course.batch_size}
     if step.search is not None:
         values = found(context.store.path(step.search))
     logs = context.store.run / "logs"
-    log = EpochLog(context.loggers, logs, step.combination, step.seed, step.key, **values)
+    log = EpochLog(context.loggers, logs, step.combination, step.seed, step.key, **values) if group.leads() else None
     trained = train(pretraining, view, step.seed, resolve_device(context.device), folder=folder, log=log, **values)
+    if not group.leads():
+        return {}
     kept = _keep(trained, view, list(step.combination), folder)
     return {"combination": list(step.combination), "seed": step.seed, **values, **kept}
+
+
+def _with_others(device: str, step: Pretrain, folder: Path, context: Context) -> dict[str, Any]:
+    """Pretrain on one of several devices."""
+    return pretrain(step, folder, replace(context, device=device, devices=()))
 
 
 @dataclass(frozen=True)
@@ -101,8 +113,8 @@ def train(
     """Pretrain the encoders of one combination, stopped and chosen by recall@5 on validation.
 
     A shared pretraining runs each batch over a subset of the modalities, and is validated on all of them. With a weight
-    of reconstruction, the series are encoded a second time with a part of them hidden, so that contrast is the same as
-    without.
+    of reconstruction, the series are encoded a second time with a part of them hidden, so that contrast sees all. In a
+    group of processes each has a part of every batch and of what is embedded for validation.
 
     Args:
         pretraining: what is trained, and for how long.
@@ -128,7 +140,9 @@ def train(
     present = view.present(combination)
     model = ModalityEncoders(pretraining.encodings, view, seed).to(device)
     if pretraining.micro_batch is not None:
-        _check_separate(model)
+        _check_separate(model, "pretrain.micro_batch")
+    if group.size() > 1:
+        _check_separate(model, "execution.devices_per_fit")
     chosen = pretraining.objective
     torch.manual_seed(seed)  # for the objective's own parameters
     objective, whole = pretraining.objectives()
@@ -144,14 +158,16 @@ def train(
 
     def built(drawn: Draw, epoch: int) -> Built:
         names = [combination[index] for index in drawn.members]
-        size = pretraining.micro_batch or len(drawn.rows)
-        parts = np.split(drawn.rows, range(size, len(drawn.rows), size))
+        own = group.part(drawn.rows)
+        encoded = own if len(own) else drawn.rows[:1]  # without a stay of its own, a process has gradients of 0
+        size = pretraining.micro_batch or len(encoded)
+        parts = np.split(encoded, range(size, len(encoded), size))
         masks = [torch.from_numpy(present[part][:, drawn.members]).to(device) for part in parts]
-        whole = [(view.batch(names, part, device), mask) for part, mask in zip(parts, masks, strict=True)]
+        micro = [(view.batch(names, part, device), mask) for part, mask in zip(parts, masks, strict=True)]
         hidden = []
         if reconstruction is not None:
-            hidden = reconstruction.hide(view, parts, whole, [seed, epoch, 2, int(drawn.rows[0])])
-        return whole, drawn.members, hidden
+            hidden = reconstruction.hide(view, drawn.rows, micro, [seed, epoch, 2])
+        return micro, drawn.members, len(own), hidden
 
     def batches(epoch: int) -> Ahead[Draw, Built]:
         parts = view.training_batches(combination, rows["train"], batch_size, seed, epoch)
@@ -163,10 +179,10 @@ def train(
     reconstructed: list[Tensor] = []
 
     def loss_of(batch: Built) -> Tensor:
-        parts, members, hidden = batch
+        parts, members, stays, hidden = batch
         embedded, mask = encoded(parts[0]) if len(parts) == 1 else cached_embeddings(encoded, parts)
         of_subset = partial(objective, members=members) if objective is not whole else objective
-        loss = _loss(of_subset, chosen.name, embedded, mask)
+        loss = _loss(of_subset, chosen.name, embedded[:, :stays], None if mask is None else mask[:stays])
         if reconstruction is not None and hidden:
             beside = mean_loss(reconstruction.of_batch(model, hidden))
             reconstructed.append(beside.detach())
@@ -180,12 +196,15 @@ def train(
         held_out = rows["test"] if len(rows["test"]) >= 5 else rows["val"]
         snapshots = Snapshots(folder / "snapshots", held_out, rows["val"], present)
 
+    def embedded_by_all(chosen: np.ndarray) -> np.ndarray:
+        return group.joined(embed(model, view, group.part(chosen), device), axis=1)
+
     def snapshot(epoch: int) -> None:
-        if snapshots is not None and snapshots.due(epoch):
-            snapshots.keep(epoch, lambda chosen: embed(model, view, chosen, device))
+        if snapshots is not None:
+            snapshots.keep(epoch, embedded_by_all)
 
     def validate_epoch(epoch: int) -> dict[str, Any]:
-        values = embed(model, view, rows["val"], device) if len(rows["val"]) >= 2 else None
+        values = embedded_by_all(rows["val"]) if len(rows["val"]) >= 2 else None
         row: dict[str, Any] = {"val_loss": math.nan, "val_recall5": math.nan}
         if values is not None:
             row["val_loss"] = _mean_loss(whole, chosen.name, values, present[rows["val"]], batch_size, device)
@@ -216,8 +235,8 @@ def train(
     return Trained(model, objective, whole, result)
 
 
-def _check_separate(model: ModalityEncoders) -> None:
-    """Check that the encoders treat stays separately, as micro-batches need.
+def _check_separate(model: ModalityEncoders, setting: str) -> None:
+    """Check that the encoders treat stays separately, as a setting that divides batches needs.
 
     Raises:
         TrainingError: if one trains batch normalisation, naming its modality.
@@ -225,8 +244,8 @@ def _check_separate(model: ModalityEncoders) -> None:
     for name, encoder in model.train().encoders.items():
         if any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) and part.training for part in encoder.modules()):
             raise TrainingError(
-                f"pretrain.micro_batch: the encoder of modality {name!r} trains batch normalisation, which would see "
-                "micro-batches in place of batches; set it to null, or train less of that encoder (its mode)"
+                f"{setting}: the encoder of modality {name!r} trains batch normalisation, which would see parts of "
+                "batches in place of batches; leave the setting out, or train less of that encoder (its mode)"
             )
 
 
@@ -243,7 +262,8 @@ def _keep(trained: Trained, view: ViewData, combination: list[str], folder: Path
     np.save(folder / "rows.npy", held_out)
     np.save(folder / "present.npy", view.present(combination)[held_out])
     np.save(folder / "embeddings.npy", embed(model, view, held_out, device))
-    (folder / "state.pt").unlink(missing_ok=True)
+    for left in folder.glob("state.*"):
+        left.unlink()
     weights = _weights(objective)
     return {
         "encoders": model.manifest(),
@@ -285,7 +305,8 @@ def _mean_loss(
     total, counted = 0.0, 0
     for part in np.array_split(np.arange(len(present)), max(1, len(present) // batch_size)):
         if len(part) >= 2:
-            embedded, mask = torch.from_numpy(values[:, part]), torch.from_numpy(present[part])
+            own = group.part(part)  # the objective gathers the others
+            embedded, mask = torch.from_numpy(values[:, own]), torch.from_numpy(present[own])
             total += float(_loss(objective, name, embedded.to(device), mask.to(device))) * len(part)
             counted += len(part)
     return total / max(1, counted)
@@ -349,13 +370,12 @@ class Snapshots:
 
     def keep(self, epoch: int, embedded: Any) -> None:
         """Keep an epoch that is due; `embedded` maps rows to embeddings."""
-        if self.due(epoch) and len(self.rows):
+        if not self.due(epoch) or not len(self.rows):
+            return
+        values = embedded(self.rows).astype(np.float16)
+        if group.leads():
             np.savez(
-                self.folder / f"{epoch + 1:04d}.npz",
-                epoch=epoch,
-                rows=self.rows,
-                present=self.present,
-                values=embedded(self.rows).astype(np.float16),
+                self.folder / f"{epoch + 1:04d}.npz", epoch=epoch, rows=self.rows, present=self.present, values=values
             )
 
 

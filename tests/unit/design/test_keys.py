@@ -262,6 +262,7 @@ def test_where_steps_run_makes_nothing_again(tmp_path: Path) -> None:
     settings = {
         "workers": 7, "threads": 3, "device": "cpu", "engine": "ray", "address": "head:6379", "memory": 3.5,
         "jobs_per_gpu": 2,
+        "devices_per_fit": 2,
     }  # fmt: skip
     assert settings.keys() == ExecutionConfig.model_fields.keys()
     assert changed(tmp_path, **{f"execution.{name}": value for name, value in settings.items()}) == set()

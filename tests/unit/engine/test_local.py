@@ -66,7 +66,7 @@ def test_what_is_finished_is_not_done_again(store: Store) -> None:
 
 def test_a_worker_that_is_not_needed_is_not_started(store: Store) -> None:
     with LocalExecutor(Context(store), 2, 1) as executor:
-        assert executor.choose([Toy(label="x")]) == (0, None)
+        assert executor.choose([Toy(label="x")]) == (0, ())
         assert executor._pools == {}
 
 

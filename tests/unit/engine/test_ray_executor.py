@@ -55,6 +55,7 @@ def executor(store: Store, device: str = "cpu", workers: int | None = None, **mo
         "threads": 1,
         "memory": None,
         "per_gpu": None,
+        "per_fit": 1,
         "version": __version__,
     } | more
     return RayExecutor(Context(store, device), workers=workers, **given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import picme
 import picme.pretrain.train as training
 from picme.config.loading import validate
 from picme.encoders.series import Columns
+from picme.engine.step import Context
 from picme.errors import ConfigError
 from picme.modalities.timeseries import column_roles
 from picme.pipeline import run as run_pipeline
@@ -218,6 +220,20 @@ def test_micro_batches_are_hidden_and_judged_like_the_whole_batch(finished: Fini
     expected = dict(whole.encoders.named_parameters())
     for name, value in micro.encoders.named_parameters():
         torch.testing.assert_close(value, expected[name], atol=2e-3, rtol=0)
+
+
+@pytest.mark.slow
+def test_two_processes_hide_and_judge_like_one(finished: Finished, tmp_path: Path) -> None:
+    run, _ = finished("encode", pretrain={"mode": "shared", "reconstruct": 0.5, "batch_size": 17})
+    step, context = run.design.pretrain(NAMES), Context(run.store, "cpu")
+    histories = []
+    for devices in ((), ("cpu", "cpu")):
+        folder = tmp_path / str(len(devices))
+        folder.mkdir()
+        training.pretrain(step, folder, replace(context, devices=devices))
+        histories.append(pl.read_parquet(folder / "history.parquet"))
+    for column in ("train_loss", "train_reconstruction", "val_reconstruction", "val_loss"):
+        np.testing.assert_allclose(*(one[column].to_numpy() for one in histories), atol=2e-4, rtol=0, err_msg=column)
 
 
 def test_train_loss_is_contrast_and_the_weighted_reconstruction(finished: Finished) -> None:

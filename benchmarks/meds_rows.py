@@ -1,6 +1,6 @@
 """Events in MEDS to hourly series: picme's reading against polars' own scan of the same columns.
 
-    python benchmarks/meds.py [--quick] [--rows N] [--folder DIR]
+    python benchmarks/meds_rows.py [--quick] [--rows N] [--folder DIR]
 
 The data set has one chart and laboratory event in seven that a channel uses, in files of a few thousand subjects, like
 what the public extractor makes of MIMIC-IV. Two measurements, each in a process of its own and in turn, so that both
