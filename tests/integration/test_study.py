@@ -26,7 +26,7 @@ COLUMNS = {
     "leakage": "check modality split count detail violation preset label auroc",
     "alignment": "combination n_modalities metric source target k split candidates chance value",
     "lambdas": "combination epoch modality weight selected",
-    "pretraining": "combination epoch train_loss val_loss val_recall5 train_reconstruction val_reconstruction temperature seconds selected",
+    "pretraining": "combination epoch train_loss val_loss val_recall5 temperature seconds selected",
     "predictions": "task combination strategy seed split stay_id label target probability",
     "scores": "task combination strategy seed split label auroc auprc n positives",
     "summary": "task combination strategy n_seeds auroc_mean auroc_std auprc_mean auprc_std ensemble_auroc "
