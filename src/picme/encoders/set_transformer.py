@@ -2,10 +2,10 @@
 
 Measurements as triplets of time, variable and value, with a small network that embeds the time: Tipirneni, Reddy:
 Self-supervised transformer for sparse and irregularly sampled multivariate clinical time-series (STraTS), ACM
-Transactions on Knowledge Discovery from Data 16 (2022), section 3.3. Values embedded by weights of their variable:
-Gorishniy et al.: Revisiting deep learning models for tabular data, NeurIPS 2021, section 3.3. Attention through
-inducing points, and pooling by attention to seeds that then see each other: Lee et al.: Set Transformer, ICML 2019,
-equations 6 to 14; as in picme's transformer over hours, layers are normalised before each part.
+Transactions on Knowledge Discovery from Data 16 (2022). Values embedded by weights of their variable: Gorishniy et
+al.: Revisiting deep learning models for tabular data, NeurIPS 2021, section 3.3. Attention through inducing points,
+and pooling by attention to seeds that then see each other: Lee et al.: Set Transformer, ICML 2019, section 3; as in
+picme's transformer over hours, layers are normalised before each part.
 """
 
 from __future__ import annotations

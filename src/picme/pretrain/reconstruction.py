@@ -2,11 +2,10 @@
 
 Hidden measurements are predicted from the rest of a stay's series, and for hidden hours also what was measured in them
 at all. Both losses, values and presence, are those of Labach et al.: DuETT: Dual event time transformer for electronic
-health records, Machine Learning for Healthcare 2023, section 3.3, which hides whole hours; hiding single measurements,
-and a loss over the measured values alone, follows Tipirneni, Reddy: Self-supervised transformer for sparse and
-irregularly sampled multivariate clinical time-series (STraTS), ACM Transactions on Knowledge Discovery from Data 16
-(2022), section 3.5. Other than there, the prediction is made from the stay's embedding, because that is what
-fine-tuning reads; so it works with every encoder of series.
+health records, Machine Learning for Healthcare 2023, which hides whole hours; a loss over the measured values alone
+follows Tipirneni, Reddy: Self-supervised transformer for sparse and irregularly sampled multivariate clinical
+time-series (STraTS), ACM Transactions on Knowledge Discovery from Data 16 (2022). Other than there, the prediction is
+made from the stay's embedding, because that is what fine-tuning reads; so it works with every encoder of series.
 """
 
 from __future__ import annotations
