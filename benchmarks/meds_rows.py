@@ -5,7 +5,7 @@
 The data set has one chart and laboratory event in seven that a channel uses, in files of a few thousand subjects, like
 what the public extractor makes of MIMIC-IV. Two measurements, each in a process of its own and in turn, so that both
 meet the same machine: polars reads subject_id, time, code and numeric_value of every file and aggregates each of them;
-picme reads the same columns once, checks their order, keeps the events of stays and channels, and makes the tables of
+picme reads the same columns, checks their order, keeps the events of stays and channels, and makes the tables of
 stays, which is all that it does with events that are not used. What follows (hourly series of the events that are) is
 timed by itself, since it grows with these alone. `ratio` is polars' time over picme's; a half is the aim.
 """

@@ -80,7 +80,8 @@ class View:
     (0, 1 or null), the column that the splits go by where the configuration names one, and `split` (`train`, `val`,
     `test`) only where the source fixes it. Where a source has times, also `cutoff` and `latest_<modality>` (dates, or
     durations since the start), so that an audit can compare them again; and `predicted`, the prediction time, with
-    `died` and `dischtime` (null where it did not happen or is unknown), so that it sees who was gone by then.
+    `seconds_seen` (from the start of the series until then), `died` and `dischtime` (null where it did not happen or is
+    unknown), so that it sees which series go on after it and who was gone by then.
 
     `alternatives` are text modalities as another preset would have chosen them: preset → modality → rows.
     """

@@ -316,15 +316,21 @@ class Study:
             strategy: whose models tell it; see `picme.report.worth.worth`.
 
         Raises:
-            ConfigError: for a name that the study does not have, or where no models predict from every subset.
+            ConfigError: for a name that the study does not have, a margin that is not between 0 and 1, nothing left to
+                add, or where no models predict from every subset.
             DataError: if the study has no table `lattice`.
         """
+        from picme.errors import ConfigError
         from picme.report.worth import worth
 
         lattice, names = self.table("lattice"), list(self.config.modalities)
-        before = [one for one in given.split("+") if one] if isinstance(given, str) else given
+        before = [one.strip() for one in given.split("+") if one.strip()] if isinstance(given, str) else given
         margin = self.config.evaluate.margin if margin is None else margin
+        if not 0 < margin < 1:
+            raise ConfigError(f"the margin must be above 0 and below 1, not {margin:g}")
         wanted = [add] if add is not None else [name for name in names if name not in (before or ())]
+        if not wanted:
+            raise ConfigError("all modalities are given already: there is none to add")
         found = [worth(lattice, names, task, name, before, strategy, margin=margin) for name in wanted]
         return found if add is None else found[0]
 

@@ -10,8 +10,8 @@ The package stands alone: it imports nothing of `picme`, which reads its files l
 
 from __future__ import annotations
 
+from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from picme_hospital.arguments import (
     MODALITIES,
@@ -25,9 +25,6 @@ from picme_hospital.arguments import (
     check_influence,
     check_style,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = [
     "MODALITIES",
@@ -131,6 +128,8 @@ def write_meds(
     image_size: tuple[int, int] | None = None,
     planted: Planted | None = None,
     absence: Absence | None = None,
+    case_mix: CaseMix | None = None,
+    style: ImageStyle | None = None,
 ) -> Path:
     """Write a hospital as a data set in the Medical Event Data Standard; the same arguments write the same events.
 
@@ -146,9 +145,9 @@ def write_meds(
     from picme_hospital.arguments import check
     from picme_hospital.meds import write
 
-    check(stays, seed, planted, absence or Absence())
+    check(stays, seed, planted, absence or Absence(), case_mix, style)
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as place:
-        made = write_hospital(folder / place, stays, seed, images, image_size, planted, absence)
+        made = write_hospital(Path(place), stays, seed, images, image_size, planted, absence, case_mix, style)
         write(made, folder, images)
     return folder

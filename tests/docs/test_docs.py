@@ -106,15 +106,20 @@ def test_own_data_runs(tmp_path: Path, environment: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_external_validation_runs(tmp_path: Path, environment: dict[str, str]) -> None:
-    run_page(DOCS / "external-validation.md", tmp_path, environment, {})
+    stays = ["--set", "source.stays=150"]
+    quick = [*stays, *("--set", "study.seeds=1"), *("--set", "finetune.epochs=2")]
+    more = {"picme run hospital.yaml": quick, "picme validate runs/here": stays}
+    run_page(DOCS / "external-validation.md", tmp_path, environment, more)
     for name in ("there", "again"):
         assert "Does it hold there?" in (tmp_path / "runs" / name / "external.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
 def test_meds_runs(tmp_path: Path, environment: dict[str, str]) -> None:
-    kept = {
-        key: value for key, value in SMALL.items() if key.startswith(("study.seeds", "pretrain", "finetune.epochs"))
+    parts = ("study.seeds", "pretrain", "finetune.epochs", "finetune.strategies", "evaluate", "execution")
+    kept = {key: value for key, value in SMALL.items() if key.startswith(parts)} | {
+        "modalities.timeseries.encoder.hidden": 8,
+        "modalities.demographics.encoder.hidden": [8],
     }
     quick = [part for key, value in kept.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     run_page(DOCS / "meds.md", tmp_path, environment, {"picme run meds-mimic": quick})

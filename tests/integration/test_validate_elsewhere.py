@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
 import picme
 from picme.cli import app
 from picme.validate import validate
+from picme_hospital import CaseMix, write_hospital, write_meds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,11 +137,63 @@ def test_from_the_challenge_to_mimic(challenge: tuple[picme.Study, Path], shared
     auprc = rows.filter(metric="auprc")
     assert auprc["low"].is_null().all()
     assert auprc["no_interval"].to_list() == ["9 subjects are in the smaller class, 10 are needed"] * 2
+    events = shared_data / "mimic-iv-demo-meds"
+    if events.is_dir():
+        over = {"source.path": str(events), "require": "none", "execution.workers": 1}
+        same = validate(
+            study, "meds-mimic", overrides=over, combinations=["vitals+demographics"], out=tmp_path / "meds"
+        )
+        keys, numbers = ["strategy", "metric"], ["value", "n", "positives"]
+        mine, theirs = (
+            one.filter(recalibration="none", combination="vitals+demographics").sort(keys).select(*keys, *numbers)
+            for one in (same.tables["external"], made.tables["external"])
+        )
+        assert_frame_equal(mine, theirs, abs_tol=1e-6)
     # What was measured has the values of the bedside: units are the same.
     means = {row["variable"]: (row["run"], row["there"]) for row in made.tables["shift"].iter_rows(named=True)}
     for variable in ("minimum of HR", "last of Temp", "last of MAP", "age", "last of log Glucose", "minimum of pH"):
         run, there = means[variable]
         assert there == pytest.approx(run, rel=0.2), variable
+
+
+@pytest.mark.slow
+def test_another_hospital_in_meds_is_judged_as_the_one_in_tables(tmp_path: Path) -> None:
+    """All tables of the validation are the same, whichever form the other hospital has."""
+    modalities = {
+        "timeseries": {"kind": "timeseries", "table": "chartevents", "encoder": {"name": "lstm", "hidden": 4}},
+        "demographics": {"kind": "tabular", "table": "demographics", "encoder": {"name": "mlp", "hidden": [4]}},
+    }
+    own = write_hospital(tmp_path / "here", 100, seed=5, images=False)
+    tree: dict[str, Any] = {
+        "source": {"kind": "mimic", "ehr": str(own / "ehr")}, "modalities": modalities, "tasks": {"mortality": {}},
+        "study": {"seeds": 1, "embed_dim": 8}, "pretrain": {"epochs": 1}, "align": {"tsne": "off"},
+        "finetune": {
+            "combinations": "all", "strategies": ["supervised"], "epochs": 2, "label_efficiency": "off"
+        },
+        "evaluate": {"resamples": 100, "interval_resamples": 100, "shapley": "off"}, "execution": {"workers": 1},
+    }  # fmt: skip
+    study = picme.run(config_file(tmp_path / "here.yaml", tree), tmp_path / "run")
+    other: dict[str, Any] = {"case_mix": CaseMix({"age": -1.0}, mortality=0.4), "images": False}
+    tables = write_hospital(tmp_path / "tables", 80, seed=6, **other)
+    events = write_meds(tmp_path / "events", 80, seed=6, **other)
+    found = {}
+    for name, source in (
+        ("tables", {"kind": "mimic", "ehr": str(tables / "ehr")}),
+        ("events", {"kind": "meds", "path": str(events)}),
+    ):
+        file = config_file(tmp_path / f"{name}.yaml", {**tree, "source": source})
+        found[name] = validate(study, file, out=tmp_path / f"out {name}")
+    assert set(found["events"].tables) == set(found["tables"].tables) >= {"external", "external_value", "shift"}
+    assert found["events"].tables["external_stays"].select("place").to_series().to_list() == ["judged"]
+    for name, frame in found["tables"].tables.items():
+        assert_frame_equal(found["events"].tables[name], frame, abs_tol=1e-6)
+    age = found["events"].tables["shift"].filter(variable="age")["smd"].item()
+    assert age < -0.5, "the events are those of younger patients"
+
+
+def config_file(file: Path, tree: dict[str, Any]) -> Path:
+    file.write_text(json.dumps(tree), encoding="utf-8")
+    return file
 
 
 @pytest.fixture(scope="module")

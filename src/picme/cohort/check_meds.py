@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from picme.cohort.check import SCHEMA
-from picme.cohort.hospital import EVENTS, IMAGES, NOTES
+from picme.cohort.hospital import DEMOGRAPHICS, EVENTS, IMAGES, NOTES
 from picme.cohort.meds import MedsHospital
 from picme.cohort.notes import PLAIN
 from picme.errors import ConfigError, DataError
@@ -25,7 +25,8 @@ UNMAPPED = 20
 FEWEST = 10
 """Codes of fewer events are not listed: they may hold what was written of one patient."""
 _LONGEST = 60
-DEMOGRAPHICS = {"ethnicity": "race"}
+CALLED = {"ethnicity": "race"}
+"""A demographic column → its name in the data, where the two differ."""
 
 
 def check(config: Config) -> pl.DataFrame:
@@ -102,7 +103,7 @@ def _stays(hospital: MedsHospital, config: Config) -> list[dict[str, Any]]:
 
 
 def _static(config: Config) -> list[str]:
-    wanted = [DEMOGRAPHICS.get(name, name) for name in config.cohort.demographics.columns]
+    wanted = [CALLED.get(name, name) for name in config.cohort.demographics.columns]
     return [name for name in wanted if name not in ("age", "gender", "race", "anchor_year_group", "first_careunit")]
 
 
@@ -144,10 +145,10 @@ def _channels(
 def _modalities(
     hospital: MedsHospital, config: Config, modalities: dict[str, Any]
 ) -> tuple[set[str], list[dict[str, Any]]]:
-    """Tell which codes texts and images use, and for each table whether it can be made."""
+    """Tell which codes texts and images use, and for each modality whether it can be made."""
     used: set[str] = set()
     rows: list[dict[str, Any]] = []
-    for options in modalities.values():
+    for name, options in modalities.items():
         table = str(options["table"])
         detail = None
         try:
@@ -159,20 +160,19 @@ def _modalities(
                 detail = "needs a column with the paths of images"
         except (ConfigError, DataError) as error:
             detail = f"needs codes: {error}"
-        name = {EVENTS: "timeseries", IMAGES: "image"}.get(table, table)
         rows.append(
             {"item": "modality", "name": name, "status": "impossible" if detail else "possible", "detail": detail}
         )
-        if table == "demographics":
+        if table == DEMOGRAPHICS:
             rows[-1]["detail"] = _empty(hospital, config)
-    return used, [row for place, row in enumerate(rows) if row["name"] not in {one["name"] for one in rows[:place]}]
+    return used, rows
 
 
 def _empty(hospital: MedsHospital, config: Config) -> str | None:
     """Name the demographic columns that the events tell of nobody."""
     columns = _static(config)
     table = hospital.release.read("admissions", ["hadm_id"], ["race", *columns])[0]
-    if "race" not in [DEMOGRAPHICS.get(name, name) for name in config.cohort.demographics.columns]:
+    if "race" not in [CALLED.get(name, name) for name in config.cohort.demographics.columns]:
         table = table.drop("race")
     nobody = [name for name in table.columns if table[name].null_count() == table.height]
     return f"the events tell of nobody: {', '.join(nobody)}" if nobody else None

@@ -168,7 +168,7 @@ def _with_cutoffs(plan: Plan, cohort: CohortConfig) -> pl.DataFrame:
     """Add to a view's stays the prediction time, and the cut-off that the rule of admission makes of it."""
     seconds = pl.Series("seconds_seen", np.rint(plan.hours * HOUR).astype(np.int64))
     predicted = pl.col("intime") + pl.duration(seconds="seconds_seen")
-    stays = plan.stays.drop("index").with_columns(seconds).with_columns(predicted=predicted).drop("seconds_seen")
+    stays = plan.stays.drop("index").with_columns(seconds).with_columns(predicted=predicted)
     end = pl.max_horizontal("dischtime", "predicted") if cohort.admit == "paper" else pl.col("predicted")
     return stays.with_columns(cutoff=end, died=death())
 
@@ -259,7 +259,7 @@ def _view(
         if not measured.all():
             rows, others = ({name: _take(one, measured) for name, one in part.items()} for part in (rows, others))
     groups = group_columns(stays)
-    times = stays.select("cutoff", "predicted", "died", "dischtime", *(one.name for one in latest))
+    times = stays.select("cutoff", "predicted", "seconds_seen", "died", "dischtime", *(one.name for one in latest))
     frame = pl.concat(
         [stays.select("stay_id", "subject_id"), groups, stays.select(plan.labels), times, stays.select(carried)],
         how="horizontal",

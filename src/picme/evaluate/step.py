@@ -189,7 +189,7 @@ class Value(OfSubsets):
     """What each modality is worth to one strategy."""
 
     kind: ClassVar[str] = "value"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     margin: float
     draws: int

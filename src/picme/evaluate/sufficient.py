@@ -3,7 +3,8 @@
 The choice is made on validation. A combination S is enough where every v(S) − v(T) has a lower bound above −margin,
 over all other combinations T. For each T the bounds hold for all S at once (as in Hsu's comparisons with the best,
 1981), so that the probability of naming a combination that is worse than the truly best by more than the margin is at
-most 1 − confidence, however many there are to choose from and whichever looks best. What is chosen is compared on test.
+most 1 − confidence, however many there are to choose from and whichever looks best. What is chosen is compared on test
+with the best on validation, or, where it is that itself, with the best of the others there.
 """
 
 from __future__ import annotations
@@ -45,30 +46,51 @@ def sufficient(
     scores = val.values.mean(axis=0)[order]
     if np.isnan(scores).any():
         return {"margin": margin}
-    gain, reach = _comparisons(val, subsets, confidence)
+    gain, reach, fixed = _comparisons(val, subsets, confidence)
     best = subsets[int(scores.argmax())]
     enough = _chosen(gain, reach, margin, subsets)
     found: dict[str, Any] = {"margin": margin, "best": _label(best, val)}
     if enough is None:
-        times = _times(gain, reach, margin, subsets)
-        return found if times is None else found | {"needed": max(stays + 1, ceil(stays * times))}
+        room = _room(gain, margin, subsets)
+        times = _times(room, reach, fixed)
+        if times is None:
+            return found | {"needs_seeds": True if _times(room, reach, 0 * fixed) is not None else None}
+        return found | {"needed": max(stays + 1, ceil(stays * times))}
     found["combination"] = _label(enough, val)
     found["cost"] = cost_of(enough, costs)
-    if enough == best:
-        return found | {"difference": 0.0, "low": 0.0, "high": 0.0, "confirmed": True}
-    below = test.sum({enough: 1.0, best: -1.0})
-    confirmed = None if below.obstacle else below.interval(confidence)[0] > -margin
-    return found | {"difference": below.value, **below.columns(confidence), "confirmed": confirmed}
+    others = [(score, one) for score, one in zip(scores, subsets, strict=True) if one != enough]
+    if not others:
+        return found
+    against = best if best != enough else max(others, key=lambda each: each[0])[1]
+    return found | {"against": _label(against, val), **judged(test, enough, against, confidence, margin)}
+
+
+def judged(test: Lattice, enough: Subset, against: Subset, confidence: float, margin: float) -> dict[str, Any]:
+    """Return the columns that say how much better a combination is on test than another, and if not worse by a margin.
+
+    Args:
+        test: the lattice of a metric on stays that did not choose.
+        enough: the combination that was chosen.
+        against: the one that it is compared with.
+        confidence: of the interval.
+        margin: by how much the chosen one may be worse.
+    """
+    apart = test.sum({enough: 1.0, against: -1.0})
+    confirmed = None if apart.obstacle else apart.interval(confidence)[0] > -margin
+    return {"difference": apart.value, **apart.columns(confidence), "confirmed": confirmed}
 
 
 def _comparisons(
     val: Lattice, subsets: list[Subset], confidence: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return v(S) − v(T) and how far below it its lower bound is, (S, T); infinitely far where that is not known."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return v(S) − v(T), how far below it its lower bound is, and which share of that error seeds have, all (S, T).
+
+    The bound is infinitely far where it is not known. The share is of the variance; more stays do not lessen it.
+    """
     places = [val.places[one] for one in subsets]
     drawn = val.drawn.mean(axis=0)[places]
     size = len(subsets)
-    gain, reach = np.zeros((size, size)), np.zeros((size, size))
+    gain, reach, fixed = (np.zeros((size, size)) for _ in range(3))
     for other in range(size):
         apart = drawn - drawn[other]
         apart = apart[:, np.isfinite(apart).all(axis=0)]
@@ -88,8 +110,10 @@ def _comparisons(
                 reach[one, other] = np.inf
                 continue
             many = ndtri(share) if np.isinf(estimate.freedom) else stdtrit(estimate.freedom, share)
-            reach[one, other] = many * estimate.error if estimate.error else 0.0
-    return gain, reach
+            if estimate.error:
+                reach[one, other] = many * estimate.error
+                fixed[one, other] = sum(variance for variance, _ in estimate.seeds) / estimate.error**2
+    return gain, reach, fixed
 
 
 def _chosen(
@@ -100,12 +124,20 @@ def _chosen(
     return subsets[int(enough.argmax())] if enough.any() else None
 
 
-def _times(gain: NDArray[np.float64], reach: NDArray[np.float64], margin: float, subsets: list[Subset]) -> float | None:
-    """Return how many times the stays would let a subset be named if the estimates stayed as they are; None if not."""
-    room = _room(gain, margin, subsets)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        times = np.where(room > 0, (reach / room) ** 2, np.inf).max(axis=1)
-    least = float(times.min())
+def _times(room: NDArray[np.float64], reach: NDArray[np.float64], fixed: NDArray[np.float64]) -> float | None:
+    """Return how many times the stays would let a subset be named if the estimates stayed as they are; None if none.
+
+    Args:
+        room: how far below its gain a bound may lie (S, T), from `_room`.
+        reach: how far it lies.
+        fixed: the share of its variance that more stays do not lessen.
+    """
+    known = np.isfinite(reach)
+    squared = np.where(known, reach, 0.0) ** 2
+    left = room**2 - fixed * squared
+    can = known & (room > 0) & ((left > 0) | (squared == 0))
+    times = np.where(can, (1 - fixed) * squared / np.where(left > 0, left, 1.0), np.inf)
+    least = float(times.max(axis=1).min())
     return least if np.isfinite(least) else None
 
 

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import digamma
 
 from picme.config.combinations import label
 from picme.evaluate.acquisition import acquisition, cost_of, front
@@ -66,20 +67,20 @@ def _rows(step: Value, stays: str, folds: list[list[Predicted]]) -> Iterator[tup
     declared = strategies().get(step.cell.strategy)
     seeded = declared is None or declared.seeded
     val, test = (together(each) for each in zip(*folds, strict=True))
-    found = []
+    prior, found = shares(val.y), []
     for place, each in enumerate((val, test)):
         risk = together([fold[place].calibrated(fold[0]) for fold in folds])
         _, subject = np.unique(each.subject, return_inverse=True)
         resamples = SubjectResamples.draw(int(subject.max(initial=-1)) + 1, step.interval_resamples, step.seed)
         # Where all stays are judged, predictions stand beside shares, so that both must be calibrated.
         p = (each if stays == COMPLETE else risk).p
-        about = (subject, resamples, names, seeded, step.draws, risk.p, step.thresholds)
+        about = (subject, resamples, names, seeded, step.draws, risk.p, step.thresholds, prior)
         found.append(lattices(each.y, p, *about))
     counts = {"n_val": val.y.shape[1], "events_val": events(val.y), "n_test": test.y.shape[1]}
     counts["events_test"] = events(test.y)
-    shares = dict(zip(names, test.has.mean(axis=0), strict=True))
+    have = dict(zip(names, test.has.mean(axis=0), strict=True))
     for chooses, judges in zip(*found, strict=True):
-        for name, row in rows_of(chooses, judges, costs, step.confidence, step.margin, shares, counts):
+        for name, row in rows_of(chooses, judges, costs, step.confidence, step.margin, have, counts):
             yield name, {"metric": judges.like.metric, **row}
 
 
@@ -123,6 +124,12 @@ def events(y: NDArray[np.floating]) -> int:
     return int(np.nansum(y, axis=1).min(initial=np.inf)) if len(y) else 0
 
 
+def shares(y: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the share of positive stays of each label (label, stay), (label,); 0 where no stay has a label."""
+    known = (~np.isnan(y)).sum(axis=1)
+    return np.divide(np.nansum(y, axis=1), known, out=np.zeros(len(y)), where=known > 0)
+
+
 def lattices(
     y: NDArray[np.floating],
     p: NDArray[np.floating],
@@ -133,8 +140,12 @@ def lattices(
     draws: int = 0,
     risk: NDArray[np.floating] | None = None,
     thresholds: Sequence[float] = (),
+    prior: NDArray[np.floating] | None = None,
 ) -> Iterator[Lattice]:
     """Yield the lattice of each metric: AUROC, AUPRC, and net benefit at each threshold.
+
+    The value of no modality is what a constant risk scores: an AUROC of 0.5, the average precision of a random order,
+    and the net benefit of acting on everybody or on nobody, whichever the share of positives says.
 
     Args:
         y: labels (label, stay), NaN where undefined.
@@ -147,24 +158,25 @@ def lattices(
         draws: draws of encoders that the seeds take in turn.
         risk: calibrated probabilities of the same shape, for net benefit; `p` if not given.
         thresholds: of net benefit.
+        prior: the share of positives (label,) by which one acts without any modality; that of `y` if not given.
     """
+    prior = shares(y) if prior is None else prior
     risk = p if risk is None else risk
     unknown = np.isnan(p).any(axis=(0, 1, 3))
     y = np.where(unknown[:, None], np.nan, y)
     p, risk = (np.where(unknown[:, None], 0.0, each) for each in (p, risk))
     found = [[estimated(y, one, subject, resamples, others=False) for one in seed] for seed in p]
-    prevalence = _prevalence(y, subject, resamples)
-    none = {"auroc": np.full(1 + resamples.resamples, 0.5), "auprc": prevalence}
+    none = {"auroc": np.full(1 + resamples.resamples, 0.5), "auprc": _random_precision(y, subject, resamples)}
     for metric in METRICS:
         values = np.array([[none[metric][0], *(one[metric].value for one in seed)] for seed in found])
         drawn = np.array([[none[metric][1:], *(one[metric].drawn for one in seed)] for seed in found])
         yield Lattice(tuple(names), found[0][0][metric], values, drawn, seeded, draws)
     for threshold in thresholds:
-        # Of nothing, nobody is acted on: 0. So each net benefit is a difference, with the interval of one.
+        # A net benefit may be below 0, as the difference to acting on nobody, and has the interval of one.
         like = replace(found[0][0]["auroc"], metric=f"net_benefit_{threshold:g}", difference=True)
-        each = np.stack([_net_benefit(y, one, subject, resamples, threshold) for one in risk])
-        none_acted_on = np.zeros((len(each), 1, each.shape[2]))
-        every = np.concatenate([none_acted_on, each], axis=1)
+        constant = np.broadcast_to(prior[:, None], (1, *y.shape))
+        known = (np.concatenate([constant, one]) for one in risk)
+        every = np.stack([_net_benefit(y, one, subject, resamples, threshold) for one in known])
         yield Lattice(tuple(names), like, every[..., 0], every[..., 1:], seeded, draws)
 
 
@@ -185,16 +197,23 @@ def _net_benefit(
     return macro(np.divide(gained, stays, out=np.full(gained.shape, np.nan), where=stays > 0), axis=1)
 
 
-def _prevalence(
+def _random_precision(
     y: NDArray[np.floating], subject: NDArray[np.integer], resamples: SubjectResamples
 ) -> NDArray[np.float64]:
-    """Return the mean prevalence of the labels of both classes, on the sample and in each resample (1 + resample,)."""
+    """Return the average precision expected of a random order, on the sample and in each resample (1 + resample,).
+
+    With P positives among n stays it is H/n + (1 − H/n) (P − 1)/(n − 1), H the sum of 1/k for k up to n: the
+    prevalence in a large sample, more in a small one, where average precision is too high. Labels of both classes
+    count, with their mean.
+    """
     stays, positives = (
         np.column_stack([each.sum(axis=1), resamples.totals(each, subject)])
         for each in ((~np.isnan(y)).astype(float), np.nan_to_num(y))
     )
-    share = np.divide(positives, stays, out=np.full(stays.shape, np.nan), where=stays > 0)
-    return macro(np.where((positives > 0) & (positives < stays), share, np.nan), axis=0)
+    both = (positives > 0) & (positives < stays)
+    n, first = (np.where(both, each, 2.0) for each in (stays, positives))
+    harmonic = (digamma(n + 1) + np.euler_gamma) / n
+    return macro(np.where(both, harmonic + (1 - harmonic) * (first - 1) / (n - 1), np.nan), axis=0)
 
 
 def table_rows(lattice: Lattice, confidence: float, margin: float) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -224,7 +243,9 @@ def table_rows(lattice: Lattice, confidence: float, margin: float) -> Iterator[t
         yield "interactions", {"modality_a": one, "modality_b": other, **found}
     for subset in lattice.places:
         combination = label([name for name in names if name in subset])
-        whole = row(lattice.sum({subset: 1.0}, difference=False)) if subset else {"value": lattice.values[0, 0]}
+        single = lattice.sum({subset: 1.0}, difference=False)
+        # Average precision is too high in a small sample: `summary` has the interval that allows for it.
+        whole = row(single) if subset and lattice.like.metric != "auprc" else {"value": single.value}
         yield "lattice", {"combination": combination, "added": None, **whole}
         for name in names:
             if name not in subset:
@@ -236,6 +257,6 @@ def verdict(found: dict[str, Any], margin: float) -> dict[str, Any]:
     low, high = (float("nan") if found.get(name) is None else found[name] for name in ("low", "high"))
     if low > 0:
         return {"verdict": ADDS}
-    if low <= 0 <= high < margin:
-        return {"verdict": NOTHING, "at_most": high}
+    if high < margin:
+        return {"verdict": NOTHING, "at_most": max(0.0, high)}
     return {"verdict": UNDECIDED}

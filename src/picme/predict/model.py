@@ -168,8 +168,8 @@ class Model:
             raise DataError(f"{source.folder} has no prepared cohort; run `picme prepare` for it first")
         source.store.whole(source.design.prepare)
         with tempfile.TemporaryDirectory() as scratch:
-            new = self.on(NewStays(source.folder, source.prepared, source.config, Path(scratch)), progress)
-            with self._threads():
+            stays = NewStays(source.folder, source.prepared, source.config, Path(scratch))
+            with self.on(stays, progress) as new:
                 yield new
 
     def _threads(self) -> AbstractContextManager[None]:
@@ -181,8 +181,9 @@ class Model:
         large = any(one.large for one in self._steps[0].trained.cell.encodings)
         return torch_threads(torch.get_num_threads() if large else 1)
 
-    def on(self, stays: NewStays, progress: Parts | None = None) -> Applied:
-        """Put the models of all seeds on new stays, as `applied` does.
+    @contextmanager
+    def on(self, stays: NewStays, progress: Parts | None = None) -> Iterator[Applied]:
+        """Put the models of all seeds on new stays, as `applied` does; small networks have one thread until the end.
 
         Raises:
             DataError: if the stays do not fit the model, or none has any of the modalities that it needs.
@@ -211,7 +212,7 @@ class Model:
                     if isinstance(step, Stacked)
                     else _model(self._run, step, view, names, stays.encoded)
                 )
-        return new
+            yield new
 
     def probabilities(self, new: Applied) -> pl.DataFrame:
         """Return the calibrated probabilities of opened stays, as `predict_proba` does."""

@@ -14,6 +14,7 @@ import polars as pl
 
 from picme.cohort.audit import kept_by
 from picme.cohort.leakage import finding, found_table
+from picme.cohort.plans import HOUR
 from picme.cohort.separation import SIGN_SHARE, area, cross_fitted, either_way, folds, signs
 from picme.cohort.telling import judge_texts
 from picme.modalities import open_modality
@@ -74,13 +75,14 @@ def judge_contents(step: Prepare, prepared: Path) -> pl.DataFrame:
         if len(stays) > MOST:
             stays = np.sort(np.random.default_rng(0).choice(stays, MOST, replace=False))
         cohort = cohort[stays]
+        limit = _hours_seen(cohort, task.prediction_hours(step.cohort))
         plain: list[pl.DataFrame] = []
         texts: list[list[str | None]] = []
         for modality in step.modalities:
             opened = open_modality(step.kind_of(modality)[0], folder / modality, prepared / "pool" / modality)
             plain.append(opened.plain(stays))
             texts.append(opened.words(stays))
-            rows += _late_hours(name, modality, opened, stays, task.prediction_hours(step.cohort))
+            rows += _late_hours(name, modality, opened, stays, limit)
             for label in task.labels:
                 found = _judge(modality, label, opened, stays, plain[-1], texts[-1], cohort)
                 rows += [_declared(row) if paper and row["violation"] else row for row in found]
@@ -88,14 +90,23 @@ def judge_contents(step: Prepare, prepared: Path) -> pl.DataFrame:
     return found_table(rows)
 
 
+def _hours_seen(cohort: pl.DataFrame, declared: float | None) -> NDArray[np.float64] | None:
+    """Return the hours (stay,) from the start of each series to the stay's prediction time; None where no time is."""
+    if "seconds_seen" in cohort.columns:
+        return cohort["seconds_seen"].to_numpy() / HOUR
+    return None if declared is None else np.full(cohort.height, float(declared))
+
+
 def _late_hours(
-    task: str, modality: str, opened: Modality, stays: NDArray[np.int64], limit: float | None
+    task: str, modality: str, opened: Modality, stays: NDArray[np.int64], limit: NDArray[np.float64] | None
 ) -> list[dict[str, Any]]:
     """Count the series that go on after the prediction time; without an encoder only series have lengths, in hours."""
     if limit is None or opened.lengths is None:
         return []
     late = int((np.asarray(opened.lengths)[stays] > np.ceil(limit)).sum())
-    detail = f"{task}: series with hours after the prediction time, {limit:g} h"
+    times = np.unique(limit)
+    when = f"{times[0]:g} h" if len(times) == 1 else "which each stay has of its own"
+    detail = f"{task}: series with hours after the prediction time, {when}"
     return [finding("late_hours", modality, None, late, detail, late > 0)]
 
 

@@ -114,11 +114,17 @@ def judge_sources(config: Config, table: pl.DataFrame | None) -> list[str]:
         return [*said.values()]
     from picme.cohort.lacking import ROWS
 
-    why = {row["name"]: row["detail"] for row in table.iter_rows(named=True) if row["status"] == "impossible"}
+    impossible = table.filter(status="impossible")
+    why = {(item, name): detail for item, name, detail in impossible.select("item", "name", "detail").iter_rows()}
     named = [("task", name, name) for name in config.tasks]
-    named += [("modality", name, str(section.table)) for name, section in config.modalities.items()]
-    for what, name, read in named:
-        if (reason := why.get(ROWS.get(read, read))) and "source" not in said:
+    # Rows of releases are named by what a table makes, those of MEDS by the modality: two may read different codes.
+    own = config.source.kind == "meds"
+    named += [
+        ("modality", name, name if own else ROWS.get(str(section.table), str(section.table)))
+        for name, section in config.modalities.items()
+    ]
+    for what, name, said_of in named:
+        if (reason := why.get((what, said_of))) and "source" not in said:
             said.setdefault(name, f"{what} {name!r} cannot be made of these data: it {reason}")
     return [*said.values()]
 

@@ -48,7 +48,7 @@ class Prepare(Step):
     """
 
     kind: ClassVar[str] = "prepare"
-    version: ClassVar[int] = 11
+    version: ClassVar[int] = 12
     stage: ClassVar[str] = "prepare"
     cores: ClassVar[int] = ALL_CORES
     grows: ClassVar[tuple[str, ...]] = ("pool/*",)  # tokens of the texts, by the tokenizer of each encoder

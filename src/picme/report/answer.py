@@ -140,6 +140,8 @@ def enough_reason(one: Told) -> Markup | None:
         more = Markup("")
         if row["needed"] is not None:
             more = say("; {n} would be needed, if the estimates stay as they are", n=stays_needed(row["needed"]))
+        elif row["needs_seeds"]:
+            more = Markup(", nor could more of them: the models differ too much from seed to seed")
         return say(
             "{n} validation stays with {events} events cannot tell{more}.",
             n=count(row["n_val"], "sufficient.n_val"),
@@ -155,19 +157,18 @@ def enough_reason(one: Told) -> Markup | None:
 
 
 def on_test(one: Told) -> Markup | None:
-    """Say how the combination that is enough compares on test with the best on validation; None without a choice."""
+    """Say how the combination that is enough compares on test with the (next) best on validation; None without one."""
     row = one.enough
     if row is None or row["combination"] is None or row["difference"] is None:
         return None
-    if row["combination"] == row["best"]:
-        return Markup("It is also the best on validation.")
     confirmed = {
         True: Markup("which confirms it"),
         False: say("which does not rule out a loss of {margin} points", margin=points(one.margin, "sufficient.margin")),
     }
     return say(
-        "On test, from the best on validation ({best}) to it, AUROC changes by {change} points ({ends}){verdict}.",
-        best=together(row["best"] or "", one.names),
+        "On test, from the {which} on validation ({other}) to it, AUROC changes by {change} points ({ends}){verdict}.",
+        which=Markup("best" if row["against"] == row["best"] else "next best"),
+        other=together(row["against"] or "", one.names),
         change=signed(row["difference"], "sufficient.difference"),
         ends=difference_interval(row, "sufficient"),
         verdict=say(", {what}", what=confirmed[row["confirmed"]]) if row["confirmed"] is not None else "",
@@ -182,7 +183,7 @@ def verdict_text(one: Modality) -> Markup:
 
 
 def sign_of(pair: Row) -> str:
-    """Return `plus` where two modalities clearly complement one another, `minus` where they repeat one another."""
+    """Return `plus` where two modalities are clearly worth more together than apart, `minus` where less."""
     if pair["low"] is None or pair["high"] is None or pair["low"] <= 0 <= pair["high"]:
         return "neither"
     return "plus" if pair["low"] > 0 else "minus"

@@ -22,7 +22,7 @@ def stays_needed(needed: int) -> Markup:
     """Say how many validation stays would tell combinations apart, or that it would take more than `MOST`."""
     if needed > MOST:
         return say("more than {n}", n=count(MOST, "derived:sufficient"))
-    return say("about {n}", n=count(needed, "sufficient.needed"))
+    return say("at least about {n}", n=count(needed, "sufficient.needed"))
 
 
 def enough(sufficient: pl.DataFrame, task: str, strategy: str, metric: str = "auroc") -> dict[str, Any] | None:
@@ -45,21 +45,29 @@ def enough(sufficient: pl.DataFrame, task: str, strategy: str, metric: str = "au
 
 
 def _sentence(row: dict[str, Any]) -> str:
-    about = f"({row['task']}, {strategy_text(row['strategy'])}; {row['n_val']} stays, {row['events_val']} events)"
+    margin = f"margin {points(row['margin']).lstrip('+')} points"
+    about = (
+        f"({row['task']}, {strategy_text(row['strategy'])}; {row['n_val']} stays, {row['events_val']} events; {margin})"
+    )
     if row["combination"] is None:
         said = f"Undecided on validation {about}"
         if row["needed"] is not None:
             said += f": {text_of(stays_needed(row['needed']))} validation stays would be needed"
+        elif row["needs_seeds"]:
+            said += ": the models differ too much from seed to seed for any number of stays to tell"
         said += "."
     else:
-        said = f"Enough on validation {about}: {row['combination']}; on test it is "
-        if row["combination"] == row["best"]:
-            said += "the best itself."
-        elif row["low"] is None:
-            said += f"{points(row['difference'])} points from the best; there is no interval: {row['no_interval']}."
-        else:
-            ends = f"{points(row['low'])} to {points(row['high'])}"
-            said += f"{points(row['difference'])} points from the best, {row['best']} ({ends})."
+        said = f"Enough on validation {about}: {row['combination']}"
+        if row["against"] is not None:
+            which = "the best" if row["against"] == row["best"] else "the next best"
+            said += f"; on test it is {points(row['difference'])} points from {which} on validation, {row['against']}"
+            if row["low"] is None:
+                said += f"; there is no interval: {row['no_interval']}"
+            else:
+                said += f" ({points(row['low'])} to {points(row['high'])})"
+        said += "."
+    if row["n_val"] == row["n_test"]:  # cross-fitting: the same stays choose and judge
+        return said + (f" Few events ({row['events_val']})." if row["events_val"] < FEW else "")
     few = [f"{row[f'events_{split}']} on {name}" for split, name in (("val", "validation"), ("test", "test"))
            if row[f"events_{split}"] < FEW]  # fmt: skip
     if few:

@@ -182,8 +182,8 @@ def sufficient(tables: Tables, about: dict[str, Any]) -> DataTable | None:
         Column("Strategy", lambda row: strategy_text(row["strategy"])),
         Column("Metric", lambda row: TITLES[row["metric"]], choose=True, first=True),
         Column("Enough in the run", named("combination")),
-        Column("Best in the run", lambda row: combination_text(row["best"]) if row["best"] else MISSING),
-        Column("There, points below it", lambda row: signed(row["difference"], f"{source}.difference"), numeric=True),
+        Column("Compared with", lambda row: combination_text(row["against"]) if row["against"] else MISSING),
+        Column("There, points from it", lambda row: signed(row["difference"], f"{source}.difference"), numeric=True),
         Column(f"{level(about['confidence'])} interval", ends, numeric=True),
         Column("Enough there too", confirmed),
         Column("Enough by its stays alone", named("there")),
@@ -192,7 +192,8 @@ def sufficient(tables: Tables, about: dict[str, Any]) -> DataTable | None:
         Column("Events", lambda row: count(row["events"], f"{source}.events"), field("events"), numeric=True),
     ]
     reading = say(
-        "Enough: not worse than the best by more than {margin} points.",
+        "Enough: not worse than the best by more than {margin} points. It is compared with the best in the run, or the"
+        " next best where it is that itself.",
         margin=number(about["margin"], f"{source}.margin", 1, scale=100),
     )
     return DataTable("external-sufficient", "Is the combination that is enough enough there?", columns, rows, reading)

@@ -53,7 +53,7 @@ def value(tables: Tables, config: dict[str, Any]) -> DataTable | None:
 
 
 def interactions(tables: Tables, config: dict[str, Any]) -> DataTable | None:
-    """List which modalities complement and which repeat one another."""
+    """List what pairs of modalities are worth together, beyond what each is worth apart."""
     rows = frame(tables, "interactions").filter(pl.col("value").is_not_null())
     if rows.is_empty():
         return None
@@ -66,12 +66,10 @@ def interactions(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     ]
     reading = Markup(
         "What two modalities add together above what each adds without the other, in points, on average over the"
-        " others (the Shapley interaction index): with a gain they complement one another, with a loss they repeat one"
-        " another."
+        " others (the Shapley interaction index). With a gain they complement one another. A loss has two causes: they"
+        " repeat one another, or AUROC flattens near its top, so that independent ones have one of some points, too."
     )
-    return DataTable(
-        "interactions", "Which modalities repeat one another", columns, rows, reading, tall=True, search=True
-    )
+    return DataTable("interactions", "What pairs are worth together", columns, rows, reading, tall=True, search=True)
 
 
 def lattice(tables: Tables, config: dict[str, Any]) -> DataTable | None:
@@ -106,7 +104,7 @@ def sufficient(tables: Tables, config: dict[str, Any]) -> DataTable | None:
         *_stays(rows),
         Column("Enough", lambda row: combination_text(row["combination"]) if row["combination"] else "undecided"),
         Column("Best on validation", lambda row: combination_text(row["best"])),
-        *_estimate("sufficient", config, "difference", "Points to the best, on test"),
+        *_estimate("sufficient", config, "difference", "Points to the (next) best, on test"),
         Column("Confirmed", lambda row: {True: "yes", False: "no", None: ""}[row["confirmed"]]),
         Column("Events of stays, validation", partial(_events, "val"), field("n_val"), numeric=True),
         Column("Events of stays, test", partial(_events, "test"), field("n_test"), numeric=True),
@@ -114,7 +112,8 @@ def sufficient(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     ]
     reading = say(
         "The smallest, then cheapest combination that validation stays show not to be worse than any other by more"
-        " than {margin} points, and how it compares on test with the best on validation. Where validation cannot tell,"
+        " than {margin} points, and how it compares on test with the best on validation, or the next best where it is"
+        " that itself. Where validation cannot tell,"
         " the last column has the number of validation stays that would be needed, if the estimates stay as they are.",
         margin=number(rows["margin"][0], "sufficient.margin", 1, scale=100),
     )

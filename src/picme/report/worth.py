@@ -55,7 +55,7 @@ class Worth:
             return f"{said}; there is no interval: {self.no_interval}."
         ends = f"{said} ({points(self.low)} to {points(self.high)})"
         if self.verdict == NOTHING:
-            return f"{ends}: nothing measurable above {100 * self.high:.1f} points."
+            return f"{ends}: nothing measurable above {100 * (self.at_most or 0):.1f} points."
         return f"{ends}: {self.verdict}."
 
     def plain(self) -> dict[str, Any]:

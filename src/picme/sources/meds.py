@@ -10,8 +10,9 @@ import polars as pl
 from picme.errors import DataError
 from picme.sources import meds_layout
 from picme.sources.meds_codes import item_codes
-from picme.sources.meds_events import NO_CODE, NO_SUBJECT, UNSORTED, KeptEvents, distinct_codes, keep_events
+from picme.sources.meds_events import KeptEvents, distinct_codes, keep_events
 from picme.sources.meds_layout import matched
+from picme.sources.meds_order import NO_CODE, NO_SUBJECT, UNSORTED
 from picme.sources.meds_stays import admission_of, at_time, spans
 from picme.sources.tables import TIME, TYPES, refuse_share
 

@@ -1,17 +1,17 @@
-"""One pass over the events of a MEDS data set: the wanted ones are kept on disk, and the order of all is checked."""
+"""The events of a MEDS data set that a study wants, kept on disk once the order of all events has been checked."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from picme.errors import DataError
+from picme.sources.meds_order import UNLISTED, check_events
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 # Rows that are handed on together.
 BATCH = 250_000
-NO_CODE, NO_SUBJECT = "column 'code': empty", "column 'subject_id': empty"
-UNSORTED = "time before that of the subject's previous event (used all the same)"
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,6 @@ def keep_events(
 ) -> tuple[KeptEvents, int]:
     """Keep the events of the wanted codes, and check the order, subjects and codes of all.
 
-    All shards are one query, of which polars reads several row groups side by side; each query reads only its columns.
-
     Args:
         files: the data set.
         wanted: codes.
@@ -78,52 +74,26 @@ def keep_events(
     scratch.mkdir(parents=True, exist_ok=True)
     file = scratch / "events.arrow"
     names = list(dict.fromkeys(["subject_id", "time", "code", "numeric_value", *columns]))
-    events = files.scan(names)
-    subject, time = pl.col("subject_id"), pl.col("time")
-    same = subject == subject.shift()
-    kept = events.filter(pl.col("code").is_in(list(wanted))).sink_ipc(file, compression="uncompressed", lazy=True)
-    order = events.select((same & (time < time.shift())).sum().alias(UNSORTED), subject.null_count().alias(NO_SUBJECT))
-    codes = events.select(
-        pl.col("code").null_count().alias(NO_CODE), (~pl.col("code").is_in(known.to_list())).sum().alias("unlisted")
-    )
-    # One after the other: plans that share a scan wait for one another, and what waits is kept in memory.
-    files.collect(kept)
-    counts = Counter[str]()
-    for plan in (order, codes):
-        counts.update({name: int(number) for name, number in files.collect(plan)[0].row(0, named=True).items()})
-    unlisted = counts.pop("unlisted")
-    # An event of nobody stands between those of a subject without tearing them apart.
-    whose = subject.forward_fill() if counts[NO_SUBJECT] else subject
-    runs = events.select(whose).with_row_index("row").filter(~same.fill_null(False))
-    starts = files.collect(runs)[0].drop_nulls()
-    _refuse_scattered(files, starts, whole=not counts[NO_SUBJECT])
-    return KeptEvents(file, +counts, files.rows, starts["subject_id"].unique().sort()), unlisted
+    # polars decodes no further column of an event whose code is not wanted; the checks want no further column.
+    chosen = files.scan(names).filter(pl.col("code").is_in(list(wanted)))
+    files.collect(chosen.sink_ipc(file, compression="uncompressed", lazy=True))
+    counts, runs = check_events(files, known)
+    unlisted = counts.pop(UNLISTED, 0)
+    _refuse_scattered(files, runs)
+    return KeptEvents(file, counts, files.rows, runs["subject_id"].unique().sort()), unlisted
 
 
-def _refuse_scattered(files: MedsFiles, starts: pl.DataFrame, whole: bool) -> None:
+def _refuse_scattered(files: MedsFiles, runs: pl.DataFrame) -> None:
     """Refuse data in which a subject's events do not follow one another in one file.
 
     Args:
         files: the data set.
-        starts: subject_id and row of each event whose subject is not that of the event before, by row.
-        whole: whether every event has a subject; a file may begin with one that has none.
+        runs: of `check_events`.
 
     Raises:
         DataError: naming the file, or two of the files.
     """
-    ends = np.cumsum(files.rows_of)
-    rows = starts["row"].to_numpy()
-    # A file that begins with the last subject of the file before has no start at its first row.
-    begins = np.concatenate([[0], ends[:-1]])[np.asarray(files.rows_of) > 0]
-    across = begins[~np.isin(begins, rows)] if whole else begins[:0]
-    subjects = starts["subject_id"].to_numpy()
-    continued = pl.DataFrame(
-        {"subject_id": subjects[np.searchsorted(rows, across, side="right") - 1], "row": across},
-        schema=starts.schema,
-    )
-    place = pl.concat([starts, continued])
-    place = place.with_columns(shard=pl.Series(np.searchsorted(ends, place["row"].to_numpy(), side="right")))
-    several = place.filter(pl.len().over("subject_id") > 1).sort("row")
+    several = runs.filter(pl.len().over("subject_id") > 1)
     if several.is_empty():
         return
     apart = several.filter(pl.col("shard").n_unique().over("subject_id") > 1)

@@ -83,15 +83,15 @@ def predictions_of(
         stays.encoded.clear()
         for cell in group:
             model = Model(study, cell.task, cell.strategy, cell.combination)
-            new = model.on(stays, progress)
-            notes += new.notes
-            rows = new.rows[judged[cell.task][new.rows]]
-            if not len(rows):
-                continue
-            targets = new.view.labels(model.labels)[rows].astype(np.float64)
-            ids = new.stays(rows).cast(pl.String)
-            for seed, one in enumerate(new.seeds):
-                frames.append(_rows(cell, seed, ids, model.labels, targets, one.probabilities(rows)))
+            with model.on(stays, progress) as new:
+                notes += new.notes
+                rows = new.rows[judged[cell.task][new.rows]]
+                if not len(rows):
+                    continue
+                targets = new.view.labels(model.labels)[rows].astype(np.float64)
+                ids = new.stays(rows).cast(pl.String)
+                for seed, one in enumerate(new.seeds):
+                    frames.append(_rows(cell, seed, ids, model.labels, targets, one.probabilities(rows)))
     return pl.concat(frames), list(dict.fromkeys(notes))
 
 

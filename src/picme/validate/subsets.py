@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.by_subset import subsets_of
 from picme.evaluate.independent import Told, difference
 from picme.evaluate.predicted import COMPLETE
-from picme.evaluate.sufficient import sufficient
+from picme.evaluate.sufficient import judged, sufficient
 from picme.evaluate.summary import seeded
 from picme.evaluate.value import events, lattices, table_rows
 
@@ -105,16 +104,8 @@ def _enough(
     if own is None or not own.height:
         return row
     mine = own.row(0, named=True)
-    row |= {"combination": mine["combination"], "best": mine["best"]}
-    if mine["combination"] is None or mine["best"] is None:
+    row |= {name: mine[name] for name in ("combination", "best", "against")}
+    if mine["combination"] is None or mine["against"] is None:
         return row
-    enough, best = (frozenset(mine[name].split("+")) for name in ("combination", "best"))
-    if enough == best:
-        return row | {"difference": 0.0, "low": 0.0, "high": 0.0, "confirmed": True}
-    below = lattice.sum({enough: 1.0, best: -1.0})
-    low, _ = below.interval(config.confidence)
-    return row | {
-        "difference": below.value,
-        **below.columns(config.confidence),
-        "confirmed": None if isnan(low) else low > -config.margin,
-    }
+    enough, against = (frozenset(mine[name].split("+")) for name in ("combination", "against"))
+    return row | judged(lattice, enough, against, config.confidence, config.margin)

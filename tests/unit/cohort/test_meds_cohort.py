@@ -16,9 +16,10 @@ from picme.config.cohort import CohortConfig, MimicSource
 from picme.config.loading import load
 from picme.config.meds import MedsSource
 from picme.errors import ConfigError, DataError
+from picme.prepare.ready import judge_sources
 from picme.schema import Extraction, ImageRows, SeriesRows, TableRows, TextRows
-from picme.sources.meds_events import NO_CODE, UNSORTED
-from picme_hospital import write_hospital, write_meds
+from picme.sources.meds_order import NO_CODE, UNSORTED
+from picme_hospital import CaseMix, ImageStyle, write_hospital, write_meds
 from tiny_meds import HEART_RATE, at, event, patient, write_meds_files
 
 if TYPE_CHECKING:
@@ -55,8 +56,11 @@ def left_out(found: Extraction) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A hospital that differs from the usual one, in both forms."""
     folder = tmp_path_factory.mktemp("hospital")
-    return write_hospital(folder / "releases", 60, seed=2), write_meds(folder / "events", 60, seed=2)
+    unusual: dict[str, Any] = {"case_mix": CaseMix({"age": -1.0}, mortality=0.4), "style": ImageStyle(contrast=0.6)}
+    releases = write_hospital(folder / "releases", 60, seed=2, **unusual)
+    return releases, write_meds(folder / "events", 60, seed=2, **unusual)
 
 
 @pytest.mark.parametrize(
@@ -285,6 +289,28 @@ def test_check_lists_codes_that_feed_nothing(elsewhere: Path) -> None:
     assert "splits by subject may not separate patients" in one
     tasks = dict(found.filter(pl.col("item") == "task").select("name", "status").iter_rows())
     assert tasks == {"mortality": "possible", "phenotyping": "impossible"}
+
+
+def test_check_judges_each_modality_by_its_own_codes(tmp_path: Path) -> None:
+    """Whatever it is called: two of one table read different codes, and one of them has none."""
+    rows = [*patient(1), event(1, 1, HEART_RATE, 70), event(1, 2, "NURSING", text_value="calm")]
+    text = {"kind": "text", "table": "notes", "encoder": {"model": "unused"}}
+    config = load(
+        "meds-mimic",
+        {
+            "source.path": str(write_meds_files(tmp_path / "set", rows)),
+            "modalities.radiology": {**text, "codes": ["NURS.*"]},
+            "modalities.doctor": {**text, "codes": ["DOCTOR"]},
+        },
+    )
+    found = check(config)
+    judged = found.filter(item="modality").select("name", "status").rows()
+    assert judged == [
+        ("timeseries", "possible"), ("demographics", "possible"), ("radiology", "possible"), ("doctor", "impossible")
+    ]  # fmt: skip
+    (said,) = judge_sources(config, found)
+    assert said.startswith("modality 'doctor' cannot be made of these data: it needs codes: ")
+    assert "no code matches DOCTOR" in said
 
 
 def test_check_says_nothing_of_single_admissions_where_a_subject_has_two(tmp_path: Path) -> None:

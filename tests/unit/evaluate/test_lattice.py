@@ -79,13 +79,19 @@ def simulated(rng: np.random.Generator, effect: tuple[float, ...], stays: int, s
     return y[None], (1 / (1 + np.exp(-models)))[:, :, None]
 
 
+def random_precision(y: np.ndarray) -> float:
+    """Expected average precision of a random order: the mean over the places of each positive, term by term."""
+    n, positives = len(y), y.sum()
+    return float(np.mean([(1 + (k - 1) * (positives - 1) / (n - 1)) / k for k in range(1, n + 1)]))
+
+
 def test_rows_equal_plain_formulas() -> None:
     rng = np.random.default_rng(0)
     y, p = simulated(rng, (1.0, 0.7, 0.4), 300, 3, 0.2)
     subject = np.arange(300) // 2
     resamples = SubjectResamples.draw(150, 200, 0)
     for lattice, score, none in zip(
-        lattices(y, p, subject, resamples, NAMES), (auroc, auprc), (0.5, y.mean()), strict=True
+        lattices(y, p, subject, resamples, NAMES), (auroc, auprc), (0.5, random_precision(y[0])), strict=True
     ):
         v = {
             frozenset(name for name, inside in zip(NAMES, subset, strict=True) if inside): np.mean(
@@ -104,6 +110,8 @@ def test_rows_equal_plain_formulas() -> None:
             assert row["low"] < row["value"] < row["high"]
         for row in rows["interactions"]:
             assert row["value"] == pytest.approx(interactions(v)[row["modality_a"], row["modality_b"]], abs=1e-9)
+        single = [row for row in rows["lattice"] if row["added"] is None and row["combination"]]
+        assert all((row.get("low") is None) == (score is auprc) for row in single)
         for row in rows["lattice"]:
             inside = frozenset(filter(None, row["combination"].split("+")))
             expected_value = v[inside] if row["added"] is None else v[inside | {row["added"]}] - v[inside]
@@ -127,6 +135,27 @@ def test_a_modality_without_effect_is_covered_and_seldom_found_to_add() -> None:
         assert adds / 250 <= 0.05, metric
 
 
+def test_a_modality_of_noise_is_worth_nothing_by_itself_whatever_the_metric() -> None:
+    """120 studies of 300 stays, a fifth of them positive: no metric credits noise with what needs no modality."""
+    rng = np.random.default_rng(7)
+    resamples, prior = SubjectResamples.draw(300, 200, 0), np.array([0.2])
+    found: dict[str, list[bool]] = {}
+    centres: dict[str, list[float]] = {}
+    for _ in range(120):
+        y = (rng.random((1, 300)) < prior).astype(float)
+        risk = 1 / (1 + np.exp(1.4 - 0.7 * rng.normal(size=(3, 7, 1, 300))))
+        for lattice in lattices(y, risk, np.arange(300), resamples, NAMES, thresholds=(0.1, 0.2), prior=prior):
+            estimate = lattice.sum(added("image"))
+            said = verdict(estimate.columns(0.95), 0.01)["verdict"]
+            found.setdefault(lattice.like.metric, []).append(said == "adds")
+            centres.setdefault(lattice.like.metric, []).append(estimate.value)
+    assert set(found) == {"auroc", "auprc", "net_benefit_0.1", "net_benefit_0.2"}
+    for metric, adds in found.items():
+        assert np.mean(adds) <= 0.08, metric
+    for metric in ("auroc", "auprc"):
+        assert abs(np.mean(centres[metric])) < 3 * np.std(centres[metric]) / np.sqrt(120), metric
+
+
 def test_net_benefit_is_that_of_calibrated_probabilities_and_none_of_nothing() -> None:
     rng = np.random.default_rng(4)
     y, p = simulated(rng, (1.0, 0.7, 0.4), 200, 2, 0.2)
@@ -138,7 +167,10 @@ def test_net_benefit_is_that_of_calibrated_probabilities_and_none_of_nothing() -
     assert [one.like.metric for one in found] == ["auroc", "auprc", "net_benefit_0.1", "net_benefit_0.3"]
     counts = np.concatenate(resamples.blocks, axis=1).astype(int)
     for lattice, threshold in zip(found[2:], (0.1, 0.3), strict=True):
-        assert (lattice.values[:, 0] == 0).all() and (lattice.drawn[:, 0] == 0).all()
+        by_share = np.broadcast_to(np.nanmean(y, axis=1)[:, None], y.shape)
+        assert lattice.values[:, 0] == pytest.approx(
+            np.mean([net_benefit(y[row], by_share[row], threshold) for row in (0, 1)])
+        )
         for seed, subset in ((0, 0), (1, 4), (1, 6)):
             each = [net_benefit(y[row], risk[seed, subset, row], threshold) for row in (0, 1)]
             assert lattice.values[seed, subset + 1] == pytest.approx(np.mean(each))
@@ -188,7 +220,7 @@ def test_events_are_of_the_rarest_label() -> None:
         (-0.01, 0.009, "nothing measurable", 0.009),
         (-0.01, 0.02, "undecided", None),
         (0.0, 0.005, "nothing measurable", 0.005),
-        (-0.03, -0.01, "undecided", None),
+        (-0.03, -0.01, "nothing measurable", 0.0),
         (None, None, "undecided", None),
     ],
 )

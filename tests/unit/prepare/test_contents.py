@@ -205,8 +205,8 @@ def test_a_copied_stay_is_found_and_coarse_stays_are_none(tmp_path: Path) -> Non
 
 def test_a_series_that_goes_on_after_the_prediction_time_is_counted() -> None:
     hours = SimpleNamespace(lengths=np.array([48, 50, 12, 49]))
-    (row,) = _late_hours("died", "vitals", hours, np.array([0, 1, 2]), 47.5)
+    (row,) = _late_hours("died", "vitals", hours, np.array([0, 1, 2]), np.full(3, 47.5))
     assert (row["check"], row["count"], row["violation"]) == ("late_hours", 1, True)
-    assert not _late_hours("died", "vitals", hours, np.array([0, 2]), 48.0)[0]["violation"]
+    assert not _late_hours("died", "vitals", hours, np.array([0, 2]), np.full(2, 48.0))[0]["violation"]
     assert _late_hours("died", "vitals", hours, np.array([1]), None) == []
-    assert _late_hours("died", "notes", SimpleNamespace(lengths=None), np.array([1]), 48.0) == []
+    assert _late_hours("died", "notes", SimpleNamespace(lengths=None), np.array([1]), np.full(1, 48.0)) == []

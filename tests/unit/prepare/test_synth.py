@@ -27,6 +27,14 @@ def test_too_few_stays_at_the_command_line(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+def test_events_are_written_to_a_folder_below_the_current_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the tables that the events are made of is left behind."""
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["synth", "x", "--stays", "20", "--format", "meds"])
+    assert done.exit_code == 0, done.output
+    assert sorted(item.name for item in (tmp_path / "x").iterdir()) == ["data", "images", "metadata", "truth.parquet"]
+
+
 def test_impossible_arguments_in_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise ArgumentError("synthetic hospital, stays: none")

@@ -32,6 +32,8 @@ ENOUGH = {
     "margin": 0.01,
     "combination": "vitals+labs",
     "best": "vitals+labs+fluids",
+    "against": "vitals+labs+fluids",
+    "needs_seeds": None,
     "difference": -0.002,
     "low": -0.006,
     "high": 0.002,
@@ -112,18 +114,38 @@ def test_what_test_does_not_confirm_is_not_called_enough_without_a_word() -> Non
 
 
 def test_undecided_has_the_stays_and_events_there_are_and_the_stays_that_would_tell() -> None:
-    none = dict.fromkeys(("combination", "difference", "low", "high", "confirmed"))
+    none = dict.fromkeys(("combination", "against", "difference", "low", "high", "confirmed"))
     tables = study(**none, needed=3120, n_val=250, events_val=31)
     text = headline(tables, CONFIG)
     assert "it is undecided which kinds of data are enough" in text
-    assert "250 validation stays with 31 events cannot tell; about 3 120 would be needed" in text
+    assert "250 validation stays with 31 events cannot tell; at least about 3 120 would be needed" in text
     assert "The best on validation, all kinds of data together, has 84.3" in text
     assert "is enough" not in text
 
 
+def test_models_that_differ_too_much_ask_for_seeds_and_not_for_stays() -> None:
+    none = dict.fromkeys(("combination", "against", "difference", "low", "high", "confirmed"))
+    tables = study(**none, needed=None) | {}
+    tables["sufficient"] = tables["sufficient"].with_columns(needs_seeds=pl.lit(True))
+    told = enough(frame(tables, "sufficient"), "mortality", "supervised")
+    assert told is not None and "differ too much from seed to seed for any number of stays" in told["sentence"]
+    assert "cannot tell, nor could more of them: the models differ too much" in headline(tables, CONFIG)
+
+
+def test_what_is_best_on_validation_is_compared_with_the_next_best() -> None:
+    tables = study(best="vitals+labs", against="vitals+labs+fluids")
+    told = enough(frame(tables, "sufficient"), "mortality", "supervised")
+    assert told is not None and "the next best on validation, vitals+labs+fluids (" in told["sentence"]
+    assert "from the next best on validation (all kinds of data together) to it" in headline(tables, CONFIG)
+
+
 def test_more_stays_than_a_hospital_has_are_not_counted() -> None:
-    none = dict.fromkeys(("combination", "difference", "low", "high", "confirmed"))
-    for needed, words in ((100_000, "about 100 000"), (100_001, "more than 100 000"), (1_902_507, "more than 100 000")):
+    none = dict.fromkeys(("combination", "against", "difference", "low", "high", "confirmed"))
+    for needed, words in (
+        (100_000, "at least about 100 000"),
+        (100_001, "more than 100 000"),
+        (1_902_507, "more than 100 000"),
+    ):
         tables = study(**none, needed=needed)
         told = enough(frame(tables, "sufficient"), "mortality", "supervised")
         (cell,) = [row["cells"][-1]["html"] for row in sufficient(tables, CONFIG).rows()]  # type: ignore[union-attr]
@@ -261,7 +283,9 @@ def test_value_against_cost_is_drawn_only_where_costs_were_given() -> None:
     rest, best = view.spec["data"]
     assert list(zip(best["x"], best["y"], strict=True)) == [(0.0, 80.0), (3.0, 84.0), (4.0, 84.3)]
     assert list(zip(rest["x"], rest["y"], strict=True)) == [(3.0, 70.0)]
-    assert "vitals (80.0 % for 0); vitals + labs (84.0 % for 3)" in text_of(view.reading).replace("\u00a0", " ")
+    assert "vitals (80.0 %, 78.0–82.0 for 0); vitals + labs (84.0 %, 82.0–86.0 for 3)" in text_of(view.reading).replace(
+        "\u00a0", " "
+    )
 
 
 @pytest.mark.parametrize(("cost", "words"), [(3.0, "3"), (0.5, "0.5"), (12.125, "12.125"), (None, "–")])

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from picme.errors import ConfigError, DataError
-from picme.sources.meds_events import NO_CODE, NO_SUBJECT, UNSORTED, distinct_codes, keep_events
+from picme.sources.meds_events import distinct_codes, keep_events
 from picme.sources.meds_files import MedsFiles, read_labels
 from picme.sources.meds_layout import load, matched, recognise
-from tiny_meds import HEART_RATE, at, event, patient, write_meds_files
+from picme.sources.meds_order import NO_CODE, NO_SUBJECT, UNLISTED, UNSORTED, check_events
+from tiny_meds import HEART_RATE, SCHEMA, at, event, patient, write_meds_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +56,40 @@ def test_a_time_before_the_previous_one_is_counted(tmp_path: Path) -> None:
     rows = [event(1, hours, HEART_RATE, 80) for hours in (3, 1, 2, 5, 4)] + [event(2, 0, HEART_RATE, 80)]
     found, _ = kept(write_meds_files(tmp_path / "set", rows, ordered=False), [HEART_RATE])
     assert found.counts == {UNSORTED: 2}, "3 → 1 and 5 → 4; that the next subject begins earlier is in order"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_counted_does_not_depend_on_where_a_file_is_cut(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against a plain loop, with parts of three events, row groups of eight, and empty cells in every column."""
+    monkeypatch.setattr("picme.sources.meds_order.BATCH", 3)
+    rng, folder, every = np.random.default_rng(seed), write_meds_files(tmp_path / "set", patient(1)), []
+    for shard in range(3):
+        subjects = np.sort(rng.integers(10 * shard, 10 * shard + 4, 40))
+        rows = [event(int(one), float(rng.integers(0, 9)), f"CODE//{rng.integers(0, 5)}") for one in subjects]
+        for row in rows:
+            row |= {name: None for name in ("subject_id", "time", "code") if rng.random() < 0.08}
+        pl.DataFrame(rows, schema=SCHEMA, orient="row").write_parquet(
+            folder / "data" / f"{shard}.parquet", row_group_size=8
+        )
+        every.append(rows)
+    expected: Counter[str] = Counter()
+    runs = []
+    for shard, rows in enumerate(every):
+        mine = [row["subject_id"] for row in rows if row["subject_id"] is not None]
+        runs += [(mine[0], shard), *((b, shard) for a, b in pairwise(mine) if a != b)]
+        for row in rows:
+            expected[NO_SUBJECT] += row["subject_id"] is None
+            expected[NO_CODE] += row["code"] is None
+            expected[UNLISTED] += row["code"] in ("CODE//3", "CODE//4")
+        for one, other in pairwise(rows):
+            known = all(row[name] is not None for row in (one, other) for name in ("subject_id", "time"))
+            expected[UNSORTED] += known and one["subject_id"] == other["subject_id"] and other["time"] < one["time"]
+    counts, found = check_events(MedsFiles.open(folder), pl.Series([f"CODE//{number}" for number in range(3)]))
+    assert counts == expected
+    assert min(counts.values()) > 1
+    assert found.rows() == runs
 
 
 def test_events_without_a_code_are_counted(tmp_path: Path) -> None:

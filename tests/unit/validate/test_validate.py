@@ -9,10 +9,13 @@ import numpy as np
 import pages
 import polars as pl
 import pytest
+import torch
 
 import picme
 from picme.config.loading import validate as checked
 from picme.errors import ConfigError, DataError
+from picme.finetune.classifier import Classifier
+from picme.fitting.threads import torch_threads
 from picme.pipeline import run as run_pipeline
 from picme.results.tables import EXTERNAL
 from picme.validate import validate
@@ -117,6 +120,21 @@ def test_a_configuration_is_prepared_and_all_its_stays_judged(study: Run, found:
     for name, frame in found.tables.items():
         file = found.folder / "results" / f"{name}.parquet"
         assert pl.read_parquet(file).equals(frame), name
+
+
+def test_small_networks_predict_on_one_thread(study: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are trained and as `predict` asks them; what was set before is set again afterwards."""
+    seen, ask = [], Classifier.probabilities_within
+
+    def watched(self: Classifier, *given: Any) -> np.ndarray:
+        seen.append(torch.get_num_threads())
+        return ask(self, *given)
+
+    monkeypatch.setattr(Classifier, "probabilities_within", watched)
+    with torch_threads(3):
+        validate(study.folder, study.folder, combinations=["labs"], out=tmp_path / "out")
+        assert torch.get_num_threads() == 3
+    assert seen == [1, 1], "one for each seed"
 
 
 def test_probabilities_are_too_low_there_and_local_stays_mend_it(found: Any) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from markupsafe import Markup
 
+from picme.report.answer import interval_of
 from picme.report.blocks import Choice, Plate
 from picme.report.facts import frame
 from picme.report.numbers import number, percent, say
@@ -36,8 +37,9 @@ def front(tables: Tables, told: Sequence[Told]) -> Plate | None:
     if not views:
         return None
     note = Markup(
-        "Each mark is a combination. The line joins those that are worth their cost: on validation, none that costs as"
-        " much or less is better. Scores are on test stays, so that the line may fall."
+        "Each mark is a combination. The line joins those that no combination which costs as much or less was better"
+        " than on validation, by however little. Scores are on test stays, so that the line may fall; whether a step"
+        " is more than chance is told by its interval in “What to have next”."
     )
     return Plate("front", "Value against cost", views, ("Task",), note)
 
@@ -49,7 +51,7 @@ def _front(rows: pl.DataFrame, one: Told) -> Choice:
         _marks(
             "other combinations", rows.filter(~ahead).to_dicts(), {"color": FAINT, "symbol": "circle-open", "size": 8}
         ),
-        _marks("worth their cost", best, {"color": BLUE, "symbol": "diamond", "size": 11})
+        _marks("best for their cost on validation", best, {"color": BLUE, "symbol": "diamond", "size": 11})
         | {"mode": "lines+markers", "line": {"color": BLUE, "width": 1.6, "shape": "hv"}},
     ]
     most = max(row["cost"] for row in rows.to_dicts())  # what costs nothing needs room at the left
@@ -60,15 +62,16 @@ def _front(rows: pl.DataFrame, one: Told) -> Choice:
     }
     steps = [
         say(
-            "{name} ({auroc} for {cost})",
+            "{name} ({auroc}{ends} for {cost})",
             name=combination_text(row["combination"]),
             auroc=percent(row["value"], "lattice.value"),
+            ends=say(", {ends}", ends=interval_of(row)) if row["low"] is not None else "",
             cost=number(row["cost"], "lattice.cost", 0 if row["cost"].is_integer() else 2),
         )
         for row in best
     ]
     reading = say(
-        "Worth their cost, from the cheapest: {steps}. Told by {strategy}.",
+        "Best for their cost on validation, from the cheapest: {steps}. Told by {strategy}.",
         steps=Markup("; ").join(steps),
         strategy=strategy_text(one.strategy),
     )

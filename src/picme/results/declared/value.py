@@ -67,7 +67,8 @@ INTERACTIONS = Table(
             "value",
             NUMBER,
             "What the two add together above what each adds alone: above 0 they complement one another (synergy), "
-            "below 0 they repeat one another (redundancy).",
+            "below 0 they are worth less together, as modalities that repeat one another are, and in AUROC to some "
+            "points also independent ones, since it flattens near its top.",
             "fraction",
         ),
         *bounds("", "the index, over subjects and seeds", "fraction"),
@@ -118,7 +119,7 @@ SUFFICIENT = Table(
             "The smallest, then cheapest combination that validation shows not to be worse than any other by more than "
             "the margin; all modalities where each is needed; null where validation cannot tell.",
         ),
-        Column("difference", NUMBER, "Its metric on test above that of the column `best`.", "fraction"),
+        Column("difference", NUMBER, "Its metric on test above that of the column `against`.", "fraction"),
         *bounds("", "the difference, over subjects and seeds", "fraction"),
         Column("n_val", WHOLE, "The number of validation stays that chose it.", "stays"),
         Column(
@@ -130,13 +131,23 @@ SUFFICIENT = Table(
         Column("n_test", WHOLE, "The number of test stays that judged it.", "stays"),
         Column("events_test", WHOLE, "The number of these with the outcome, counted as for validation.", "stays"),
         Column("best", TEXT, "The combination with the best metric on validation."),
+        Column(
+            "against",
+            TEXT,
+            "The combination that test compares it with: `best`, or the best of the others where it is that itself.",
+        ),
         Column("confirmed", FLAG, "True if the interval on test lies above the margin's loss; null without a choice."),
         Column(
             "needed",
             WHOLE,
             "The number of validation stays that would tell if the estimates stayed as they are, by the square root "
-            "law; null where one is named or there is no interval.",
+            "law; null where one is named, there is no interval, or it takes more seeds.",
             "stays",
+        ),
+        Column(
+            "needs_seeds",
+            FLAG,
+            "True where no number of stays would tell, as the models differ by too much from seed to seed.",
         ),
         Column("cost", NUMBER, "What the combination's modalities cost together."),
         SOURCE,
