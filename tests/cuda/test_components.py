@@ -18,6 +18,7 @@ from picme.config.encoders import (
     LSTMEncoder,
     MLPEncoder,
     SeriesTransformerConfig,
+    SetTransformerConfig,
     TCNConfig,
     TransformerEncoder,
 )
@@ -40,6 +41,7 @@ CASES: dict[str, tuple[Component, dict[str, Any]]] = {
     "grud": (GRUDConfig(hidden=6, pooling="all"), SERIES),
     "tcn": (TCNConfig(hidden=6, blocks=3, pooling="all"), SERIES),
     "series_transformer": (SeriesTransformerConfig(hidden=8, heads=2, feedforward=12, pooling="all"), SERIES),
+    "set_transformer": (SetTransformerConfig(hidden=8, heads=2, feedforward=12, layers=1), SERIES),
     "mlp": (MLPEncoder(hidden=[8]), TABLE),
     **{f"image {m}": (ImageEncoder(model="resnet18", weights=None, mode=m), PIXELS) for m in ("locked", "full")},
 }  # fmt: skip

@@ -182,11 +182,9 @@ class ImageEncoder(EncoderConfig):
 
 
 class SeriesConfig(EncoderConfig):
-    """Settings shared by the encoders of hourly series: how the states of all hours become one vector."""
+    """Settings shared by all encoders of series."""
 
     reads: ClassVar[tuple[str, ...]] = ("timeseries",)
-    pooling: Literal["last", "mean", "max", "all"] = "last"
-    """The series' vector: the state of its last hour, mean or maximum over its hours, or all three side by side."""
     summary: bool = False
     """Add to the network's vector the mean, minimum, maximum, first and last value of each column over the hours in
     which it was measured (at most 3 standard deviations from its mean), and the share of these hours."""
@@ -196,7 +194,14 @@ class SeriesConfig(EncoderConfig):
     """Dropout between layers and before the projection."""
 
 
-class HourlyConfig(SeriesConfig):
+class StatesConfig(SeriesConfig):
+    """Settings shared by the encoders that have a state at every hour: how all states become one vector."""
+
+    pooling: Literal["last", "mean", "max", "all"] = "last"
+    """The series' vector: the state of its last hour, mean or maximum over its hours, or all three side by side."""
+
+
+class HourlyConfig(StatesConfig):
     """Settings shared by the encoders that read the hours' columns as they are."""
 
     time_since: bool = False
@@ -215,7 +220,7 @@ class LSTMEncoder(HourlyConfig):
     """Read each series in both directions."""
 
 
-class GRUDConfig(SeriesConfig):
+class GRUDConfig(StatesConfig):
     """GRU-D: a gated recurrent unit whose inputs and state decay with the time since the last measurement."""
 
     name: Literal["grud"] = "grud"
@@ -258,6 +263,32 @@ class SeriesTransformerConfig(HourlyConfig):
         return self
 
 
+class SetTransformerConfig(SeriesConfig):
+    """A set transformer over the measurements themselves, as triplets of time (the hour), variable and value."""
+
+    name: Literal["set_transformer"] = "set_transformer"
+    hidden: Width = Field(32, ge=1)
+    """Size of a measurement's state; divisible by `heads`."""
+    layers: Depth = Field(0, ge=0)
+    """Number of stacked layers in which the measurements see each other before they are pooled."""
+    heads: Depth = Field(4, ge=1)
+    """Attention heads of each layer and of the pooling."""
+    inducing: Width = Field(8, ge=1)
+    """Learned points of each layer through which the measurements see each other, so that the cost grows with their
+    number and not with its square."""
+    seeds: Width = Field(4, ge=1)
+    """Learned vectors that each pool the measurements by attention; then they see each other, and stand side by
+    side."""
+    feedforward: Width = Field(64, ge=1)
+    """Units between the two linear maps of each layer."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> SetTransformerConfig:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) must be divisible by heads ({self.heads})")
+        return self
+
+
 class MLPEncoder(EncoderConfig):
     """Fully connected layers."""
 
@@ -281,6 +312,7 @@ CONFIGS: dict[str, type[Component]] = {
     "grud": GRUDConfig,
     "tcn": TCNConfig,
     "series_transformer": SeriesTransformerConfig,
+    "set_transformer": SetTransformerConfig,
     "mlp": MLPEncoder,
 }
 

@@ -39,6 +39,11 @@ class PretrainConfig(Section):
     """Stays that are encoded at a time, where a GPU's memory does not hold a whole batch of large encoders: losses and
     gradients are those of the whole batch (GradCache), at twice the encoders' forward passes. Not for encoders that
     train batch normalisation. The whole batch at once if null."""
+    reconstruct: float = Field(0.0, ge=0, le=1000)
+    """Weight of reconstruction beside contrast: a part of each time series is hidden (15 % of the hours and of the
+    other hours' measurements), and predicted from its embedding are the hidden values and, of hidden hours, which
+    variables were measured. The series are encoded twice. A combination without a series is trained by contrast alone.
+    0 leaves it out."""
     learning_rate: float = Field(1e-3, gt=0)
     """Learning rate of encoders and temperature; λ has its own, in the objective."""
     weight_decay: float = Field(1e-4, ge=0)

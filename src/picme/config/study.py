@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from picme.config.base import File, Section, choice
 from picme.config.bounds import Hours, Processes, Repeats, Width
 from picme.config.cohort import GROUPS, CohortConfig, MimicSource
+from picme.config.encoders import has_locked_trunk
 from picme.config.evaluate import EvaluateConfig
 from picme.config.finetune import FinetuneConfig, known_strategy, paper_combinations
 from picme.config.meds import MedsSource
@@ -250,6 +251,14 @@ class Config(Section):
                 known_strategy(name, self.finetune.fusions, f"evaluate.{key}: ")
         self._check_subgroups()
         self._check_missing()
+        if self.pretrain.reconstruct and not any(
+            section.kind == "timeseries" and not has_locked_trunk(section.encoder)
+            for section in self.modalities.values()
+        ):
+            raise ValueError(
+                "pretrain.reconstruct hides parts of time series from their encoders, and no modality is of kind "
+                "timeseries with an encoder that reads it: leave it at 0"
+            )
         least = 2 if self.study.combination_sizes == "all" else min(self.study.combination_sizes)
         if least > len(self.modalities):
             raise ValueError(

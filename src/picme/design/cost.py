@@ -119,7 +119,8 @@ class Costs:
             return self._forward((step.encoding.modality,), stays), None
         if isinstance(step, Pretrain | PretrainSearch):
             part, section = step.pretraining, self.config.pretrain
-            return self._training(part.combination, OBJECTIVE, part.course.epochs, stays, section, step)
+            twice = tuple(one.modality for one in part.reconstructed)  # these are encoded once more in every batch
+            return self._training((*part.combination, *twice), OBJECTIVE, part.course.epochs, stays, section, step)
         if isinstance(step, Finetune | FinetuneSearch) and step.cell.course is not None:
             names = () if step.cell.frozen else step.cell.combination
             share = step.share if isinstance(step, Finetune) else 1.0

@@ -213,6 +213,7 @@ class Design:
         """Return the pretraining of a combination, but for its seed."""
         section = self.config.pretrain
         objective = section.pair_objective if len(combination) == 2 else section.objective
+        series = any(self.encoding(name).reads_series for name in combination)
         return self._once(
             ("pretraining", combination),
             lambda: Pretraining(
@@ -223,6 +224,7 @@ class Design:
                 course=self._course(section),
                 validation=section.validation,
                 micro_batch=section.micro_batch,
+                reconstruct=section.reconstruct if section.reconstruct and series else None,
             ),
         )
 

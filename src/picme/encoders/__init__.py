@@ -22,6 +22,7 @@ ENCODERS = Registry(
         "grud": "picme.encoders.grud:GRUDEncoder",
         "tcn": "picme.encoders.tcn:TCNEncoder",
         "series_transformer": "picme.encoders.series_transformer:SeriesTransformerEncoder",
+        "set_transformer": "picme.encoders.set_transformer:SetTransformerEncoder",
         "mlp": "picme.encoders.tabular:TabularEncoder",
     },
 )

@@ -1,4 +1,4 @@
-"""Shared parts of the encoders of hourly series: the roles of columns, and the pooling of states to one vector."""
+"""Shared parts of the encoders of series: the roles of columns, what stands beside a network, pooling of states."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from picme.encoders.base import Encoder, masked_mean, projection
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from picme.config.encoders import SeriesConfig
+    from picme.config.encoders import SeriesConfig, StatesConfig
 
 DAY = 24.0
 # The time since the last measurement is capped here (days), so that "long ago" and "never" look the same.
@@ -31,6 +31,7 @@ class Columns:
         values: indices of the columns that hold a variable's value.
         masks: for each value, the index of the column that is 1 where it was measured; -1 where it always is.
         unknown_since: masks of variables for which the series does not say how long ago they were measured.
+        since: for each value, the index of the column with the days since it was measured; -1 where there is none.
         variable: for each column, the number of the variable it belongs to.
         never: for each column, the value it holds while its variable has never been measured.
     """
@@ -39,13 +40,13 @@ class Columns:
         self.n = int(spec["n_columns"])
         self.values: list[int] = list(spec.get("values", range(self.n)))
         self.masks: list[int] = list(spec.get("masks", [-1] * len(self.values)))
-        since: list[int] = list(spec.get("since", [-1] * len(self.values)))
-        found = [mask for mask, other in zip(self.masks, since, strict=True) if mask >= 0 and other < 0]
+        self.since: list[int] = list(spec.get("since", [-1] * len(self.values)))
+        found = [mask for mask, other in zip(self.masks, self.since, strict=True) if mask >= 0 and other < 0]
         self.unknown_since: list[int] = list(dict.fromkeys(found))
         # Columns with the same mask are one variable, so the categories of a variable are dropped together.
         owner = list(range(self.n))
         self.never = [0.0] * self.n
-        for value, mask, other in zip(self.values, self.masks, since, strict=True):
+        for value, mask, other in zip(self.values, self.masks, self.since, strict=True):
             owner[value] = mask if mask >= 0 else value
             if other >= 0:
                 owner[other], self.never[other] = owner[value], MAX_SINCE
@@ -58,42 +59,33 @@ class Columns:
         return torch.cat([values, values.new_ones(*values.shape[:2], 1)], dim=-1)[..., self.masks]
 
 
-class SeriesStates(Encoder):
-    """Base class of the encoders of hourly series: `values` (batch, hour, column), `lengths` → (batch, embed_dim).
+class SeriesNetwork(Encoder):
+    """Base class of the encoders of series: `values` (batch, hour, column), `lengths` (batch,) → (batch, embed_dim).
 
-    A subclass computes the states of every hour. They are pooled over each series' own hours (`lengths` (batch,)),
-    joined with a summary of the values where the configuration asks for one, and projected to the embedding. What a
-    batch holds beyond a series' end has no influence.
+    A subclass turns the hours into one vector. It is joined with a summary of the values where the configuration asks
+    for one, and projected to the embedding. What a batch holds beyond a series' end has no influence.
     """
 
     config: SeriesConfig
 
     def __init__(self, config: SeriesConfig, spec: Mapping[str, Any], embed_dim: int) -> None:
         super().__init__(config, embed_dim)
-        self.pooling = config.pooling
         self.columns = Columns(spec)
-        self.with_since = bool(getattr(config, "time_since", False)) and bool(self.columns.unknown_since)
         self.with_summary, self.variable_dropout = config.summary, config.variable_dropout
         self.dropout = nn.Dropout(config.dropout)
 
     @classmethod
-    def from_config(cls, config: Any, spec: Mapping[str, Any], embed_dim: int) -> SeriesStates:  # noqa: D102
+    def from_config(cls, config: Any, spec: Mapping[str, Any], embed_dim: int) -> SeriesNetwork:  # noqa: D102
         return cls(config, spec, embed_dim)
 
-    @property
-    def n_inputs(self) -> int:
-        """Return the number of columns that `inputs` returns."""
-        return self.columns.n + (len(self.columns.unknown_since) if self.with_since else 0)
-
     def project_from(self, width: int) -> None:
-        """Add the projection, once the subclass knows the size of its states."""
-        size = width * (3 if self.pooling == "all" else 1)
-        size += STATISTICS * len(self.columns.values) if self.with_summary else 0
+        """Add the projection, once the subclass knows the size of the vector that `pooled` returns."""
+        size = width + (STATISTICS * len(self.columns.values) if self.with_summary else 0)
         self.projection = projection(self.config.projection, size, self.embed_dim)
 
     @abstractmethod
-    def states(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the states at all hours (batch, hour, width), and that of each series' last one (batch, width)."""
+    def pooled(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """Turn the hours into one vector: (batch, hour, column), (batch,) → (batch, width)."""
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:  # noqa: D102
         values, lengths = self.some_variables(batch["values"]), batch["lengths"].to(batch["values"].device)
@@ -111,6 +103,33 @@ class SeriesStates(Encoder):
         variable = torch.tensor(self.columns.variable, device=values.device)
         dropped = torch.rand(len(values), max(self.columns.variable) + 1, device=values.device) < self.variable_dropout
         return torch.where(dropped[:, None, variable], values.new_tensor(self.columns.never), values)
+
+
+class SeriesStates(SeriesNetwork):
+    """Base class of the encoders with a state at every hour, which a subclass computes.
+
+    The states are pooled over each series' own hours (`lengths` (batch,)).
+    """
+
+    config: StatesConfig
+
+    def __init__(self, config: StatesConfig, spec: Mapping[str, Any], embed_dim: int) -> None:
+        super().__init__(config, spec, embed_dim)
+        self.pooling = config.pooling
+        self.with_since = bool(getattr(config, "time_since", False)) and bool(self.columns.unknown_since)
+
+    @property
+    def n_inputs(self) -> int:
+        """Return the number of columns that `inputs` returns."""
+        return self.columns.n + (len(self.columns.unknown_since) if self.with_since else 0)
+
+    def project_from(self, width: int) -> None:
+        """Add the projection, once the subclass knows the size of its states."""
+        super().project_from(width * (3 if self.pooling == "all" else 1))
+
+    @abstractmethod
+    def states(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the states at all hours (batch, hour, width), and that of each series' last one (batch, width)."""
 
     def inputs(self, values: Tensor) -> Tensor:
         """Return the columns and, if configured and not among them, the days since each variable was measured."""

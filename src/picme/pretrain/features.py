@@ -77,6 +77,11 @@ class Encoding(Part):
     """Hash of the encoder's source code, where another package supplies it."""
 
     @property
+    def reads_series(self) -> bool:
+        """True if the encoder reads a time series itself, so that a part of it can be hidden from the encoder."""
+        return self.kind == "timeseries" and self.features is None
+
+    @property
     def large(self) -> bool:
         """True if a large network is trained."""
         return bool(getattr(self.encoder, "large", False))

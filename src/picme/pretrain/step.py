@@ -33,7 +33,7 @@ class CourseSettings(Part):
 class Pretraining(Part):
     """The pretraining of one combination, but for its seed."""
 
-    optional: ClassVar[tuple[str, ...]] = ("micro_batch",)
+    optional: ClassVar[tuple[str, ...]] = ("micro_batch", "reconstruct")
 
     prepare: Prepare
     encodings: tuple[Encoding, ...]
@@ -46,11 +46,18 @@ class Pretraining(Part):
     """The candidates of the validation recall, see `pretrain.validation`."""
     micro_batch: int | None = None
     """Stays encoded at a time, see `pretrain.micro_batch`; dropout draws by it."""
+    reconstruct: float | None = None
+    """Weight of reconstruction beside contrast, see `pretrain.reconstruct`; None without it."""
 
     @property
     def combination(self) -> tuple[str, ...]:
         """The modalities in the configuration's order."""
         return tuple(one.modality for one in self.encodings)
+
+    @property
+    def reconstructed(self) -> tuple[Encoding, ...]:
+        """The series whose encoders also learn to reconstruct."""
+        return () if self.reconstruct is None else tuple(one for one in self.encodings if one.reads_series)
 
     @property
     def large(self) -> bool:
@@ -60,7 +67,7 @@ class Pretraining(Part):
     @property
     def cost(self) -> float:
         """The relative cost of a training."""
-        return sum(one.cost for one in self.encodings)
+        return sum(one.cost for one in (*self.encodings, *self.reconstructed))
 
     def objectives(self) -> tuple[Objective | SubsetObjective, Objective]:
         """Build the objective that is trained, and that of all modalities together, which may be the same."""

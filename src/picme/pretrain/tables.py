@@ -33,5 +33,7 @@ def lambdas_table(step: Pretrain, folder: Path) -> dict[str, pl.DataFrame]:
 
 
 def _table(step: Pretrain, folder: Path, name: str, file: str) -> pl.DataFrame:
-    rows = pl.read_parquet(folder / file).with_columns(combination=pl.lit(label(step.combination)))
-    return rows.select(*table(name).schema)
+    rows, schema = pl.read_parquet(folder / file), table(name).schema
+    given = {"combination": pl.lit(label(step.combination))}
+    absent = {column: pl.lit(None, kind) for column, kind in schema.items() if column not in rows.columns}
+    return rows.with_columns(**(absent | given)).select(*schema)

@@ -26,6 +26,7 @@ from picme.objectives.gradcache import cached_embeddings
 from picme.pretrain.features import open_encoded
 from picme.pretrain.matching import matches_itself, validation_recall
 from picme.pretrain.model import ModalityEncoders, embed
+from picme.pretrain.reconstruction import Reconstruction, mean_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,13 +39,13 @@ if TYPE_CHECKING:
     from picme.objectives import Objective
     from picme.objectives.subsets import SubsetObjective
     from picme.pretrain.features import Encoding
+    from picme.pretrain.reconstruction import MicroBatch, Part
     from picme.pretrain.step import Pretrain, Pretraining
     from picme.pretrain.subsets import Draw
 
-    MicroBatch = tuple[dict[str, dict[str, Tensor]], Tensor]
-    """The batch of each modality, and presence (stay, modality)."""
-    Built = tuple[list[MicroBatch], tuple[int, ...], int]
-    """The micro-batches of this process's part of a batch, the modalities that it runs over, and its stays."""
+    Built = tuple[list[MicroBatch], tuple[int, ...], int, list[Part]]
+    """The micro-batches of this process's part of a batch, the modalities that it runs over, its stays, and what is
+    hidden of them for reconstruction."""
 
 # A weight above this means that λ has all but chosen one modality.
 DOMINANT = 0.8
@@ -111,8 +112,9 @@ def train(
 ) -> Trained:
     """Pretrain the encoders of one combination, stopped and chosen by recall@5 on validation.
 
-    A shared pretraining runs each batch over a subset of the modalities, and is validated on all of them. In a group of
-    processes each has a part of every batch and of what is embedded for validation.
+    A shared pretraining runs each batch over a subset of the modalities, and is validated on all of them. With a weight
+    of reconstruction, the series are encoded a second time with a part of them hidden, so that contrast sees all. In a
+    group of processes each has a part of every batch and of what is embedded for validation.
 
     Args:
         pretraining: what is trained, and for how long.
@@ -146,12 +148,16 @@ def train(
     objective, whole = pretraining.objectives()
     objective.to(device)
     joint = torch.nn.ModuleDict({"encoders": model, "objective": objective})
+    weight, reconstruction = pretraining.reconstruct or 0.0, None
+    if pretraining.reconstructed:
+        joint["reconstruction"] = reconstruction = Reconstruction(pretraining.reconstructed, view, seed).to(device)
     weight_rate = chosen.model_dump().get("weight_learning_rate") or learning_rate
-    groups = _groups(model, objective, course.weight_decay, weight_rate)
+    decaying = [model] if reconstruction is None else [model, reconstruction]
+    groups = _groups(torch.nn.ModuleList(decaying), objective, course.weight_decay, weight_rate)
     # The same arithmetic in fewer calls, which count where networks are small, and one more copy of the weights.
     optimizer = torch.optim.AdamW(groups, lr=learning_rate, foreach=None if pretraining.large else True)
 
-    def built(drawn: Draw) -> Built:
+    def built(drawn: Draw, epoch: int) -> Built:
         names = [combination[index] for index in drawn.members]
         own = group.part(drawn.rows)
         encoded = own if len(own) else drawn.rows[:1]  # without a stay of its own, a process has gradients of 0
@@ -159,20 +165,29 @@ def train(
         parts = np.split(encoded, range(size, len(encoded), size))
         masks = [torch.from_numpy(present[part][:, drawn.members]).to(device) for part in parts]
         micro = [(view.batch(names, part, device), mask) for part, mask in zip(parts, masks, strict=True)]
-        return micro, drawn.members, len(own)
+        hidden = []
+        if reconstruction is not None:
+            hidden = reconstruction.hide(view, drawn.rows, micro, [seed, epoch, 2])
+        return micro, drawn.members, len(own), hidden
 
     def batches(epoch: int) -> Ahead[Draw, Built]:
         parts = view.training_batches(combination, rows["train"], batch_size, seed, epoch)
-        return Ahead(pretraining.draws(parts, present, seed, epoch), built, device)
+        return Ahead(pretraining.draws(parts, present, seed, epoch), partial(built, epoch=epoch), device)
 
     def encoded(part: MicroBatch) -> tuple[Tensor, Tensor]:
         return model(*part), part[1]
 
+    reconstructed: list[Tensor] = []
+
     def loss_of(batch: Built) -> Tensor:
-        parts, members, stays = batch
+        parts, members, stays, hidden = batch
         embedded, mask = encoded(parts[0]) if len(parts) == 1 else cached_embeddings(encoded, parts)
         of_subset = partial(objective, members=members) if objective is not whole else objective
         loss = _loss(of_subset, chosen.name, embedded[:, :stays], None if mask is None else mask[:stays])
+        if reconstruction is not None and hidden:
+            beside = mean_loss(reconstruction.of_batch(model, hidden))
+            reconstructed.append(beside.detach())
+            loss = loss + weight * beside
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss of objective {chosen.name!r} is not finite; try a smaller learning rate")
         return loss
@@ -195,6 +210,10 @@ def train(
         if values is not None:
             row["val_loss"] = _mean_loss(whole, chosen.name, values, present[rows["val"]], batch_size, device)
             row["val_recall5"] = validation_recall(whole, values, present[rows["val"]], pretraining.validation)
+        if reconstruction is not None:
+            row["train_reconstruction"] = float(torch.stack(reconstructed).mean()) if reconstructed else math.nan
+            reconstructed.clear()
+            row["val_reconstruction"] = reconstruction.validated(model, view, rows["val"], seed, device)
         row["temperature"] = float(whole.log_temperature.detach().exp())
         row["weights"] = _weights(whole)
         # Ties in recall, frequent in small validation sets, go to the lower loss.

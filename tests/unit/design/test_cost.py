@@ -93,6 +93,16 @@ def test_a_search_costs_its_trials_and_a_restriction_nothing() -> None:
     assert shared.estimate([shared.design.pretrain(shared.design.combinations[0])], 1000) == (0.0, None)
 
 
+def test_reconstruction_encodes_series_once_more() -> None:
+    names = ("discharge", "timeseries")
+    plain, twice = (planted(**{"pretrain.reconstruct": weight}) for weight in (0, 0.5))
+    epoch = 2 * 8 + 3 * 500 + 250  # of one encoder
+    (less, _), (more, _) = (costs.estimate([costs.design.pretrain(names)], 1000) for costs in (plain, twice))
+    assert less is not None and more == pytest.approx(less + 7 * epoch)
+    no_series = [costs.estimate([costs.design.pretrain(("discharge", "image"))], 1000) for costs in (plain, twice)]
+    assert no_series[0] == no_series[1]
+
+
 def test_what_is_not_measured_is_not_estimated() -> None:
     costs = planted()
     del costs.known["image"]
@@ -139,6 +149,7 @@ def test_every_encoder_is_measured_on_data_of_its_kind(
          "timeseries": {"name": "grud", "hidden": 4}},
         {"discharge": {**text, "mode": "lora"}, "radiology": text, "timeseries": {"name": "tcn", "hidden": 4},
          "image": {"name": "image", "model": "resnet18", "weights": None, "mode": "last_stage"}},
+        {"radiology": text, "timeseries": {"name": "set_transformer", "hidden": 4}},
         {"timeseries": {"name": "series_transformer", "hidden": 4},
          "image": {"name": "image", "model": "resnet18", "weights": None, "mode": "full"}},
     ):  # fmt: skip

@@ -116,6 +116,7 @@ PRETRAIN: dict[str, tuple[Any, set[str]]] = {
     "patience": (7, PRETRAINING),
     "batch_size": (7, PRETRAINING),
     "micro_batch": (3, PRETRAINING),
+    "reconstruct": (0.5, {"pretrain", "align"}),  # of combinations with a series, which are not fine-tuned here
     "learning_rate": (0.5, PRETRAINING),
     "weight_decay": (0.5, PRETRAINING),
     "seeds": (2, set()),

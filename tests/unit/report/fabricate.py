@@ -432,6 +432,8 @@ def _pretraining(rng: np.random.Generator) -> pl.DataFrame:
                 "train_loss": 3.9 * math.exp(-epoch / 5) + 0.4 + rng.normal(0, 0.03),
                 "val_loss": 3.9 * math.exp(-epoch / 5) + 0.9 + rng.normal(0, 0.05),
                 "val_recall5": 0.5 * (1 - math.exp(-epoch / 3)) + rng.normal(0, 0.01),
+                "train_reconstruction": 1.3 - 0.4 * math.exp(-epoch / 4),
+                "val_reconstruction": 1.4 - 0.4 * math.exp(-epoch / 4),
                 "temperature": 0.07 - 0.002 * epoch,
                 "seconds": 0.4 + rng.random() * 0.1,
                 "selected": epoch == 9,

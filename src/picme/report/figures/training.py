@@ -22,6 +22,8 @@ _MEASURES = {
     "val_recall5": ("Validation recall@5", "recall@5, %", 100.0),
     "val_loss": ("Validation loss", "loss", 1.0),
     "train_loss": ("Training loss", "loss", 1.0),
+    "val_reconstruction": ("Validation loss of reconstruction", "loss", 1.0),
+    "train_reconstruction": ("Training loss of reconstruction", "loss", 1.0),
     "temperature": ("Temperature", "τ", 1.0),
 }
 

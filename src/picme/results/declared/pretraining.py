@@ -28,8 +28,20 @@ PRETRAINING = Table(
         COMBINATION,
         EPOCH,
         TRAIN_LOSS,
-        Column("val_loss", NUMBER, "The loss on validation stays after the epoch."),
+        Column("val_loss", NUMBER, "The loss of contrast on validation stays after the epoch."),
         RECALL,
+        Column(
+            "train_reconstruction",
+            NUMBER,
+            "The mean loss of reconstruction over the training batches of the epoch, which `train_loss` has in it by "
+            "its weight. Null without `pretrain.reconstruct`.",
+        ),
+        Column(
+            "val_reconstruction",
+            NUMBER,
+            "The loss of reconstruction on validation stays after the epoch, of which the same is hidden every time. "
+            "Null without `pretrain.reconstruct`.",
+        ),
         Column("temperature", NUMBER, "The temperature τ of the objective after the epoch."),
         Column("seconds", NUMBER, "The time that the epoch took.", "seconds"),
         SELECTED,
