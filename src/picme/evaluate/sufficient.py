@@ -3,8 +3,9 @@
 The choice is made on validation. A combination S is enough where every v(S) − v(T) has a lower bound above −margin,
 over all other combinations T. For each T the bounds hold for all S at once (as in Hsu's comparisons with the best,
 1981), so that the probability of naming a combination that is worse than the truly best by more than the margin is at
-most 1 − confidence, however many there are to choose from and whichever looks best. What is chosen is compared on test
-with the best on validation, or, where it is that itself, with the best of the others there.
+most 1 − confidence, however many there are to choose from and whichever looks best. No modality at all is among them:
+where acting on everybody, or on nobody, has about the best net benefit, none is needed. What is chosen is compared on
+test with the best on validation, or, where it is that itself, with the best of the others there.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ def sufficient(
         margin: by how much a combination may be worse than the best, in the metric's unit.
         stays: of validation.
     """
-    subsets = sorted(list(val.places)[1:], key=lambda one: (len(one), cost_of(one, costs)))
-    order = [val.places[one] for one in subsets]
+    subsets = sorted(val.places, key=lambda one: (len(one), cost_of(one, costs)))
+    none, order = subsets[0], [val.places[one] for one in subsets]
     scores = val.values.mean(axis=0)[order]
     if np.isnan(scores).any():
         return {"margin": margin}
     gain, reach, fixed = _comparisons(val, subsets, confidence)
-    best = subsets[int(scores.argmax())]
+    best = subsets[1 + int(scores[1:].argmax())]
     enough = _chosen(gain, reach, margin, subsets)
     found: dict[str, Any] = {"margin": margin, "best": _label(best, val)}
     if enough is None:
@@ -56,9 +57,11 @@ def sufficient(
         if times is None:
             return found | {"needs_seeds": True if _times(room, reach, 0 * fixed) is not None else None}
         return found | {"needed": max(stays + 1, ceil(stays * times))}
+    if enough == none:
+        return found | {"none_needed": True}
     found["combination"] = _label(enough, val)
     found["cost"] = cost_of(enough, costs)
-    others = [(score, one) for score, one in zip(scores, subsets, strict=True) if one != enough]
+    others = [(score, one) for score, one in zip(scores, subsets, strict=True) if one not in (none, enough)]
     if not others:
         return found
     against = best if best != enough else max(others, key=lambda each: each[0])[1]

@@ -136,6 +136,11 @@ def enough_reason(one: Told) -> Markup | None:
     row = one.enough
     if row is None:
         return None
+    if row["none_needed"]:
+        return say(
+            "On validation stays, no combination is better than none by more than {margin} points of AUROC.",
+            margin=points(one.margin, "sufficient.margin"),
+        )
     if row["combination"] is None:
         more = Markup("")
         if row["needed"] is not None:
@@ -219,7 +224,8 @@ def _enough(one: Told, outcome: str) -> list[Markup]:
             for shown in [score(one, row["best"] or "")]
             if shown
         ]
-        return [say("{what}: it is undecided which kinds of data are enough.", what=outcome), reason, *best]
+        which = "no kind of data is needed" if row["none_needed"] else "it is undecided which kinds of data are enough"
+        return [say("{what}: {which}.", what=outcome, which=which), reason, *best]
     said = [
         say(
             "{what}: {which} is enough{doubt}.",

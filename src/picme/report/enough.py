@@ -49,7 +49,9 @@ def _sentence(row: dict[str, Any]) -> str:
     about = (
         f"({row['task']}, {strategy_text(row['strategy'])}; {row['n_val']} stays, {row['events_val']} events; {margin})"
     )
-    if row["combination"] is None:
+    if row["none_needed"]:
+        said = f"None is needed on validation {about}: no combination is better than none by more than the margin."
+    elif row["combination"] is None:
         said = f"Undecided on validation {about}"
         if row["needed"] is not None:
             said += f": {text_of(stays_needed(row['needed']))} validation stays would be needed"

@@ -94,6 +94,12 @@ def lattice(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     return DataTable("subsets", "Every subset, and one modality more", columns, rows, reading, tall=True, search=True)
 
 
+def _enough(row: Row) -> str:
+    if row["none_needed"]:
+        return "none is needed"
+    return combination_text(row["combination"]) if row["combination"] else "undecided"
+
+
 def sufficient(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     """List which combination is enough."""
     rows = frame(tables, "sufficient")
@@ -102,7 +108,7 @@ def sufficient(tables: Tables, config: dict[str, Any]) -> DataTable | None:
     columns = [
         *_told_by(),
         *_stays(rows),
-        Column("Enough", lambda row: combination_text(row["combination"]) if row["combination"] else "undecided"),
+        Column("Enough", _enough),
         Column("Best on validation", lambda row: combination_text(row["best"])),
         *_estimate("sufficient", config, "difference", "Points to the (next) best, on test"),
         Column("Confirmed", lambda row: {True: "yes", False: "no", None: ""}[row["confirmed"]]),

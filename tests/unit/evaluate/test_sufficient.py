@@ -115,6 +115,15 @@ def test_the_smallest_then_cheapest_within_the_margin_is_named(
     assert found["cost"] == sum(costs["abc".index(name)] for name in expected.split("+"))
 
 
+def test_no_modality_is_named_where_none_is_needed() -> None:
+    """As where acting on everybody has about the best net benefit that there is."""
+    val = planted(dict.fromkeys(LEVEL, 0.505))
+    found = sufficient(val, val, dict.fromkeys("abc", 1.0), 0.95, 0.01, 100)
+    assert found["none_needed"] and "combination" not in found
+    val = planted(dict.fromkeys(LEVEL, 0.52))
+    assert sufficient(val, val, dict.fromkeys("abc", 1.0), 0.95, 0.01, 100)["combination"] == "a"
+
+
 def test_test_stays_confirm_what_validation_chose_or_do_not() -> None:
     val, costs = planted(LEVEL | {"abc": 0.805}), dict.fromkeys("abc", 1.0)
     kept = sufficient(val, val, costs, 0.95, 0.01, 100)

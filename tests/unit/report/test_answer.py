@@ -34,6 +34,7 @@ ENOUGH = {
     "best": "vitals+labs+fluids",
     "against": "vitals+labs+fluids",
     "needs_seeds": None,
+    "none_needed": None,
     "difference": -0.002,
     "low": -0.006,
     "high": 0.002,
@@ -130,6 +131,17 @@ def test_models_that_differ_too_much_ask_for_seeds_and_not_for_stays() -> None:
     told = enough(frame(tables, "sufficient"), "mortality", "supervised")
     assert told is not None and "differ too much from seed to seed for any number of stays" in told["sentence"]
     assert "cannot tell, nor could more of them: the models differ too much" in headline(tables, CONFIG)
+
+
+def test_where_nothing_beats_no_modality_none_is_named() -> None:
+    none = dict.fromkeys(("combination", "against", "difference", "low", "high", "confirmed"))
+    tables = study(**none)
+    tables["sufficient"] = tables["sufficient"].with_columns(none_needed=pl.lit(True))
+    told = enough(frame(tables, "sufficient"), "mortality", "supervised")
+    assert told is not None and told["sentence"].startswith("None is needed on validation (mortality")
+    assert "None is needed" in page_of(tables)
+    (row,) = sufficient(tables, CONFIG).rows()  # type: ignore[union-attr]
+    assert "none is needed" in [text_of(cell["html"]) for cell in row["cells"]]
 
 
 def test_what_is_best_on_validation_is_compared_with_the_next_best() -> None:

@@ -145,6 +145,11 @@ SUFFICIENT = Table(
             "stays",
         ),
         Column(
+            "none_needed",
+            FLAG,
+            "True where no combination is better than no modality by more than the margin, so that none is named.",
+        ),
+        Column(
             "needs_seeds",
             FLAG,
             "True where no number of stays would tell, as the models differ by too much from seed to seed.",
