@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from picme.errors import DataError
-from picme.modalities.match import Match
+from picme.modalities.match import Match, find_variables
 from picme.modalities.quantities import Quantity, conversion, quantity
 from picme.schema import MASK, SINCE, SeriesRows, TableRows
 from picme.sources.hourly import series
@@ -64,7 +64,8 @@ def conform_series(
         given: the series of the new stays, all of one view.
 
     Raises:
-        DataError: if a variable has another unit without a known conversion, or other categories.
+        DataError: if a variable has another unit without a known conversion, or other categories, or it is not certain
+            which one it is.
     """
     wanted = variables(model.columns)
     if not given:
@@ -72,14 +73,7 @@ def conform_series(
     if own in given and given[own].columns == model.columns:
         same = given[own]
         return None, [Match(name, own, name, None, int(_stays_with(same, name).sum())) for name in wanted]
-    order = sorted(given, key=lambda name: name != own)
-    sources = {name: {quantity(one).name: one for one in variables(given[name].columns)} for name in reversed(order)}
-    found: dict[str, tuple[str, str]] = {}
-    for variable in wanted:
-        name = quantity(variable).name
-        place = next((each for each in order if name in sources[each]), None)
-        if place is not None:
-            found[variable] = (place, sources[place][name])
+    found = find_variables(list(wanted), own, {name: list(variables(one.columns)) for name, one in given.items()})
     stays = len(next(iter(given.values())).present)
     lengths = np.zeros(stays, np.int64)
     for place in {place for place, _ in found.values()}:
@@ -234,7 +228,7 @@ def conform_table(
         given: the tables of the new stays, all of one view.
 
     Raises:
-        DataError: if a column has another unit without a known conversion.
+        DataError: if a column has another unit without a known conversion, or it is not certain which one it is.
     """
     names = model.frame.columns
     if not given:
@@ -243,16 +237,13 @@ def conform_table(
         same = given[own]
         filled = {name: int((same.frame[name].is_not_null() & pl.Series(same.present)).sum()) for name in names}
         return None, [Match(name, own, name, None, filled[name]) for name in names]
-    order = sorted(given, key=lambda name: name != own)
+    found = find_variables(names, own, {name: one.frame.columns for name, one in given.items()})
     stays = len(next(iter(given.values())).present)
     known = {column["name"]: column.get("categories") for column in statistics["columns"]}
     columns, matches = [], []
     for name, kind in model.frame.schema.items():
         wanted = quantity(name)
-        place, source = next(
-            ((each, one) for each in order for one in given[each].frame.columns if quantity(one).name == wanted.name),
-            (None, None),
-        )
+        place, source = found.get(name, (None, None))
         if place is None or source is None:
             columns.append(pl.Series(name, [None] * stays, dtype=kind))
             matches.append(Match(name))

@@ -96,13 +96,24 @@ class Quantity(NamedTuple):
 
 def quantity(column: str) -> Quantity:
     """Return what a column measures by its name, such as `Temperature (°F)`, `log Creatinine` or `HR`."""
-    log, text = column.startswith(_LOG), column.removeprefix(_LOG)
-    found = _UNIT.match(text)
-    text, written = (found[1], found[2]) if found else (text, "")
-    plain = re.sub(r"[^a-z0-9]", "", text.lower())
-    name = _PLAIN.get(plain, plain or text)
+    log = column.startswith(_LOG)
+    plain, written = _parts(column)
+    name = _PLAIN.get(plain, plain)
     unit = written.strip().lower()
     return Quantity(name, SPELT.get(unit, unit) or STANDARD.get(name, ""), log)
+
+
+def plain_name(column: str) -> str:
+    """Return a column's name without case, punctuation, unit in brackets and the word `log`; synonyms stay apart."""
+    return _parts(column)[0]
+
+
+def _parts(column: str) -> tuple[str, str]:
+    """Return the plain name of a column, and the unit as it is written in brackets."""
+    text = column.removeprefix(_LOG)
+    found = _UNIT.match(text)
+    text, written = (found[1], found[2]) if found else (text, "")
+    return re.sub(r"[^a-z0-9]", "", text.lower()) or text, written
 
 
 def conversion(given: Quantity, wanted: Quantity, column: str) -> tuple[float, float]:

@@ -165,6 +165,59 @@ def test_a_table_gets_the_models_columns_words_and_units(tmp_path: Path) -> None
     assert rows is None and [match.stays for match in matches] == [6, 6, 6]
 
 
+PULSE = [98, NAN, 95, 97, NAN, 96, NAN]
+ARTERY = [91, 90, NAN, NAN, 88, NAN, 89]
+
+
+@pytest.mark.parametrize("names", [["SpO2", "SaO2", "K"], ["SaO2", "K", "SpO2"], ["K", "SaO2", "SpO2"]])
+def test_synonyms_are_told_apart_by_their_names_in_whatever_order(tmp_path: Path, names: list[str]) -> None:
+    """Of a series and of a table; potassium, which only its synonym names, is found as before."""
+    columns = {"SpO2": PULSE, "SaO2": ARTERY, "K": RATE}
+    model = numbers(tmp_path / "model", grid(PULSE, ARTERY, RATE), ["SpO2", "SaO2", "Potassium"])
+    other = numbers(tmp_path / "other", grid(*(columns[name] for name in names)), names)
+    rows, found = conformed(model, {"vitals": other})
+    np.testing.assert_array_equal(rows.values, np.asarray(model.values))
+    assert {name: match.given for name, match in found.items()} == {"SpO2": "SpO2", "SaO2": "SaO2", "Potassium": "K"}
+    flat = table(tmp_path / "flat", SpO2=PULSE, SaO2=ARTERY, Potassium=RATE)
+    given = table(tmp_path / "given", **{name: columns[name] for name in names})
+    made, matches = flat.conform(flat.fit(np.arange(7)), "person", {"person": given})
+    assert made.frame.equals(flat.frame)
+    assert [match.given for match in matches] == ["SpO2", "SaO2", "K"]
+
+
+def test_another_spelling_goes_before_a_synonym_and_no_column_is_read_twice(tmp_path: Path) -> None:
+    model = numbers(tmp_path / "model", grid(PULSE, ARTERY), ["SpO2", "SaO2"])
+    both = numbers(tmp_path / "both", grid(ARTERY, PULSE), ["sao2 (%)", "sp_o2"])
+    rows, _ = conformed(model, {"a": both})
+    np.testing.assert_array_equal(rows.values, np.asarray(model.values))
+    one = numbers(tmp_path / "one", grid(PULSE), ["SpO2"])
+    rows, found = conformed(model, {"a": one, "b": one})
+    assert (found["SpO2"].modality, found["SaO2"].modality, found["SaO2"].stays) == ("a", None, 0)
+    # The very name in another modality goes before a synonym in the modality of the same name.
+    arterial = numbers(tmp_path / "arterial", grid(ARTERY), ["SaO2"])
+    alone = numbers(tmp_path / "alone", grid(PULSE), ["SpO2"])
+    rows, found = conformed(alone, {"vitals": arterial, "monitor": one})
+    assert found["SpO2"].modality == "monitor"
+    assert conformed(alone, {"vitals": arterial})[1]["SpO2"].given == "SaO2", "where nothing else is there"
+
+
+def test_what_may_be_several_is_refused(tmp_path: Path) -> None:
+    alone = numbers(tmp_path / "alone", grid(PULSE), ["Oxygen saturation"])
+    both = numbers(tmp_path / "both", grid(ARTERY, PULSE), ["SpO2", "SaO2"])
+    message = "the model's 'Oxygen saturation' may be 'SaO2' or 'SpO2' of the other source"
+    with pytest.raises(DataError, match=message):
+        conformed(alone, {"x": both})
+    apart = [numbers(tmp_path / name, grid(PULSE), [name]) for name in ("SpO2", "SaO2")]
+    with pytest.raises(DataError, match=message):
+        conformed(alone, dict(zip("ab", apart, strict=True)))
+    with pytest.raises(DataError, match="'Oxygen saturation' of the other source may be the model's 'SaO2' or 'SpO2'"):
+        conformed(both, {"x": alone})
+    person = table(tmp_path / "person", ethnicity=["x", "y"] * 3)
+    given = table(tmp_path / "given", Race=["x", "y"] * 3, **{"race (self)": ["y", "x"] * 3})
+    with pytest.raises(DataError, match=r"'ethnicity' may be 'Race' or 'race \(self\)' of the other source"):
+        person.conform(person.fit(np.arange(6)), "person", {"person": given})
+
+
 def test_quantities_are_told_by_name() -> None:
     assert quantity("HR").name == quantity("Heart Rate").name == quantity("heart_rate").name == "heart rate"
     assert quantity("log Glucose") == ("glucose", "mg/dl", True)
