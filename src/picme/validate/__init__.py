@@ -83,7 +83,8 @@ def validate(
         run: the run folder.
         cohort: a run folder whose prepare stage is done, or a configuration (a file or a preset) of the other source,
             whose cohort is then prepared. All its labelled stays are judged, whatever their split; subjects that the
-            models were trained on are left out where it shares raw files with the run.
+            models were trained on are left out, where it shares raw files with the run or subjects with the same ids
+            are the same persons by what is known of them.
         overrides: of the configuration: `{"source.path": "set-b"}`.
         tasks: the tasks to judge; every common one if not given.
         strategies: the strategies to judge; every one whose models were kept if not given. Recalibration is for cells
@@ -132,7 +133,7 @@ def _tables(
     """Return all tables, and notes."""
     tasks = list(dict.fromkeys(cell.task for cell in cells))
     stays, variables = harmonise(study, source, tasks, scratch)
-    seen = trained_on(study, source)
+    seen, of_subjects = trained_on(study, source, stays, tasks)
     places = {task: _places(study, stays, task, seen) for task in tasks}
     judged = {task: where == JUDGED for task, where in places.items()}
     for task in tasks:
@@ -143,6 +144,7 @@ def _tables(
                 + ", ".join(f"{count} {what}" for what, count in why.items())
             )
     predictions, notes = predictions_of(study, cells, stays, judged, progress)
+    notes = [*of_subjects, *notes]
     config = study.config.evaluate
     cohorts = {task: cohort_of(stays.prepared, task).filter(pl.Series(judged[task])) for task in tasks}
     there, joint, own, mine = both_sides(study, cells, predictions, cohorts)

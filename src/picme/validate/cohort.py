@@ -12,9 +12,15 @@ from picme.errors import ConfigError, DataError
 from picme.pipeline import Run
 from picme.pipeline import run as run_pipeline
 from picme.results.record import read_table
+from picme.validate.persons import likeness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from picme.predict.new_stays import NewStays
+
+# Files about data, by how their names start: MIMIC's dictionaries, and what lies beside any release.
+ABOUT = ("d_items", "d_labitems", "d_icd_", "d_hcpcs", "license", "readme", "changelog", "sha256sums")
 
 
 def is_run(given: str | Path) -> bool:
@@ -81,24 +87,52 @@ def cohort_of(prepared: Path, task: str) -> pl.DataFrame:
     return frame.with_columns(pl.col("stay_id", "subject_id").cast(pl.String))
 
 
-def trained_on(study: Run, source: Run) -> set[str]:
-    """Return the subjects of the other source that the run's models were trained or chosen on.
+def trained_on(study: Run, source: Run, stays: NewStays, tasks: Sequence[str]) -> tuple[set[str], list[str]]:
+    """Return the subjects of the other source that the run's models were trained or chosen on, and a sentence on that.
 
-    Ids mean the same subject only where the two have raw files in common, or are the same synthetic hospital.
+    An id means the same subject where the two have raw files of stays in common or are the same synthetic hospital,
+    and otherwise where what both know of the subjects agrees: one hospital may come in two forms, and two hospitals
+    may count their patients alike.
+
+    Args:
+        study: the run.
+        source: the other source, prepared.
+        stays: its stays in the form of the run's modalities.
+        tasks: whose outcomes may be compared.
     """
-    same = study.design.hospital is not None and study.design.hospital.key == getattr(source.design.hospital, "key", "")
-    if not same and not _raw(study) & _raw(source):
-        return set()
     found: set[str] = set()
     for view in (*study.config.tasks, "pretrain"):
         cohort = cohort_of(study.prepared, view).filter(pl.col("split").is_in(["train", "val"]))
         found |= set(cohort["subject_id"].to_list())
-    return found
+    same = study.design.hospital is not None and study.design.hospital.key == getattr(source.design.hospital, "key", "")
+    if same or _raw(study) & _raw(source):
+        return found, []
+    alike = likeness(study, stays, tasks, found)
+    if not alike.ids:
+        return set(), []
+    many = f"{alike.ids} subject ids of the other source are also those of subjects that the models were trained on"
+    if alike.same:
+        told = f"what is known of them agrees for {alike.agreeing} of {alike.compared} that can be compared"
+        return found, [f"{many}, and {told}: they are left out"]
+    if alike.other:
+        told = f"all that is known of them agrees for only {alike.agreeing} of {alike.compared} that can be compared"
+        return set(), [f"{many}, but {told}: the persons differ, and are judged"]
+    return set(), [f"{many}; whether they are the same persons could not be compared, and they are judged"]
 
 
 def _raw(study: Run) -> set[str]:
-    """Return what tells raw files from others, wherever they lie."""
+    """Return what tells raw files of stays from others, wherever they lie.
+
+    What describes data is left out, as hospitals share it: MEDS metadata, dictionaries of codes, rules, licences.
+    """
+    lists = (study.config.splits.test_list, study.config.splits.val_list)
     return {
-        repr((Path(str(one.get("path"))).name, one.get("size"), one.get("header") or one.get("tree")))
+        repr((path.name, one.get("size"), one.get("header") or one.get("tree")))
         for one in study.design.raw
+        if not _describes(path := Path(str(one.get("path")))) and path not in lists
     }
+
+
+def _describes(path: Path) -> bool:
+    name = path.name.lower()
+    return path.parent.name == "metadata" or name.startswith(ABOUT) or name.endswith((".yaml", ".yml", ".json"))

@@ -114,7 +114,13 @@ def test_a_configuration_is_prepared_and_all_its_stays_judged(study: Run, found:
     assert (auroc["difference"] - (auroc["value"] - auroc["internal"])).abs().max() < 1e-12
     assert (auroc["value"] > 0.7).all()
     assert auroc["selected"].sum() <= 1
-    assert found.notes == ("logistic_regression keeps no models to apply, so it is left out",)
+    first, second = found.notes
+    assert first == "logistic_regression keeps no models to apply, so it is left out"
+    # Both count their samples from 0.
+    cohort = pl.read_parquet(study.prepared / "views" / "label" / "cohort.parquet")
+    known = cohort["split"].is_in(["train", "val"]).sum()
+    assert second.startswith(f"{known} subject ids of the other source are also")
+    assert second.endswith("the persons differ, and are judged")
     there = {name for name in EXTERNAL if name in found.tables}
     assert there == set(EXTERNAL), "every table is filled"
     for name, frame in found.tables.items():
