@@ -85,8 +85,9 @@ def likeness(study: Run, stays: NewStays, tasks: Sequence[str], subjects: Collec
     labels = [label for task in tasks for label in build_task(task, study.config.tasks[task]).labels]
     telling = [what for what in known["what"] if what in labels or _name(what) in ("age", *OF_PERSONS)]
     # Another column may follow from the id itself, as a site does: it tells persons apart, and not that they are one.
-    alone = (side.filter(pl.col("what").is_in(telling)) for side in (mine, others))
-    return Likeness(len(ids), *_agreement(mine, others), _chance(*alone, sorted(ids)))
+    proof = pl.col("what").is_in(telling)
+    chance = _chance(mine.filter(proof), others.filter(proof), sorted(ids))
+    return Likeness(len(ids), *_agreement(mine, others), chance)
 
 
 def _name(what: str) -> str:
