@@ -28,8 +28,8 @@ EXTERNAL = Table(
         Column(
             "value",
             NUMBER,
-            "The metric there; where something was fitted, the mean over draws of the local stays, or the calibration of "
-            "all draws together. After a fit of the intercept alone the slope is as it was, and is not told.",
+            "The metric there; where something was fitted, the mean over draws of the local stays, or the calibration "
+            "of all draws together. After a fit of the intercept alone the slope is as it was, and is not told.",
         ),
         *bounds("", "`value`", ""),
         no_interval("", "`value`"),
