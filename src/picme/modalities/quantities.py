@@ -30,6 +30,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "hematocrit": ("hct", "haematocrit"),
     "white blood cells": ("wbc", "white cell count", "leukocytes"),
     "blood urea nitrogen": ("bun", "urea nitrogen"),
+    "hemoglobin": ("hgb", "hb", "haemoglobin"),
+    "bilirubin": ("total bilirubin", "bilirubin total"),
     "partial pressure of carbon dioxide": ("paco2", "pco2"),
     "partial pressure of oxygen": ("pao2", "po2"),
     "alkaline phosphatase": ("alp",),
@@ -44,6 +46,15 @@ STANDARD = {
     "height": "cm",
     "glucose": "mg/dl",
     "creatinine": "mg/dl",
+    "blood urea nitrogen": "mg/dl",
+    "bilirubin": "mg/dl",
+    "lactate": "mmol/l",
+    "sodium": "mmol/l",
+    "potassium": "mmol/l",
+    "bicarbonate": "mmol/l",
+    "chloride": "mmol/l",
+    "hemoglobin": "g/dl",
+    "albumin": "g/dl",
     "fraction inspired oxygen": "1",
     "partial pressure of carbon dioxide": "mmhg",
     "partial pressure of oxygen": "mmhg",
@@ -59,6 +70,7 @@ CONVERSIONS: dict[tuple[str, str], tuple[float, float]] = {
     ("m", "cm"): (100.0, 0.0),
     ("%", "1"): (0.01, 0.0),
     ("kpa", "mmhg"): (7.50062, 0.0),
+    ("g/l", "g/dl"): (0.1, 0.0),
     ("days", "years"): (1 / 365.25, 0.0),
     ("months", "years"): (1 / 12, 0.0),
 }
@@ -66,8 +78,13 @@ CONVERSIONS: dict[tuple[str, str], tuple[float, float]] = {
 MOLAR: dict[tuple[str, str, str], float] = {
     ("glucose", "mmol/l", "mg/dl"): 18.016,
     ("creatinine", "µmol/l", "mg/dl"): 1 / 88.42,
+    ("blood urea nitrogen", "mmol/l", "mg/dl"): 2.8013,
+    ("bilirubin", "µmol/l", "mg/dl"): 1 / 17.104,
+    ("lactate", "mg/dl", "mmol/l"): 1 / 9.008,
+    ("hemoglobin", "mmol/l", "g/dl"): 1.6114,
+    **{(name, "meq/l", "mmol/l"): 1.0 for name in ("sodium", "potassium", "bicarbonate", "chloride")},
 }
-"""Factors from one unit to another that depend on the molar mass of the quantity."""
+"""Factors from one unit to another that depend on the molar mass of the quantity, or on its charge."""
 SPELT = {
     "f": "°f", "c": "°c", "degf": "°f", "degc": "°c", "lbs": "lb", "inch": "in", "inches": "in", "percent": "%",
     "fraction": "1", "y": "years", "year": "years", "umol/l": "µmol/l", "μmol/l": "µmol/l",

@@ -61,6 +61,9 @@ class MedsRelease:
         listed = files.codes()
         if listed is None:
             self.notes.append("metadata/codes.parquet is absent: the codes were read from the events.")
+        elif not self._begins(listed):
+            listed = None
+            self.notes.append("metadata/codes.parquet lacks the codes that begin stays; the events' own were used.")
         self._find(distinct_codes(files) if listed is None else listed)
         self.kept, unlisted = self._keep()
         if unlisted:
@@ -80,11 +83,17 @@ class MedsRelease:
         self.codes = codes
         self.roles = {role: matched(codes, pattern) for role, pattern in self.layout.roles.items()}
         self.measured = item_codes(codes, self.layout, self._items)
-        start, what = ("icu_admission", "ICU admission") if self.layout.icu_admission else ("admission", "admission")
-        if start not in self.roles or self.roles[start].is_empty():
+        if not self._begins(codes):
+            what = "ICU admission" if self.layout.icu_admission else "admission"
             raise DataError(
                 f"{self.path}: no code is an {what} by the layout {self.files.name}; name another one by source.layout"
             )
+
+    def _begins(self, codes: pl.Series) -> bool:
+        """Return whether a code among these begins a stay."""
+        roles = self.layout.roles
+        start = "icu_admission" if self.layout.icu_admission else "admission"
+        return start in roles and not matched(codes, roles[start]).is_empty()
 
     def _keep(self) -> tuple[KeptEvents, int]:
         layout, files = self.layout, self.files
@@ -249,11 +258,17 @@ class MedsRelease:
             found.append(events.select("subject_id", "time", id_.alias("id"), *dict.fromkeys(columns)))
         begins, ends = found
         further = [one for one in ends.columns if one in begins.columns and one not in ("subject_id", "time", "id")]
-        return spans(begins, ends.drop(further), what, self.quarantine)
+        whole = spans(begins, ends.drop(further), what, self.quarantine)
+        for reason in ("no end", "begin without a time"):
+            lost = self.quarantine[f"{what}: {reason}"]
+            refuse_share(lost, begins.height, self.file("events"), f"{what}: {reason}", self.max_bad)
+        return whole
 
     def _once(self, role: str) -> pl.DataFrame:
         """Read the first event of each subject: subject_id, time; further ones are counted."""
-        events = self._events(role).drop_nulls("time").sort("subject_id", "time")
+        whole = self._events(role)
+        events = whole.drop_nulls("time").sort("subject_id", "time")
+        self.quarantine[f"{role}: {NO_TIME}"] += whole.height - events.height
         first = events.unique("subject_id", keep="first", maintain_order=True)
         self.quarantine[f"{role}: another one of the same subject"] += events.height - first.height
         return first.select("subject_id", "time")

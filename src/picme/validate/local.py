@@ -73,6 +73,8 @@ def local_rows(
             for name, statistic in found.items():
                 if statistic is None or np.isnan(statistic.value):
                     continue
+                if kind == "intercept" and name == "calibration_slope":  # no shift changes it
+                    continue
                 low, high = statistic.interval(confidence)
                 if name in ("auroc", "brier"):
                     low, high = max(0.0, low), min(1.0, high)

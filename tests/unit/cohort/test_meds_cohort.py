@@ -174,11 +174,12 @@ def test_what_is_odd_is_counted(tmp_path: Path) -> None:
     rows += [event(n, 1, HEART_RATE, 70) for n in range(1, 30)]
     rows = [row for row in rows if not (row["subject_id"] == 1 and row["code"] == "MEDS_BIRTH")]
     rows += [event(2, 5, HEART_RATE, 71), event(2, 4, HEART_RATE, 72), {**event(3, 2, "x"), "code": None}]
-    rows += [event(4, None, HEART_RATE, 73)]
+    rows += [event(4, None, HEART_RATE, 73), event(5, None, "MEDS_DEATH")]
     rows.sort(key=lambda row: row["subject_id"])  # events of a subject are not in order
     found = run(write_meds_files(tmp_path / "set", rows, ordered=False))
     counts = left_out(found)
     assert counts["subject without MEDS_BIRTH, so without an age"] == 1
+    assert counts["death: no time"] == 1
     assert counts[f"events: {NO_CODE}"] == 1
     assert counts[f"events: {UNSORTED}"] > 29
     places = found.event_rows
@@ -196,6 +197,9 @@ def test_too_many_of_one_fault_are_refused(tmp_path: Path) -> None:
     empty = [*rows, *({**event(1, 1, "x"), "code": None} for _ in range(5))]
     with pytest.raises(DataError, match=r"5 of 19 rows cannot be used: column 'code': empty"):
         run(write_meds_files(tmp_path / "codes", empty))
+    open_ended = [row for row in rows if not (row["subject_id"] == 1 and row["code"].startswith("ICU_DISCHARGE"))]
+    with pytest.raises(DataError, match="1 of 2 rows cannot be used: ICU stay: no end"):
+        run(write_meds_files(tmp_path / "open", [*open_ended, event(1, 1, HEART_RATE, 70)]))
     with pytest.raises(DataError, match="no code is an ICU admission by the layout mimic-iv"):
         run(write_meds_files(tmp_path / "stays", [event(1, 1, HEART_RATE, 70)]))
     with pytest.raises(DataError, match=r"none of its \d+ codes belongs to an item of channel set default"):
@@ -211,6 +215,10 @@ def test_codes_that_codes_parquet_lacks_are_found(tmp_path: Path) -> None:
     assert "metadata/codes.parquet lacks the codes of 1 events; the events' own were used." in found.notes
     without = write_meds_files(tmp_path / "without", [*patient(1), event(1, 1, HEART_RATE, 70)], codes=False)
     assert any("codes.parquet is absent" in note for note in run(without).notes)
+    pl.read_parquet(folder / "metadata/codes.parquet").clear().write_parquet(folder / "metadata/codes.parquet")
+    found = run(folder)
+    assert 70.0 in values(found, "pretrain", "vitals", "Heart rate")
+    assert any("codes.parquet lacks the codes that begin stays" in note for note in found.notes)
 
 
 CHANNELS = """

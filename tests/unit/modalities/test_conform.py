@@ -229,3 +229,25 @@ def test_quantities_are_told_by_name() -> None:
         assert scale == pytest.approx(0.45359237 if one.endswith(")") else 1 / 0.45359237) and shift == 0
     scale, shift = conversion(quantity("Temp"), quantity("Temp (F)"), "Temp")
     assert 37 * scale + shift == pytest.approx(98.6)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "value", "expected"),
+    [
+        ("BUN [mmol/L]", "BUN", 7.14, 20.0),
+        ("Hemoglobin [mmol/L]", "Hemoglobin", 8.0, 12.9),
+        ("Haemoglobin [g/L]", "Hgb", 120.0, 12.0),
+        ("Bilirubin [umol/L]", "Bilirubin", 17.1, 1.0),
+        ("lactate [mg/dL]", "Lactate", 18.0, 2.0),
+        ("Na [mEq/L]", "Sodium", 140.0, 140.0),
+    ],
+)
+def test_units_of_a_laboratory_are_converted(given: str, wanted: str, value: float, expected: float) -> None:
+    assert quantity(given).name == quantity(wanted).name
+    scale, shift = conversion(quantity(given), quantity(wanted), given)
+    assert value * scale + shift == pytest.approx(expected, rel=0.01)
+
+
+def test_a_unit_that_no_conversion_is_known_for_is_refused() -> None:
+    with pytest.raises(DataError, match="column 'lactate \\[bananas\\]' is in bananas, the model's in mmol/l"):
+        conversion(quantity("lactate [bananas]"), quantity("Lactate"), "lactate [bananas]")

@@ -26,7 +26,7 @@ def test_a_shift_is_mended_by_the_intercept_and_a_slope_by_both() -> None:
     rows = list(local_rows(y, p, np.arange(4000), 0.95, 0, (400,)))
     intercept, both = told(rows, "intercept", 400), told(rows, "both", 400)
     assert abs(intercept["calibration_intercept"]["value"]) < 0.15
-    assert intercept["calibration_slope"]["value"] == pytest.approx(0.5, abs=0.06), "the intercept leaves the slope"
+    assert "calibration_slope" not in intercept, "the intercept leaves the slope"
     assert both["calibration_slope"]["value"] == pytest.approx(1.0, abs=0.12)
     assert abs(both["calibration_intercept"]["value"]) < 0.15
     assert both["brier"]["value"] < intercept["brier"]["value"]

@@ -25,7 +25,12 @@ EXTERNAL = Table(
             "What was fitted again on stays of the other source: `none`, the `intercept`, or `both` it and the slope.",
         ),
         Column("n_local", WHOLE, "The number of its stays on which that was fitted; the remaining ones judge."),
-        Column("value", NUMBER, "The metric there; a mean over draws of the local stays where something was fitted."),
+        Column(
+            "value",
+            NUMBER,
+            "The metric there; where something was fitted, the mean over draws of the local stays, or the calibration "
+            "of all draws together. After a fit of the intercept alone the slope is as it was, and is not told.",
+        ),
         *bounds("", "`value`", ""),
         no_interval("", "`value`"),
         Column("n", WHOLE, "The number of stays that judge; a mean over draws where something was fitted."),
