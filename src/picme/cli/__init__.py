@@ -455,7 +455,8 @@ def value(
         one = study.value(name, given, add, margin, strategy)
         found += one if isinstance(one, list) else [one]
     told = dict.fromkeys((one.task, one.strategy) for one in found)
-    answers = {key: enough(study.table("sufficient"), *key) for key in told}
+    folds = study.config.splits.kind == "folds"
+    answers = {key: enough(study.table("sufficient"), *key, folds=folds) for key in told}
     if as_json:
         plain = [{**one.plain(), "sufficient": answers[one.task, one.strategy]} for one in found]
         typer.echo(json.dumps(plain))

@@ -25,7 +25,9 @@ def stays_needed(needed: int) -> Markup:
     return say("at least about {n}", n=count(needed, "sufficient.needed"))
 
 
-def enough(sufficient: pl.DataFrame, task: str, strategy: str, metric: str = "auroc") -> dict[str, Any] | None:
+def enough(
+    sufficient: pl.DataFrame, task: str, strategy: str, metric: str = "auroc", folds: bool = False
+) -> dict[str, Any] | None:
     """Return which combination is enough among the stays that have every modality.
 
     Args:
@@ -33,6 +35,7 @@ def enough(sufficient: pl.DataFrame, task: str, strategy: str, metric: str = "au
         task: of the study.
         strategy: whose models tell it.
         metric: as in the table.
+        folds: whether the study is cross-fitted, so that the same stays choose and judge.
 
     Returns:
         The table's row and the `sentence` that says it; None where there is no such row.
@@ -41,10 +44,10 @@ def enough(sufficient: pl.DataFrame, task: str, strategy: str, metric: str = "au
     if rows.is_empty():
         return None
     row = rows.row(0, named=True)
-    return {**row, "sentence": _sentence(row)}
+    return {**row, "sentence": _sentence(row, folds)}
 
 
-def _sentence(row: dict[str, Any]) -> str:
+def _sentence(row: dict[str, Any], folds: bool) -> str:
     margin = f"margin {points(row['margin']).lstrip('+')} points"
     about = (
         f"({row['task']}, {strategy_text(row['strategy'])}; {row['n_val']} stays, {row['events_val']} events; {margin})"
@@ -68,7 +71,7 @@ def _sentence(row: dict[str, Any]) -> str:
             else:
                 said += f" ({points(row['low'])} to {points(row['high'])})"
         said += "."
-    if row["n_val"] == row["n_test"]:  # cross-fitting: the same stays choose and judge
+    if folds:
         return said + (f" Few events ({row['events_val']})." if row["events_val"] < FEW else "")
     few = [f"{row[f'events_{split}']} on {name}" for split, name in (("val", "validation"), ("test", "test"))
            if row[f"events_{split}"] < FEW]  # fmt: skip

@@ -86,7 +86,7 @@ def test_python_and_the_command_give_the_sentence(study: Run) -> None:
     said, enough = done.output.strip().split("\n")
     assert (done.exit_code, said) == (0, str(one))
     row = opened.table("sufficient").filter(strategy="supervised", metric="auroc", stays="complete").row(0, named=True)
-    assert f"(label, supervised; {row['n_val']} stays, {row['events_val']} events)" in enough
+    assert f"(label, supervised; {row['n_val']} stays, {row['events_val']} events; margin 1.0 points)" in enough
     assert enough.startswith("Undecided" if row["combination"] is None else "Enough on validation")
     assert "Few events" in enough and "splits.kind: folds" in enough
     every = CliRunner().invoke(app, ["value", str(study.folder), "--strategy", "any_subset", "--json"])
