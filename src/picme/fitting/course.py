@@ -253,7 +253,8 @@ class Course:
     def _keep(self, state: Path) -> None:
         """Write what a resume needs or, where no save is due, hold it in memory in case the next epoch fails."""
         now = time.perf_counter()
-        due = now - self._saved_at > SAVE_EVERY_SECONDS
+        # In a group the one that leads saves; the others hold the epoch, for the one that fails may be any of them.
+        due = group.leads() and now - self._saved_at > SAVE_EVERY_SECONDS
         optimizer = self.optimizer.state_dict()
         kept: dict[str, Any] = {
             "now": self._best if self.result.best_epoch == self.epoch else _copy(self._trained),
@@ -269,8 +270,7 @@ class Course:
         self._unsaved = None if due else kept
         if due:
             self._saved_at = now
-            if group.leads():
-                _save(state, **kept)
+            _save(state, **kept)
 
     def _stopped(self, reason: str) -> TrainingError:
         """Return the error for an epoch that cannot go on; it names what is left of the fit."""
