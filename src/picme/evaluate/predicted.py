@@ -26,6 +26,12 @@ COMPLETE, ALL = "complete", "all"
 """Which stays are judged: those that have every modality, or all that have at least one."""
 
 
+def shares(y: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the share of positive stays of each label (label, stay), (label,); 0 where no stay has a label."""
+    known = (~np.isnan(y)).sum(axis=1)
+    return np.divide(np.nansum(y, axis=1), known, out=np.zeros(len(y)), where=known > 0)
+
+
 @dataclass(frozen=True)
 class Predicted:
     """What models predict from every subset of the modalities for the stays of one split.
@@ -67,8 +73,7 @@ class Predicted:
                 here, there, at = self.reads[subset], on.reads[subset], (seed, subset, place)
                 fit = fit_calibration(on.p[at][there], on.y[place, there])
                 p[at][here] = apply_calibration(p[at][here], *fit)
-        known = (~np.isnan(on.y)).sum(axis=1)
-        share = np.divide(np.nansum(on.y, axis=1), known, out=np.zeros(len(known)), where=known > 0)
+        share = shares(on.y)
         p = np.where(self.reads[:, None], p, np.where(unknown, np.nan, share)[:, None])
         return replace(self, p=p)
 

@@ -15,7 +15,7 @@ from picme.evaluate.bootstrap import SubjectResamples
 from picme.evaluate.folds import by_fold
 from picme.evaluate.intervals import METRICS, Estimate, estimated
 from picme.evaluate.lattice import Lattice
-from picme.evaluate.predicted import ALL, COMPLETE, Predicted, predicted, together
+from picme.evaluate.predicted import ALL, COMPLETE, Predicted, predicted, shares, together
 from picme.evaluate.shapley import added, interaction_weights, shapley_weights
 from picme.evaluate.sufficient import sufficient
 from picme.metrics.classification import macro
@@ -122,12 +122,6 @@ def rows_of(
 def events(y: NDArray[np.floating]) -> int:
     """Count the positive stays of the label (label, stay) that has the fewest."""
     return int(np.nansum(y, axis=1).min(initial=np.inf)) if len(y) else 0
-
-
-def shares(y: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the share of positive stays of each label (label, stay), (label,); 0 where no stay has a label."""
-    known = (~np.isnan(y)).sum(axis=1)
-    return np.divide(np.nansum(y, axis=1), known, out=np.zeros(len(y)), where=known > 0)
 
 
 def lattices(
