@@ -73,7 +73,6 @@ class Predicted:
                 here, there, at = self.reads[subset], on.reads[subset], (seed, subset, place)
                 fit = fit_calibration(on.p[at][there], on.y[place, there])
                 p[at][here] = apply_calibration(p[at][here], *fit)
-        share = shares(on.y)
         p = np.where(self.reads[:, None], p, np.where(unknown, np.nan, shares(on.y))[:, None])
         return replace(self, p=p)
 
