@@ -1,16 +1,19 @@
-"""Arguments and options that the commands share, and the text of `picme --help`."""
+"""Arguments and options that the commands share, what some of them stand for, and the text of `picme --help`."""
 
 from __future__ import annotations
 
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from picme.cli.choices import complete_config
 from picme.errors import ConfigError
+
+if TYPE_CHECKING:
+    from picme.config.study import Config
 
 # Status of a command that Ctrl-C ended.
 INTERRUPTED = 130
@@ -88,3 +91,15 @@ Set = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; results and errors only.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks of errors.")]
+
+
+def load_config(config: str, items: list[str] | None, more: dict[str, Any] | None = None) -> Config:
+    """Load a configuration with what `--set` gives, and with overrides that options of a command's own give."""
+    from picme.config.loading import load, parse_overrides
+
+    return load(config, {**(more or {}), **parse_overrides(items or [])})
+
+
+def run_folder(out: Path | None, config: str) -> Path:
+    """Return the folder that `--out` gives; without it, one in `runs` named after the configuration."""
+    return out or Path("runs") / Path(config).stem
