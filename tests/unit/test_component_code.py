@@ -11,7 +11,7 @@ import pytest
 import picme
 from picme import registry
 from picme.config.loading import load
-from picme.design import study
+from picme.design import outside
 from picme.design.stale import why_stale
 from picme.design.study import Design
 from picme.engine import code
@@ -45,7 +45,7 @@ def forget() -> None:
         del sys.modules[name]
     code.code_of.cache_clear()
     code._same_project.cache_clear()
-    study._outside.cache_clear()
+    outside.outside.cache_clear()
 
 
 @pytest.fixture

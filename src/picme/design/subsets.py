@@ -84,7 +84,7 @@ def _of_all_modalities(design: Design) -> list[list[Finetune]]:
     every, choices = tuple(design.config.modalities), (None, *design.config.study.withhold)
 
     def of_strategies(task: str, choice: Literal["complete"] | float | None) -> list[list[Finetune]]:
-        found = zip(*(fold.of_combination(task, every, choice) for fold in design.folds), strict=True)
+        found = zip(*(fold.finetunings_of(task, every, choice) for fold in design.folds), strict=True)
         return [[one for seeds in strategy for one in seeds] for strategy in found]
 
     by_choice = ([of_strategies(task, one) for one in choices] for task in design.tasks)
