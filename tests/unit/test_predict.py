@@ -12,7 +12,7 @@ from picme.errors import ConfigError, DataError
 from picme.modalities import open_modality
 from picme.pipeline import run
 from picme.predict import predict
-from picme.predict.model import _seeds
+from picme.predict.choose import chosen_finetunings
 from picme.predict.new_stays import fits as fits_of
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def test_a_missing_seed_is_not_left_out_of_the_mean(old: Run) -> None:
     )
 
     def seeds() -> int:
-        return len(_seeds(old, "died", "contrastive", None))
+        return len(chosen_finetunings(old, "died", "contrastive", None))
 
     steps = [old.design.finetune("died", ("person", "labs"), "contrastive", seed) for seed in range(3)]
     with pytest.raises(DataError, match=r"has results, but no models of person\+labs"):
@@ -143,11 +143,11 @@ def test_the_selected_cell_is_taken_though_another_has_a_higher_score(
         {"task": "died", "combination": "person+labs", "strategy": name, "validation_auroc": score, "selected": chosen}
         for name, (score, chosen) in scores.items()
     ]
-    monkeypatch.setattr("picme.predict.model.result_table", lambda folder, name: pl.DataFrame(rows))
+    monkeypatch.setattr("picme.predict.choose.result_table", lambda folder, name: pl.DataFrame(rows))
     for name in scores:
         for seed in range(3):
             folder = old.store.path(old.design.finetune("died", ("person", "labs"), name, seed))
             folder.mkdir(parents=True)
             (folder / "manifest.json").write_text("{}")
-    assert {step.cell.strategy for step in _seeds(old, "died", None, None)} == {"supervised"}
-    assert {step.cell.strategy for step in _seeds(old, "died", None, "person+labs")} == {"gated"}
+    assert {step.cell.strategy for step in chosen_finetunings(old, "died", None, None)} == {"supervised"}
+    assert {step.cell.strategy for step in chosen_finetunings(old, "died", None, "person+labs")} == {"gated"}

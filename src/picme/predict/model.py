@@ -6,17 +6,19 @@ import tempfile
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import polars as pl
 
-from picme.config.combinations import label, parse
+from picme.config.combinations import label
 from picme.errors import ConfigError, DataError, near
 from picme.finetune.step import Stacked
 from picme.pipeline import Run
+from picme.predict.choose import chosen_finetunings
+from picme.predict.choose import keeps_models as keeps_models
 from picme.predict.new_stays import NewStays, fits, view_of
-from picme.results.record import result_table
+from picme.predict.one_seed import contributions, embeddings, model_on
 from picme.tasks import build as build_task
 
 if TYPE_CHECKING:
@@ -24,14 +26,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from os import PathLike
 
-    import torch
-
     from picme.engine.progress import Parts
     from picme.finetune.classifier import Classifier
-    from picme.finetune.step import Cell, Finetune
     from picme.modalities.view import ViewData
-    from picme.predict.stacked import OnFeatures, StackedModel
-    from picme.strategies import Strategy
+    from picme.predict.stacked import StackedModel
 
 # The column that says which modalities a prediction was made from, and what it says where there are none.
 USED, NONE = "modalities_used", "none"
@@ -88,7 +86,7 @@ class Model:
     ) -> None:
         if task not in run.config.tasks:
             raise ConfigError(f"unknown task {task!r}{near(task, run.config.tasks)}")
-        self._run, self._steps = run, _seeds(run, task, strategy, combination)
+        self._run, self._steps = run, chosen_finetunings(run, task, strategy, combination)
         cell = self._steps[0].cell
         self.task, self.combination, self.strategy = task, label(cell.combination), cell.strategy
         self.labels = build_task(task, run.config.tasks[task]).labels
@@ -152,7 +150,7 @@ class Model:
             _warn(new.notes)
             if not new.seeds:
                 raise DataError(_none(cohort, new))
-            found = _embeddings(cast("Classifier", new.seeds[seed]), new.rows)
+            found = embeddings(cast("Classifier", new.seeds[seed]), new.rows)
             named = {name: found[:, index] for index, name in enumerate(new.seeds[seed].combination)}
             names = self._steps[0].cell.combination
             return {name: named[name] for name in names} | {"stay_id": new.stays(new.rows).to_numpy()}
@@ -207,11 +205,7 @@ class Model:
             for step in self._steps if len(rows) else ():
                 if progress is not None:
                     progress.begin(f"model of seed {step.seed}")
-                new.seeds.append(
-                    _stacked(self._run, step, view, names, stays.encoded)
-                    if isinstance(step, Stacked)
-                    else _model(self._run, step, view, names, stays.encoded)
-                )
+                new.seeds.append(model_on(self._run, step, view, names, stays.encoded))
             yield new
 
     def probabilities(self, new: Applied) -> pl.DataFrame:
@@ -241,12 +235,7 @@ class Model:
                 np.zeros((len(self.labels), 0, len(names))), new.stays(new.rows), self.labels, names, new.present[:0]
             )
         pairs = zip(self._steps, new.seeds, strict=True)
-        each = [
-            cast("StackedModel", model).contributions(new.rows)
-            if isinstance(step, Stacked)
-            else _contributions(self._run, step, cast("Classifier", model), new.rows)
-            for step, model in pairs
-        ]
+        each = [contributions(self._run, step, model, new.rows) for step, model in pairs]
         added = np.mean(each, axis=0)
         model = new.seeds[0]
         present = model.present.cpu().numpy()[new.rows]
@@ -276,143 +265,3 @@ def _long(
             "contribution": added.ravel(),
         }
     )
-
-
-def keeps_models(strategy: Strategy) -> bool:
-    """Return whether fine-tunings by a strategy keep models that can be applied to new stays."""
-    return (strategy.encoders != "none" or bool(strategy.stacks)) and strategy.averages is None
-
-
-def _seeds(study: Run, task: str, wanted: str | None, combination: str | None) -> list[Finetune]:
-    """Return the finished fine-tunings of one combination and strategy, one for each seed."""
-    summary = result_table(study.folder, "summary").filter(pl.col("task") == task)
-    names = list(study.config.modalities)
-    without = [name for name in summary["strategy"].unique() if not keeps_models(study.design.strategy(name))]
-    if combination is not None:
-        summary = summary.filter(pl.col("combination") == label(parse(combination, names)))
-    if wanted is not None:
-        if wanted in without:
-            raise ConfigError(f"{wanted} keeps no model to predict with")
-        if wanted not in (known := summary["strategy"].unique()):
-            of = f" of {combination}" if combination else ""
-            raise ConfigError(f"task {task} has no model{of} by strategy {wanted!r}{near(wanted, known)}")
-        summary = summary.filter(pl.col("strategy") == wanted)
-    summary = summary.filter(~pl.col("strategy").is_in(without))
-    if not summary.height:
-        raise ConfigError(
-            f"no model of task {task} fits strategy {wanted or 'any'} and combination {combination or 'any'}; "
-            "see the table summary"
-        )
-    if wanted is None and combination is None and summary.get_column("selected").any():
-        summary = summary.filter(pl.col("selected"))
-    best = summary.sort("validation_auroc", descending=True, nulls_last=True).row(0, named=True)
-    whole = combination is None and wanted is not None and study.design.strategy(wanted).subsets
-    place = (task, tuple(names) if whole else parse(best["combination"], names), best["strategy"])
-    steps = [study.design.finetune(*place, seed) for seed in range(study.config.study.seeds)]
-    found = [step for step in steps if study.store.done(step) and study.store.done(step.trained)]
-    if not found:
-        raise DataError(
-            f"{study.folder} has results, but no models of {best['combination']} by {best['strategy']} that this "
-            "version of picme would make of its configuration; `picme plan` shows what has changed"
-        )
-    if len(found) < len(steps):
-        raise DataError(
-            f"{study.folder} has the models of {len(found)} of {len(steps)} seeds of {best['combination']} by "
-            f"{best['strategy']}; probabilities are the mean over all, so run `picme finetune` again, which makes "
-            "what is missing"
-        )
-    return found
-
-
-def _stacked(
-    study: Run, step: Stacked, view: ViewData, names: Sequence[str], encoded: dict[Any, np.ndarray]
-) -> StackedModel:
-    """Return the models of one seed's strategies on the new stays, and how they are combined."""
-    from picme.finetune.stacked import stored_weights
-    from picme.finetune.without_encoders import FeatureModel
-    from picme.predict.stacked import OnFeatures, StackedModel
-
-    combination = step.cell.combination
-    present = view.present(combination) & np.isin(combination, names)
-    models: list[Classifier | OnFeatures] = []
-    for base in step.bases:
-        if base.cell.course is None:
-            fitted = FeatureModel.load(study.store.path(base), combination)
-            models.append(OnFeatures(fitted, view, combination, present))
-        else:
-            models.append(_model(study, base, view, names, encoded))
-    return StackedModel(models, stored_weights(step, study.store), combination, present)
-
-
-def _model(
-    study: Run, step: Finetune, view: ViewData, names: Sequence[str], encoded: dict[Any, np.ndarray]
-) -> Classifier:
-    """Return the trained model of one seed on the new stays, which reads the modalities of some names.
-
-    Frozen encoders are run once for all seeds on the same draw of them; `encoded` keeps what they gave.
-    """
-    from picme.finetune.restore import restore
-    from picme.finetune.step import EmbedUntrained
-    from picme.fitting.device import resolve_device
-
-    cell, device = step.trained.cell, resolve_device(study.config.execution.device)
-    embedded = None
-    if cell.frozen:
-        drawn = [one.seed for one in step.trained.embedded if isinstance(one, EmbedUntrained)]
-        draw = drawn[0] if cell.pretrain is None else cell.pretrain.key
-        key = (cell.task.name, cell.combination, draw)
-        if key not in encoded:
-            encoded[key] = _encoded(study, cell, view, names, draw, device)
-        embedded = encoded[key]
-    model = restore(step, view, device, study.store, embedded)
-    model.restrict(names)
-    return model
-
-
-def _encoded(
-    study: Run, cell: Cell, view: ViewData, names: Sequence[str], draw: str | int, device: torch.device
-) -> np.ndarray:
-    """Return the embeddings (modality, stay, dim) of the new stays by a draw of frozen encoders, zero if not read."""
-    from picme.finetune.embed import all_rows
-    from picme.pretrain.model import ModalityEncoders
-    from picme.pretrain.train import load_encoders
-
-    chosen = [one for one in cell.encodings if one.modality in names]
-    encoders = (
-        ModalityEncoders(chosen, view, draw)
-        if isinstance(draw, int)
-        else load_encoders(study.store.path(cell.pretrain), chosen, view)  # type: ignore[arg-type]
-    )
-    found = all_rows(encoders.to(device).eval(), view, device)
-    embedded = np.zeros((len(cell.encodings), *found.shape[1:]), dtype=np.float32)
-    embedded[[cell.combination.index(one.modality) for one in chosen]] = found
-    return embedded
-
-
-def _embeddings(model: Classifier, rows: np.ndarray) -> np.ndarray:
-    """Return the embeddings of rows as the encoders give them, (row, modality, dim)."""
-    import torch
-
-    from picme.evaluate.attribute import embeddings_of
-    from picme.finetune.classifier import FrozenClassifier
-
-    with torch.no_grad():
-        values = model.values[rows] if isinstance(model, FrozenClassifier) else embeddings_of(model, rows)
-    return values.cpu().numpy()
-
-
-def _contributions(study: Run, step: Finetune, model: Classifier, rows: np.ndarray) -> np.ndarray:
-    """Return one seed's integrated gradients from the training stays' mean embeddings, (label, row, modality)."""
-    import torch
-
-    from picme.evaluate.attribute import embeddings_of, training_mean
-    from picme.evaluate.integrated_gradients import integrated_gradients
-    from picme.finetune.restore import restore
-    from picme.pretrain.features import open_encoded
-
-    cell = step.trained.cell
-    view = open_encoded(cell.prepare, cell.task.name, cell.encodings, study.store)
-    trained = restore(step, view, model.device, study.store)
-    mean = training_mean(trained, view.usable(step.cell.combination, "train"))
-    present = model.present[torch.from_numpy(rows).to(model.device)]
-    return integrated_gradients(model.head, embeddings_of(model, rows), present, mean).per_label
