@@ -64,20 +64,16 @@ class Step(Part):
         stage: the stage of the study, a command of its own, that the step belongs to.
         version: raised when the same fields come to mean another artifact.
         cores: how many workers' shares of the machine the step takes; `ALL_CORES` for all of them.
-        gpu: what it takes of a GPU where there is one: `none`, `shared` with others of its kind, or the `whole` of it.
         grows: patterns of files that are added once the artifact is finished, such as what is computed from it once.
         replaces: result tables that the step contributes in place of the steps that it reads.
-        timed: whether `seconds` of the manifest, and what it says of epochs and memory, belong in a table of costs.
     """
 
     kind: ClassVar[str]
     stage: ClassVar[str]
     version: ClassVar[int] = 1
     cores: ClassVar[int] = 1
-    gpu: ClassVar[Gpu] = "none"
     grows: ClassVar[tuple[str, ...]] = ()
     replaces: ClassVar[tuple[str, ...]] = ()
-    timed: ClassVar[bool] = False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Step) and self.key == other.key
@@ -87,6 +83,16 @@ class Step(Part):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.key})"
+
+    @property
+    def gpu(self) -> Gpu:
+        """The part of a GPU that the step takes: `none`, `shared` with others of its kind, or the `whole` of it."""
+        return "none"
+
+    @property
+    def timed(self) -> bool:
+        """Whether `seconds` of the manifest, and what it says of epochs and memory, belong in a table of costs."""
+        return False
 
     @property
     def threaded(self) -> bool:

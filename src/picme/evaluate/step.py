@@ -102,7 +102,6 @@ class Attribute(Step):
 
     kind: ClassVar[str] = "attribute"
     stage: ClassVar[str] = "evaluate"
-    gpu: ClassVar[Gpu] = "shared"
 
     finetuned: tuple[Finetune, ...]
     """The fine-tunings of one cell, one for each seed."""
@@ -110,6 +109,10 @@ class Attribute(Step):
     """True if every coalition of the modalities is fitted."""
     control: bool
     """True if the strategy is a control, whose λ is set and not found."""
+
+    @property
+    def gpu(self) -> Gpu:  # noqa: D102
+        return "shared"
 
     @property
     def name(self) -> str:  # noqa: D102
@@ -161,7 +164,6 @@ class OfSubsets(Step):
     """What follows from one strategy's predictions of every subset of the modalities."""
 
     stage: ClassVar[str] = "evaluate"
-    gpu: ClassVar[Gpu] = "shared"
 
     finetuned: tuple[Finetune, ...]
     """The seeds of the models of all modalities, or of the models of every subset, on every fold."""
@@ -170,6 +172,10 @@ class OfSubsets(Step):
     confidence: float
     interval_resamples: int
     seed: int
+
+    @property
+    def gpu(self) -> Gpu:  # noqa: D102
+        return "shared"
 
     @property
     def name(self) -> str:  # noqa: D102

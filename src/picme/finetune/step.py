@@ -33,10 +33,13 @@ class EmbedPretrained(Step):
 
     kind: ClassVar[str] = "embed"
     stage: ClassVar[str] = "finetune"
-    gpu: ClassVar[Gpu] = "shared"
 
     pretrain: Pretrain
     task: str
+
+    @property
+    def gpu(self) -> Gpu:  # noqa: D102
+        return "shared"
 
     @property
     def name(self) -> str:  # noqa: D102
@@ -61,12 +64,15 @@ class EmbedUntrained(Step):
 
     kind: ClassVar[str] = "embed"
     stage: ClassVar[str] = "finetune"
-    gpu: ClassVar[Gpu] = "shared"
 
     prepare: Prepare
     encoding: Encoding
     task: str
     seed: int
+
+    @property
+    def gpu(self) -> Gpu:  # noqa: D102
+        return "shared"
 
     @property
     def name(self) -> str:  # noqa: D102
@@ -178,7 +184,7 @@ class FinetuneSearch(Step):
         return self.cell.cost
 
     @property
-    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+    def gpu(self) -> Gpu:  # noqa: D102
         return self.cell.gpu
 
     @property
@@ -236,7 +242,7 @@ class Finetune(Step):
         return self.cell.threaded
 
     @property
-    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+    def gpu(self) -> Gpu:  # noqa: D102
         return self.cell.gpu
 
     @property
@@ -264,7 +270,7 @@ class Finetune(Step):
         return view
 
     @property
-    def timed(self) -> bool:  # type: ignore[override]  # noqa: D102
+    def timed(self) -> bool:  # noqa: D102
         return not self.variant and self.kind == "finetune"
 
     @property
@@ -306,7 +312,7 @@ class RestrictedFinetune(Finetune):
     """The fine-tuning over all modalities, whose cell is an `AnySubsetCell`."""
 
     @property
-    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+    def gpu(self) -> Gpu:  # noqa: D102
         return "none"
 
     @property
@@ -346,7 +352,7 @@ class Averaged(Finetune):
     """The fine-tuning of each modality of the combination."""
 
     @property
-    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+    def gpu(self) -> Gpu:  # noqa: D102
         return "none"
 
     @property
@@ -414,7 +420,7 @@ class Stacked(Finetune):
     """None where each counts the same."""
 
     @property
-    def gpu(self) -> Gpu:  # type: ignore[override]  # noqa: D102
+    def gpu(self) -> Gpu:  # noqa: D102
         return "none"
 
     @property

@@ -52,7 +52,6 @@ class Prepare(Step):
     stage: ClassVar[str] = "prepare"
     cores: ClassVar[int] = ALL_CORES
     grows: ClassVar[tuple[str, ...]] = ("pool/*",)  # tokens of the texts, by the tokenizer of each encoder
-    timed: ClassVar[bool] = True
 
     source: Any
     cohort: Any
@@ -67,6 +66,10 @@ class Prepare(Step):
     code: dict[str, str]
     """Hashes of the components of other packages that read the data."""
     hospital: Hospital | None = None
+
+    @property
+    def timed(self) -> bool:  # noqa: D102
+        return True
 
     @property
     def arrays(self) -> Prepare:
@@ -112,12 +115,15 @@ class Fold(Prepare):
     version: ClassVar[int] = 1
     cores: ClassVar[int] = 1
     grows: ClassVar[tuple[str, ...]] = ()
-    timed: ClassVar[bool] = False
 
     whole: Prepare
     """The cohort, in which fold 0 is test."""
     number: int
     """The fold that is test, from 1."""
+
+    @property
+    def timed(self) -> bool:  # noqa: D102
+        return False
 
     @property
     def name(self) -> str:  # noqa: D102

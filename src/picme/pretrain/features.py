@@ -23,8 +23,6 @@ class Features(Step):
     kind: ClassVar[str] = "features"
     stage: ClassVar[str] = "encode"
     cores: ClassVar[int] = ALL_CORES
-    gpu: ClassVar[Gpu] = "whole"
-    timed: ClassVar[bool] = True
     uncounted: ClassVar[tuple[str, ...]] = ("encoder",)
 
     prepare: Prepare
@@ -35,6 +33,14 @@ class Features(Step):
     precision: str
     code: str | None = None
     """Hash of the encoder's source code, where another package supplies it."""
+
+    @property
+    def gpu(self) -> Gpu:  # noqa: D102
+        return "whole"
+
+    @property
+    def timed(self) -> bool:  # noqa: D102
+        return True
 
     @property
     def name(self) -> str:  # noqa: D102

@@ -114,11 +114,14 @@ class PretrainSearch(Step):
 
     kind: ClassVar[str] = "search"
     stage: ClassVar[str] = "pretrain"
-    gpu: ClassVar[Gpu] = "whole"
 
     pretraining: Pretraining
     space: Any
     """The section `pretrain.search`."""
+
+    @property
+    def gpu(self) -> Gpu:  # noqa: D102
+        return "whole"
 
     @property
     def name(self) -> str:  # noqa: D102
@@ -150,12 +153,18 @@ class Pretrain(Step):
 
     kind: ClassVar[str] = "pretrain"
     stage: ClassVar[str] = "pretrain"
-    gpu: ClassVar[Gpu] = "whole"
-    timed: ClassVar[bool] = True
 
     pretraining: Pretraining
     seed: int
     search: PretrainSearch | None = None
+
+    @property
+    def gpu(self) -> Gpu:  # noqa: D102
+        return "whole"
+
+    @property
+    def timed(self) -> bool:  # noqa: D102
+        return True
 
     @property
     def threaded(self) -> bool:  # noqa: D102
@@ -199,11 +208,17 @@ class Restricted(Pretrain):
     """What a shared pretraining gives to a combination of some of its modalities, as that combination's pretraining."""
 
     kind: ClassVar[str] = "restrict"
-    gpu: ClassVar[Gpu] = "none"
-    timed: ClassVar[bool] = False
 
     whole: Pretrain
     """The shared pretraining, whose part `pretraining` is a `SharedPretraining`."""
+
+    @property
+    def gpu(self) -> Gpu:  # noqa: D102
+        return "none"
+
+    @property
+    def timed(self) -> bool:  # noqa: D102
+        return False
 
     @property
     def spread(self) -> bool:  # noqa: D102

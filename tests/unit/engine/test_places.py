@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +13,9 @@ from toy_steps import OnGpu, OnSharedGpu, Toy, Wide
 
 from picme.engine.places import Demand, demand_of, least_loaded, next_start
 
+if TYPE_CHECKING:
+    from picme.engine.step import Gpu
+
 CPU, WHOLE, QUARTER, PAIR = Demand(1, 0.0), Demand(1, 1.0), Demand(1, 0.25), Demand(1, 2.0)
 
 
@@ -20,7 +23,10 @@ class WideOnGpu(Wide):
     """Takes all cores, and a whole GPU."""
 
     kind = "wide gpu"
-    gpu = "whole"
+
+    @property
+    def gpu(self) -> Gpu:
+        return "whole"
 
 
 class Spread(OnGpu):

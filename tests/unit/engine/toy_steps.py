@@ -67,14 +67,20 @@ class OnGpu(Toy):
     """Takes a whole GPU."""
 
     kind: ClassVar[str] = "gpu"
-    gpu: ClassVar[Gpu] = "whole"
+
+    @property
+    def gpu(self) -> Gpu:
+        return "whole"
 
 
 class OnSharedGpu(Toy):
     """Shares a GPU."""
 
     kind: ClassVar[str] = "shared"
-    gpu: ClassVar[Gpu] = "shared"
+
+    @property
+    def gpu(self) -> Gpu:
+        return "shared"
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:
         return super().run(folder, context) | {"device": context.device}
