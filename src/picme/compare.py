@@ -65,7 +65,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison of studies found.
+    """The findings of a comparison of studies.
 
     Attributes:
         runs: the studies; the first is what the others are compared with.
@@ -113,7 +113,7 @@ def compare(
         runs: folders of finished studies, two or more.
         resamples: bootstrap resamples over subjects.
         confidence: coverage of the intervals.
-        seed: of the resampling.
+        seed: the seed of the resampling.
 
     Raises:
         ConfigError: if there are fewer than two folders, one is named twice or is no finished study.

@@ -56,7 +56,7 @@ class Run:
 
     Args:
         config: the study.
-        folder: of the run.
+        folder: the folder of the run.
         made_from: what `run.json` of a finished run recorded of raw files and of other packages' code; as they are now
             if not given.
     """

@@ -17,7 +17,7 @@ RECORDS = ("timeseries", "discharge", "radiology", "image")
 
 @dataclass(frozen=True)
 class Absence:
-    """Which records of an admission do not exist.
+    """The records of an admission that do not exist.
 
     Attributes:
         shares: For a modality, the share of admissions without its records; 3 % for one that is not named.
@@ -41,7 +41,7 @@ STYLE = ("exposure", "contrast", "grain")
 
 @dataclass(frozen=True)
 class CaseMix:
-    """Which patients a hospital has, and how many of them die.
+    """The kind of patients that a hospital has, and how many of them die.
 
     Attributes:
         shifts: For a latent state of health, by how many standard deviations the hospital's patients differ from
@@ -55,7 +55,7 @@ class CaseMix:
 
 @dataclass(frozen=True)
 class ImageStyle:
-    """How a hospital's machines draw films, which tells nothing of the patient.
+    """The look of the films from a hospital's machines, which tells nothing of the patient.
 
     Attributes:
         exposure: What is added to the brightness of every film, as a share of white.
@@ -74,7 +74,7 @@ class ArgumentError(ValueError):
 
 @dataclass(frozen=True)
 class Planted:
-    """What each modality tells of death, as shares of the variance of its logit that add up to 1.
+    """The information of each modality on death, as shares of the variance of its logit that add up to 1.
 
     Attributes:
         influence: For a modality, the share that is visible in it only; 0 for one that is not named.

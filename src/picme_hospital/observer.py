@@ -1,4 +1,4 @@
-"""What a perfect observer of some modalities of a planted hospital knows: the best that any model of them could do.
+"""A perfect observer of some modalities of a planted hospital: the best that any model of them could do.
 
 The observer of a subset S knows every part of mortality's logit that S shows: each modality's own part exactly; of the
 finding that image and report share, its noisy views in S; of the exclusive-or, the whole if both signs are in S, and

@@ -83,7 +83,7 @@ def divide(stays: pl.DataFrame, config: SplitsConfig) -> Division:
     """Divide all stays of a study by time or by group.
 
     Args:
-        stays: with subject_id and the column; all stays of a subject must be among them.
+        stays: the stays, with subject_id and the column; all stays of a subject must be among them.
         config: the rules of the division.
 
     Raises:

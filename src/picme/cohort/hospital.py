@@ -28,7 +28,7 @@ NEEDS = {**dict.fromkeys(NOTES, "notes"), IMAGES: "cxr"}
 
 
 class Hospital(Protocol):
-    """Whatever a cohort with ICU stays can be made of."""
+    """A hospital that a cohort with ICU stays can be made of."""
 
     @property
     def release(self) -> Tables:

@@ -1,4 +1,4 @@
-"""What the MIMIC releases lack of a study, told from their folders alone: no table is read but for its header."""
+"""Check of the MIMIC releases for all that a study needs, from their folders alone: of tables only headers are read."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def distinct(row: np.ndarray) -> int:
 
 @dataclass
 class Readings:
-    """What was read of some rows.
+    """The values that were read from some rows.
 
     Attributes:
         rows: (measurement,) of dtype MEASUREMENT.

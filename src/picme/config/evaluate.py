@@ -92,7 +92,7 @@ class MissingConfig(Section):
     rates: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
     """Shares of the modalities that are withheld."""
     mechanisms: tuple[Literal["mcar", "mar", "mnar"], ...] = ("mcar", "mar", "mnar")
-    """What decides from which stays more is withheld. `mcar`: chance alone. `mar`: what is observed; the more, the less
+    """Causes of withholding more from some stays. `mcar`: chance alone. `mar`: what is observed; the more, the less
     severely ill a stay looks by the modality `severity`, which is itself never withheld. `mnar`: the outcome; more from
     stays without it."""
     severity: str | None = None
@@ -156,7 +156,7 @@ class EvaluateConfig(Section):
     )
     """Strategies that exist to be compared with; they are never selected as best."""
     margin: float = Field(default=0.01, gt=0, lt=1)
-    """What counts as nothing, in the unit of each metric: a modality of which the interval's upper end is below it adds
+    """The gain that counts as nothing, in the unit of each metric: a modality whose interval ends below it adds
     nothing measurable, and a combination that is at most so much worse than the best one is enough."""
     decision_thresholds: tuple[float, ...] = (0.1, 0.2)
     """Probabilities at which net benefit is told: a stay at or above is acted on."""

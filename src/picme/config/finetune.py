@@ -88,7 +88,7 @@ class AnySubsetConfig(Section):
 
 
 class StackedConfig(Section):
-    """What the strategy `stacked` combines, and how its weights are found."""
+    """Settings of `stacked`: the strategies that it combines, and how its weights are found."""
 
     strategies: tuple[str, ...] = STACKED.stacks
     """Strategies whose predictions are combined, each trained for this where it is not named itself. One that is not
@@ -123,7 +123,7 @@ class FinetuneConfig(Section):
     any_subset: AnySubsetConfig = AnySubsetConfig()
     """Training of the strategies that take any subset of the modalities."""
     stacked: StackedConfig = StackedConfig()
-    """What the strategy `stacked` combines."""
+    """Settings of the strategy `stacked`."""
     epochs: Epochs = Field(75, ge=1)
     """Greatest number of passes over the training stays."""
     patience: Epochs = Field(15, ge=1)

@@ -1,4 +1,4 @@
-"""What is wrong with a value of the configuration: one sentence that names its key, in the user's words."""
+"""Sentences on what is wrong with a value of the configuration; each names its key, in the user's words."""
 
 from __future__ import annotations
 

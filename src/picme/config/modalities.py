@@ -27,7 +27,7 @@ class ModalityConfig(Section):
     encoder: choice("encoders", CONFIGS)  # type: ignore[valid-type]
     """Encoder of the modality; the kind's usual encoder if `name` is not given."""
     cost: float = Field(1, ge=0, allow_inf_nan=False)
-    """What it costs to have the modality of one stay, in any unit that all modalities share."""
+    """The cost of having the modality of one stay, in any unit that all modalities share."""
     size: int = Field(224, ge=16, le=4096)
     """Images: side in pixels at which they are stored."""
     max_damaged: float = Field(0.1, ge=0, le=1)

@@ -55,7 +55,7 @@ class TableSource(Section):
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """Largest share of unreadable rows of a long time-series file before the data are refused; fewer are counted."""
     fingerprint: Literal["time", "content"] = "time"
-    """What tells that an image or text file which a table names has changed: its size and time, or all that it holds
+    """The sign that an image or text file which a table names has changed: its size and time, or all that it holds
     (which takes as long as reading them)."""
     outside: bool = False
     """Also read images and texts that lie outside the folder in which their paths start: by an absolute path, `..` or a

@@ -113,8 +113,8 @@ class ExecutionConfig(Section):
     """Settings of where and how steps run; they change no number, so they are in no key."""
 
     engine: Literal["local", "ray"] = "local"
-    """What runs the steps: `local` are processes of this machine, `ray` a Ray cluster (extra `picme[ray]`), whose nodes
-    share nothing but the run folder and what the configuration reads."""
+    """The engine that runs the steps: `local` are processes of this machine, `ray` a Ray cluster (extra `picme[ray]`),
+    whose nodes share nothing but the run folder and what the configuration reads."""
     address: str = "auto"
     """The Ray cluster: `HOST:PORT` of its head; `auto` for the one that this machine belongs to, with Ray started here
     where it belongs to none; `local` to start it here anyway."""

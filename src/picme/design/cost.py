@@ -1,4 +1,4 @@
-"""What the steps of a study cost, from encoders measured once on this machine, before anything has run.
+"""Estimates of what a study's steps cost, from encoders measured once on this machine, before anything has run.
 
 The measures lie in a cache of the user, for this machine, device and number of threads. To read them imports no torch.
 """
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 VERSION = 2
 SECONDS = 40.0
-"""How long all measures may take together, but for the loading of weights."""
+"""Seconds that all measures may take together, but for the loading of weights."""
 
 
 class Costs:

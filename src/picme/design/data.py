@@ -73,7 +73,7 @@ class DataSteps:
 
     @cached_property
     def availability(self) -> Availability:
-        """What the stays have, and what the encoders read of it."""
+        """The step that counts which modalities the stays have, and how much of their texts the encoders read."""
         encoders = {name: section.encoder for name, section in self.config.modalities.items()}
         reads = {name: one.reading_settings() for name, one in encoders.items() if isinstance(one, EncoderConfig)}
         reads = {name: settings for name, settings in reads.items() if settings}
@@ -81,7 +81,7 @@ class DataSteps:
 
     @cached_property
     def baseline(self) -> Baseline:
-        """Who the stays are."""
+        """The step that makes the table of who the stays are."""
         return Baseline(prepare=self.prepare, min_group=self.config.evaluate.min_group)
 
     @property

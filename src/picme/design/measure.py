@@ -26,7 +26,7 @@ EVALUATED = 256
 
 
 class Line(NamedTuple):
-    """What a batch costs: so much for being one, and so much for each stay; in seconds or in MB of the GPU."""
+    """The cost of a batch: so much for being one, and so much for each stay; in seconds or in MB of the GPU."""
 
     batch: float
     stay: float
@@ -37,7 +37,7 @@ class Line(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What one modality's encoder costs, or a part that all share.
+    """The cost of one modality's encoder, or of a part that all share.
 
     Attributes:
         locked: seconds of the locked part, for an encoder with one.

@@ -24,7 +24,7 @@ def add_steps_on_subsets(design: Design, graph: Graph, cells: list[Finetune]) ->
 
     Args:
         design: makes the fine-tunings.
-        graph: of the study.
+        graph: the graph of the study.
         cells: the fine-tunings of the study's cells.
     """
     dedicated, folds = _dedicated(design, cells), len(design.folds)

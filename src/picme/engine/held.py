@@ -1,4 +1,4 @@
-"""Who works in a run folder: one process, also where several machines see the folder, as on a network disk.
+"""Lock on a run folder: one process works in it, also where several machines see it, as on a network disk.
 
 Whoever wants the folder first puts a file of its own name there and then looks for files of others, so that of two at
 least one sees the other and gives way. The holder's file is renewed every `BEAT` seconds. Whether a process of this

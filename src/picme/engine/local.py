@@ -36,7 +36,7 @@ class Executor(Protocol):
 
     @property
     def about(self) -> str:
-        """What stands behind the executor, for people; empty if it is this machine."""
+        """A few words for people on what the executor runs on; empty if it is this machine."""
 
     def __enter__(self) -> Self:
         """Give the executor itself."""

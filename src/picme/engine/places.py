@@ -1,4 +1,4 @@
-"""Where steps run: what each takes of a machine, which one starts next, and on which of its GPUs."""
+"""Places of steps on a machine: what each takes of it, which one starts next, and on which GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Demand:
-    """What a step takes while it runs.
+    """The cores and the share of a GPU that a step takes while it runs.
 
     Attributes:
         cores: whole cores.
@@ -31,9 +31,9 @@ def demand_of(step: Step, cores: int, gpus: int, per_gpu: int, per_fit: int = 1)
 
     Args:
         step: any step.
-        cores: of the machine; none takes more. A step that takes all of them and a GPU takes as many as there are for
-            each GPU, so that no GPU waits for another's step.
-        gpus: of the machine; without any, steps that can use one take cores alone.
+        cores: the cores of the machine; no step takes more. One that takes all of them and a GPU takes as many as
+            there are for each GPU, so that no GPU waits for another's step.
+        gpus: the GPUs of the machine; without any, steps that can use one take cores alone.
         per_gpu: how many steps share a GPU, of those that do.
         per_fit: how many devices share a step, of those that can be shared; each takes the step's cores.
     """
@@ -47,7 +47,7 @@ def least_loaded(loads: Mapping[str, float], share: float) -> str | None:
     """Return the GPU with the least load that has room for a share of it, None where none has.
 
     Args:
-        loads: for each GPU, the shares that are taken.
+        loads: the shares of each GPU that are taken.
         share: at most 1.
     """
     room = [name for name, load in loads.items() if load + share <= 1 + _ROUNDING]
@@ -58,7 +58,7 @@ def chosen_gpus(loads: Mapping[str, float], demand: float) -> tuple[str, ...]:
     """Return the GPUs that have room for a share of one, or as many free ones as are asked for; none if there are not.
 
     Args:
-        loads: for each GPU, the shares that are taken.
+        loads: the shares of each GPU that are taken.
         demand: a share up to 1, or a number of GPUs.
     """
     if demand <= 1:
@@ -77,7 +77,7 @@ def next_start(waiting: Iterable[Demand], cores: int, loads: Mapping[str, float]
     Args:
         waiting: what the waiting steps take, in their order.
         cores: that are free.
-        loads: for each GPU, the shares that are taken.
+        loads: the shares of each GPU that are taken.
     """
     open_ = dict(loads)
     for place, demand in enumerate(waiting):

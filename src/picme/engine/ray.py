@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from picme.engine.step import Step
 
 RETRIES = 3
-"""How often a step is tried again whose worker process or node has died."""
+"""Number of times that a step is tried again whose worker process or node has died."""
 PER_GPU = 4
-"""How many steps share a GPU of the cluster, whose memory is not known here."""
+"""Number of steps that share a GPU of the cluster, whose memory is not known here."""
 _LOOKED_SECONDS = 2.0
 
 
@@ -52,7 +52,7 @@ class RayExecutor:
         memory: bytes of main memory that Ray sets aside for each step; None leaves it to Ray's watch over the nodes.
         per_gpu: how many steps share a GPU, of those that do; `PER_GPU` if None.
         per_fit: how many devices of one node train one large network together.
-        version: of picme, which every node has to have.
+        version: the version of picme, which every node has to have.
 
     Raises:
         ConfigError: if the cluster cannot be joined, or lacks what the configuration asks for.
@@ -111,7 +111,7 @@ class RayExecutor:
 
     @property
     def about(self) -> str:
-        """What the cluster has, for people."""
+        """A few words for people on the cores and GPUs of the cluster."""
         nodes, gpus = len(self._alive()), sum(node.gpus for node in self._alive())
         return f"Ray: {nodes} node{'s' * (nodes > 1)}, {self.workers} cores, {gpus:g} GPUs"
 

@@ -26,7 +26,7 @@ Gpu = Literal["none", "shared", "whole"]
 
 @dataclass(frozen=True)
 class Context:
-    """Where a step runs; none of it changes what the step makes.
+    """The surroundings in which a step runs; none of them changes what the step makes.
 
     Attributes:
         store: where the artifacts of earlier steps are.

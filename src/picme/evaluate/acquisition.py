@@ -1,4 +1,4 @@
-"""In which order modalities are worth having: what each adds for its cost, and the front of value against cost."""
+"""The order in which modalities are worth having: what each adds for its cost, and the front of value against cost."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def acquisition(
         val: the lattice of a metric on validation.
         test: the lattice of the same models on test.
         costs: what each modality costs.
-        confidence: of the intervals.
-        shares: of the test stays that have each modality.
+        confidence: the confidence level of the intervals.
+        shares: the shares of the test stays that have each modality.
     """
     rows: list[dict[str, Any]] = []
     last = 0

@@ -89,7 +89,7 @@ class _Ranked:
 
 @dataclass(frozen=True)
 class _Own:
-    """What a positive stay's own subject adds to the counts at its score.
+    """The counts that a positive stay's own subject adds at its score.
 
     Attributes, each (positive,): `row`, its group; `subject`, its subject; `positives` and `stays`, how many of its
     subject's stays, itself among them, score at least as high.

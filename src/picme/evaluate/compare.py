@@ -102,7 +102,7 @@ def comparison_rows(
     """Return rows of `comparisons` for one task, each with its test of single models and of ensembles.
 
     Args:
-        results: of all cells.
+        results: the results of all cells.
         chosen: the cell that validation chose, if any.
         read: returns the predictions of a combination and strategy.
         subject: index of each test stay's subject (stay,).

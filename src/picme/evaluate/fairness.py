@@ -82,7 +82,7 @@ def differences(y: NDArray[np.bool_], called: NDArray[np.bool_], group: NDArray[
     Args:
         y: whether each stay has the label (stay,).
         called: whether it is called positive (stay,).
-        group: of each stay (stay,).
+        group: the group of each stay (stay,).
     """
     _, whose = np.unique(group, return_inverse=True)
 

@@ -26,7 +26,7 @@ class Told(NamedTuple):
 
     @property
     def middle(self) -> float:
-        """What the interval is around."""
+        """The value that the interval lies around."""
         return self.value if self.centre is None else self.centre
 
 

@@ -162,7 +162,7 @@ def weighted(estimates: Sequence[Estimate], weights: NDArray[np.floating]) -> Es
     """Return a weighted mean of one metric's estimates in the same resamples, as the estimate of such a metric.
 
     Args:
-        estimates: of predictions of the same stays.
+        estimates: the estimates of predictions of the same stays.
         weights: (estimate,), which add up to 1.
     """
     first = estimates[0]
@@ -261,8 +261,8 @@ def mean_over_seeds(
 
     Args:
         like: an estimate of the same metric on the same stays.
-        values: of each seed.
-        drawn: of each seed in each resample.
+        values: the values of each seed.
+        drawn: the value of each seed in each resample.
         seeded: whether another seed gives another model.
         draws: number of draws of encoders that the seeds take in turn.
         difference: whether the values are differences of metrics.

@@ -52,7 +52,7 @@ class Lattice:
         """Estimate a weighted sum over the subsets, of single models, with the error of subjects and of seeds.
 
         Args:
-            weights: of the subsets.
+            weights: the weights of the subsets.
             difference: whether it is a difference of metrics, which may be below 0, or a metric.
         """
         places = self.places

@@ -31,7 +31,7 @@ class Linear:
     """A statistic and how much each subject moves it.
 
     Attributes:
-        value: of the sample; NaN where undefined.
+        value: the value in the sample; NaN where undefined.
         influence: (subject,) that of each subject, 0 for those it is not of; they add up to 0.
     """
 

@@ -61,8 +61,8 @@ class Mean:
     """A mean over stays and labels, or a weighted sum of such means, with what its interval follows from.
 
     Attributes:
-        value: on the sample.
-        drawn: in each resample of subjects (resample,).
+        value: the value on the sample.
+        drawn: the value in each resample of subjects (resample,).
         subjects: their number.
     """
 
@@ -167,8 +167,8 @@ def judge(
         y: labels (label, stay), NaN where undefined.
         p: probabilities (label, stay); a label with NaN, which a model does not know, is not judged.
         subject: index of each stay's subject.
-        resamples: of the subjects.
-        bins: of the expected calibration error.
+        resamples: the number of resamples of the subjects.
+        bins: the number of bins of the expected calibration error.
     """
     y, p = np.where(np.isnan(p).any(axis=1, keepdims=True), np.nan, y), np.nan_to_num(p)
     known = ~np.isnan(y)
@@ -190,7 +190,7 @@ def robustness(
     Args:
         judged: the columns of the grid.
         names: the modalities.
-        confidence: of the intervals.
+        confidence: the confidence level of the intervals.
     """
     for metric in (*METRICS, "brier", "ece"):
         better = 1 if metric in METRICS else -1

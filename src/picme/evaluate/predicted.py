@@ -1,4 +1,4 @@
-"""What models predict from every subset of the modalities for the stays of validation and test, read and calibrated."""
+"""Reader of what models predict from every subset of the modalities for validation and test, and its calibration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from picme.finetune.step import Finetune
 
 COMPLETE, ALL = "complete", "all"
-"""Which stays are judged: those that have every modality, or all that have at least one."""
+"""Names of the stays that are judged: those that have every modality, or all that have at least one."""
 
 
 def shares(y: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -34,7 +34,7 @@ def shares(y: NDArray[np.floating]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What models predict from every subset of the modalities for the stays of one split.
+    """The predictions of models from every subset of the modalities for the stays of one split.
 
     Attributes:
         y: labels (label, stay), NaN where undefined.

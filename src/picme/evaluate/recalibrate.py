@@ -28,7 +28,7 @@ def of_cell(seeds: Sequence[Finetune], labels: Sequence[str], store: Store, foun
 
     Args:
         seeds: the fine-tunings, whose mean `found` is.
-        labels: of the task.
+        labels: the labels of the task.
         store: where their artifacts are.
         found: (row, label).
     """
@@ -52,7 +52,7 @@ def of_patterns(
 
     Args:
         seeds: the fine-tunings, whose mean `found` is, by a strategy that takes any subset.
-        labels: of the task.
+        labels: the labels of the task.
         store: where their artifacts are.
         device: where models run.
         found: (row, label).

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Score(Step):
-    """What follows from the predictions of one cell alone: scores, subgroups, calibration, thresholds and the like."""
+    """The judgement of one cell by its own predictions: scores, subgroups, calibration, thresholds and the like."""
 
     kind: ClassVar[str] = "score"
     stage: ClassVar[str] = "evaluate"
@@ -136,7 +136,7 @@ class Attribute(Step):
 
 
 class Severity(Step):
-    """How severely ill a fold's test stays look, as one modality tells it: the risk of a task's labels."""
+    """The severity of a fold's test stays as one modality tells it: the risk of a task's labels."""
 
     kind: ClassVar[str] = "severity"
     stage: ClassVar[str] = "evaluate"
@@ -161,7 +161,7 @@ class Severity(Step):
 
 
 class OfSubsets(Step):
-    """What follows from one strategy's predictions of every subset of the modalities."""
+    """A step that judges one strategy's predictions from every subset of the modalities."""
 
     stage: ClassVar[str] = "evaluate"
 
@@ -206,7 +206,7 @@ class Missing(OfSubsets):
     missing: Any
     """The section `evaluate.missing`."""
     severity: tuple[Severity, ...]
-    """What `mar` goes by, on every fold; empty where nothing does."""
+    """The severity of the stays of every fold, by which `mar` withholds; empty if the grid has no `mar`."""
     ece_bins: int
 
     @property
@@ -230,7 +230,7 @@ class Missing(OfSubsets):
 
 
 class Value(OfSubsets):
-    """What each modality is worth to one strategy."""
+    """The value of each modality to one strategy."""
 
     kind: ClassVar[str] = "value"
     version: ClassVar[int] = 3
@@ -241,7 +241,7 @@ class Value(OfSubsets):
     thresholds: tuple[float, ...]
     """Probabilities at which net benefit is told."""
     costs: dict[str, float]
-    """What each modality of a stay costs."""
+    """The cost of each modality of a stay."""
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.evaluate.value import measure_value

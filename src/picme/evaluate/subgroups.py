@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 UNKNOWN = "unknown"
 CROSS = " × "
 SMALL = "(smaller groups)"
-"""What stands for the values that too few subjects have for a name."""
+"""The name of the subgroup that joins all values which too few subjects have."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Grouping:
     """An attribute by which stays are divided.
 
     Attributes:
-        name: of the attribute.
+        name: the name of the attribute.
         groups: the groups' names, `SMALL` for each that too few subjects have.
         code: (stay,) the place of each stay's group among them.
         columns: the cohort's columns that it is made of, several where they are crossed.

@@ -39,8 +39,8 @@ def sufficient(
         test: the lattice of the same models on test.
         costs: what each modality costs.
         confidence: that the combination named is enough, and of the interval on test.
-        margin: by how much a combination may be worse than the best, in the metric's unit.
-        stays: of validation.
+        margin: the amount by which a combination may be worse than the best, in the metric's unit.
+        stays: the stays of validation.
     """
     subsets = sorted(val.places, key=lambda one: (len(one), cost_of(one, costs)))
     none, order = subsets[0], [val.places[one] for one in subsets]
@@ -75,8 +75,8 @@ def judged(test: Lattice, enough: Subset, against: Subset, confidence: float, ma
         test: the lattice of a metric on stays that did not choose.
         enough: the combination that was chosen.
         against: the one that it is compared with.
-        confidence: of the interval.
-        margin: by how much the chosen one may be worse.
+        confidence: the confidence level of the interval.
+        margin: the amount by which the chosen one may be worse.
     """
     apart = test.sum({enough: 1.0, against: -1.0})
     confirmed = None if apart.obstacle else apart.interval(confidence)[0] > -margin

@@ -33,7 +33,7 @@ class CellResult:
 
     Attributes:
         n_seeds: number of seeds.
-        seed_auroc: on test, per seed and label (seed, label).
+        seed_auroc: AUROC on test, per seed and label (seed, label).
         per_seed: headline metric on test, per seed (seed,).
         single: the mean of that over the seeds, to take differences of.
         ensemble: headline metric of the seed-averaged prediction on test.

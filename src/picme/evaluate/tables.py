@@ -37,10 +37,10 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 class Judge:
-    """How every cell of a task is judged: by the same subgroups, and in the same resamples of subjects.
+    """Judge of every cell of a task: by the same subgroups, and in the same resamples of subjects.
 
     Args:
-        cohort: of the task: `stay_id`, `subject_id`, `split` and the columns that define subgroups.
+        cohort: the cohort of the task: `stay_id`, `subject_id`, `split` and the columns that define subgroups.
         stays: those of each split.
         config: how to judge.
 
@@ -82,7 +82,7 @@ class Judge:
         """Return the rows of the tables `OF_TASK`.
 
         Args:
-            results: of all cells.
+            results: the results of all cells.
             read: returns the predictions of a combination and strategy, of which only few are asked for.
         """
         selection = choose(results, self.config)

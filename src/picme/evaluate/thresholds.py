@@ -87,7 +87,7 @@ def _settled(curves: _Curves, rule: ThresholdRule, confidence: float) -> tuple[f
 
 
 class _Curves(NamedTuple):
-    """What each threshold calls positive, in each weighting of the stays that has both classes.
+    """The weight that each threshold calls positive, in each weighting of the stays that has both classes.
 
     Attributes: `thresholds` (threshold,), from infinity down through the distinct predictions; `true` and `false`
     (threshold, weighting), the weight of the positives and of the negatives that are called positive.

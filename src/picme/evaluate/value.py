@@ -1,4 +1,4 @@
-"""What each modality is worth: by itself, beside the others, and together with each other one; and which are enough."""
+"""The value of each modality: by itself, beside the others, and together with each other one; and which are enough."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _rows(step: Value, stays: str, folds: list[list[Predicted]]) -> Iterator[tup
     Args:
         step: its settings.
         stays: which stays they are.
-        folds: of each fold the stays of validation and of test.
+        folds: the stays of validation and of test, of each fold.
     """
     names, costs = step.cell.combination, step.costs
     declared = strategies().get(step.cell.strategy)
@@ -99,9 +99,9 @@ def rows_of(
         val: the metric on validation, which chooses.
         test: the metric of the same models on test, which judges.
         costs: what each modality costs.
-        confidence: of the intervals.
+        confidence: the confidence level of the intervals.
         margin: what counts as nothing, in the metric's unit.
-        shares: of the test stays that have each modality.
+        shares: the shares of the test stays that have each modality.
         counts: the columns of the stays and events of both splits.
     """
     best = front(val, costs)
@@ -146,12 +146,12 @@ def lattices(
         p: probabilities (seed, subset, label, stay), subsets as in `by_subset.subsets_of`; NaN for a label that the
             models do not know, which is left out of every subset.
         subject: index of each stay's subject (stay,).
-        resamples: of the subjects.
+        resamples: the number of resamples of the subjects.
         names: the modalities.
         seeded: whether another seed gives other models.
         draws: draws of encoders that the seeds take in turn.
         risk: calibrated probabilities of the same shape, for net benefit; `p` if not given.
-        thresholds: of net benefit.
+        thresholds: the thresholds of net benefit.
         prior: the share of positives (label,) by which one acts without any modality; that of `y` if not given.
     """
     prior = shares(y) if prior is None else prior
@@ -214,8 +214,8 @@ def table_rows(lattice: Lattice, confidence: float, margin: float) -> Iterator[t
     """Yield each row of `value`, `interactions` and `lattice`, with the table's name.
 
     Args:
-        lattice: of one metric.
-        confidence: of the intervals.
+        lattice: the lattice of one metric.
+        confidence: the confidence level of the intervals.
         margin: what counts as nothing, in the metric's unit.
     """
     names = lattice.names

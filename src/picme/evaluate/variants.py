@@ -34,8 +34,8 @@ def variant_tables(
     Args:
         own: the study's own fine-tunings.
         variants: those with fewer labels or another order.
-        cohort: of the task.
-        labels: of the task.
+        cohort: the cohort of the task.
+        labels: the labels of the task.
         store: where their predictions are.
     """
 

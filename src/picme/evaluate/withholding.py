@@ -1,4 +1,4 @@
-"""What the missingness grid withholds from each test stay: at random, by severity (MAR) or by the outcome (MNAR).
+"""Modalities that the missingness grid withholds from each test stay: at random, by severity (MAR) or outcome (MNAR).
 
 The mechanisms are those of Rubin (1976): missing completely at random does not depend on the stay, missing at random on
 what is observed of it, missing not at random on what is not, here the outcome that is to be predicted.

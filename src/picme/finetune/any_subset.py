@@ -39,11 +39,11 @@ class AnySubset(Teaching):
 
     Args:
         model: the classifier; while it is trained, it holds the auxiliary heads.
-        loss: of logits and target.
+        loss: the loss of logits and target.
         target: (stay, label) of the whole view.
         settings: the section `finetune.any_subset`.
         embed_dim: size of the embeddings.
-        seed: of what is drawn.
+        seed: the seed of what is drawn.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ def search(
     Of several labels, the one whose rarer class has most stays tells the settings for all: it tells most.
 
     Args:
-        name: of the model, one of `MODELS`.
+        name: the name of the model, one of `MODELS`.
         features: (stay, feature) of training stays, NaN where unknown.
         categorical: (feature,) bool, whether a feature is the number of a category.
         targets: (stay, label) 0 or 1, NaN where unknown (left out).
@@ -70,12 +70,12 @@ def fit(
     """Fit one model for each label.
 
     Args:
-        name: of the model, one of `MODELS`.
+        name: the name of the model, one of `MODELS`.
         features: (stay, feature) of training stays, NaN where unknown.
         categorical: (feature,) bool, whether a feature is the number of a category.
         targets: (stay, label) 0 or 1, NaN where unknown (left out).
         settings: as `search` returns them.
-        seed: of what a model draws: the stays and features that a tree sees.
+        seed: the seed of what a model draws: the stays and features that a tree sees.
 
     Returns:
         The models; None for a label with one class, or without a feature that is ever known.
@@ -110,7 +110,7 @@ def divided(y: np.ndarray, subject: np.ndarray, number: int) -> np.ndarray:
     Args:
         y: (stay,) 1 where a stay has the label.
         subject: (stay,) whose each stay is.
-        number: of folds.
+        number: the number of folds.
 
     Returns:
         The fold of each stay (stay,), from 0; with fewer subjects than folds, some are empty.

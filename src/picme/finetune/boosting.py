@@ -23,12 +23,12 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"num_leaves": 15},
     {"num_leaves": 31},
 )
-"""What is searched, beside the number of trees."""
+"""Settings that are searched, beside the number of trees."""
 SHARE, LEAST = 0.2, 10
 """Share of the features that a tree sees, and the fewest."""
 MOST_TREES, PATIENCE = 1000, 25
 FEW = {**SETTINGS[0], "trees": 50}
-"""What is taken where there are too few stays to search."""
+"""Settings where there are too few stays to search."""
 # A table with fewer cells is fitted by one thread: more of them wait for one another, and for other programs.
 LARGE = 20_000_000
 

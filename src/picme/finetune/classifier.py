@@ -171,7 +171,7 @@ def build_classifier(
         embedded: the steps with the embeddings of frozen encoders: of the combination, or of each modality.
         view: the task's stays.
         n_labels: logits of a stay.
-        seed: of the weights.
+        seed: the seed of the weights.
         device: where it runs.
         store: where the artifacts of earlier steps are.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from picme.modalities.view import ViewData
 
 Learnt = dict[str, dict[str, np.ndarray]]
-"""What training stays tell of how each modality is summarised."""
+"""All that is learnt from training stays to summarise a modality, by modality and name."""
 
 
 class Features(NamedTuple):
@@ -26,7 +26,7 @@ class Features(NamedTuple):
 
     Attributes:
         values: (stay, feature) float32, NaN where unknown.
-        names: of the features, such as `labs: Lactate whole slope`.
+        names: the names of the features, such as `labs: Lactate whole slope`.
         categorical: (feature,) bool, whether a feature is the number of a category.
         owner: (feature,) the place in the combination of the modality that a feature is of.
         blank: (feature,) what a feature is for a stay that lacks the modality.

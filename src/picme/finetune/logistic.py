@@ -11,7 +11,7 @@ from scipy.special import expit
 STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
 """Inverses of the ridge penalty that are searched."""
 FEW = {"strength": 0.01}
-"""What is taken where there are too few stays to search."""
+"""Settings where there are too few stays to search."""
 # Laboratory values can lie a hundred standard deviations out; without a limit they would dominate a linear model.
 CLIP = 5.0
 

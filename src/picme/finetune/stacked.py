@@ -101,7 +101,7 @@ def combined(weights: Weights | None, predicted: np.ndarray) -> np.ndarray:
     """Combine the predictions of several strategies.
 
     Args:
-        weights: of each label; None gives the strategies equal weights, as for a label that has none.
+        weights: the weights of each label; None gives the strategies equal weights, as for a label that has none.
         predicted: probabilities (strategy, …, label); NaN for a label that a strategy has no model of.
 
     Returns:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FROZEN = ("pretrained", "untrained")
 """Treatments of the encoders under which they are never trained on the task."""
 AS_IS = "as is"
-"""What a fine-tuning is trained on from which nothing is withheld."""
+"""The name of the training stays of a fine-tuning from which nothing is withheld."""
 
 
 class EmbedPretrained(Step):
@@ -129,7 +129,7 @@ class Cell(Part):
 
     @property
     def gpu(self) -> Gpu:
-        """What a fine-tuning takes of a GPU: all of it where encoders are trained."""
+        """The part of a GPU that a fine-tuning takes: all of it where encoders are trained."""
         if self.course is None:
             return "none"
         return "shared" if self.frozen else "whole"
@@ -228,7 +228,7 @@ class Finetune(Step):
 
     @property
     def said(self) -> str:
-        """What the name says of a fine-tuning beside the study's cells; empty for another."""
+        """The end of the name of a fine-tuning beside the study's cells; empty for another."""
         said = [f"{self.share:.0%} of labels"] * (self.share < 1) + ["order " + ">".join(self.order)] * bool(self.order)
         said += [f"trained on {self.trained_on}"] * (self.trained_on != AS_IS)
         return "".join(f" {one}" for one in said)
@@ -304,7 +304,7 @@ class Finetune(Step):
 
 
 class RestrictedFinetune(Finetune):
-    """What a training for every subset predicts for one combination, as that combination's fine-tuning."""
+    """The predictions of a training for every subset from one combination, as that combination's fine-tuning."""
 
     kind: ClassVar[str] = "restrict"
 
@@ -390,7 +390,7 @@ class OutOfFold(Finetune):
 
 
 class StackWeights(Step):
-    """How much a stack of strategies makes of each: what follows from predictions for training stays not seen."""
+    """The weights of the strategies in a stack, fitted to predictions for training stays that they have not seen."""
 
     kind: ClassVar[str] = "weights"
     stage: ClassVar[str] = "finetune"

@@ -1,4 +1,4 @@
-"""How a classifier is taught: what a batch is, its loss, and the predictions that validation judges."""
+"""Teaching of a classifier: what a batch is, its loss, and the predictions that validation judges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Teaching:
 
     Args:
         model: the classifier.
-        loss: of logits and target.
+        loss: the loss of logits and target.
         target: (stay, label) of the whole view.
     """
 

@@ -100,12 +100,12 @@ def train(
         cell: what is trained, and for how long.
         embedded: the steps with the embeddings of frozen encoders.
         view: the task's stays.
-        seed: of the weights and of everything drawn.
+        seed: the seed of the weights and of everything drawn.
         context: where the artifacts of earlier steps are, and the device.
         learning_rate: AdamW's.
         batch_size: stays in a batch.
         folder: where the state to resume from goes; None keeps none.
-        share: of the training stays whose labels are used.
+        share: the share of the training stays whose labels are used.
         report: called with (epoch, validation AUROC) after each epoch; may raise to stop a hopeless search trial.
 
     Raises:

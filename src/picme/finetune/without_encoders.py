@@ -27,7 +27,7 @@ class FeatureModel(NamedTuple):
     Attributes:
         name: one of `baselines.MODELS`.
         learnt: what training stays told of how the features are made.
-        models: of each label.
+        models: the model of each label.
     """
 
     name: str
@@ -89,10 +89,10 @@ def fit_model(
     Args:
         cell: its `head` names the model.
         view: the stays as the training sees them.
-        labels: of the task.
-        seed: of the model.
+        labels: the labels of the task.
+        seed: the seed of the model.
         train: row numbers of the training stays.
-        settings: of the model; searched if not given.
+        settings: the settings of the model; searched if not given.
     """
     if settings is None:
         settings = search_settings(cell, view, labels, train)

@@ -97,7 +97,7 @@ def trials_table(folder: Path, stage: str, **place: str) -> dict[str, pl.DataFra
     """Return what a finished search contributes to the table `search`.
 
     Args:
-        folder: of the artifact.
+        folder: the folder of the artifact.
         stage: `pretrain` or `finetune`.
         place: the columns task, combination and strategy, as far as they apply.
     """

@@ -16,7 +16,7 @@ def benefits(y: NDArray[np.floating], p: NDArray[np.floating], threshold: float)
     Args:
         y: labels 0 and 1, NaN where undefined, of any shape.
         p: probabilities of a shape that broadcasts with `y`.
-        threshold: of the probability, above 0 and below 1; a stay at or above it is acted on.
+        threshold: the threshold of the probability, above 0 and below 1; a stay at or above it is acted on.
 
     Returns:
         1 for a true positive, −t / (1 − t) for a false one, 0 for a stay that is not acted on, NaN where `y` is.
@@ -31,7 +31,7 @@ def net_benefit(y: NDArray[np.floating], p: NDArray[np.floating], threshold: flo
     Args:
         y: labels 0 and 1 (stay,), NaN where undefined.
         p: probabilities (stay,).
-        threshold: of the probability, above 0 and below 1.
+        threshold: the threshold of the probability, above 0 and below 1.
 
     Returns:
         The net benefit in true positives per stay; NaN if no label is defined. Acting on nobody has 0.

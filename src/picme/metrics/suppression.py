@@ -1,4 +1,4 @@
-"""Which cells of a table of counts are not told: small ones, and those that could be had by subtraction."""
+"""Suppression of the cells of a table of counts that are small, or that could be had of small ones by subtraction."""
 
 from __future__ import annotations
 

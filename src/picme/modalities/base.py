@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Misfit(NamedTuple):
-    """How new stays differ from a model's training stays, to be continued from `modality 'x': `; `far`, too far."""
+    """A difference of new stays from training stays: `what` continues "modality 'x': ", and `far` is too far."""
 
     what: str
     far: bool = True
@@ -130,7 +130,7 @@ class Modality(ABC):
         A kind without named variables takes the modality of the same name, or the only one there is, as it is.
 
         Args:
-            statistics: of the training stays.
+            statistics: the statistics of the training stays.
             own: the name of this modality.
             given: the modalities of the new stays that are of this kind, of one view.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from picme.schema import Rows
 
 COMPONENTS = 32
-"""What the features of an item are reduced to at most where stays are summarised: more columns help no tree."""
+"""Most columns to which an item's features are reduced where stays are summarised: more help no tree."""
 
 
 class CachedModality(Modality):

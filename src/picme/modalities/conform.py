@@ -28,7 +28,7 @@ UNKNOWN = ("unknown", "", "none", "nan")
 
 
 class Grid(NamedTuple):
-    """What was measured of one variable: numbers, or names of categories, and NaN or None where nothing was.
+    """The measurements of one variable: numbers, or names of categories, and NaN or None where there is none.
 
     Attributes:
         values: (hour,) float64 or object.
@@ -223,7 +223,7 @@ def conform_table(
 
     Args:
         model: the modality as the model was trained on it.
-        statistics: of its training stays, which name the known categories.
+        statistics: the statistics of its training stays, which name the known categories.
         own: its name; the modality of this name is asked first.
         given: the tables of the new stays, all of one view.
 

@@ -1,4 +1,4 @@
-"""Where the variables of a model come from in the stays of another source."""
+"""Match of the variables of a model with those of another source's stays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Match(NamedTuple):
-    """Where a variable of a model comes from in another source.
+    """The place in another source from which a variable of a model comes.
 
     Attributes:
         variable: as the model calls it.

@@ -1,4 +1,4 @@
-"""What a column of a cohort measures, and in which unit: how columns of two hospitals are told to be the same."""
+"""Quantities that the columns of a cohort measure, with their units, by which those of two hospitals are compared."""
 
 from __future__ import annotations
 
@@ -98,11 +98,11 @@ _LOG = "log "
 
 
 class Quantity(NamedTuple):
-    """What a column measures.
+    """The quantity that a column measures.
 
     Attributes:
         name: the quantity, the same for all its synonyms.
-        unit: in lower case; empty where neither the column nor `STANDARD` says it.
+        unit: the unit in lower case; empty where neither the column nor `STANDARD` says it.
         log: whether the column holds the logarithm of the value.
     """
 

@@ -1,4 +1,4 @@
-"""Which part of a text its encoder reads: the beginning up to the greatest length, or windows over the whole."""
+"""The part of a text that its encoder reads: the beginning up to the greatest length, or windows over the whole."""
 
 from __future__ import annotations
 

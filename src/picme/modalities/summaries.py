@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 STATISTICS = (
     "count", "first", "last", "min", "max", "mean", "median", "std", "slope", "change", "hours since", "share",
 )  # fmt: skip
-"""What a window of hours is summarised by: of the hours in which a variable was measured, their count, the first and
+"""Statistics of a variable in a window of hours: of the hours in which it was measured, their count, the first and
 the last value, minimum, maximum, mean, median, standard deviation, slope per hour (least squares), last minus first,
 hours from the last of them to the window's end, and their share of the window's hours."""
 WINDOWS = ("whole", "last quarter")
@@ -25,11 +25,11 @@ CHUNK = 100_000
 
 
 class Summary(NamedTuple):
-    """What one modality of some stays looks like in plain columns.
+    """One modality of some stays summarised in plain columns.
 
     Attributes:
         values: (stay, feature) float32, NaN where unknown.
-        names: of the features.
+        names: the names of the features.
         categorical: (feature,) bool, whether a feature is the number of a category.
         blank: (feature,) what a feature is for a stay that lacks the modality.
     """

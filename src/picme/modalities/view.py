@@ -28,7 +28,7 @@ class ViewData:
 
     Args:
         prepared: the prepare artifact.
-        name: of the view: a task, or `pretrain`.
+        name: the name of the view: a task, or `pretrain`.
         modalities: what has the `kind` and `encoder` of each modality, by name.
         features: trunk caches by modality; those modalities give cached features in place of their data.
         statistics: training statistics; the prepare artifact's own if not given.

@@ -20,7 +20,7 @@ __all__ = ["Model", "Predicted", "predict"]
 
 
 class Predicted(NamedTuple):
-    """How many stays have a prediction, how many none of the combination's modalities, and what else to know."""
+    """The number of stays with a prediction, that of stays without any of the modalities, and what else to know."""
 
     written: int
     left_out: int
@@ -47,7 +47,7 @@ def predict(
     Args:
         run: a finished run folder.
         cohort: a run folder whose prepare stage is done: the new stays, read with the same modalities.
-        task: of both.
+        task: a task that both have.
         strategy, combination: without both, the cell `selected` in `summary`; with one, its best on validation, or all
             modalities for a strategy that takes any subset.
         out: `.csv` or `.parquet`.

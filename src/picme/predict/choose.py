@@ -26,7 +26,7 @@ def chosen_finetunings(study: Run, task: str, wanted: str | None, combination: s
 
     Args:
         study: the finished study.
-        task: of the study.
+        task: the task of the study.
         wanted: the strategy; without it and `combination` those of the cell that validation selected are taken.
         combination: the modalities, as a+b; with one of the two alone, the best on validation of those that it names.
 

@@ -133,7 +133,7 @@ class Model:
 
         Args:
             cohort: as for `predict_proba`.
-            seed: of the fine-tuning; frozen encoders are the same for all that take one pretraining.
+            seed: the seed of the fine-tuning; frozen encoders are the same for all that take one pretraining.
 
         Returns:
             {modality: (stay, dim) float32}, zero where absent, and `stay_id` (stay,), as `Study.embeddings` returns.

@@ -49,8 +49,8 @@ class StackedModel:
     """The models of several strategies, and the weights by which their predictions are combined.
 
     Args:
-        models: of each strategy, on the same stays.
-        weights: of each label; None where each model counts the same.
+        models: the model of each strategy, on the same stays.
+        weights: the weights of each label; None where each model counts the same.
         combination: the modalities.
         present: what the stays have of them and is read (stay, modality) bool.
     """

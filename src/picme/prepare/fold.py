@@ -23,7 +23,7 @@ def divide_anew(step: Fold, folder: Path, whole: Path) -> dict[str, Any]:
 
     Args:
         step: the fold.
-        folder: of the artifact.
+        folder: the folder of the artifact.
         whole: the prepared cohort, whose arrays serve every fold.
 
     Raises:

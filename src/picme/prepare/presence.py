@@ -1,4 +1,4 @@
-"""Which modalities the stays of each task have, before any is required: the tables `availability` and `presence`."""
+"""The tables `availability` and `presence`: which modalities the stays of each task have, before any is required."""
 
 from __future__ import annotations
 

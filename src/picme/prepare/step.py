@@ -83,7 +83,7 @@ class Prepare(Step):
 
     @property
     def suffix(self) -> str:
-        """What the names of steps on the cohort end in, so that those of other folds have other names."""
+        """The end of the names of steps on the cohort, so that those of other folds have other names."""
         return f" fold {self.fold + 1}" if self.fold else ""
 
     def kind_of(self, modality: str) -> tuple[str, dict[str, Any]]:
@@ -149,7 +149,7 @@ class Fold(Prepare):
 
 
 class Availability(Step):
-    """How many stays have each modality, and how much of their texts is read by the encoders of the study."""
+    """The table of how many stays have each modality, and how much of their texts the study's encoders read."""
 
     kind: ClassVar[str] = "availability"
     stage: ClassVar[str] = "encode"  # it needs the tokenizers, which a machine that prepares may not reach
@@ -161,7 +161,7 @@ class Availability(Step):
     encoders: dict[str, Any]
     """The sections of the encoders that may leave a part of a text unread, by modality."""
     reads: dict[str, dict[str, Any]]
-    """What determines the part that each of them reads."""
+    """The settings that determine the part that each of them reads."""
 
     def run(self, folder: Path, context: Context) -> dict[str, Any]:  # noqa: D102
         from picme.prepare.availability import availability
@@ -176,7 +176,7 @@ class Availability(Step):
 
 
 class Baseline(Step):
-    """Who the stays of each task are, by split and by the modalities that they have."""
+    """The description of the stays of each task, by split and by the modalities that they have."""
 
     kind: ClassVar[str] = "baseline"
     stage: ClassVar[str] = "prepare"

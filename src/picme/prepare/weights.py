@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 TORCHVISION = "https://download.pytorch.org"
 SECONDS = 5.0
-"""How long a server may take to answer before it counts as out of reach."""
+"""Seconds that a server may take to answer before it counts as out of reach."""
 
 
 class Weights(NamedTuple):
@@ -150,7 +150,7 @@ def _out_of_reach(address: str, what: str) -> str | None:
 
 
 class Loaded(NamedTuple):
-    """How large a network is: weights, those trained, and what is wrong with it."""
+    """The size of a network, of its weights and of those trained, and what is wrong with it."""
 
     weights: int
     trained: int

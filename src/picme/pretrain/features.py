@@ -104,7 +104,7 @@ def open_encoded(prepare: Prepare, view: str, encodings: Sequence[Encoding], sto
     Args:
         prepare: the step that made the cohort.
         view: a task, or `pretrain`.
-        encodings: of the modalities.
+        encodings: the encodings of the modalities.
         store: where the artifacts are.
     """
     from picme.modalities.view import ViewData

@@ -61,7 +61,7 @@ class ModalityEncoders(nn.Module):
         """Compute embeddings (modality, batch, dim) of the modalities in a batch, zero where absent.
 
         Args:
-            batch: of all modalities or some, in the combination's order.
+            batch: the batch of all modalities or some, in the combination's order.
             present: (batch, modality) bool, of the same modalities.
 
         Raises:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     MicroBatch = tuple[dict[str, dict[str, Tensor]], Tensor]
     """The batch of each modality, and presence (stay, modality)."""
     Part = tuple[dict[str, "Hidden"], Tensor]
-    """What is hidden of a part of a batch, by modality, and the presence (stay, modality) of those."""
+    """The hidden parts of a part of a batch, by modality, and the presence (stay, modality) of those."""
 
 HIDDEN_HOURS = 0.15
 """Share of a stay's hours of which nothing is shown."""
@@ -69,9 +69,9 @@ class Reconstruction(nn.Module):
     """A head for each modality whose encoder learns to reconstruct; heads are used in pretraining alone.
 
     Args:
-        encodings: of the modalities that are reconstructed.
+        encodings: the encodings of the modalities that are reconstructed.
         view: the stays of pretraining, which say what the columns are.
-        seed: of the heads' weights, which do not depend on the other modalities.
+        seed: the seed of the heads' weights, which do not depend on the other modalities.
     """
 
     def __init__(self, encodings: Sequence[Encoding], view: ViewData, seed: int) -> None:
@@ -164,7 +164,7 @@ class Reconstruction(nn.Module):
 
         Args:
             name: the modality.
-            batch: of the modality.
+            batch: the batch of the modality.
             drawn: numbers of the batch's stays from `draw`, of its hours or more.
         """
         values, columns = batch["values"], self.columns[name]

@@ -1,4 +1,4 @@
-"""What a shared pretraining gives to one combination, in the files that a pretraining of its own would leave."""
+"""Restriction of a shared pretraining to one combination, in the files that a pretraining of its own would leave."""
 
 from __future__ import annotations
 

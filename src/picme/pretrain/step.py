@@ -94,7 +94,7 @@ class SharedPretraining(Pretraining):
     pair_code: str | None = None
     """Hash of its source code, where another package supplies it."""
     subsets: Literal["by_size", "uniform"]
-    """How subsets are drawn, see `pretrain.subsets`."""
+    """The way in which subsets are drawn; see `pretrain.subsets`."""
 
     def objectives(self) -> tuple[SubsetObjective, Objective]:  # noqa: D102
         from picme.objectives.subsets import SubsetObjective
@@ -205,7 +205,7 @@ class Pretrain(Step):
 
 
 class Restricted(Pretrain):
-    """What a shared pretraining gives to a combination of some of its modalities, as that combination's pretraining."""
+    """A shared pretraining restricted to some of its modalities, as the pretraining of their combination."""
 
     kind: ClassVar[str] = "restrict"
 

@@ -86,7 +86,7 @@ class Trained:
     """Encoders and objective with the weights of the best epoch, and how they came about.
 
     Attributes:
-        encoders: of the combination.
+        encoders: the encoders of the combination.
         objective: what was trained with them.
         whole: the objective of all modalities together; the same unless training was shared by all combinations.
         result: history and best epoch.
@@ -119,9 +119,9 @@ def train(
     Args:
         pretraining: what is trained, and for how long.
         view: the stays of pretraining.
-        seed: of the encoders and of everything drawn.
+        seed: the seed of the encoders and of everything drawn.
         device: where it is trained.
-        learning_rate: of the encoders and the temperature.
+        learning_rate: the learning rate of the encoders and the temperature.
         batch_size: stays in a batch.
         folder: where the state to resume from and the snapshots go; None keeps neither.
         log: gets each epoch's numbers.

@@ -59,7 +59,7 @@ class Basis:
 
 @dataclass(frozen=True)
 class Screen:
-    """What the first screen says of one task.
+    """The first screen of the report for one task.
 
     Attributes:
         item: the best cell on validation, and what it is compared with.

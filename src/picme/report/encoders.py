@@ -1,4 +1,4 @@
-"""What encoders add to summary features: a stack of both against the model on summary features alone."""
+"""The gain from encoders over summary features: a stack of both against the model on summary features alone."""
 
 from __future__ import annotations
 

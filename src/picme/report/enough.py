@@ -32,7 +32,7 @@ def enough(
 
     Args:
         sufficient: the result table.
-        task: of the study.
+        task: the task of the study.
         strategy: whose models tell it.
         metric: as in the table.
         folds: whether the study is cross-fitted, so that the same stays choose and judge.

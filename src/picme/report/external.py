@@ -29,8 +29,8 @@ def write_page(path: Path, tables: Tables, about: dict[str, Any], config: dict[s
     """Write the page, atomically.
 
     Args:
-        path: of the file.
-        tables: of the validation.
+        path: the path of the file.
+        tables: the tables of the validation.
         about: its record: `run`, `cohort`, `notes`, `confidence`, `margin`.
         config: the run's configuration as plain values.
     """

@@ -1,4 +1,4 @@
-"""What a result does not show, from the tables and the configuration alone, and where TRIPOD+AI's items are found."""
+"""Limits of a result, told from its tables and configuration alone, and where TRIPOD+AI's items are found."""
 
 from __future__ import annotations
 

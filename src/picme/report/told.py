@@ -1,4 +1,4 @@
-"""What the value tables say of a task: which combination is enough, and what each modality adds, by one strategy."""
+"""Reading of a task's value tables by one strategy: which combination is enough, and what each modality adds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Modality:
-    """What one modality is worth: its row of `value` beside all others, and its row by itself."""
+    """The value of one modality: its row of `value` beside all others, and its row by itself."""
 
     name: str
     added: Row
@@ -27,7 +27,7 @@ class Modality:
 
 @dataclass(frozen=True)
 class Told:
-    """What a task's value tables say of AUROC among the stays that have every modality.
+    """The rows of a task's value tables for AUROC among the stays that have every modality.
 
     Attributes:
         task: the task's name.

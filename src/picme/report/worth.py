@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Worth:
-    """What a modality adds to others; `str` gives it as a sentence.
+    """The gain from a modality added to others; `str` gives it as a sentence.
 
     Attributes:
         task, strategy, metric, source: as in the table `lattice`.
@@ -89,7 +89,7 @@ def worth(
     Args:
         lattice: the result table.
         names: the modalities of the study, in its order.
-        task: of the study.
+        task: the task of the study.
         added: the modality that is added.
         given: those that there are already; all others if not given.
         strategy: whose models tell it; by default the first one with models dedicated to every subset, else the first

@@ -1,4 +1,4 @@
-"""Where the picme that runs came from: its version, its commit, and what pip would install it from."""
+"""Origin of the picme that runs: its version, its commit, and what pip would install it from."""
 
 from __future__ import annotations
 

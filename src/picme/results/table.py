@@ -36,9 +36,9 @@ class Table:
     """One result table.
 
     Attributes:
-        name: of its files, `results/NAME.parquet`.
+        name: the name of its files, `results/NAME.parquet`.
         meaning: what one row is, as a sentence.
-        columns: in their order.
+        columns: the columns in their order.
         per_stay: whether a row is about one stay; such a table is written as Parquet only.
     """
 

@@ -26,7 +26,7 @@ def parse(text: str, separator: str) -> pl.DataFrame:
     """Read a table with one header row; cells are text as it stands, null where nothing does, and empty lines are none.
 
     Args:
-        text: of the file.
+        text: the text of the file.
         separator: the usual one of the file's kind. A header that has none of it but semicolons is divided by these.
 
     Raises:

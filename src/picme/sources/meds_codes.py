@@ -1,4 +1,4 @@
-"""Which codes of a MEDS data set feed which items of a channel set, and which none."""
+"""Assignment of the codes of a MEDS data set to the items of a channel set, and the codes that feed none."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 UNKNOWN = "UNK"
-"""What extractors write in a code for a cell that was empty."""
+"""The word that extractors write in a code for a cell that was empty."""
 ROLES = ("admission", "discharge", "icu_admission", "icu_discharge", "diagnosis")
 
 

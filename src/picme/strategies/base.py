@@ -1,4 +1,4 @@
-"""What a strategy declares of itself."""
+"""The declaration of a strategy."""
 
 from __future__ import annotations
 

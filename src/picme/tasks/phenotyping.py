@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from picme.tasks.icd_groups import Phenotypes
 
 CODE = r"^([VE]?\d{2,5}|[A-Z]\d[0-9A-Z]{1,5})$"
-"""What a diagnosis code looks like in ICD-9 and ICD-10, without its dot."""
+"""Regular expression of a diagnosis code of ICD-9 or ICD-10, without its dot."""
 TYPES = (
     ("Acute and unspecified renal failure", "acute"),
     ("Acute cerebrovascular disease", "acute"),

@@ -27,7 +27,7 @@ def returns(stays: MimicStays, later: pl.DataFrame, left: str, label: str) -> pl
     """Label the stays of survivors by whether the patient is back within 30 days.
 
     Args:
-        stays: of the task.
+        stays: the stays of the task.
         later: subject_id and `begin` of everything that would be a return.
         left: the column with the time at which the patient leaves.
         label: name of the label.

@@ -1,4 +1,4 @@
-"""What a run's cells predict for the stays of another source, as rows of the table `predictions`."""
+"""Predictions of a run's cells for the stays of another source, as rows of the table `predictions`."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _TOLD = {**dict.fromkeys(("subject", "stay", "what", "word"), pl.String), "age":
 
 
 class Likeness(NamedTuple):
-    """How far subjects with the same ids are alike.
+    """The likeness of subjects with the same ids in two sources.
 
     Attributes:
         ids: that both sources have.

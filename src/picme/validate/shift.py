@@ -1,4 +1,4 @@
-"""How the stays of another source differ from a run's training stays: variable by variable, and all together."""
+"""Differences of another source's stays from a run's training stays: variable by variable, and all together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What modalities are worth, and which are enough, in another source: from predictions of every subset of them."""
+"""The value of modalities in another source, and which are enough, from predictions of every subset of them."""
 
 from __future__ import annotations
 

@@ -94,9 +94,9 @@ def labelled_rows(
     """Return a layout whose rows carry their label above the dots, so that long names cost no width.
 
     Args:
-        labels: of each row from top to bottom: main text, and a quieter remark.
-        height: of a row in pixels.
-        title: of the value axis.
+        labels: the labels of each row from top to bottom: main text, and a quieter remark.
+        height: the height of a row in pixels.
+        title: the title of the value axis.
         span: range of the value axis, if it is not to be found from the data.
     """
     notes = [

@@ -19,7 +19,7 @@ class Axis:
 
     Attributes:
         low, high: its ends, fractions.
-        step: from one number on it to the next, a fraction.
+        step: the distance from one number on it to the next, a fraction.
     """
 
     low: float

@@ -19,10 +19,10 @@ class Matrix:
     """Rows of combinations and their places.
 
     Attributes:
-        combinations: from top to bottom.
+        combinations: the combinations, from top to bottom.
         names: modalities, the columns of dots.
         grouped: leaves a gap and a heading before each size.
-        height: of a row in pixels.
+        height: the height of a row in pixels.
     """
 
     combinations: Sequence[str]
