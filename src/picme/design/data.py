@@ -45,12 +45,12 @@ class DataSteps:
 
     @cached_property
     def hospital(self) -> Hospital | None:
-        """The synthetic hospital, where the source is one."""
+        """The step that writes the synthetic hospital, where the source is one."""
         return Hospital(source=self.config.source) if self.config.source.kind == "synthetic" else None
 
     @cached_property
     def prepare(self) -> Prepare:
-        """The cohort and its arrays."""
+        """The step that makes the cohort and its arrays."""
         config = self.config
         named = [("sources", config.source.kind), *(("tasks", name) for name in config.tasks)]
         named += [("modalities", section.kind) for section in config.modalities.values()]

@@ -108,7 +108,7 @@ def _changes(manifest: dict[str, Any], step: Step, store: Store, before: Tree, n
         else:
             told.append(_told(place, (there, here), step, later, (before, now)))
     read = _read(list(old), [upstream[key] for key in new if key in upstream], store)
-    return [*_of_files(files), *told, *read]
+    return [*_file_changes(files), *told, *read]
 
 
 def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -226,7 +226,7 @@ def _read(old: list[str], new: list[Step], store: Store) -> list[Reason]:
     return found or [f"{kind} steps {what}" for kind in dict.fromkeys(one.kind for one in new)]
 
 
-def _of_files(files: dict[str, list[Any]]) -> list[str]:
+def _file_changes(files: dict[str, list[Any]]) -> list[str]:
     """Return one sentence about raw files: those of a name as they were and as they are."""
     if not files:
         return []

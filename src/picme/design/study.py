@@ -97,7 +97,7 @@ class FoldDesign(Design):
 
     @cached_property
     def prepare(self) -> Prepare:
-        """The cohort, divided anew."""
+        """The step that divides the cohort anew."""
         whole = self.first.prepare
         return Fold(**{name: getattr(whole, name) for name in Prepare.model_fields}, whole=whole, number=self.number)
 

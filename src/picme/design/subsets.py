@@ -83,11 +83,11 @@ def _of_all_modalities(design: Design) -> list[list[Finetune]]:
     """Return the fine-tunings of all modalities: of each strategy and choice of training stays, the seeds and folds."""
     every, choices = tuple(design.config.modalities), (None, *design.config.study.withhold)
 
-    def of_strategies(task: str, choice: Literal["complete"] | float | None) -> list[list[Finetune]]:
+    def by_strategy(task: str, choice: Literal["complete"] | float | None) -> list[list[Finetune]]:
         found = zip(*(fold.finetunings_of(task, every, choice) for fold in design.folds), strict=True)
         return [[one for seeds in strategy for one in seeds] for strategy in found]
 
-    by_choice = ([of_strategies(task, one) for one in choices] for task in design.tasks)
+    by_choice = ([by_strategy(task, one) for one in choices] for task in design.tasks)
     return [seeds for found in by_choice for strategy in zip(*found, strict=True) for seeds in strategy]
 
 

@@ -52,11 +52,11 @@ def _cgroups() -> list[tuple[int, int]]:
         for folder in (root / of, *(root / path for path in Path(of).parents)):
             with suppress(OSError, ValueError):  # `max` is no number
                 most, used = (int((folder / name).read_text(encoding="utf-8")) for name in (limit, use))
-                found.append((most, used - _of_files(folder)))
+                found.append((most, used - _file_copies(folder)))
     return found
 
 
-def _of_files(folder: Path) -> int:
+def _file_copies(folder: Path) -> int:
     """Return the bytes of a cgroup's use that are copies of files, which give way to whatever needs memory."""
     with suppress(OSError, ValueError):
         words = (folder / "memory.stat").read_text(encoding="utf-8").split()

@@ -29,7 +29,7 @@ class Failure:
 
 
 class Schedule:
-    """One passage through a graph.
+    """One pass through a graph: each step is started once what it reads is there, and its end is noted.
 
     Args:
         graph: the steps, and the parts that are still to grow.

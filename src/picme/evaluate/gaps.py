@@ -67,7 +67,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Gap:
-    """All other stays and a group, over the labels that both can judge."""
+    """The gap between a group and all other stays, over the labels that both can judge."""
 
     others: Side
     group: Side

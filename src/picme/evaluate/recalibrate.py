@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ENOUGH = 20
 
 
-def of_cell(seeds: Sequence[Finetune], labels: Sequence[str], store: Store, found: np.ndarray) -> np.ndarray:
+def recalibrated(seeds: Sequence[Finetune], labels: Sequence[str], store: Store, found: np.ndarray) -> np.ndarray:
     """Return probabilities (row, label) calibrated on the validation stays of the fine-tunings' cell.
 
     Args:
@@ -37,7 +37,7 @@ def of_cell(seeds: Sequence[Finetune], labels: Sequence[str], store: Store, foun
     return _calibrated(found, np.mean([one["val"] for one in kept], axis=0), view.labels(labels)[kept[0]["val_rows"]])
 
 
-def of_patterns(
+def recalibrated_by_pattern(
     seeds: Sequence[Finetune],
     labels: Sequence[str],
     store: Store,

@@ -22,7 +22,7 @@ Learnt = dict[str, dict[str, np.ndarray]]
 
 
 class Features(NamedTuple):
-    """Features of stays, and what each is of.
+    """Summary features of stays, with the modality that each is of.
 
     Attributes:
         values: (stay, feature) float32, NaN where unknown.

@@ -83,12 +83,12 @@ def search_trials(folder: Path, space: SearchConfig, score: Score) -> None:
 
 
 def keep_settings(settings: dict[str, Any], folder: Path) -> None:
-    """Leave what a search chose that has no trials."""
+    """Write the settings that a search without trials chose, where `found` reads them."""
     (folder / BEST).write_text(json.dumps(settings), encoding="utf-8")
 
 
 def found(artifact: Path) -> dict[str, Any]:
-    """Return what a finished search chose, such as `learning_rate` and `batch_size`."""
+    """Return the settings that a finished search chose, such as `learning_rate` and `batch_size`."""
     chosen: dict[str, Any] = json.loads((artifact / BEST).read_text(encoding="utf-8"))
     return chosen
 

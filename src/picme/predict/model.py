@@ -210,16 +210,16 @@ class Model:
 
     def probabilities(self, new: Applied) -> pl.DataFrame:
         """Return the calibrated probabilities of opened stays, as `predict_proba` does."""
-        from picme.evaluate.recalibrate import of_cell, of_patterns
+        from picme.evaluate.recalibrate import recalibrated, recalibrated_by_pattern
 
         calibrated, store = np.full((len(new.view), len(self.labels)), np.nan), self._run.store
         if new.seeds:
             found = np.mean([model.probabilities(new.rows) for model in new.seeds], axis=0)
         if self._subsets and new.seeds:
             used, device = new.seeds[0].present.cpu().numpy()[new.rows], new.seeds[0].device
-            calibrated[new.rows] = of_patterns(self._steps, self.labels, store, device, found, used)
+            calibrated[new.rows] = recalibrated_by_pattern(self._steps, self.labels, store, device, found, used)
         elif new.seeds:
-            calibrated[new.rows] = of_cell(self._steps, self.labels, store, found)
+            calibrated[new.rows] = recalibrated(self._steps, self.labels, store, found)
         written = new.inside if self._subsets else new.rows
         used_of = ["+".join(np.array(new.names)[has]) or NONE for has in new.present[written]]
         return pl.DataFrame({"stay_id": new.stays(written)}).with_columns(

@@ -53,16 +53,16 @@ class Hidden(NamedTuple):
     Attributes:
         batch: what the encoder sees: `values` (batch, hour, column) and `lengths` (batch,).
         values: the original values (batch, hour, value column), at most 3 standard deviations from their mean.
-        of_value: the hidden measurements (batch, hour, value column), bool.
+        value_hidden: the hidden measurements (batch, hour, value column), bool.
         measured: which variables were measured (batch, hour, mask), 0 or 1.
-        of_hour: the hidden hours (batch, hour), bool.
+        hour_hidden: the hidden hours (batch, hour), bool.
     """
 
     batch: dict[str, Tensor]
     values: Tensor
-    of_value: Tensor
+    value_hidden: Tensor
     measured: Tensor
-    of_hour: Tensor
+    hour_hidden: Tensor
 
 
 class Reconstruction(nn.Module):
@@ -170,13 +170,13 @@ class Reconstruction(nn.Module):
         values, columns = batch["values"], self.columns[name]
         drawn = drawn[:, : values.shape[1]].to(values.device)
         within = hours_within(values, batch["lengths"].to(values.device))
-        of_hour = within & (drawn[..., 0] < HIDDEN_HOURS)
+        hour_hidden = within & (drawn[..., 0] < HIDDEN_HOURS)
         variable = [1 + columns.variable[value] for value in columns.values]
         measured = columns.measured(values) > 0
-        of_value = measured & within[..., None] & (of_hour[..., None] | (drawn[..., variable] < HIDDEN_VALUES))
+        value_hidden = measured & within[..., None] & (hour_hidden[..., None] | (drawn[..., variable] < HIDDEN_VALUES))
         told = values[..., columns.values].clamp(-SUMMARY_LIMIT, SUMMARY_LIMIT)
-        seen = {**batch, "values": without(values, columns, of_value)}
-        return Hidden(seen, told, of_value, values[..., masks_of(columns)], of_hour)
+        seen = {**batch, "values": without(values, columns, value_hidden)}
+        return Hidden(seen, told, value_hidden, values[..., masks_of(columns)], hour_hidden)
 
     def sums(self, name: str, embeddings: Tensor, present: Tensor, hidden: Hidden) -> Tensor:
         """Return what the loss of a modality is made of, so that parts of a batch add up.
@@ -191,11 +191,11 @@ class Reconstruction(nn.Module):
             Squared errors of hidden values and their number, cross-entropy of presence in hidden hours and its number.
         """
         values, logits = self.heads[name](embeddings, hidden.values.shape[1])
-        of_value = hidden.of_value & present[:, None, None]
-        of_hour = (hidden.of_hour & present[:, None])[..., None].expand_as(hidden.measured)
-        errors = (values - hidden.values).square()[of_value].sum()
-        entropy = binary_cross_entropy_with_logits(logits, hidden.measured, reduction="none")[of_hour].sum()
-        return torch.stack([errors, of_value.sum().to(errors), entropy, of_hour.sum().to(errors)])
+        value_hidden = hidden.value_hidden & present[:, None, None]
+        hour_hidden = (hidden.hour_hidden & present[:, None])[..., None].expand_as(hidden.measured)
+        errors = (values - hidden.values).square()[value_hidden].sum()
+        entropy = binary_cross_entropy_with_logits(logits, hidden.measured, reduction="none")[hour_hidden].sum()
+        return torch.stack([errors, value_hidden.sum().to(errors), entropy, hour_hidden.sum().to(errors)])
 
 
 class Head(nn.Module):

@@ -20,7 +20,7 @@ Block = Plate | DataTable
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter, declared.
+    """The declaration of a chapter of the report.
 
     Attributes:
         key: its id on the page, by which a figure of another package names it.

@@ -14,7 +14,7 @@ Encoders = Literal["pretrained", "untrained", "from_pretrained", "from_scratch",
 
 @dataclass(frozen=True)
 class Strategy:
-    """One strategy, declared.
+    """The declaration of one strategy.
 
     Attributes:
         name: its name in configurations, tables and the report.

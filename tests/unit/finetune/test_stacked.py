@@ -167,7 +167,7 @@ def test_shapley_values_add_up_to_what_the_whole_is_above_chance(study: Run) -> 
 
 def test_new_stays_are_predicted_as_the_study_predicts_them(study: Run, tmp_path: Path) -> None:
     """The study's own stays as a new cohort: probabilities are those stored, calibrated on validation."""
-    from picme.evaluate.recalibrate import of_cell
+    from picme.evaluate.recalibrate import recalibrated
 
     files = tmp_path / "found.parquet", tmp_path / "added.parquet"
     predict(study.folder, study.folder, "label", "stacked", "+".join(NAMES), *files)
@@ -178,7 +178,7 @@ def test_new_stays_are_predicted_as_the_study_predicts_them(study: Run, tmp_path
     expected = pl.DataFrame(
         {
             "stay_id": cohort["stay_id"].gather(raw[0]["test_rows"]),
-            "expected": of_cell(steps, ("label",), study.store, mean)[:, 0],
+            "expected": recalibrated(steps, ("label",), study.store, mean)[:, 0],
             "logit": np.mean([logit(one["test"][:, 0]) for one in raw], axis=0),
         }
     )

@@ -160,15 +160,15 @@ def test_shares_of_hours_and_measurements_are_hidden_within_each_series(finished
     found = heads.hidden("vitals", batch, drawn)
     within = torch.arange(HOURS) < lengths[:, None]
     measured = batch["values"][..., 2:4] > 0  # pressure and pulse, then their masks
-    assert not found.of_hour[~within].any() and not found.of_value[~(within[..., None] & measured)].any()
-    assert found.of_hour[within].float().mean().item() == pytest.approx(0.15, abs=0.03)
-    beside = found.of_value[measured & ~found.of_hour[..., None]].float().mean().item()
+    assert not found.hour_hidden[~within].any() and not found.value_hidden[~(within[..., None] & measured)].any()
+    assert found.hour_hidden[within].float().mean().item() == pytest.approx(0.15, abs=0.03)
+    beside = found.value_hidden[measured & ~found.hour_hidden[..., None]].float().mean().item()
     assert beside == pytest.approx(0.15, abs=0.03)
-    assert found.of_value[measured & found.of_hour[..., None]].all()
-    assert not found.batch["values"][..., 2:4][found.of_value].any(), "hidden measurements have no mask"
+    assert found.value_hidden[measured & found.hour_hidden[..., None]].all()
+    assert not found.batch["values"][..., 2:4][found.value_hidden].any(), "hidden measurements have no mask"
     assert torch.equal(heads.hidden("vitals", batch, drawn).batch["values"], found.batch["values"])
     other = heads.hidden("vitals", batch, torch.from_numpy(heads.draw("vitals", lengths.numpy(), [4])))
-    assert not torch.equal(other.of_value, found.of_value)
+    assert not torch.equal(other.value_hidden, found.value_hidden)
 
 
 # ---- its loss
@@ -195,9 +195,9 @@ def test_the_loss_is_the_mean_over_hidden_cells() -> None:
     for row in (0, 2, 3):
         for hour in range(6):
             told = hidden.values[row, hour].numpy()
-            errors.extend(((values[row, hour] - told) ** 2)[hidden.of_value[row, hour].numpy()].tolist())
+            errors.extend(((values[row, hour] - told) ** 2)[hidden.value_hidden[row, hour].numpy()].tolist())
             for place in range(2):
-                if hidden.of_hour[row, hour]:
+                if hidden.hour_hidden[row, hour]:
                     p, y = 1 / (1 + np.exp(-logits[row, hour, place])), hidden.measured[row, hour, place].item()
                     entropies.append(-y * np.log(p) - (1 - y) * np.log(1 - p))
     assert sums.tolist() == pytest.approx([sum(errors), len(errors), sum(entropies), len(entropies)], rel=1e-5)
