@@ -25,9 +25,9 @@ import torch
 from picme.config.loading import load, validate
 from picme.fitting.device import resolve_device
 from picme.pipeline import run as run_pipeline
+from picme.pretrain.artifact import load_encoders
 from picme.pretrain.features import open_encoded
 from picme.pretrain.model import embed
-from picme.pretrain.train import load_encoders
 
 if TYPE_CHECKING:
     from picme.pipeline import Run

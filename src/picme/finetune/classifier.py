@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from picme.finetune import build as build_head
 from picme.fitting.component import calling, check_shape
 from picme.fitting.size import fitting_memory
+from picme.pretrain.artifact import load_encoders
 from picme.pretrain.model import ModalityEncoders, modality_seed
-from picme.pretrain.train import load_encoders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from picme.fitting.device import resolve_device
+from picme.pretrain.artifact import load_encoders
 from picme.pretrain.features import open_encoded
 from picme.pretrain.model import ModalityEncoders, embed
-from picme.pretrain.train import load_encoders
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -79,8 +79,8 @@ def _encoded(
 ) -> np.ndarray:
     """Return the embeddings (modality, stay, dim) of the new stays by a draw of frozen encoders, zero if not read."""
     from picme.finetune.embed import all_rows
+    from picme.pretrain.artifact import load_encoders
     from picme.pretrain.model import ModalityEncoders
-    from picme.pretrain.train import load_encoders
 
     chosen = [one for one in cell.encodings if one.modality in names]
     encoders = (

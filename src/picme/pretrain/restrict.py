@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from safetensors.torch import load_file, save_file
 
+from picme.pretrain.artifact import dominance
 from picme.pretrain.matching import matches_itself, validation_recall
 from picme.pretrain.model import SHARED
-from picme.pretrain.train import dominance
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import torch
-from safetensors.torch import load_file, save_file
 
 from picme.config.combinations import label
 from picme.errors import TrainingError
@@ -19,17 +17,19 @@ from picme.fitting import group
 from picme.fitting.ahead import Ahead
 from picme.fitting.component import calling, check_shape
 from picme.fitting.course import Fit, fit
-from picme.fitting.device import peak_memory_mb, resolve_device
+from picme.fitting.device import resolve_device
 from picme.fitting.epoch_log import EpochLog
 from picme.fitting.search import found
 from picme.objectives.gradcache import cached_embeddings
+from picme.pretrain.artifact import keep, learnt_weights
 from picme.pretrain.features import open_encoded
-from picme.pretrain.matching import matches_itself, validation_recall
+from picme.pretrain.matching import validation_recall
 from picme.pretrain.model import ModalityEncoders, embed
 from picme.pretrain.reconstruction import Reconstruction, mean_loss
+from picme.pretrain.snapshots import Snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import Tensor
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from picme.modalities.view import ViewData
     from picme.objectives import Objective
     from picme.objectives.subsets import SubsetObjective
-    from picme.pretrain.features import Encoding
     from picme.pretrain.reconstruction import MicroBatch, Part
     from picme.pretrain.step import Pretrain, Pretraining
     from picme.pretrain.subsets import Draw
@@ -46,11 +45,6 @@ if TYPE_CHECKING:
     Built = tuple[list[MicroBatch], tuple[int, ...], int, list[Part]]
     """The micro-batches of this process's part of a batch, the modalities that it runs over, its stays, and what is
     hidden of them for reconstruction."""
-
-# A weight above this means that λ has all but chosen one modality.
-DOMINANT = 0.8
-# Stays whose embeddings are kept over the epochs.
-SNAPSHOT_STAYS = 400
 
 
 def pretrain(step: Pretrain, folder: Path, context: Context) -> dict[str, Any]:
@@ -72,7 +66,7 @@ def pretrain(step: Pretrain, folder: Path, context: Context) -> dict[str, Any]:
     trained = train(pretraining, view, step.seed, resolve_device(context.device), folder=folder, log=log, **values)
     if not group.leads():
         return {}
-    kept = _keep(trained, view, list(step.combination), folder)
+    kept = keep(trained, view, list(step.combination), folder)
     return {"combination": list(step.combination), "seed": step.seed, **values, **kept}
 
 
@@ -215,7 +209,7 @@ def train(
             reconstructed.clear()
             row["val_reconstruction"] = reconstruction.validated(model, view, rows["val"], seed, device)
         row["temperature"] = float(whole.log_temperature.detach().exp())
-        row["weights"] = _weights(whole)
+        row["weights"] = learnt_weights(whole)
         # Ties in recall, frequent in small validation sets, go to the lower loss.
         row["score"] = row["val_recall5"] - 1e-4 * math.tanh(row["val_loss"]) if values is not None else math.nan
         snapshot(epoch)
@@ -248,46 +242,6 @@ def _check_separate(model: ModalityEncoders, setting: str) -> None:
                 f"{setting}: the encoder of modality {name!r} trains batch normalisation, which would see parts of "
                 "batches in place of batches; leave the setting out, or train less of that encoder (its mode)"
             )
-
-
-def _keep(trained: Trained, view: ViewData, combination: list[str], folder: Path) -> dict[str, Any]:
-    """Write weights, history and held-out embeddings; return what the manifest says of them."""
-    model, objective, result = trained.encoders, trained.whole, trained.result
-    device = objective.log_temperature.device
-    save_file(model.trainable_state(), folder / "encoders.safetensors")
-    # What two parts of an objective share is here once.
-    state = dict(trained.objective.named_parameters()) | dict(trained.objective.named_buffers())
-    save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, folder / "objective.safetensors")
-    _write_history(result.history, result.best_epoch, combination, folder)
-    held_out = np.concatenate([view.usable(combination, split, at_least=2) for split in ("val", "test")])
-    np.save(folder / "rows.npy", held_out)
-    np.save(folder / "present.npy", view.present(combination)[held_out])
-    np.save(folder / "embeddings.npy", embed(model, view, held_out, device))
-    for left in folder.glob("state.*"):
-        left.unlink()
-    weights = _weights(objective)
-    return {
-        "encoders": model.manifest(),
-        "weights": weights,
-        "warning": dominance(weights, combination),
-        "best_epoch": result.best_epoch,
-        "epochs": len(result.history),
-        "val_recall5": result.history[result.best_epoch]["val_recall5"],
-        "matched_by": "objective" if matches_itself(objective) else "pairs",
-        "train_seconds": round(result.seconds, 3),
-        "earlier_seconds": 0.0,
-        "peak_memory_mb": round(peak_memory_mb(device), 1),
-        "parameters": sum(p.numel() for part in (model, objective) for p in part.parameters() if p.requires_grad),
-        "device": device.type,
-    }
-
-
-def dominance(weights: list[float] | None, combination: list[str]) -> str | None:
-    """Return a sentence where λ of three modalities or more has all but chosen one."""
-    if weights is None or len(combination) == 2 or max(weights) <= DOMINANT:
-        return None
-    top = combination[int(np.argmax(weights))]
-    return f"{'+'.join(combination)}: λ of {top} is {max(weights):.2f}; the objective all but ignores the others"
 
 
 def _loss(objective: Callable[..., tuple[Tensor, Any]], name: str, embedded: Tensor, mask: Tensor | None) -> Tensor:
@@ -329,59 +283,3 @@ def _groups(
     if weights:
         groups.append({"params": weights, "weight_decay": 0.0, "lr": weight_rate})
     return [group for group in groups if group["params"]]
-
-
-def _weights(objective: torch.nn.Module) -> list[float] | None:
-    """Return λ, rounded, where the objective has it."""
-    weights = getattr(objective, "weights", None)
-    return [round(float(value), 8) for value in weights().detach().cpu()] if callable(weights) else None
-
-
-def _write_history(history: list[dict[str, Any]], best: int, combination: list[str], folder: Path) -> None:
-    rows = [
-        {k: v for k, v in row.items() if k not in {"weights", "score"}} | {"selected": row["epoch"] == best}
-        for row in history
-    ]
-    pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None)).write_parquet(folder / "history.parquet")
-    lambdas = [
-        {"epoch": row["epoch"], "modality": name, "weight": weight, "selected": row["epoch"] == best}
-        for row in history
-        if row["weights"] is not None and len(combination) > 2
-        for name, weight in zip(combination, row["weights"], strict=True)
-    ]
-    schema = {"epoch": pl.Int64, "modality": pl.String, "weight": pl.Float64, "selected": pl.Boolean}
-    pl.DataFrame(lambdas, schema=schema).write_parquet(folder / "lambdas.parquet")
-
-
-class Snapshots:
-    """Embeddings of some held-out stays before training and after epochs 0, 1, 2, 4, 8, …, for t-SNE frames.
-
-    The schedule does not depend on how long training lasts, so a resumed training leaves the same snapshots.
-    """
-
-    def __init__(self, folder: Path, test: np.ndarray, val: np.ndarray, present: np.ndarray) -> None:
-        self.folder = folder
-        self.rows = np.concatenate([test, val])[:SNAPSHOT_STAYS]
-        self.present = present[self.rows]
-        folder.mkdir(exist_ok=True)
-
-    def due(self, epoch: int) -> bool:
-        """Return whether an epoch (-1 is before training) is on the schedule."""
-        return epoch < 1 or epoch & (epoch - 1) == 0
-
-    def keep(self, epoch: int, embedded: Any) -> None:
-        """Keep an epoch that is due; `embedded` maps rows to embeddings."""
-        if not self.due(epoch) or not len(self.rows):
-            return
-        values = embedded(self.rows).astype(np.float16)
-        if group.leads():
-            np.savez(
-                self.folder / f"{epoch + 1:04d}.npz", epoch=epoch, rows=self.rows, present=self.present, values=values
-            )
-
-
-def load_encoders(artifact: Path, encodings: Sequence[Encoding], view: ViewData) -> ModalityEncoders:
-    """Load the encoders of a finished pretraining."""
-    model = ModalityEncoders(encodings, view, seed=0)
-    model.load_trainable(load_file(artifact / "encoders.safetensors"))
-    return model.eval()

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from picme.align import retrieval
 from picme.errors import PicmeError, TrainingError
+from picme.pretrain.artifact import load_encoders
 from picme.pretrain.model import ModalityEncoders, embed
-from picme.pretrain.train import load_encoders
 
 if TYPE_CHECKING:
     from collections.abc import Callable

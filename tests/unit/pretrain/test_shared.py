@@ -18,9 +18,10 @@ from picme.align import retrieval
 from picme.config.combinations import label
 from picme.config.loading import validate
 from picme.pipeline import run as run_pipeline
+from picme.pretrain.artifact import load_encoders
 from picme.pretrain.model import ModalityEncoders, embed
 from picme.pretrain.subsets import draw_subsets
-from picme.pretrain.train import load_encoders, train
+from picme.pretrain.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
