@@ -55,7 +55,7 @@ class Item(Section):
     pattern: str | None = None
     """MEDS: a regular expression for whole codes, in place of an itemid; its group `unit` is the value's unit."""
     label: str = ""
-    """For the reader only."""
+    """A name for the reader, which changes nothing."""
     convert: tuple[Conversion, ...] = ()
     """Changes of unit; the first that fits is made, before those of the channel."""
 
@@ -107,7 +107,7 @@ class Channel(Section):
     part: int | None = None
     """The part that is meant (0 or 1) where values are written `a/b`."""
     same_time: Literal["preference", "maximum", "text"] = "preference"
-    """Among values of the same time: of the item that stands first; the greatest; the last in alphabetical order."""
+    """The one used of several values of a time: that of the first item, the greatest, or the last in the alphabet."""
     categories: tuple[str, ...] = ()
     """Categorical: the categories in the order of the columns."""
     texts: dict[str, str] = Field(default_factory=dict)

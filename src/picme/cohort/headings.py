@@ -235,7 +235,7 @@ LATE_SECTIONS = frozenset(
         "followup_instructions",
     }
 )
-"""After one of these, a heading of the exam belongs to the discharge and a short form is no heading."""
+"""Sections after which a heading of the exam belongs to the discharge and a short form is no heading."""
 
 RADIOLOGY_HEADINGS: dict[str, tuple[str, ...]] = {
     "examination": ("examination", "exam", "study", "type of examination"),

@@ -31,7 +31,7 @@ ANYWHERE = _lines("""
     sick contacts, transfusion history, transfer history, surgeries and procedures, operative history
     active substance use
 """)
-"""Harmless in every admission section, though some of their words would end one elsewhere."""
+"""Subheadings that are harmless in every admission section, though some of their words would end one elsewhere."""
 
 HARMLESS = _lines("""
     of note, note, currently, today, history, other, others, onset, duration, location, quality, timing, source
@@ -42,7 +42,7 @@ HARMLESS = _lines("""
     tobacco use, alcohol use, drug use, drugs, illicits, adls, iadls, activities of daily living
     no known allergies, adverse reactions, reaction, reactions, allergy history
 """)
-"""Harmless in any of the histories."""
+"""Subheadings that are harmless in any of the histories."""
 
 HISTORY_WORDS = _words("""
     mother father brother brothers sister sisters siblings sibling son sons daughter daughters children child

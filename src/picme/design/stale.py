@@ -1,4 +1,4 @@
-"""Why a step is to be made again: what differs from an earlier configuration's, in the configuration's words."""
+"""Reasons for making a step again: what differs from an earlier configuration's, in the configuration's words."""
 
 from __future__ import annotations
 
