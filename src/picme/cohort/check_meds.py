@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from picme.cohort.check import SCHEMA
-from picme.cohort.hospital import DEMOGRAPHICS, EVENTS, IMAGES, NOTES
-from picme.cohort.meds import MedsHospital
+from picme.cohort.demographics import group_columns
+from picme.cohort.extract import by_file
+from picme.cohort.hospital import DEMOGRAPHICS, EVENTS, IMAGES, NOTES, check_table
+from picme.cohort.meds import TABLES, MedsHospital, divider_of
+from picme.cohort.mimic import plan_from
 from picme.cohort.notes import PLAIN
+from picme.cohort.splits import assign_views, judge_division
 from picme.errors import ConfigError, DataError
 from picme.sources.meds_codes import numbered
 from picme.sources.meds_files import MedsFiles, read_labels
@@ -34,21 +38,25 @@ def check(config: Config) -> pl.DataFrame:
 
     Returns:
         The columns of `cohort.check.check`; items `table`, `stays`, `channel`, `unmapped code`, `labels`, `task` and
-        `modality`.
+        `modality`; and `cohort`, which is impossible, where preparing would refuse the data, with its sentence.
 
     Raises:
-        ConfigError, DataError: if the data set cannot be read with this configuration.
+        ConfigError: if the data set cannot be read with this configuration.
     """
     modalities = {name: dict(section) for name, section in config.modalities.items()}
     with tempfile.TemporaryDirectory() as scratch:
-        hospital = MedsHospital.open(config.source, config.cohort, modalities, Path(scratch))
+        try:
+            hospital = MedsHospital.open(config.source, config.cohort, modalities, Path(scratch))
+        except DataError as error:
+            return pl.DataFrame([_refused(error)], schema=SCHEMA)
         rows = [*_files(hospital.files, config.source.subject_splits), *_stays(hospital, config)]
         counts = _code_counts(hospital.files)
         rows += _channels(hospital, config, modalities, counts)
         used, possible = _modalities(hospital, config, modalities)
         rows += _unmapped(hospital, counts, used)
-    rows += _labels(config)
-    rows += _tasks(hospital, config)
+        tasks = _tasks(hospital, config)
+        rows += _views(hospital, config, [row["name"] for row in tasks if row["status"] == "possible"])
+    rows += tasks
     return pl.DataFrame([*rows, *possible], schema=SCHEMA, orient="row")
 
 
@@ -152,6 +160,7 @@ def _modalities(
         table = str(options["table"])
         detail = None
         try:
+            check_table(name, table, TABLES)
             if table in (*NOTES, PLAIN, IMAGES):
                 used |= set(hospital.codes_of(options)["code"])
             if table in (*NOTES, PLAIN) and "text_value" not in hospital.files.columns:
@@ -159,7 +168,7 @@ def _modalities(
             if table == IMAGES and (hospital.files.column(options.get("column")) or hospital.files.image_path) is None:
                 detail = "needs a column with the paths of images"
         except (ConfigError, DataError) as error:
-            detail = f"needs codes: {error}"
+            detail = f"cannot be read: {error}"
         rows.append(
             {"item": "modality", "name": name, "status": "impossible" if detail else "possible", "detail": detail}
         )
@@ -215,15 +224,45 @@ def _unit_column(files: MedsFiles, codes: list[str]) -> dict[str, str]:
     return dict(table.unique("code", keep="last").select("code", column).iter_rows())
 
 
-def _labels(config: Config) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for name, section in config.tasks.items():
-        if section.file is not None:
-            labels = read_labels(section.file)
-            detail = f"{int(labels['label'].sum())} positive, {labels['subject_id'].n_unique()} subjects"
-            row = {"item": "labels", "name": name, "status": "ok", "file": str(section.file), "rows": labels.height}
-            rows.append({**row, "detail": detail})
-    return rows
+def _views(hospital: MedsHospital, config: Config, own: list[str]) -> list[dict[str, Any]]:
+    """Plan and divide the study's views as preparing does, and describe the files of labels.
+
+    Args:
+        hospital: the data set.
+        config: the study.
+        own: the tasks that make their own labels and have their tables.
+    """
+    _, files = by_file(config.tasks)
+    try:
+        divider_of(config.source, config.splits)
+        planned = plan_from(hospital, config.cohort, own, config.pretrain.window, files)
+        views = {plan.name: plan.stays.with_columns(group_columns(plan.stays)) for plan in planned.plans}
+        if config.source.subject_splits:
+            views = {name: hospital.divided(stays) for name, stays in views.items()}
+        division = assign_views(views, config.splits).stays
+        for plan in planned.plans:
+            split = division.filter(pl.col("view") == plan.name)["split"]
+            judge_division(plan.name, plan.stays.with_columns(split), plan.labels, config.modalities)
+    except (ConfigError, DataError) as error:
+        return [_refused(error)]
+    return [_labels(name, file) for name, file in files.items()]
+
+
+def _refused(error: Exception) -> dict[str, Any]:
+    return {"item": "cohort", "name": "stays", "status": "impossible", "detail": str(error)}
+
+
+def _labels(name: str, file: Path) -> dict[str, Any]:
+    labels = read_labels(file)
+    detail = f"{int(labels['label'].sum())} positive, {labels['subject_id'].n_unique()} subjects"
+    return {
+        "item": "labels",
+        "name": name,
+        "status": "ok",
+        "file": str(file),
+        "rows": labels.height,
+        "detail": detail,
+    }
 
 
 def _tasks(hospital: MedsHospital, config: Config) -> list[dict[str, Any]]:

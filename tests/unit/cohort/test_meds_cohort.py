@@ -301,12 +301,14 @@ def test_check_lists_codes_that_feed_nothing(elsewhere: Path) -> None:
 
 def test_check_judges_each_modality_by_its_own_codes(tmp_path: Path) -> None:
     """Whatever it is called: two of one table read different codes, and one of them has none."""
-    rows = [*patient(1), event(1, 1, HEART_RATE, 70), event(1, 2, "NURSING", text_value="calm")]
+    rows = [row for n in range(1, 31) for row in [*patient(n, died=n % 3 == 0), event(n, 1, HEART_RATE, 70)]]
+    rows.append(event(30, 2, "NURSING", text_value="calm"))
     text = {"kind": "text", "table": "notes", "encoder": {"model": "unused"}}
     config = load(
         "meds-mimic",
         {
             "source.path": str(write_meds_files(tmp_path / "set", rows)),
+            "tasks": {"mortality": {}, "phenotyping": None},
             "modalities.radiology": {**text, "codes": ["NURS.*"]},
             "modalities.doctor": {**text, "codes": ["DOCTOR"]},
         },
@@ -317,7 +319,7 @@ def test_check_judges_each_modality_by_its_own_codes(tmp_path: Path) -> None:
         ("timeseries", "possible"), ("demographics", "possible"), ("radiology", "possible"), ("doctor", "impossible")
     ]  # fmt: skip
     (said,) = judge_sources(config, found)
-    assert said.startswith("modality 'doctor' cannot be made of these data: it needs codes: ")
+    assert said.startswith("modality 'doctor' cannot be made of these data: it cannot be read: ")
     assert "no code matches DOCTOR" in said
 
 
