@@ -245,24 +245,27 @@ def _views(hospital: MedsHospital, config: Config, own: list[str]) -> list[dict[
             judge_division(plan.name, plan.stays.with_columns(split), plan.labels, config.modalities)
     except (ConfigError, DataError) as error:
         return [_refused(error)]
-    return [_labels(name, file) for name, file in files.items()]
+    left_out = [(reason, count) for of, reason, count in planned.notices.quarantine if of == "labels"]
+    return [_labels(name, file, left_out) for name, file in files.items()]
 
 
 def _refused(error: Exception) -> dict[str, Any]:
     return {"item": "cohort", "name": "stays", "status": "impossible", "detail": str(error)}
 
 
-def _labels(name: str, file: Path) -> dict[str, Any]:
+def _labels(name: str, file: Path, left_out: list[tuple[str, int]]) -> dict[str, Any]:
+    """Describe a file of labels, and say how many of them cannot be used and why."""
     labels = read_labels(file)
     detail = f"{int(labels['label'].sum())} positive, {labels['subject_id'].n_unique()} subjects"
-    return {
-        "item": "labels",
-        "name": name,
-        "status": "ok",
-        "file": str(file),
-        "rows": labels.height,
-        "detail": detail,
-    }
+    of_task = f"{name}: "
+    unusable = [(reason.removeprefix(of_task), count) for reason, count in left_out if reason.startswith(of_task)]
+    if unusable:
+        lost = sum(count for _, count in unusable)
+        detail += f"; {lost} of {labels.height} cannot be used: " + ", ".join(
+            f"{why} {count}" for why, count in unusable
+        )
+    row = {"item": "labels", "name": name, "status": "differs" if unusable else "ok"}
+    return {**row, "file": str(file), "rows": labels.height, "detail": detail}
 
 
 def _tasks(hospital: MedsHospital, config: Config) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from picme.cli import app
 from picme.cohort.check_meds import check
+from picme.cohort.label_files import CONTRADICTED, DEAD, OUTSIDE, UNKNOWN
 from picme.config.loading import load
 from picme.errors import PicmeError
 from picme.pipeline import run
@@ -95,6 +96,30 @@ def test_the_splits_that_the_configuration_needs_are_looked_for(tmp_path: Path) 
     assert said == "no stay of mortality is in the training split; choose other splits"
     splits.with_columns(split=pl.lit("train")).write_parquet(tmp_path / "set/metadata/subject_splits.parquet")
     assert judge_sources(config, check(config)) == []
+
+
+def test_labels_that_cannot_be_used_are_counted_as_preparing_does(tmp_path: Path) -> None:
+    good = [(n, 10.0, n % 3 == 0) for n in range(1, 31)]
+    bad = [(1, 500.0, True), (99, 1.0, True), (98, 1.0, False), (3, 60.0, True), (4, 10.0, True)]
+    subjects, hours, values = zip(*good, *bad, strict=True)
+    times = [at(hour) for hour in hours]
+    labels = pl.DataFrame({"subject_id": subjects, "prediction_time": times, "boolean_value": values})
+    labels.write_parquet(tmp_path / "labels.parquet")
+    tasks = {"mortality": None, "phenotyping": None, "worse": {"file": str(tmp_path / "labels.parquet")}}
+    config = study(hospital(tmp_path), tasks=tasks)
+    found = check(config)
+    assert judge_sources(config, found) == []
+    (row,) = found.filter(item="labels").iter_rows(named=True)
+    assert (row["status"], row["rows"]) == ("differs", 35)
+    reasons = {CONTRADICTED: 2, UNKNOWN: 2, OUTSIDE: 1, DEAD: 1}
+    told = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+    assert row["detail"] == f"14 positive, 32 subjects; 6 of 35 cannot be used: {told}"
+    done = run(config, tmp_path / "run", "prepare", True)
+    left_out = pl.read_parquet(done.prepared / "quarantine.parquet").filter(modality="labels")
+    assert dict(left_out.select("reason", "count").iter_rows()) == {f"worse: {why}": n for why, n in reasons.items()}
+    labels.with_columns(prediction_time=pl.lit(None, pl.Datetime("us"))).write_parquet(tmp_path / "labels.parquet")
+    (said,) = judge_sources(config, check(config))
+    assert "column 'prediction_time' is empty in 35 of 35 rows" in said
 
 
 def test_check_ends_with_status_1(tmp_path: Path) -> None:
