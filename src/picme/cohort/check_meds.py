@@ -196,13 +196,15 @@ def _unmapped(hospital: MedsHospital, counts: pl.DataFrame, used: set[str]) -> l
     top = free.sort("numbers", "code", descending=[True, False]).head(UNMAPPED)
     units = dict(numbered(top["code"], hospital.files.layout).select("code", "unit").iter_rows()) if top.height else {}
     units |= _unit_column(hospital.files, top["code"].to_list())
+    subjects = _subjects(hospital.files, top["code"].to_list())
     rows: list[dict[str, Any]] = [
         {
             "item": "unmapped code",
             "name": code[:_LONGEST],
             "status": "unused",
             "rows": events,
-            "detail": f"{numbers} numbers" + (f", unit {units[code]}" if units.get(code) else ""),
+            "detail": f"{numbers} numbers, {_many(subjects.get(code, 0))}"
+            + (f", unit {units[code]}" if units.get(code) else ""),
         }
         for code, events, numbers in top.iter_rows()
     ]
@@ -212,6 +214,16 @@ def _unmapped(hospital: MedsHospital, counts: pl.DataFrame, used: set[str]) -> l
         detail = f"{more} further codes with numbers"
         rows.append({"item": "unmapped code", "name": "others", "status": "unused", "rows": rest, "detail": detail})
     return rows
+
+
+def _subjects(files: MedsFiles, codes: list[str]) -> dict[str, int]:
+    """Count the subjects of each of a few codes."""
+    pairs = files.scan(["code", "subject_id"]).filter(pl.col("code").is_in(codes)).drop_nulls().unique()
+    return dict(files.collect(pairs.group_by("code").len())[0].iter_rows()) if codes else {}
+
+
+def _many(subjects: int) -> str:
+    return f"fewer than {FEWEST} subjects" if subjects < FEWEST else f"{subjects} subjects"
 
 
 def _unit_column(files: MedsFiles, codes: list[str]) -> dict[str, str]:

@@ -122,6 +122,19 @@ def test_labels_that_cannot_be_used_are_counted_as_preparing_does(tmp_path: Path
     assert "column 'prediction_time' is empty in 35 of 35 rows" in said
 
 
+def test_codes_that_feed_nothing_have_their_subjects_counted(tmp_path: Path) -> None:
+    """A code of many events may be of few subjects; nobody's event is no subject's."""
+    rows = [row for n in range(1, 13) for row in [*patient(n), event(n, 1, HEART_RATE, 70)]]
+    rows += [event(n, hour, "COMMON", 1) for n in range(1, 13) for hour in range(1, 3)]
+    rows += [event(12, hour, "RARE", 1) for hour in range(1, 31)]
+    rows.append({**event(12, 1, "COMMON", 1), "subject_id": None})
+    found = check(study(write_meds_files(tmp_path / "set", rows))).filter(item="unmapped code")
+    assert found.select("name", "rows", "detail").rows() == [
+        ("RARE", 30, "30 numbers, fewer than 10 subjects"),
+        ("COMMON", 25, "25 numbers, 12 subjects"),
+    ]
+
+
 def test_check_ends_with_status_1(tmp_path: Path) -> None:
     data = hospital(tmp_path)
     file = data / "data/0.parquet"

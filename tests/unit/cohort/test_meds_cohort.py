@@ -289,7 +289,7 @@ def test_check_lists_codes_that_feed_nothing(elsewhere: Path) -> None:
     )
     found = check(config)
     unmapped = found.filter(pl.col("item") == "unmapped code").select("name", "rows", "detail").rows()
-    assert unmapped == [("POTASSIUM", 12, "12 numbers, unit mmol/L")]
+    assert unmapped == [("POTASSIUM", 12, "12 numbers, fewer than 10 subjects, unit mmol/L")]
     channels = dict(found.filter(pl.col("item") == "channel").select("name", "rows").iter_rows())
     assert channels == {"pulse": 2, "sugar": 2, "mind": 1}
     one = found.filter(pl.col("name") == "admissions")["detail"][0]
