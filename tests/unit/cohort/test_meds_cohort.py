@@ -189,6 +189,20 @@ def test_what_is_odd_is_counted(tmp_path: Path) -> None:
     assert 72.0 in values(found, "pretrain", "vitals", "Heart rate")
 
 
+def test_the_same_measurement_twice_is_one_value_and_two_counted_rows(tmp_path: Path) -> None:
+    """As in the tables of MIMIC: the array is as without the second one, and the places add up to all events."""
+    rows = [*patient(1), event(1, 1, HEART_RATE, 70), event(1, 2, HEART_RATE, 71)]
+    once = run(write_meds_files(tmp_path / "once", rows))
+    twice = run(write_meds_files(tmp_path / "twice", [*rows, event(1, 1, HEART_RATE, 70), event(1, 1, HEART_RATE, 70)]))
+    for name, view in once.views.items():
+        assert_equal_rows(twice.views[name].modalities, view.modalities)
+    for found, measured in ((once, 2), (twice, 4)):
+        assert found.event_rows is not None
+        places = dict(found.event_rows.select("place", "rows").iter_rows())
+        assert places["measurement of a stay"] == measured
+        assert sum(places.values()) == len(rows) + measured - 2
+
+
 def test_too_many_of_one_fault_are_refused(tmp_path: Path) -> None:
     rows = [*patient(1), *patient(2)]
     without = [row for row in rows if not (row["subject_id"] == 1 and row["code"] == "MEDS_BIRTH")]
