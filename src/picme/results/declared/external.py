@@ -50,11 +50,11 @@ VARIABLES = Table(
         TASK,
         MODALITY,
         VARIABLE,
-        Column("status", TEXT, "What became of it: `read`, `converted`, or `absent` where no stay has it."),
+        Column("status", TEXT, "What became of it: `read`, `converted`, or `absent` where no judged stay has it."),
         Column("source_modality", TEXT, "The other source's modality that has it; null if it is absent."),
         Column("source_variable", TEXT, "Its name there; null if it is absent."),
         Column("conversion", TEXT, "What was done to its values; null if nothing was."),
-        Column("stays", WHOLE, "The number of stays in which it is known."),
+        Column("stays", WHOLE, "The number of judged stays in which it is known."),
         Column("stays_total", WHOLE, "The number of stays that are judged."),
     ),
 )
