@@ -10,7 +10,7 @@ from functools import reduce
 from itertools import pairwise
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -61,6 +61,14 @@ class Section(BaseModel):
                     )
                     found[field.target.id] = inspect.cleandoc(said) if isinstance(said, str) else ""
         return found
+
+
+class FileSource(Section):
+    """A source that reads raw files."""
+
+    fingerprint: Literal["time", "content"] = "time"
+    """What tells that a raw file, or an image or text which a table names, has changed: its path, size and time, or its
+    name and all that it holds. The latter takes as long as reading them at every start, and lets the files move."""
 
 
 class Component(Section):

@@ -7,14 +7,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from picme.config.base import File, Section
+from picme.config.base import File, FileSource, Section
 from picme.config.bounds import Number
 from picme.config.notes import DemographicsConfig, ImagesConfig, NotesConfig
 
 GROUPS = ("gender", "ethnicity", "age_group")
 
 
-class MimicSource(Section):
+class MimicSource(FileSource):
     """Folders of the MIMIC releases; only those that the configured modalities need must exist."""
 
     kind: Literal["mimic"] = "mimic"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from picme.config.base import File, Section
+from picme.config.base import File, FileSource
 from picme.config.cohort import GROUPS
 
 
-class MedsSource(Section):
+class MedsSource(FileSource):
     """A hospital's events in the Medical Event Data Standard (MEDS, version 0.4)."""
 
     kind: Literal["meds"] = "meds"

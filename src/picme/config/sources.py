@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from picme.config.base import File, Section
+from picme.config.base import File, FileSource
 from picme.config.names import Column
 
 
-class Physionet2012Source(Section):
+class Physionet2012Source(FileSource):
     """The PhysioNet/Computing in Cardiology Challenge 2012: 48 hours of 4,000 ICU stays in each of its sets."""
 
     kind: Literal["physionet2012"] = "physionet2012"
@@ -31,7 +31,7 @@ class Physionet2012Source(Section):
         return ("gender", "age_group", "icu_type", "set")
 
 
-class TableSource(Section):
+class TableSource(FileSource):
     """The user's own data: one Parquet or CSV file with one row per sample, or one file per modality.
 
     A modality's `folder`, and image paths where it has none, are relative to the folder of the file that holds the
@@ -54,9 +54,6 @@ class TableSource(Section):
     """New samples for `picme predict`: label columns may be missing, and nothing is divided into splits."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """Largest share of unreadable rows of a long time-series file before the data are refused; fewer are counted."""
-    fingerprint: Literal["time", "content"] = "time"
-    """What tells that an image or text file which a table names has changed: its size and time, or all that it holds
-    (which takes as long as reading them)."""
     outside: bool = False
     """Also read images and texts that lie outside the folder in which their paths start: by an absolute path, `..` or a
     link. Otherwise they are an error, since a table from elsewhere could name any file of this machine."""

@@ -43,24 +43,25 @@ _BLOCK = 1 << 22
 def fingerprint(
     paths: Iterable[Path], among: Mapping[Path, Iterable[Path]] | None = None, content: bool = False
 ) -> list[dict[str, Any]]:
-    """Return what tells one version of files from another without reading them whole: path, size, time, first bytes.
+    """Return what tells one version of files from another: path, size, first bytes, and time or all that they hold.
 
-    A folder counts with every file below it, but only their number, sizes and times.
+    A folder counts with every file below it, but only their number, sizes, and times or contents.
 
     Args:
         paths: files and folders.
         among: folder → the files in or below it that count, where not all do.
-        content: read these files whole, too: a new time alone is then no change.
+        content: read the files whole in place of their times, so that a new time alone is no change.
     """
     found = [_tree(folder, set(files), content) for folder, files in sorted((among or {}).items())]
     for path in sorted(paths):
         if path.is_dir():
-            found.append(_tree(path, (item for item in path.rglob("*") if item.is_file()), content=False))
+            found.append(_tree(path, (item for item in path.rglob("*") if item.is_file()), content))
         elif path.is_file():
             stat = path.stat()
             with path.open("rb") as handle:
                 header = hashlib.sha256(handle.read(4096)).hexdigest()[:16]
-            found.append({"path": str(path), "size": stat.st_size, "mtime": stat.st_mtime_ns, "header": header})
+            version = {"content": _digest(path)} if content else {"mtime": stat.st_mtime_ns}
+            found.append({"path": str(path), "size": stat.st_size, **version, "header": header})
     return found
 
 
@@ -68,10 +69,15 @@ def _tree(folder: Path, files: Iterable[Path], content: bool) -> dict[str, Any]:
     digest, count, total = hashlib.sha256(), 0, 0
     for file in sorted(files):
         stat = file.stat()
-        version = hashlib.sha256(file.read_bytes()).hexdigest() if content else str(stat.st_mtime_ns)
+        version = _digest(file) if content else str(stat.st_mtime_ns)
         digest.update(f"{os.path.relpath(file, folder)}|{stat.st_size}|{version}\n".encode())
         count, total = count + 1, total + stat.st_size
     return {"path": str(folder), "files": count, "size": total, "tree": digest.hexdigest()[:16]}
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def inside(folder: Path, *names: str) -> Path:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from picme.engine.step import ALL_CORES, Context, Part, Step
+from pydantic import BaseModel
+
+from picme.engine.step import ALL_CORES, Context, Part, Step, plain
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import polars as pl
 
 TABLES = ("cohort_flow", "availability", "presence", "leakage", "label_agreement", "quarantine", "event_rows")
@@ -67,6 +68,16 @@ class Prepare(Step):
     code: dict[str, str]
     """Hashes of the components of other packages that read the data."""
     hospital: Hospital | None = None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields as plain values; where contents are compared, without the places of the raw files."""
+        found = super().fields
+        if getattr(self.source, "fingerprint", None) == "content":
+            found |= {name: _placeless(getattr(self, name)) for name in ("source", "modalities", "tasks", "splits")}
+            named = ({**one, "path": Path(one["path"]).name if "content" in one else None} for one in self.raw)
+            found["raw"] = sorted(named, key=str)  # a folder counts by what lies in it
+        return found
 
     @property
     def arrays(self) -> Prepare:
@@ -200,3 +211,16 @@ class TaskPart(Part):
     """The task's section of the configuration."""
     code: str | None = None
     """Hash of its source code, where another package declares it."""
+
+
+def _placeless(value: Any) -> Any:
+    """Return a value as plain values, with nothing in place of a path."""
+    if isinstance(value, Path):
+        return None
+    if isinstance(value, BaseModel):
+        value = dict(value)
+    if isinstance(value, dict):
+        return {str(name): _placeless(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_placeless(item) for item in value]
+    return plain(value)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,11 +53,17 @@ def test_a_file_that_no_table_names_does_not(folder: Path) -> None:
     assert own(folder).prepare.key == before
 
 
-def test_a_new_time_alone_is_a_change_unless_contents_are_compared(folder: Path) -> None:
+def test_a_new_time_or_place_alone_is_a_change_unless_contents_are_compared(folder: Path, tmp_path: Path) -> None:
     before = {how: own(folder, fingerprint=how).prepare.key for how in ("time", "content")}
-    os.utime(folder / "b.png", ns=(1, 1))
-    assert own(folder, fingerprint="time").prepare.key != before["time"]
-    assert own(folder, fingerprint="content").prepare.key == before["content"]
+    for name in ("samples.csv", "b.png"):
+        os.utime(folder / name, ns=(1, 1))
+    moved = shutil.copytree(folder, tmp_path / "elsewhere" / "renamed")
+    for now in (folder, moved):
+        assert own(now, fingerprint="time").prepare.key != before["time"]
+        assert own(now, fingerprint="content").prepare.key == before["content"]
+    file = moved / "samples.csv"
+    file.write_text(file.read_text().replace("a.txt,0", "a.txt,1"))  # the same size
+    assert own(moved, fingerprint="content").prepare.key != before["content"]
 
 
 def test_the_challenge_counts_in_any_case_of_letters(tmp_path: Path) -> None:
