@@ -23,6 +23,7 @@ from picme.engine.faults import naming_faults
 from picme.engine.graph import by_stage
 from picme.engine.local import LocalExecutor
 from picme.engine.memory import GB
+from picme.engine.places import demand_of, side_by_side
 from picme.engine.progress import Progress
 from picme.engine.schedule import Failure, Schedule
 from picme.engine.step import Context
@@ -213,14 +214,19 @@ def executor_of(study: Run) -> Executor:
             context, execution.address, most, cores, execution.threads, memory, shared, execution.devices_per_fit,
             __version__,
         )  # fmt: skip
-    gpus: tuple[str, ...] = ()
-    per_gpu = 1
-    if has_gpu(execution.device):
-        from picme.fitting.device import gpus_of, jobs_per_gpu
-
-        gpus = gpus_of(execution.device)
-        per_gpu = jobs_per_gpu(gpus) if execution.jobs_per_gpu == "auto" else execution.jobs_per_gpu
+    gpus, per_gpu = gpus_here(study.config)
     return LocalExecutor(context, workers(study.config), execution.threads, gpus, per_gpu, execution.devices_per_fit)
+
+
+def gpus_here(config: Config) -> tuple[tuple[str, ...], int]:
+    """Return the GPUs of this machine that a study uses, and how many small steps share one."""
+    execution = config.execution
+    if not has_gpu(execution.device):
+        return (), 1
+    from picme.fitting.device import gpus_of, jobs_per_gpu
+
+    gpus = gpus_of(execution.device)
+    return gpus, jobs_per_gpu(gpus) if execution.jobs_per_gpu == "auto" else execution.jobs_per_gpu
 
 
 def workers(config: Config) -> int:
@@ -365,6 +371,7 @@ def plan(config: Config, out: Path, measure: bool = False) -> list[dict[str, Any
         for said in costs.measure():
             warnings.warn(said, stacklevel=2)
     stays = count_stays(study.design, store) if costs.known else 0
+    cores, (gpus, per_gpu) = workers(config), gpus_here(config)
     rows: list[dict[str, Any]] = []
     for (stage, kind), steps in by_stage(graph.steps.values()).items():
         done = [step for step in steps if store.done(step)]
@@ -373,10 +380,13 @@ def plan(config: Config, out: Path, measure: bool = False) -> list[dict[str, Any
         attempted = store.attempted(kind)
         resume = sum(step.key in attempted for step in left)
         measured = [store.manifest(step)["seconds"] for step in done]
-        seconds = 0.0 if not left else sum(measured) / len(measured) * len(left) / workers(config) if measured else None
         guessed, gpu = costs.estimate(left, stays)
-        if estimated := seconds is None and guessed is not None:
-            seconds = guessed / costs.side_by_side(workers(config))
+        work = 0.0 if not left else sum(measured) / len(measured) * len(left) if measured else None
+        if estimated := work is None and guessed is not None:
+            work = guessed
+        demands = (demand_of(step, cores, len(gpus), per_gpu, config.execution.devices_per_fit) for step in left)
+        alone = sum(1 / side_by_side(demand, cores, len(gpus)) for demand in demands)  # as many steps one by one
+        seconds = None if work is None else work * alone / max(1, len(left))
         rows.append(
             {
                 "stage": stage, "kind": kind, "jobs": len(steps), "done": len(done), "resume": resume,

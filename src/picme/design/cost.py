@@ -95,10 +95,6 @@ class Costs:
         temporary.replace(file)
         return said
 
-    def side_by_side(self, workers: int) -> int:
-        """Return how many of so many workers' steps of training run at once: where a GPU was measured, one at least."""
-        return 1 if any(cost.memory is not None for cost in self.known.values()) else workers
-
     def estimate(self, steps: Iterable[Step], stays: int) -> tuple[float | None, float | None]:
         """Return seconds of work and MB of the GPU that steps take at most, None where nothing is known of them."""
         found = [self._of(step, stays) for step in steps]

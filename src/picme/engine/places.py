@@ -43,6 +43,12 @@ def demand_of(step: Step, cores: int, gpus: int, per_gpu: int, per_fit: int = 1)
     return Demand(min((step.cores or all_cores) * devices, cores), gpu)
 
 
+def side_by_side(demand: Demand, cores: int, gpus: int) -> int:
+    """Return how many steps that take the same run at once on a machine of so many cores and GPUs; at least one."""
+    most = cores // demand.cores
+    return max(1, min(most, int(gpus / demand.gpu + _ROUNDING)) if demand.gpu else most)
+
+
 def least_loaded(loads: Mapping[str, float], share: float) -> str | None:
     """Return the GPU with the least load that has room for a share of it, None where none has.
 

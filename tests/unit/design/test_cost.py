@@ -112,13 +112,6 @@ def test_what_is_not_measured_is_not_estimated() -> None:
     assert costs.estimate([costs.design.features("image")], 1000) == (None, None)
 
 
-def test_a_gpu_takes_one_training_at_a_time() -> None:
-    assert planted().side_by_side(16) == 1
-    costs = planted()
-    costs.known = {name: one._replace(memory=None) for name, one in costs.known.items()}
-    assert costs.side_by_side(16) == 16
-
-
 def test_measures_are_made_once_for_equal_encoders_and_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     design, made = Design(load("demo")), []
 

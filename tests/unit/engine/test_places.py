@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_steps import OnGpu, OnSharedGpu, Toy, Wide
 
-from picme.engine.places import Demand, demand_of, least_loaded, next_start
+from picme.engine.places import Demand, demand_of, least_loaded, next_start, side_by_side
 
 CPU, WHOLE, QUARTER, PAIR = Demand(1, 0.0), Demand(1, 1.0), Demand(1, 0.25), Demand(1, 2.0)
 
@@ -50,6 +50,22 @@ class Spread(OnGpu):
 )
 def test_a_step_takes_of_a_machine_what_it_has(step: Any, gpus: int, demand: Demand) -> None:
     assert demand_of(step(label="x"), cores=16, gpus=gpus, per_gpu=4) == demand
+
+
+@given(
+    st.sampled_from([(16, 0), (16, 1), (16, 4), (3, 4), (1, 2)]),
+    st.sampled_from([Toy, OnGpu, OnSharedGpu, Wide, WideOnGpu, Spread]),
+    st.integers(1, 3),
+)
+def test_as_many_run_side_by_side_as_start_together(machine: tuple[int, int], kind: Any, per_fit: int) -> None:
+    cores, gpus = machine
+    demand = demand_of(kind(label="x"), cores, gpus, per_gpu=4, per_fit=per_fit if per_fit <= gpus or not gpus else 1)
+    free, loads, started = cores, dict.fromkeys(map(str, range(gpus)), 0.0), 0
+    while (found := next_start([demand], free, loads)) is not None:
+        started, free = started + 1, free - demand.cores
+        for gpu in found[1]:
+            loads[gpu] += demand.gpu / len(found[1])
+    assert side_by_side(demand, cores, gpus) == started
 
 
 @pytest.mark.parametrize(
