@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from picme.cohort.check import SCHEMA
-from picme.cohort.hospital import DEMOGRAPHICS, EVENTS, IMAGES, NOTES
-from picme.cohort.meds import MedsHospital
+from picme.cohort.demographics import group_columns
+from picme.cohort.extract import by_file
+from picme.cohort.hospital import DEMOGRAPHICS, EVENTS, IMAGES, NOTES, check_table
+from picme.cohort.meds import TABLES, MedsHospital, divider_of
+from picme.cohort.mimic import plan_from
 from picme.cohort.notes import PLAIN
+from picme.cohort.splits import assign_views, judge_division
 from picme.errors import ConfigError, DataError
 from picme.sources.meds_codes import numbered
 from picme.sources.meds_files import MedsFiles, read_labels
@@ -34,21 +38,25 @@ def check(config: Config) -> pl.DataFrame:
 
     Returns:
         The columns of `cohort.check.check`; items `table`, `stays`, `channel`, `unmapped code`, `labels`, `task` and
-        `modality`.
+        `modality`; and `cohort`, which is impossible, where preparing would refuse the data, with its sentence.
 
     Raises:
-        ConfigError, DataError: if the data set cannot be read with this configuration.
+        ConfigError: if the data set cannot be read with this configuration.
     """
     modalities = {name: dict(section) for name, section in config.modalities.items()}
     with tempfile.TemporaryDirectory() as scratch:
-        hospital = MedsHospital.open(config.source, config.cohort, modalities, Path(scratch))
+        try:
+            hospital = MedsHospital.open(config.source, config.cohort, modalities, Path(scratch))
+        except DataError as error:
+            return pl.DataFrame([_refused(error)], schema=SCHEMA)
         rows = [*_files(hospital.files, config.source.subject_splits), *_stays(hospital, config)]
         counts = _code_counts(hospital.files)
         rows += _channels(hospital, config, modalities, counts)
         used, possible = _modalities(hospital, config, modalities)
         rows += _unmapped(hospital, counts, used)
-    rows += _labels(config)
-    rows += _tasks(hospital, config)
+        tasks = _tasks(hospital, config)
+        rows += _views(hospital, config, [row["name"] for row in tasks if row["status"] == "possible"])
+    rows += tasks
     return pl.DataFrame([*rows, *possible], schema=SCHEMA, orient="row")
 
 
@@ -152,6 +160,7 @@ def _modalities(
         table = str(options["table"])
         detail = None
         try:
+            check_table(name, table, TABLES)
             if table in (*NOTES, PLAIN, IMAGES):
                 used |= set(hospital.codes_of(options)["code"])
             if table in (*NOTES, PLAIN) and "text_value" not in hospital.files.columns:
@@ -159,7 +168,7 @@ def _modalities(
             if table == IMAGES and (hospital.files.column(options.get("column")) or hospital.files.image_path) is None:
                 detail = "needs a column with the paths of images"
         except (ConfigError, DataError) as error:
-            detail = f"needs codes: {error}"
+            detail = f"cannot be read: {error}"
         rows.append(
             {"item": "modality", "name": name, "status": "impossible" if detail else "possible", "detail": detail}
         )
@@ -187,13 +196,15 @@ def _unmapped(hospital: MedsHospital, counts: pl.DataFrame, used: set[str]) -> l
     top = free.sort("numbers", "code", descending=[True, False]).head(UNMAPPED)
     units = dict(numbered(top["code"], hospital.files.layout).select("code", "unit").iter_rows()) if top.height else {}
     units |= _unit_column(hospital.files, top["code"].to_list())
+    subjects = _subjects(hospital.files, top["code"].to_list())
     rows: list[dict[str, Any]] = [
         {
             "item": "unmapped code",
             "name": code[:_LONGEST],
             "status": "unused",
             "rows": events,
-            "detail": f"{numbers} numbers" + (f", unit {units[code]}" if units.get(code) else ""),
+            "detail": f"{numbers} numbers, {_many(subjects.get(code, 0))}"
+            + (f", unit {units[code]}" if units.get(code) else ""),
         }
         for code, events, numbers in top.iter_rows()
     ]
@@ -203,6 +214,16 @@ def _unmapped(hospital: MedsHospital, counts: pl.DataFrame, used: set[str]) -> l
         detail = f"{more} further codes with numbers"
         rows.append({"item": "unmapped code", "name": "others", "status": "unused", "rows": rest, "detail": detail})
     return rows
+
+
+def _subjects(files: MedsFiles, codes: list[str]) -> dict[str, int]:
+    """Count the subjects of each of a few codes."""
+    pairs = files.scan(["code", "subject_id"]).filter(pl.col("code").is_in(codes)).drop_nulls().unique()
+    return dict(files.collect(pairs.group_by("code").len())[0].iter_rows()) if codes else {}
+
+
+def _many(subjects: int) -> str:
+    return f"fewer than {FEWEST} subjects" if subjects < FEWEST else f"{subjects} subjects"
 
 
 def _unit_column(files: MedsFiles, codes: list[str]) -> dict[str, str]:
@@ -215,15 +236,48 @@ def _unit_column(files: MedsFiles, codes: list[str]) -> dict[str, str]:
     return dict(table.unique("code", keep="last").select("code", column).iter_rows())
 
 
-def _labels(config: Config) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for name, section in config.tasks.items():
-        if section.file is not None:
-            labels = read_labels(section.file)
-            detail = f"{int(labels['label'].sum())} positive, {labels['subject_id'].n_unique()} subjects"
-            row = {"item": "labels", "name": name, "status": "ok", "file": str(section.file), "rows": labels.height}
-            rows.append({**row, "detail": detail})
-    return rows
+def _views(hospital: MedsHospital, config: Config, own: list[str]) -> list[dict[str, Any]]:
+    """Plan and divide the study's views as preparing does, and describe the files of labels.
+
+    Args:
+        hospital: the data set.
+        config: the study.
+        own: the tasks that make their own labels and have their tables.
+    """
+    _, files = by_file(config.tasks)
+    try:
+        divider_of(config.source, config.splits)
+        planned = plan_from(hospital, config.cohort, own, config.pretrain.window, files)
+        views = {plan.name: plan.stays.with_columns(group_columns(plan.stays)) for plan in planned.plans}
+        if config.source.subject_splits:
+            views = {name: hospital.divided(stays) for name, stays in views.items()}
+        division = assign_views(views, config.splits).stays
+        for plan in planned.plans:
+            split = division.filter(pl.col("view") == plan.name)["split"]
+            judge_division(plan.name, plan.stays.with_columns(split), plan.labels, config.modalities)
+    except (ConfigError, DataError) as error:
+        return [_refused(error)]
+    left_out = [(reason, count) for of, reason, count in planned.notices.quarantine if of == "labels"]
+    return [_labels(name, file, left_out) for name, file in files.items()]
+
+
+def _refused(error: Exception) -> dict[str, Any]:
+    return {"item": "cohort", "name": "stays", "status": "impossible", "detail": str(error)}
+
+
+def _labels(name: str, file: Path, left_out: list[tuple[str, int]]) -> dict[str, Any]:
+    """Describe a file of labels, and say how many of them cannot be used and why."""
+    labels = read_labels(file)
+    detail = f"{int(labels['label'].sum())} positive, {labels['subject_id'].n_unique()} subjects"
+    of_task = f"{name}: "
+    unusable = [(reason.removeprefix(of_task), count) for reason, count in left_out if reason.startswith(of_task)]
+    if unusable:
+        lost = sum(count for _, count in unusable)
+        detail += f"; {lost} of {labels.height} cannot be used: " + ", ".join(
+            f"{why} {count}" for why, count in unusable
+        )
+    row = {"item": "labels", "name": name, "status": "differs" if unusable else "ok"}
+    return {**row, "file": str(file), "rows": labels.height, "detail": detail}
 
 
 def _tasks(hospital: MedsHospital, config: Config) -> list[dict[str, Any]]:

@@ -67,11 +67,11 @@ def from_mimic(
     from picme.cohort.mimic import extract as read
 
     divider = column_of(config.splits, usual="anchor_year_group")
-    own, labels = _with_files(config.tasks)
+    own, labels = by_file(config.tasks)
     return read(config.source, config.cohort, modalities, own, config.pretrain.window, scratch, divider, labels)
 
 
-def _with_files(tasks: Any) -> tuple[list[str], dict[str, Path]]:
+def by_file(tasks: Any) -> tuple[list[str], dict[str, Path]]:
     """Tell tasks that make their labels from those whose labels are in a file: their names, and name → file."""
     labels = {name: section.file for name, section in tasks.items() if section.file is not None}
     return [name for name in tasks if name not in labels], labels
@@ -81,15 +81,11 @@ def from_meds(
     config: Any, modalities: dict[str, Any], tasks: dict[str, Any], scratch: Path, hospital: Path | None
 ) -> Extraction:
     """Read a MEDS data set."""
-    from picme.cohort.by_column import column_of
+    from picme.cohort.meds import divider_of
     from picme.cohort.meds import extract as read
 
-    divider = column_of(config.splits, usual="anchor_year_group")
-    if config.source.subject_splits and (divider is not None or config.splits.folds):
-        raise ConfigError(
-            f"source.subject_splits takes the data set's own division, so splits.kind cannot be {config.splits.kind!r}"
-        )
-    own, labels = _with_files(config.tasks)
+    divider = divider_of(config.source, config.splits)
+    own, labels = by_file(config.tasks)
     return read(config.source, config.cohort, modalities, own, config.pretrain.window, scratch, divider, labels)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from picme.cohort import channel_sets
+from picme.cohort.by_column import column_of
 from picme.cohort.hospital import EVENTS, IMAGES, INPUTS, check_table
 from picme.cohort.images import ImageTable
 from picme.cohort.mimic import check_divider, extract_from
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from picme.cohort.channel_sets import ChannelSet
     from picme.config.cohort import CohortConfig
     from picme.config.meds import MedsSource
+    from picme.config.splits import SplitsConfig
     from picme.schema import Extraction
 
 TABLES = (*INPUTS, PLAIN)
@@ -45,19 +48,32 @@ def extract(
     """Extract all views of a study on a MEDS data set; the arguments are those of `cohort.mimic.extract`.
 
     Raises:
-        ConfigError: for an unknown table, task, channel set, layout or column of splits.
+        ConfigError: for an unknown table, task, channel set or layout.
         DataError: for data that are absent or unusable.
     """
     for name, options in modalities.items():
         check_table(name, options.get("table"), TABLES)
-    check_divider(divider)
     hospital = MedsHospital.open(source, cohort, modalities, scratch)
     found = extract_from(hospital, cohort, modalities, tasks, window_hours, scratch, divider, labels)
     if source.subject_splits:
-        given = hospital.files.subject_splits()
         for view in found.views.values():
-            view.stays = view.stays.join(given, on="subject_id", how="left", maintain_order="left")
+            view.stays = hospital.divided(view.stays)
     return found
+
+
+def divider_of(source: MedsSource, splits: SplitsConfig) -> str | None:
+    """Return the column of the stays that the splits go by, if they do.
+
+    Raises:
+        ConfigError: if the stays have no such column, or the data set's own division is to be taken.
+    """
+    divider = column_of(splits, usual="anchor_year_group")
+    if source.subject_splits and (divider is not None or splits.folds):
+        raise ConfigError(
+            f"source.subject_splits takes the data set's own division, so splits.kind cannot be {splits.kind!r}"
+        )
+    check_divider(divider)
+    return divider
 
 
 class MedsHospital:
@@ -106,6 +122,18 @@ class MedsHospital:
     def sentences(self) -> Sequence[str]:
         """Return sentences on what was converted or is absent."""
         return self.release.notes
+
+    def divided(self, stays: pl.DataFrame) -> pl.DataFrame:
+        """Add the split that the data set's own division gives to each stay.
+
+        Raises:
+            DataError: as `MedsFiles.subject_splits`.
+        """
+        return stays.join(self._given, on="subject_id", how="left", maintain_order="left")
+
+    @cached_property
+    def _given(self) -> pl.DataFrame:
+        return self.files.subject_splits()
 
     def codes_of(self, options: Mapping[str, Any]) -> pl.DataFrame:
         """Find the codes of a modality of texts or images.

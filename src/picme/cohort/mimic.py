@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,9 +32,29 @@ if TYPE_CHECKING:
 
     from picme.cohort.hospital import Hospital
     from picme.cohort.images import ImageResult
+    from picme.cohort.stays import Cohort
     from picme.config.cohort import CohortConfig, MimicSource
 
 Modalities = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The views of a study before any modality is read.
+
+    Attributes:
+        people: the eligible stays.
+        plans: a view for each task, and `pretrain`.
+        every: all stays and samples that measurements are wanted of.
+        agreement: how two definitions of labels agree, where a task compares them.
+        notices: what was left out so far, and sentences.
+    """
+
+    people: Cohort
+    plans: list[Plan]
+    every: pl.DataFrame
+    agreement: pl.DataFrame | None
+    notices: Notices
 
 
 def extract(
@@ -92,21 +113,10 @@ def extract_from(
     labels: Mapping[str, Path],
 ) -> Extraction:
     """Extract all views of a study from a hospital; the arguments are those of `extract`."""
-    release = hospital.release
     carried = [divider] if divider in DIVIDERS else []
-    declared = {name: load_for_mimic(name) for name in tasks}
-    people = read_stays(release, cohort)
-    notices = Notices([("stays", reason, count) for reason, count in people.quarantine.items()])
-    notices.quarantine += [("stays", reason, count) for reason, count in sorted(hospital.quarantine().items())]
-    notices.notes += hospital.sentences()
-    made, agreement = make_labels(release, cohort, people, declared, notices)
-    plans = make_plans(cohort, people, declared, made, window_hours)
-    every = people.stays
-    for name, file in labels.items():
-        plan, every = plan_labels(name, read_labels(file), people, every, file, notices)
-        plans.insert(len(plans) - 1, plan)
-
-    series = _series(hospital, cohort, modalities, every, plans, scratch, notices)
+    planned = plan_from(hospital, cohort, tasks, window_hours, labels)
+    people, plans, notices = planned.people, planned.plans, planned.notices
+    series = _series(hospital, cohort, modalities, planned.every, plans, scratch, notices)
     stays = {plan.name: _with_cutoffs(plan, cohort) for plan in plans}
     texts = _texts(hospital, cohort, modalities, people.stays["subject_id"], stays)
     images = _images(hospital, cohort, modalities, people.stays["subject_id"], stays)
@@ -125,10 +135,34 @@ def extract_from(
     return Extraction(
         views=views,
         flow=pl.DataFrame(lines, schema=["task", "step", "stays", "subjects"], orient="row"),
-        label_agreement=agreement,
+        label_agreement=planned.agreement,
         notes=notices.notes,
         **notices.tables(),
     )
+
+
+def plan_from(
+    hospital: Hospital, cohort: CohortConfig, tasks: Sequence[str], window_hours: float, labels: Mapping[str, Path]
+) -> Planned:
+    """Read the stays and labels of a study from a hospital; the arguments are those of `extract`.
+
+    Raises:
+        ConfigError: for an unknown task.
+        DataError: if no stay or no label can be used.
+    """
+    release = hospital.release
+    declared = {name: load_for_mimic(name) for name in tasks}
+    people = read_stays(release, cohort)
+    notices = Notices([("stays", reason, count) for reason, count in people.quarantine.items()])
+    notices.quarantine += [("stays", reason, count) for reason, count in sorted(hospital.quarantine().items())]
+    notices.notes += hospital.sentences()
+    made, agreement = make_labels(release, cohort, people, declared, notices)
+    plans = make_plans(cohort, people, declared, made, window_hours)
+    every = people.stays
+    for name, file in labels.items():
+        plan, every = plan_labels(name, read_labels(file), people, every, file, notices)
+        plans.insert(len(plans) - 1, plan)
+    return Planned(people, plans, every, agreement, notices)
 
 
 def _series(

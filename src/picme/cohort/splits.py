@@ -9,9 +9,10 @@ import polars as pl
 
 from picme.cohort.by_column import COLUMN_KINDS, Division, divide, unit_hash
 from picme.errors import DataError
+from picme.schema import SPLITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from picme.config.splits import SplitsConfig
@@ -84,6 +85,48 @@ def assign_views(views: Mapping[str, pl.DataFrame], config: SplitsConfig) -> Div
             for name, stays in views.items()
         ]
     return Division(pl.concat(parts, how="vertical_relaxed"), division.reasons, division.notes)
+
+
+def judge_division(
+    name: str, stays: pl.DataFrame, labels: Sequence[str], modalities: Iterable[str], labelled: bool = True
+) -> list[str]:
+    """Say which labels of a view have one class only, or none, in a split.
+
+    Args:
+        name: of the view.
+        stays: with `split` and the label columns.
+        labels: the label columns.
+        modalities: of the study, for the message.
+        labelled: whether anything is to be learnt from these stays.
+
+    Raises:
+        DataError: if no stay is in a split, none in training, or no label has two classes among the training stays.
+    """
+    inside = stays.filter(pl.col("split").is_not_null())
+    if not inside.height:
+        raise DataError(
+            f"no stay is left for {name} with the modalities {', '.join(modalities)}; "
+            "check the sources with `picme check`, or set require: any"
+        )
+    if not labelled:
+        return []
+    if "train" not in inside.get_column("split"):
+        raise DataError(f"no stay of {name} is in the training split; choose other splits")
+    said, learnable = [], not labels
+    for label in labels:
+        for split in SPLITS:
+            values = inside.filter(pl.col("split") == split).get_column(label).drop_nulls().unique().to_list()
+            if len(values) == 2:
+                learnable |= split == "train"
+            else:
+                found = f"only {values[0]:g}" if values else "no value"
+                said.append(
+                    f"{name}: label {label!r} has {found} in split {split!r}, so its scores there are undefined"
+                )
+    if not learnable:
+        told = labels[0] if len(labels) == 1 else f"any of its {len(labels)} labels"
+        raise DataError(f"task {name} has not both classes of {told} among its training stays: nothing can be learnt")
+    return said
 
 
 def _shared(stays: pl.DataFrame, views: Mapping[str, pl.DataFrame]) -> list[str]:

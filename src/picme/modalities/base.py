@@ -143,7 +143,7 @@ class Modality(ABC):
         taken = own if own in given else next(iter(given)) if len(given) == 1 else None
         if taken is None:
             return None, [Match(own)]
-        return None, [Match(own, taken, taken, None, int(np.asarray(given[taken].present).sum()))]
+        return None, [Match(own, taken, taken, None, np.asarray(given[taken].present, dtype=bool))]
 
     def words(self, rows: np.ndarray) -> list[str | None]:
         """Return the texts of some stays for the leakage audit, None where absent; empty if the kind has no text."""

@@ -72,7 +72,7 @@ def conform_series(
         return None, [Match(variable) for variable in wanted]
     if own in given and given[own].columns == model.columns:
         same = given[own]
-        return None, [Match(name, own, name, None, int(_stays_with(same, name).sum())) for name in wanted]
+        return None, [Match(name, own, name, None, _stays_with(same, name)) for name in wanted]
     found = find_variables(list(wanted), own, {name: list(variables(one.columns)) for name, one in given.items()})
     stays = len(next(iter(given.values())).present)
     lengths = np.zeros(stays, np.int64)
@@ -95,7 +95,7 @@ def conform_series(
         hour = np.arange(len(of)) - np.repeat(source.offsets[:-1], source.lengths)
         grid[starts_of_stays[of] + hour, number] = values
         known[of[~np.isnan(values)], number] = True
-        matches.append(Match(variable, place, name, said, int(known[:, number].sum())))
+        matches.append(Match(variable, place, name, said, known[:, number]))
     # A stay without any measurement of the modality lacks it.
     has = known.any(axis=1)
     grid = grid[np.repeat(has, lengths)]
@@ -235,7 +235,7 @@ def conform_table(
         return None, [Match(name) for name in names]
     if own in given and given[own].frame.columns == names:
         same = given[own]
-        filled = {name: int((same.frame[name].is_not_null() & pl.Series(same.present)).sum()) for name in names}
+        filled = {name: (same.frame[name].is_not_null() & pl.Series(same.present)).to_numpy() for name in names}
         return None, [Match(name, own, name, None, filled[name]) for name in names]
     found = find_variables(names, own, {name: one.frame.columns for name, one in given.items()})
     stays = len(next(iter(given.values())).present)
@@ -253,7 +253,7 @@ def conform_table(
         cells, said = _cells(cells, source, wanted, known[name])
         cells = cells.set(~pl.Series(modality.present), None)
         columns.append(cells.alias(name))
-        matches.append(Match(name, place, source, said, int(cells.is_not_null().sum())))
+        matches.append(Match(name, place, source, said, cells.is_not_null().to_numpy()))
     frame = pl.DataFrame(columns)
     present = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().to_numpy()
     return TableRows(frame, present), matches

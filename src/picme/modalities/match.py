@@ -10,6 +10,8 @@ from picme.modalities.quantities import plain_name, quantity
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+
 
 class Match(NamedTuple):
     """The place in another source from which a variable of a model comes.
@@ -18,14 +20,14 @@ class Match(NamedTuple):
         variable: as the model calls it.
         modality, given: the other source's modality and its name there; None where it is absent.
         converted: how its values were changed, in words; None if they were not.
-        stays: stays of the view in which it is known.
+        known: (stay,) bool, the stays of the view in which it is known; None where it is absent.
     """
 
     variable: str
     modality: str | None = None
     given: str | None = None
     converted: str | None = None
-    stays: int = 0
+    known: np.ndarray | None = None
 
 
 def find_variables(wanted: Sequence[str], own: str, offered: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:

@@ -59,7 +59,13 @@ def fits(study: Run, source: Run | NewStays, task: str, names: list[str]) -> lis
     views = source.prepared / "views"
     if not (views / task).is_dir():
         raise DataError(f"{source.folder} has no cohort for task {task!r}")
-    window = [(build_task(task, run.config.tasks[task]).hours, run.config.cohort.max_hours) for run in (source, study)]
+    declared = [build_task(task, run.config.tasks[task]) for run in (source, study)]
+    if declared[0].moment != declared[1].moment:
+        raise DataError(
+            f"{source.folder} was prepared with the prediction time {declared[0].moment!r} of task {task}, the model's "
+            f"stays with {declared[1].moment!r}"
+        )
+    window = [(one.hours, run.config.cohort.max_hours) for one, run in zip(declared, (source, study), strict=True)]
     for key, given, mine in zip((f"tasks.{task}.hours", "cohort.max_hours"), *window, strict=True):
         if given != mine:
             raise DataError(f"{source.folder} was prepared with {key} {given}, the model's stays with {mine}")

@@ -126,6 +126,8 @@ def judge_sources(config: Config, table: pl.DataFrame | None) -> list[str]:
     for what, name, said_of in named:
         if (reason := why.get((what, said_of))) and "source" not in said:
             said.setdefault(name, f"{what} {name!r} cannot be made of these data: it {reason}")
+    if reason := why.get(("cohort", "stays")):
+        said.setdefault("source", reason)
     return [*said.values()]
 
 

@@ -11,15 +11,14 @@ import polars as pl
 
 from picme.cohort.extract import extract
 from picme.cohort.leakage import leakage_table
-from picme.cohort.splits import assign_views
+from picme.cohort.splits import assign_views, judge_division
 from picme.engine.store import inside
-from picme.errors import ConfigError, DataError
+from picme.errors import ConfigError
 from picme.modalities import open_modality, write_views
 from picme.prepare.audit import leakage
 from picme.prepare.contents import judge_contents
 from picme.prepare.presence import availability, patterns, what_stays_have, without
 from picme.prepare.statistics import FILE, learnt_from, statistics
-from picme.schema import SPLITS
 from picme.sources.rows import present, take
 
 if TYPE_CHECKING:
@@ -95,7 +94,8 @@ def write_cohort(step: Prepare, folder: Path, hospital: Path | None) -> dict[str
     quarantine += _write(step, extraction, folder)
     flow += _drop_damaged(step, extraction, folder, had)
     learnt = learnt_from(step)
-    _check(extraction, labelled=learnt is not None)
+    for name, view in extraction.views.items():
+        extraction.notes += judge_division(name, view.stays, view.labels, view.modalities, learnt is not None)
     (folder / FILE).write_text(json.dumps(statistics(step, folder, learnt)), encoding="utf-8")
     _tables(folder, extraction, flow, quarantine)
     availability(had).write_parquet(folder / "availability.parquet")
@@ -203,44 +203,6 @@ def _drop_damaged(
         target.mkdir(parents=True, exist_ok=True)
         view.stays.select(*ordered, *rest).write_parquet(target / "cohort.parquet")
     return flow
-
-
-def _check(extraction: Extraction, labelled: bool) -> None:
-    for name, view in extraction.views.items():
-        inside = view.stays.filter(pl.col("split").is_not_null())
-        if not inside.height:
-            raise DataError(
-                f"no stay is left for {name} with the modalities {', '.join(view.modalities)}; "
-                "check the sources with `picme check`, or set require: any"
-            )
-        if not labelled:
-            continue
-        if "train" not in inside.get_column("split"):
-            raise DataError(f"no stay of {name} is in the training split; choose other splits")
-        extraction.notes += _one_class(name, view, inside)
-
-
-def _one_class(name: str, view: View, inside: pl.DataFrame) -> list[str]:
-    """Say which labels have one class only, or none, in a split.
-
-    Raises:
-        DataError: if no label of the task has two classes among the training stays.
-    """
-    said, learnable = [], not view.labels
-    for label in view.labels:
-        for split in SPLITS:
-            values = inside.filter(pl.col("split") == split).get_column(label).drop_nulls().unique().to_list()
-            if len(values) == 2:
-                learnable |= split == "train"
-            else:
-                found = f"only {values[0]:g}" if values else "no value"
-                said.append(
-                    f"{name}: label {label!r} has {found} in split {split!r}, so its scores there are undefined"
-                )
-    if not learnable:
-        labels = view.labels[0] if len(view.labels) == 1 else f"any of its {len(view.labels)} labels"
-        raise DataError(f"task {name} has not both classes of {labels} among its training stays: nothing can be learnt")
-    return said
 
 
 def _tables(

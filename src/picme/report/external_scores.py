@@ -162,8 +162,13 @@ def sufficient(tables: Tables, about: dict[str, Any]) -> DataTable | None:
         return None
     source = "external_sufficient"
 
-    def named(name: str) -> Any:
-        return lambda row: combination_text(row[name]) if row[name] else "undecided"
+    def named(name: str, none: str) -> Any:
+        def cell(row: Row) -> Markup | str:
+            if row[name]:
+                return combination_text(row[name])
+            return "none is needed" if row[none] else "undecided"
+
+        return cell
 
     def confirmed(row: Row) -> str:
         if row["combination"] is None:
@@ -181,12 +186,12 @@ def sufficient(tables: Tables, about: dict[str, Any]) -> DataTable | None:
         Column("Task", lambda row: task_title(row["task"]), choose=True),
         Column("Strategy", lambda row: strategy_text(row["strategy"])),
         Column("Metric", lambda row: TITLES[row["metric"]], choose=True, first=True),
-        Column("Enough in the run", named("combination")),
+        Column("Enough in the run", named("combination", "none_needed")),
         Column("Compared with", lambda row: combination_text(row["against"]) if row["against"] else MISSING),
         Column("There, points from it", lambda row: signed(row["difference"], f"{source}.difference"), numeric=True),
         Column(f"{level(about['confidence'])} interval", ends, numeric=True),
         Column("Enough there too", confirmed),
-        Column("Enough by its stays alone", named("there")),
+        Column("Enough by its stays alone", named("there", "there_none_needed")),
         Column("Stays to decide", lambda row: count(row["needed"], f"{source}.needed"), field("needed"), numeric=True),
         Column("Stays", lambda row: count(row["n"], f"{source}.n"), field("n"), numeric=True),
         Column("Events", lambda row: count(row["events"], f"{source}.events"), field("events"), numeric=True),

@@ -58,6 +58,8 @@ class MedsRelease:
         self.notes = list(files.notes)
         self._words = words
         self._items = list(items)
+        if not files.rows:
+            raise DataError(f"{self.file('events')} has no events")
         listed = files.codes()
         if listed is None:
             self.notes.append("metadata/codes.parquet is absent: the codes were read from the events.")
@@ -76,6 +78,11 @@ class MedsRelease:
             refuse_share(self.kept.counts[reason], self.kept.rows, self.file("events"), reason, max_bad)
         self.quarantine.update({f"events: {why}": self.kept.counts[why] for why in (NO_CODE, NO_SUBJECT, UNSORTED)})
         self._tables = self._make()
+        if self._tables["icustays"].is_empty():
+            raise DataError(
+                f"{self.file('events')}: no stay is in the events; its begin and end need a code by the layout "
+                f"{files.name} and a time, and a hospital admission at that time"
+            )
         self.quarantine = +self.quarantine
 
     def _find(self, codes: pl.Series) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -98,8 +99,13 @@ class MedsFiles:
                 f"source.layout is needed: {path / dataset_metadata_filepath} "
                 f"{'names no extractor that is known' if dataset else 'is absent'}; known layouts: {known}"
             )
+        meaning = load(name)
+        ids = ("subject_id", meaning.admission_id, meaning.stay_id, meaning.note_id, *meaning.columns.values())
+        for schema, files in alike.items():
+            for file in files:
+                check_range(file, schema, ids)
         groups = tuple((frozenset(schema.names), tuple(files)) for schema, files in alike.items())
-        return cls(path, groups, found, dataset, load(name), str(name), tuple(notes))
+        return cls(path, groups, found, dataset, meaning, str(name), tuple(notes))
 
     @property
     def shards(self) -> list[Path]:
@@ -259,11 +265,28 @@ def check_schema(
                 notes[f"Column {name!r} of {file.parent.name}/ is {found}, MEDS has {wanted}: it was converted."] = None
 
 
+def check_range(file: Path, schema: pa.Schema, columns: Collection[str | None]) -> None:
+    """Check that the whole numbers of columns fit int64, the standard's type; only those of uint64 are read.
+
+    Raises:
+        DataError: if one is too large; names the column.
+    """
+    wide = [name for name in schema.names if name in columns and pa.types.is_uint64(schema.field(name).type)]
+    if not wide:
+        return
+    with reading(file):
+        largest = pl.scan_parquet(file).select(pl.col(wide).max()).collect(engine="streaming").row(0, named=True)
+    limit = np.iinfo(np.int64).max
+    for name, value in largest.items():
+        if value is not None and value > limit:
+            raise DataError(f"{file}: column {name!r} has numbers above {limit}, which MEDS' type int64 cannot hold")
+
+
 def standard_table(file: Path, standard: Any, types: dict[str, Any]) -> pl.DataFrame:
     """Read a small file of the standard: the columns of `types`, without nulls.
 
     Raises:
-        DataError: if it is damaged, or a column is missing, of another type, or has nulls.
+        DataError: if it is damaged, or a column is missing, of another type, has nulls, or too large numbers.
     """
     with reading(file):
         try:
@@ -274,6 +297,7 @@ def standard_table(file: Path, standard: Any, types: dict[str, Any]) -> pl.DataF
         missing = [name for name in types if name not in schema.names]
         if missing:
             raise DataError(f"{file} has no column {missing[0]!r}, which is needed")
+        check_range(file, schema, types)
         frame = pl.read_parquet(file, columns=list(types)).select(
             pl.col(name).cast(kind) for name, kind in types.items()
         )

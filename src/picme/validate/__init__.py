@@ -25,8 +25,8 @@ from picme.results.tables import EXTERNAL, table
 from picme.results.write import write_results
 from picme.tasks import build as build_task
 from picme.validate.applied import Cell, cells_of, predictions_of
-from picme.validate.cohort import cohort_of, common_tasks, is_run, name_of, open_cohort, trained_on
-from picme.validate.harmonise import harmonise
+from picme.validate.cohort import cohort_of, common_tasks, is_run, name_of, open_cohort, other_tasks, trained_on
+from picme.validate.harmonise import harmonise, variable_rows
 from picme.validate.judge import beside, both_sides, external_rows, opened
 from picme.validate.local import local_rows
 from picme.validate.shift import Side, classifier_rows, presence_rows, shift_rows
@@ -132,7 +132,7 @@ def _tables(
 ) -> tuple[dict[str, pl.DataFrame], list[str]]:
     """Return all tables, and notes."""
     tasks = list(dict.fromkeys(cell.task for cell in cells))
-    stays, variables = harmonise(study, source, tasks, scratch)
+    stays, matches = harmonise(study, source, tasks, scratch)
     seen, of_subjects = trained_on(study, source, stays, tasks)
     places = {task: _places(study, stays, task, seen) for task in tasks}
     judged = {task: where == JUDGED for task, where in places.items()}
@@ -143,8 +143,9 @@ def _tables(
                 f"no stay of {source.folder} can be judged for task {task}: "
                 + ", ".join(f"{count} {what}" for what, count in why.items())
             )
+    variables = variable_rows(matches, judged)
     predictions, notes = predictions_of(study, cells, stays, judged, progress)
-    notes = [*of_subjects, *notes]
+    notes = [*other_tasks(study, source, tasks), *of_subjects, *notes]
     config = study.config.evaluate
     cohorts = {task: cohort_of(stays.prepared, task).filter(pl.Series(judged[task])) for task in tasks}
     there, joint, own, mine = both_sides(study, cells, predictions, cohorts)

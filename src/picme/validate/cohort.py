@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from picme.errors import ConfigError, DataError
 from picme.pipeline import Run
 from picme.pipeline import run as run_pipeline
 from picme.results.record import read_table
+from picme.tasks import build as build_task
 from picme.validate.persons import likeness
 
 if TYPE_CHECKING:
@@ -79,6 +81,25 @@ def common_tasks(study: Run, source: Run, wanted: Sequence[str]) -> list[str]:
         tasks = lacking[0] if lacking else " or ".join(study.config.tasks)
         raise DataError(f"{source.folder} has no task {tasks}, which the models predict")
     return found
+
+
+def other_tasks(study: Run, source: Run, tasks: Sequence[str]) -> list[str]:
+    """Return a sentence for each task that the other source declares otherwise under the same name.
+
+    All that the declaration says is compared, and the code behind it. Another prediction time is refused by `fits`.
+    """
+    said = []
+    for name in tasks:
+        mine, given = (build_task(name, run.config.tasks[name]) for run in (study, source))
+        differs = [one.name for one in fields(mine) if getattr(given, one.name, None) != getattr(mine, one.name)]
+        codes = [run.design.prepare.code.get(f"tasks: {name}") for run in (study, source)]
+        if type(given) is not type(mine) or codes[0] != codes[1]:
+            differs.append("how its labels are made")
+        if differs:
+            said.append(
+                f"task {name} is declared otherwise there ({', '.join(differs)}): its labels may mean something else"
+            )
+    return said
 
 
 def cohort_of(prepared: Path, task: str) -> pl.DataFrame:

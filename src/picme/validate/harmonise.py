@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from picme.errors import DataError
 from picme.modalities import open_modality, write_views
 from picme.predict.new_stays import NewStays
-from picme.validate.cohort import cohort_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    import numpy as np
 
     from picme.modalities.base import Modality
     from picme.modalities.match import Match
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     from picme.schema import Rows
 
 
-def harmonise(study: Run, source: Run, tasks: Sequence[str], scratch: Path) -> tuple[NewStays, list[dict[str, Any]]]:
+Matches = dict[tuple[str, str], list["Match"]]
+"""Task and modality → where each variable came from."""
+
+
+def harmonise(study: Run, source: Run, tasks: Sequence[str], scratch: Path) -> tuple[NewStays, Matches]:
     """Rewrite a prepared cohort so that a run's models can read it.
 
     A modality with the model's very columns, a text or an image is taken as it is. Otherwise every variable is looked
@@ -33,7 +38,7 @@ def harmonise(study: Run, source: Run, tasks: Sequence[str], scratch: Path) -> t
         scratch: where it is written.
 
     Returns:
-        The stays, and rows of the table `external_variables`.
+        The stays, and where each variable came from, by task and modality.
 
     Raises:
         DataError: if a modality or a variable does not fit, or nothing of a model's is there.
@@ -41,7 +46,7 @@ def harmonise(study: Run, source: Run, tasks: Sequence[str], scratch: Path) -> t
     prepared = scratch / "prepared"
     statistics = json.loads((study.prepared / "statistics.json").read_text(encoding="utf-8"))
     sections: dict[str, Any] = {}
-    rows: list[dict[str, Any]] = []
+    matches: Matches = {}
     views = dict.fromkeys(["pretrain", *tasks])
     for view in views:
         (prepared / "views" / view).mkdir(parents=True)
@@ -57,7 +62,7 @@ def harmonise(study: Run, source: Run, tasks: Sequence[str], scratch: Path) -> t
             section.kind, study.prepared / "views" / "pretrain" / name, study.prepared / "pool" / name
         )
         found = {view: model.conform(statistics[name], name, _of_kind(source, section.kind, view)) for view in views}
-        rows += [row for task in tasks for row in _rows(task, name, found[task][1], source)]
+        matches |= {(task, name): found[task][1] for task in tasks}
         taken = _place(name, section.kind, {view: each[0] for view, each in found.items()}, found, source, prepared)
         if taken is not None:
             sections[name] = source.config.modalities[taken] if taken else section
@@ -66,7 +71,7 @@ def harmonise(study: Run, source: Run, tasks: Sequence[str], scratch: Path) -> t
             f"{source.folder} has none of the variables and modalities that the models of {study.folder} read"
         )
     config = source.config.model_copy(update={"modalities": sections})
-    return NewStays(source.folder, prepared, config, scratch / "features", tolerant=True), rows
+    return NewStays(source.folder, prepared, config, scratch / "features", tolerant=True), matches
 
 
 def _of_kind(source: Run, kind: str, view: str) -> dict[str, Modality]:
@@ -109,19 +114,28 @@ def _place(
     return taken
 
 
-def _rows(task: str, modality: str, matches: Sequence[Match], source: Run) -> list[dict[str, Any]]:
-    total = int(cohort_of(source.prepared, task)["split"].is_not_null().sum())
-    return [
-        {
-            "task": task,
-            "modality": modality,
-            "variable": match.variable,
-            "status": "absent" if not match.stays else "converted" if match.converted else "read",
-            "source_modality": match.modality,
-            "source_variable": match.given,
-            "conversion": match.converted,
-            "stays": match.stays,
-            "stays_total": total,
-        }
-        for match in matches
-    ]
+def variable_rows(matches: Matches, judged: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Return rows of the table `external_variables`, which counts the stays that are judged.
+
+    Args:
+        matches: of `harmonise`.
+        judged: for each task which stays are judged (stay,) bool.
+    """
+    rows = []
+    for (task, modality), found in matches.items():
+        for match in found:
+            stays = 0 if match.known is None else int(match.known[judged[task]].sum())
+            rows.append(
+                {
+                    "task": task,
+                    "modality": modality,
+                    "variable": match.variable,
+                    "status": "absent" if not stays else "converted" if match.converted else "read",
+                    "source_modality": match.modality,
+                    "source_variable": match.given,
+                    "conversion": match.converted,
+                    "stays": stays,
+                    "stays_total": int(judged[task].sum()),
+                }
+            )
+    return rows

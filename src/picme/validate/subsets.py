@@ -101,10 +101,11 @@ def _enough(
     """Return what the run's choice comes to there, and what would be chosen there."""
     found = sufficient(lattice, lattice, costs, config.confidence, config.margin, stays)
     row = {"margin": config.margin, "there": found.get("combination"), "needed": found.get("needed")}
+    row["there_none_needed"] = found.get("none_needed")
     if own is None or not own.height:
         return row
     mine = own.row(0, named=True)
-    row |= {name: mine[name] for name in ("combination", "best", "against")}
+    row |= {name: mine[name] for name in ("combination", "none_needed", "best", "against")}
     if mine["combination"] is None or mine["against"] is None:
         return row
     enough, against = (frozenset(mine[name].split("+")) for name in ("combination", "against"))

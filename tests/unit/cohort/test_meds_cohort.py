@@ -189,6 +189,20 @@ def test_what_is_odd_is_counted(tmp_path: Path) -> None:
     assert 72.0 in values(found, "pretrain", "vitals", "Heart rate")
 
 
+def test_the_same_measurement_twice_is_one_value_and_two_counted_rows(tmp_path: Path) -> None:
+    """As in the tables of MIMIC: the array is as without the second one, and the places add up to all events."""
+    rows = [*patient(1), event(1, 1, HEART_RATE, 70), event(1, 2, HEART_RATE, 71)]
+    once = run(write_meds_files(tmp_path / "once", rows))
+    twice = run(write_meds_files(tmp_path / "twice", [*rows, event(1, 1, HEART_RATE, 70), event(1, 1, HEART_RATE, 70)]))
+    for name, view in once.views.items():
+        assert_equal_rows(twice.views[name].modalities, view.modalities)
+    for found, measured in ((once, 2), (twice, 4)):
+        assert found.event_rows is not None
+        places = dict(found.event_rows.select("place", "rows").iter_rows())
+        assert places["measurement of a stay"] == measured
+        assert sum(places.values()) == len(rows) + measured - 2
+
+
 def test_too_many_of_one_fault_are_refused(tmp_path: Path) -> None:
     rows = [*patient(1), *patient(2)]
     without = [row for row in rows if not (row["subject_id"] == 1 and row["code"] == "MEDS_BIRTH")]
@@ -289,7 +303,7 @@ def test_check_lists_codes_that_feed_nothing(elsewhere: Path) -> None:
     )
     found = check(config)
     unmapped = found.filter(pl.col("item") == "unmapped code").select("name", "rows", "detail").rows()
-    assert unmapped == [("POTASSIUM", 12, "12 numbers, unit mmol/L")]
+    assert unmapped == [("POTASSIUM", 12, "12 numbers, fewer than 10 subjects, unit mmol/L")]
     channels = dict(found.filter(pl.col("item") == "channel").select("name", "rows").iter_rows())
     assert channels == {"pulse": 2, "sugar": 2, "mind": 1}
     one = found.filter(pl.col("name") == "admissions")["detail"][0]
@@ -301,12 +315,14 @@ def test_check_lists_codes_that_feed_nothing(elsewhere: Path) -> None:
 
 def test_check_judges_each_modality_by_its_own_codes(tmp_path: Path) -> None:
     """Whatever it is called: two of one table read different codes, and one of them has none."""
-    rows = [*patient(1), event(1, 1, HEART_RATE, 70), event(1, 2, "NURSING", text_value="calm")]
+    rows = [row for n in range(1, 31) for row in [*patient(n, died=n % 3 == 0), event(n, 1, HEART_RATE, 70)]]
+    rows.append(event(30, 2, "NURSING", text_value="calm"))
     text = {"kind": "text", "table": "notes", "encoder": {"model": "unused"}}
     config = load(
         "meds-mimic",
         {
             "source.path": str(write_meds_files(tmp_path / "set", rows)),
+            "tasks": {"mortality": {}, "phenotyping": None},
             "modalities.radiology": {**text, "codes": ["NURS.*"]},
             "modalities.doctor": {**text, "codes": ["DOCTOR"]},
         },
@@ -317,7 +333,7 @@ def test_check_judges_each_modality_by_its_own_codes(tmp_path: Path) -> None:
         ("timeseries", "possible"), ("demographics", "possible"), ("radiology", "possible"), ("doctor", "impossible")
     ]  # fmt: skip
     (said,) = judge_sources(config, found)
-    assert said.startswith("modality 'doctor' cannot be made of these data: it needs codes: ")
+    assert said.startswith("modality 'doctor' cannot be made of these data: it cannot be read: ")
     assert "no code matches DOCTOR" in said
 
 

@@ -193,6 +193,29 @@ def test_a_column_of_another_type_is_refused(tmp_path: Path) -> None:
         MedsFiles.open(other)
 
 
+def test_ids_that_int64_cannot_hold_are_refused(tmp_path: Path) -> None:
+    """Hashes of 64 bits without a sign; those that fit are converted."""
+    sentence = r"{}: column '{}' has numbers above 9223372036854775807, which MEDS' type int64 cannot hold"
+    kinds = {"subject_id": pl.UInt64, "hadm_id": pl.UInt64}
+    (tmp_path / "layout.yaml").write_text("admission: 'HOSPITAL_ADMISSION.*'\nadmission_id: hadm_id\n", "utf-8")
+    for number, (subject, admission, column) in enumerate([(1 << 63, 1, "subject_id"), (1, 1 << 63, "hadm_id")]):
+        rows = [{**row, "hadm_id": admission} for row in patient(subject)]
+        folder = write_meds_files(tmp_path / str(number), patient(1), rows, schema=kinds)
+        with pytest.raises(DataError, match=sentence.format(r"1\.parquet", column)):
+            MedsFiles.open(folder, tmp_path / "layout.yaml")
+    (tmp_path / "layout.yaml").write_text("admission: 'HOSPITAL_ADMISSION.*'\n", "utf-8")
+    files = MedsFiles.open(folder, tmp_path / "layout.yaml")
+    assert files.rows == 2 * len(rows), "this layout does not read the column"
+    given = {"subject_id": [1, (1 << 63) - 1], "split": ["train", "tuning"]}
+    table = pl.DataFrame(given, schema={"subject_id": pl.UInt64, "split": pl.String})
+    table.write_parquet(folder / "metadata/subject_splits.parquet")
+    assert files.subject_splits()["subject_id"].to_list() == [1, (1 << 63) - 1]
+    labels = table.select(pl.col("subject_id") + 1, prediction_time=pl.lit(at(1)), boolean_value=True)
+    labels.write_parquet(tmp_path / "labels.parquet")
+    with pytest.raises(DataError, match=sentence.format(r"labels\.parquet", "subject_id")):
+        read_labels(tmp_path / "labels.parquet")
+
+
 def test_without_dataset_json_the_layout_must_be_named(tmp_path: Path) -> None:
     folder = write_meds_files(tmp_path / "set", patient(1), etl=None)
     with pytest.raises(

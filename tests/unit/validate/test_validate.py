@@ -17,8 +17,10 @@ from picme.errors import ConfigError, DataError
 from picme.finetune.classifier import Classifier
 from picme.fitting.threads import torch_threads
 from picme.pipeline import run as run_pipeline
+from picme.predict.new_stays import fits
 from picme.results.tables import EXTERNAL
 from picme.validate import validate
+from picme.validate.cohort import other_tasks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +102,9 @@ def test_the_runs_own_data_give_its_own_test_scores(study: Run, tmp_path: Path) 
     counted = dict(same.tables["external_stays"].select("place", "stays").iter_rows())
     assert counted["judged"] == (cohort["split"] == "test").sum()
     assert sum(counted.values()) == len(cohort)
+    variables = same.tables["external_variables"]
+    assert set(variables["stays_total"]) == {counted["judged"]}
+    assert (variables["stays"] < variables["stays_total"]).all() and (variables["stays"] > 0).all()
     rows = same.tables["external"].filter(recalibration="none")
     assert (rows["value"] - rows["internal"]).abs().max() < 1e-6
 
@@ -198,6 +203,37 @@ def test_a_modality_that_is_lacking_altogether_is_absent_in_every_stay(study: Ru
     assert rows["there"].to_list() == [1.0] or rows["there"][0] > 0.5, "its columns are found in another table"
     taken = made.tables["external_variables"].filter(modality="person", variable="x")
     assert taken["source_modality"].to_list() == ["labs"]
+
+
+def test_only_stays_with_an_outcome_are_counted(study: Run, tmp_path: Path) -> None:
+    there = write(tmp_path / "there", 4)
+    known = pl.col("id") % 3 > 0
+    samples = pl.read_csv(there / "samples.csv").with_columns(label=pl.when(known).then("label"))
+    samples.write_csv(there / "samples.csv")
+    made = validate(study.folder, config_file(tmp_path, tree_of(there)), combinations=["labs"], out=tmp_path / "out")
+    variables = made.tables["external_variables"].filter(modality="labs")
+    labs = pl.read_csv(there / "labs.csv").filter(known)
+    assert variables.select("variable", "stays", "stays_total").rows() == [("x", len(labs), 200), ("y", len(labs), 200)]
+    assert made.tables["external"]["n"].max() == len(labs)
+
+
+def test_another_task_of_the_same_name_is_said_or_refused(tmp_path: Path) -> None:
+    """Here the labels are columns of one's own, there what picme calls by these names."""
+    samples = write(tmp_path / "here", 0, samples=60) / "samples.csv"
+    label = pl.read_csv(samples).rename({"label": "mortality"}).with_columns(readmission="mortality")
+    label.write_csv(samples)
+    own = {"mortality": {"labels": ["mortality"], "hours": 48}, "readmission": {"labels": ["readmission"]}}
+    tree = tree_of(tmp_path / "here")
+    mine, named, again = (
+        run_pipeline(checked(tree | {"tasks": tasks}), tmp_path / name, "prepare", quiet=True)
+        for name, tasks in (("mine", own), ("named", {"mortality": {}, "readmission": {}}), ("again", own))
+    )
+    assert other_tasks(mine, again, ["mortality", "readmission"]) == []
+    (said,) = other_tasks(mine, named, ["mortality"])
+    assert said.startswith("task mortality is declared otherwise there (measured, outcome, positive, negative, how its")
+    assert fits(mine, named, "mortality", []) == []
+    with pytest.raises(DataError, match=r"prediction time 'hospital discharge' of task readmission, .* 'looking back'"):
+        fits(mine, named, "readmission", [])
 
 
 def refused(study: Run, folder: Path, tree: dict[str, Any], message: str, **more: Any) -> None:
