@@ -16,7 +16,6 @@ from picme.errors import ConfigError, DataError, near
 from picme.finetune.step import Stacked
 from picme.pipeline import Run
 from picme.predict.choose import chosen_finetunings
-from picme.predict.choose import keeps_models as keeps_models
 from picme.predict.new_stays import NewStays, fits, view_of
 from picme.predict.one_seed import contributions, embeddings, model_on
 from picme.tasks import build as build_task

@@ -10,7 +10,8 @@ import polars as pl
 
 from picme.config.combinations import label, parse
 from picme.errors import ConfigError, near
-from picme.predict.model import Model, keeps_models
+from picme.predict.choose import keeps_models
+from picme.predict.model import Model
 from picme.results.record import result_table
 from picme.results.tables import table
 
