@@ -23,6 +23,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+RETRIES = 3
+"""Number of times that a step, or a node's proof, is tried again whose worker process or node has died."""
 REACHED_SECONDS = 5.0
 PROVED_SECONDS = 120.0
 SEEN_SECONDS = 15.0
@@ -130,6 +132,8 @@ def living() -> list[Node]:
 def prove(nodes: Iterable[Node], run: Path, version: str) -> None:
     """Let every node prove that it sees the run folder: it reads what is written here, and writes what is read here.
 
+    A worker that crashes is replaced, and a node that has left the cluster meanwhile proves nothing and gets no step.
+
     Raises:
         DataError: if one does not, or has another version of picme; it is named.
     """
@@ -140,7 +144,9 @@ def prove(nodes: Iterable[Node], run: Path, version: str) -> None:
     try:
         for number, node in enumerate(nodes):
             there = NodeAffinitySchedulingStrategy(node.key, soft=False)
-            task = _remote(_prove).options(num_cpus=0, max_retries=0, scheduling_strategy=there, name="proof of a node")
+            task = _remote(_prove).options(
+                num_cpus=0, max_retries=RETRIES, scheduling_strategy=there, name="proof of a node"
+            )
             named[task.remote(str(file), token, number, version)] = (node, number)
         answered, silent = ray.wait(list(named), num_returns=len(named), timeout=PROVED_SECONDS)
         for ref in [*answered, *silent]:
@@ -148,7 +154,7 @@ def prove(nodes: Iterable[Node], run: Path, version: str) -> None:
             said = f"does not answer within {PROVED_SECONDS:.0f} s" if ref in silent else _proof(ref)
             if not said and not _seen(file.with_name(f"{file.name}.{number}"), token):
                 said = f"writes into another folder of the name {run} than this machine's"
-            if said:
+            if said and node.key in {one.key for one in living()}:
                 raise DataError(f"node {node.name} of the Ray cluster {said}")
     finally:
         for left in run.glob(f"{file.name}*"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 # Before Ray, since it sets what Ray reads when it is imported.
-from picme.engine.cluster import join, living, prove  # isort: skip
+from picme.engine.cluster import RETRIES, join, living, prove  # isort: skip
 import ray
 
 from picme.engine.local import explain, perform
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from picme.engine.places import Demand
     from picme.engine.step import Step
 
-RETRIES = 3
-"""Number of times that a step is tried again whose worker process or node has died."""
 PER_GPU = 4
 """Number of steps that share a GPU of the cluster, whose memory is not known here."""
 _LOOKED_SECONDS = 2.0

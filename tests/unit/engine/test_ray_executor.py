@@ -14,9 +14,10 @@ from toy_steps import Device, Dies, Later, OnGpu, Threads, Toy, Wide
 
 from picme import __version__
 from picme.engine import cluster
+from picme.engine.cluster import RETRIES
 from picme.engine.graph import Graph
 from picme.engine.progress import Progress
-from picme.engine.ray import RETRIES, RayExecutor
+from picme.engine.ray import RayExecutor
 from picme.engine.schedule import Failure, Schedule
 from picme.engine.step import Context
 from picme.engine.store import Store
@@ -196,6 +197,28 @@ def test_a_node_that_has_another_folder_of_that_name_is_named(
     monkeypatch.setattr(cluster, "_remote", lambda function: ray.remote(elsewhere))
     with pytest.raises(DataError, match="writes into another folder of the name"):
         executor(store)
+
+
+def test_a_worker_that_crashes_proves_at_another_attempt(
+    on_ray: None, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashed = tmp_path / "crashed"
+
+    def crashing(*arguments: Any) -> str:
+        if not crashed.exists():
+            crashed.touch()
+            os._exit(1)
+        return cluster._prove(*arguments)
+
+    monkeypatch.setattr(cluster, "_remote", lambda function: ray.remote(crashing))
+    executor(store).close()
+    assert crashed.exists()
+
+
+def test_a_node_that_has_left_has_nothing_to_prove(on_ray: None, store: Store) -> None:
+    store.root.mkdir(parents=True)
+    gone = cluster.Node("a" * 56, "gone", 1, 0.0, 1e9)
+    cluster.prove([*cluster.living(), gone], store.run, __version__)
 
 
 def test_a_node_with_another_version_is_named(on_ray: None, store: Store) -> None:

@@ -39,6 +39,11 @@ def conformed(model: Any, given: dict[str, Any], own: str = "vitals") -> tuple[A
     return rows, {match.variable: match for match in matches}
 
 
+def known(match: Any) -> int:
+    """The number of stays in which a variable is known."""
+    return 0 if match.known is None else int(match.known.sum())
+
+
 RATE = [80, NAN, 90, NAN, 70, NAN, NAN]
 HEAT = [NAN, 37.0, NAN, 36.5, NAN, NAN, 38.0]
 
@@ -53,7 +58,7 @@ def test_other_names_units_and_order_give_the_very_series(tmp_path: Path) -> Non
     assert rows.columns == model.columns
     np.testing.assert_allclose(rows.values, np.asarray(model.values), rtol=1e-5)
     assert rows.lengths.tolist() == LENGTHS.tolist()
-    assert (found["HR"].given, found["HR"].converted, found["HR"].stays) == ("heart rate", None, 2)
+    assert (found["HR"].given, found["HR"].converted, known(found["HR"])) == ("heart rate", None, 2)
     assert (found["Temp"].modality, found["Temp"].converted) == ("signs", "°f to °c")
 
 
@@ -96,7 +101,7 @@ def test_what_is_absent_is_missing_and_begins_as_in_training(tmp_path: Path) -> 
     model = numbers(tmp_path / "model", grid(HEAT, RATE), ["Temp", "HR"], start=36.6)
     other = numbers(tmp_path / "other", grid(RATE), ["Pulse"])
     rows, found = conformed(model, {"other": other})
-    assert (found["Temp"].modality, found["Temp"].stays) == (None, 0)
+    assert (found["Temp"].modality, known(found["Temp"])) == (None, 0)
     np.testing.assert_array_equal(rows.values[:, 0], np.full(7, 36.6, np.float32))
     np.testing.assert_array_equal(rows.values[:, 2], np.zeros(7))
     np.testing.assert_array_equal(rows.values[:, 1], np.asarray(model.values)[:, 1])
@@ -115,7 +120,7 @@ def test_the_same_columns_are_taken_as_they_are_and_nothing_gives_nothing(tmp_pa
     rows, found = conformed(model, {"other": model, "vitals": model})
     assert rows is None
     assert [found[name].modality for name in ("HR", "Temp")] == ["vitals", "vitals"]
-    assert found["HR"].stays == 2
+    assert known(found["HR"]) == 2
     rows, found = conformed(model, {})
     assert rows is None and all(match.modality is None for match in found.values())
 
@@ -155,14 +160,14 @@ def test_a_table_gets_the_models_columns_words_and_units(tmp_path: Path) -> None
     assert rows.frame["gender"].to_list() == ["female", "male", None]
     assert rows.frame["icu"].to_list() == [None] * 3
     assert rows.present.tolist() == [True, True, True]
-    told = {match.variable: (match.given, match.converted, match.stays) for match in matches}
+    told = {match.variable: (match.given, match.converted, known(match)) for match in matches}
     assert told == {
         "age": ("Age (days)", "days to years", 2),
         "gender": ("Sex", "the model's words", 2),
         "icu": (None, None, 0),
     }
     rows, matches = model.conform(statistics, "person", {"person": model})
-    assert rows is None and [match.stays for match in matches] == [6, 6, 6]
+    assert rows is None and [known(match) for match in matches] == [6, 6, 6]
 
 
 PULSE = [98, NAN, 95, 97, NAN, 96, NAN]
@@ -192,7 +197,7 @@ def test_another_spelling_goes_before_a_synonym_and_no_column_is_read_twice(tmp_
     np.testing.assert_array_equal(rows.values, np.asarray(model.values))
     one = numbers(tmp_path / "one", grid(PULSE), ["SpO2"])
     rows, found = conformed(model, {"a": one, "b": one})
-    assert (found["SpO2"].modality, found["SaO2"].modality, found["SaO2"].stays) == ("a", None, 0)
+    assert (found["SpO2"].modality, found["SaO2"].modality, known(found["SaO2"])) == ("a", None, 0)
     # The very name in another modality goes before a synonym in the modality of the same name.
     arterial = numbers(tmp_path / "arterial", grid(ARTERY), ["SaO2"])
     alone = numbers(tmp_path / "alone", grid(PULSE), ["SpO2"])
