@@ -21,7 +21,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 RETRIES = 3
 """Number of times that a step, or a node's proof, is tried again whose worker process or node has died."""
@@ -30,6 +30,7 @@ PROVED_SECONDS = 120.0
 SEEN_SECONDS = 15.0
 # What a user sets for one command holds on all nodes.
 _PASSED_ON = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "PICME_DEBUG")
+_CRASHED = "has worker processes that crash"
 _OBJECTS = 100 << 20  # bytes of Ray's object store, through which nothing of picme goes
 
 
@@ -129,7 +130,7 @@ def living() -> list[Node]:
     return sorted(found, key=lambda node: (node.name, node.key))
 
 
-def prove(nodes: Iterable[Node], run: Path, version: str) -> None:
+def prove(nodes: Sequence[Node], run: Path, version: str) -> None:
     """Let every node prove that it sees the run folder: it reads what is written here, and writes what is read here.
 
     A worker that crashes is replaced, and a node that has left the cluster meanwhile proves nothing and gets no step.
@@ -140,25 +141,39 @@ def prove(nodes: Iterable[Node], run: Path, version: str) -> None:
     token = secrets.token_hex(16)
     file = run / f".seen.{token}"
     file.write_text(token, encoding="utf-8")
-    named = {}
+    left = dict(enumerate(nodes))
     try:
-        for number, node in enumerate(nodes):
-            there = NodeAffinitySchedulingStrategy(node.key, soft=False)
-            task = _remote(_prove).options(
-                num_cpus=0, max_retries=RETRIES, scheduling_strategy=there, name="proof of a node"
-            )
-            named[task.remote(str(file), token, number, version)] = (node, number)
-        answered, silent = ray.wait(list(named), num_returns=len(named), timeout=PROVED_SECONDS)
-        for ref in [*answered, *silent]:
-            node, number = named[ref]
-            said = f"does not answer within {PROVED_SECONDS:.0f} s" if ref in silent else _proof(ref)
-            if not said and not _seen(file.with_name(f"{file.name}.{number}"), token):
-                said = f"writes into another folder of the name {run} than this machine's"
-            if said and node.key in {one.key for one in living()}:
-                raise DataError(f"node {node.name} of the Ray cluster {said}")
+        for _ in range(RETRIES + 1):
+            said = _asked(left, file, token, version)
+            left = {number: node for number, node in left.items() if said[number] == _CRASHED}
+            here = {one.key for one in living()}
+            for number, lacking in said.items():
+                node = nodes[number]
+                if lacking and number not in left and node.key in here:
+                    raise DataError(f"node {node.name} of the Ray cluster {lacking}")
+            if not left:
+                break
+        for node in left.values():
+            raise DataError(f"node {node.name} of the Ray cluster {_CRASHED}")
     finally:
-        for left in run.glob(f"{file.name}*"):
-            left.unlink(missing_ok=True)
+        for seen in run.glob(f"{file.name}*"):
+            seen.unlink(missing_ok=True)
+
+
+def _asked(nodes: dict[int, Node], file: Path, token: str, version: str) -> dict[int, str]:
+    """Return what each node lacks, by its number; empty for nothing."""
+    asked = {}
+    for number, node in nodes.items():
+        there = NodeAffinitySchedulingStrategy(node.key, soft=False)
+        task = _remote(_prove).options(num_cpus=0, max_retries=0, scheduling_strategy=there, name="proof of a node")
+        asked[number] = task.remote(str(file), token, number, version)
+    _, silent = ray.wait(list(asked.values()), num_returns=len(asked), timeout=PROVED_SECONDS)
+    found = {}
+    for number, ref in asked.items():
+        found[number] = f"does not answer within {PROVED_SECONDS:.0f} s" if ref in silent else _proof(ref)
+        if not found[number] and not _seen(file.with_name(f"{file.name}.{number}"), token):
+            found[number] = f"writes into another folder of the name {file.parent} than this machine's"
+    return found
 
 
 def _remote(function: Any) -> Any:
@@ -169,6 +184,8 @@ def _proof(ref: Any) -> str:
     """Return what a node lacks, by its own word; empty if nothing."""
     try:
         return str(ray.get(ref))
+    except ray.exceptions.WorkerCrashedError:
+        return _CRASHED
     except Exception as error:
         return f"cannot run picme ({type(error).__name__}); install the same picme there"
 
