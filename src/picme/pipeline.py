@@ -28,7 +28,7 @@ from picme.engine.progress import Progress
 from picme.engine.schedule import Failure, Schedule
 from picme.engine.step import Context
 from picme.engine.store import Store, private, write_json
-from picme.errors import ConfigError, PicmeError, near
+from picme.errors import ConfigError, PicmeError, TrainingError, near
 from picme.fitting.epoch_log import check_loggers
 from picme.prepare.step import Fold
 from picme.results.origin import origin, version_of
@@ -371,7 +371,9 @@ def plan(config: Config, out: Path, measure: bool = False) -> list[dict[str, Any
         for said in costs.measure():
             warnings.warn(said, stacklevel=2)
     stays = count_stays(study.design, store) if costs.known else 0
-    cores, (gpus, per_gpu) = workers(config), gpus_here(config)
+    cores, gpus, per_gpu = workers(config), tuple[str, ...](), 1
+    with suppress(TrainingError):  # a GPU that this machine lacks is an obstacle to a run, not to its plan
+        gpus, per_gpu = gpus_here(config)
     rows: list[dict[str, Any]] = []
     for (stage, kind), steps in by_stage(graph.steps.values()).items():
         done = [step for step in steps if store.done(step)]
