@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 import picme
-from picme.pipeline import plan
+from picme.plan import plan
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,7 +27,7 @@ def plan(
     Example: picme plan paper --set source.ehr=MIMIC-IV --out runs/paper
     """
     from picme.config.combinations import combinations
-    from picme.pipeline import plan as make_plan
+    from picme.plan import plan as make_plan
     from picme.prepare.ready import obstacles
 
     study = load_config(config, set_)

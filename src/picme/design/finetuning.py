@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from picme.design.heads import gate_weights, head_section
 from picme.design.pretraining import PretrainingSteps, course_settings
+from picme.finetune.cell import FROZEN, AnySubsetCell, Cell
 from picme.finetune.step import (
-    FROZEN,
-    AnySubsetCell,
     Averaged,
-    Cell,
     EmbedPretrained,
     EmbedUntrained,
     Finetune,

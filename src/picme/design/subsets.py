@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from picme.engine.graph import Finished, Graph, Growth
 from picme.evaluate.folds import in_every_fold
 from picme.evaluate.step import Missing, Severity, Value
-from picme.finetune.step import AnySubsetCell
+from picme.finetune.cell import AnySubsetCell
 from picme.strategies.built_in import LOGISTIC_REGRESSION
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from picme.engine.store import Store
-    from picme.finetune.step import Cell, Finetune
+    from picme.finetune.cell import Cell
+    from picme.finetune.step import Finetune
     from picme.prepare.step import Prepare
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from picme.engine.step import Context, Gpu, Step
 from picme.evaluate.folds import largest_cell
-from picme.finetune.step import Cell, Finetune
+from picme.finetune.cell import Cell
+from picme.finetune.step import Finetune
 from picme.prepare.step import Hospital, Prepare, TaskPart
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from picme.engine.step import Step
     from picme.engine.store import Store
-    from picme.finetune.step import Cell
+    from picme.finetune.cell import Cell
     from picme.modalities.view import ViewData
 
 

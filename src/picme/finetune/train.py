@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from picme.engine.step import Context, Step
-    from picme.finetune.step import Cell, Finetune
+    from picme.finetune.cell import Cell
+    from picme.finetune.step import Finetune
     from picme.modalities.view import ViewData
     from picme.tasks import Task
 

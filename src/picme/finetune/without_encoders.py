@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from picme.finetune.step import Cell
+    from picme.finetune.cell import Cell
     from picme.modalities.view import ViewData
 
 MODEL, LEARNT = "model.json", "features.safetensors"

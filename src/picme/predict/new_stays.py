@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from picme.config.study import Config
     from picme.engine.progress import Parts
-    from picme.finetune.step import Cell
+    from picme.finetune.cell import Cell
     from picme.modalities.view import ViewData
     from picme.pipeline import Run
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     import torch
 
+    from picme.finetune.cell import Cell
     from picme.finetune.classifier import Classifier
-    from picme.finetune.step import Cell, Finetune
+    from picme.finetune.step import Finetune
     from picme.modalities.view import ViewData
     from picme.pipeline import Run
     from picme.predict.stacked import OnFeatures, StackedModel

@@ -16,7 +16,7 @@ from picme.config.search import SearchConfig
 from picme.design.study import Design
 from picme.errors import ConfigError, TrainingError
 from picme.fitting.search import found, search_trials
-from picme.pipeline import plan
+from picme.plan import plan
 from picme.pretrain.train import train
 
 if TYPE_CHECKING:
