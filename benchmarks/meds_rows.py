@@ -146,7 +146,9 @@ def _peak_mb() -> int:
     """Return the peak resident memory of this process; `ru_maxrss` would count the parent's before exec, too."""
     status = Path("/proc/self/status")
     if status.is_file():
-        return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) // 1024
+        return (
+            int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) // 1024
+        )
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 

@@ -19,6 +19,7 @@ from picme.engine.faults import naming_faults
 from picme.engine.graph import by_stage
 from picme.engine.local import LocalExecutor
 from picme.engine.memory import GB
+from picme.engine.places import may_have_gpu
 from picme.engine.progress import Progress
 from picme.engine.schedule import Failure, Schedule
 from picme.engine.step import Context
@@ -235,7 +236,7 @@ def has_gpu(device: str) -> bool:
     """Return whether training with a configured device runs on a GPU; torch is asked only where there may be one."""
     if device != "auto":
         return device != "cpu"
-    if sys.platform == "linux" and not any(Path(f"/dev/{name}").exists() for name in ("nvidiactl", "dxg", "kfd")):
+    if not may_have_gpu():
         return False
     from picme.fitting.device import resolve_device
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -331,7 +331,17 @@ class Study:
         wanted = [add] if add is not None else [name for name in names if name not in (before or ())]
         if not wanted:
             raise ConfigError("all modalities are given already: there is none to add")
-        found = [worth(lattice, names, task, name, before, strategy, margin=margin) for name in wanted]
+        rules = self.config.evaluate
+        asked = partial(
+            worth,
+            task=task,
+            given=before,
+            strategy=strategy,
+            margin=margin,
+            chosen=self.selected.filter(task=task)["strategy"].to_list(),
+            never={*rules.controls, *rules.comparisons.baselines},
+        )
+        found = [asked(lattice, names, added=name) for name in wanted]
         return found if add is None else found[0]
 
     def validate(

@@ -92,7 +92,7 @@ class StackedConfig(Section):
 
     strategies: tuple[str, ...] = STACKED.stacks
     """Strategies whose predictions are combined, each trained for this where it is not named itself. One that is not
-    defined for a combination is left out there."""
+    defined for a combination is left out there, and the stack where fewer than two are."""
     folds: Number = Field(5, ge=2, le=20)
     """Folds of the training stays. For each fold and each of the strategies a model is trained on the other folds, so
     that the weights follow from predictions for stays that a model has not seen."""

@@ -23,7 +23,8 @@ from picme.config.sources import Physionet2012Source, TableSource
 from picme.config.splits import SplitsConfig
 from picme.config.synthetic import SyntheticConfig
 from picme.errors import near
-from picme.strategies import BUILT_IN, OPTIONAL, strategy
+from picme.strategies import BUILT_IN, OPTIONAL, resolve, strategy
+from picme.strategies.built_in import STACKED
 
 # Kinds of modalities that have summary features, the first by which a stay looks ill.
 MEASURED = ("timeseries", "tabular")
@@ -251,6 +252,7 @@ class Config(Section):
                 known_strategy(name, self.finetune.fusions, f"evaluate.{key}: ")
         self._check_subgroups()
         self._check_missing()
+        self._check_stacked()
         if self.pretrain.reconstruct and not any(
             section.kind == "timeseries" and not has_locked_trunk(section.encoder)
             for section in self.modalities.values()
@@ -295,6 +297,27 @@ class Config(Section):
         named = self.severity
         if "mar" in section.mechanisms and (named is None or self.modalities[named].kind not in MEASURED):
             raise ValueError("evaluate.missing: `mar` takes a time series or a table to say how ill a stay looks")
+
+    def _check_stacked(self) -> None:
+        """Check that there is something to combine, in the largest combination at least.
+
+        Raises:
+            ValueError: if fewer than two of the strategies are defined there.
+        """
+        section = self.finetune
+        if not any(
+            name not in section.fusions and strategy(name).stacks == STACKED.stacks for name in section.strategies
+        ):
+            return
+        sizes, every = self.study.combination_sizes, len(self.modalities)
+        largest = every if sizes == "all" else min(max(sizes), every)
+        fusions = {name: fusion.name for name, fusion in section.fusions.items()}
+        defined = [one.name for one in resolve(section.stacked.strategies, fusions, largest, every)]
+        if len(defined) < 2:
+            raise ValueError(
+                f"finetune.stacked.strategies: of {', '.join(section.stacked.strategies)}, {largest} modalities have "
+                f"{' and '.join(defined) or 'none'}, and at least two strategies are combined"
+            )
 
     @property
     def severity(self) -> str | None:

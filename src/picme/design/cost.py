@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from picme.design.measure import EVALUATED, HEAD, OBJECTIVE, Cost, Line, hours, measure
 from picme.engine.step import key_of
-from picme.errors import PicmeError
+from picme.errors import PicmeError, TrainingError
 from picme.finetune.step import (
     Averaged,
     EmbedPretrained,
@@ -77,7 +77,10 @@ class Costs:
 
         keys, said = self._keys(), []
         new = {key: name for name, key in keys.items() if name not in self.known}  # equal encoders are measured once
-        device = resolve_device(self.config.execution.device)
+        try:
+            device = resolve_device(self.config.execution.device)
+        except TrainingError as error:
+            return [f"nothing was measured: {error}"]
         for key, name in new.items():
             try:
                 with torch_threads(self._threads(name)):

@@ -157,9 +157,13 @@ class FinetuningSteps(PretrainingSteps):
         return self._strategies(names, size)
 
     def _strategies(self, names: tuple[str, ...], size: int) -> list[Strategy]:
-        """Return those of some strategies that are defined for a combination of so many modalities."""
+        """Return those of some strategies that are defined for a combination of so many modalities.
+
+        One that combines others is not, where fewer than two of these are.
+        """
         fusions = {name: fusion.name for name, fusion in self.config.finetune.fusions.items()}
-        return resolve(names, fusions, size, len(self.config.modalities))
+        found = resolve(names, fusions, size, len(self.config.modalities))
+        return [one for one in found if not one.stacks or len(self.stacks(one.name, size)) > 1]
 
     def _embedded(self, cell: Cell, draw: int) -> tuple[Step, ...]:
         """Return the steps that make the embeddings of a cell's frozen encoders, of one draw of them."""

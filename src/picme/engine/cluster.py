@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_task_oom_retries", "3")
 
 import ray
+from ray._private.services import canonicalize_bootstrap_address
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 if TYPE_CHECKING:
@@ -63,19 +65,14 @@ def join(address: str, cores: int) -> bool:
         return False
     common: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     common["runtime_env"] = {"env_vars": {name: os.environ[name] for name in _PASSED_ON if name in os.environ}}
-    head = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
-    key = "execution.address" if address != "auto" else "RAY_ADDRESS"
-    if head in ("", "auto", "local"):
-        if address == "auto" and head != "local":
-            try:
-                ray.init(address="auto", **common)
-            except ConnectionError:
-                pass
-            else:
-                return True
+    head, key = _head(address)
+    if head is None and address == "auto" and os.environ.get("RAY_ADDRESS") != "local":
+        head = _own_cluster()
+    elif head is not None:
+        _reach(head, key)
+    if head is None:
         ray.init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_OBJECTS, **common)
         return True
-    _reach(head, key)
     try:
         ray.init(address=head, **common)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -85,6 +82,43 @@ def join(address: str, cores: int) -> bool:
             f"and have the same versions of Ray and Python: {said}"
         ) from error
     return True
+
+
+def check_address(address: str) -> None:
+    """Check that a Ray head answers where the configuration or the environment names one.
+
+    Raises:
+        ConfigError: if none does.
+    """
+    head, key = _head(address)
+    if head is not None:
+        _reach(head, key)
+
+
+def _head(address: str) -> tuple[str | None, str]:
+    """Return the head's address that is given, None where none is, and the key or variable that gives it."""
+    key = "execution.address" if address != "auto" else "RAY_ADDRESS"
+    head = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+    return (None if head in ("", "auto", "local") else head), key
+
+
+def _own_cluster() -> str | None:
+    """Return the address of the cluster that this machine belongs to; None where it belongs to none that answers.
+
+    A cluster that ended without `ray stop` leaves its address behind, which Ray itself would try for minutes.
+    """
+    try:
+        found = canonicalize_bootstrap_address("auto")
+    except ConnectionError:
+        return None
+    if found is None:
+        return None
+    try:
+        _reach(found, "auto")
+    except ConfigError:
+        warnings.warn(f"the Ray cluster that was here, at {found}, answers no more; Ray is started anew", stacklevel=4)
+        return None
+    return str(found)
 
 
 def _reach(head: str, key: str) -> None:

@@ -14,9 +14,11 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self
 
+from threadpoolctl import threadpool_limits
+
 from picme.engine.faults import fault
-from picme.engine.places import demand_of, next_start
-from picme.errors import ConfigError, PicmeError, place_of
+from picme.engine.places import demand_of, enough_for_a_fit, next_start
+from picme.errors import PicmeError, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,8 +80,7 @@ class LocalExecutor:
         self, context: Context, workers: int, threads: int, gpus: Sequence[str] = (), per_gpu: int = 1,
         per_fit: int = 1,
     ) -> None:  # fmt: skip
-        if 0 < len(gpus) < per_fit:
-            raise ConfigError(f"execution.devices_per_fit asks for {per_fit} GPUs, execution.device has {len(gpus)}")
+        enough_for_a_fit(gpus, per_fit)
         self.context, self.workers, self.threads = context, max(1, workers), threads
         self.gpus, self.per_gpu, self.per_fit = tuple(gpus), per_gpu, per_fit
         self.about = f"{len(self.gpus)} GPUs: {', '.join(self.gpus)}" if len(self.gpus) > 1 else ""
@@ -191,6 +192,7 @@ def limit_threads(threads: int) -> None:
     """
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ[name] = str(threads)
+    threadpool_limits(threads)  # of BLAS and OpenMP, which have read these variables if they are loaded
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
 

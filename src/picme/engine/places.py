@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from picme.errors import ConfigError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from picme.engine.step import Step
 
@@ -41,6 +45,21 @@ def demand_of(step: Step, cores: int, gpus: int, per_gpu: int, per_fit: int = 1)
     gpu = {"none": 0.0, "shared": 1 / per_gpu, "whole": float(devices)}[step.gpu] if gpus else 0.0
     all_cores = max(1, cores // gpus) if gpu else cores
     return Demand(min((step.cores or all_cores) * devices, cores), gpu)
+
+
+def may_have_gpu() -> bool:
+    """Return whether this machine may have a GPU, as far as device files tell it, without torch."""
+    return sys.platform != "linux" or any(Path(f"/dev/{name}").exists() for name in ("nvidiactl", "dxg", "kfd"))
+
+
+def enough_for_a_fit(gpus: Sequence[str], per_fit: int) -> None:
+    """Check that one training can have as many GPUs as it is to have; on CPUs it can.
+
+    Raises:
+        ConfigError: if there are fewer.
+    """
+    if 0 < len(gpus) < per_fit:
+        raise ConfigError(f"execution.devices_per_fit asks for {per_fit} GPUs, execution.device has {len(gpus)}")
 
 
 def side_by_side(demand: Demand, cores: int, gpus: int) -> int:

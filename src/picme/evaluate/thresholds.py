@@ -30,8 +30,9 @@ def choose_threshold(y: NDArray[np.floating], p: NDArray[np.floating], rule: Thr
         p: probabilities (stay,).
         rule: `sensitivity_at_specificity` takes the greatest sensitivity among thresholds with at least that
             specificity, and of equals the more specific; `specificity_at_sensitivity` the reverse; `youden` the
-            greatest sensitivity + specificity − 1; `min_sensitivity_ppv` calls as many stays positive as are, where
-            sensitivity and positive predictive value are equal and the lesser of them is greatest.
+            greatest sensitivity + specificity − 1; `min_sensitivity_ppv` calls as many stays positive as are, or nearly
+            so where predictions are equal, and somebody: sensitivity and positive predictive value are equal there,
+            and the lesser of them is about as great as it can be.
 
     Returns:
         The threshold; infinite if only calling nobody positive keeps the specificity; NaN if the labels hold fewer
@@ -121,6 +122,9 @@ def _chosen(curves: _Curves, rule: ThresholdRule) -> NDArray[np.float64]:
         score = sensitivity + specificity
     elif rule.kind == "min_sensitivity_ppv":
         score = -np.abs(true + false - true[-1:])
+        score[
+            0
+        ] = -np.inf  # to call nobody positive, which gives 0 of both, may be as near where predictions are coarse
     else:
         held, wanted = specificity, sensitivity
         if rule.kind == "specificity_at_sensitivity":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def keeps_models(strategy: Strategy) -> bool:
     """Return whether fine-tunings by a strategy keep models that can be applied to new stays."""
-    return (strategy.encoders != "none" or bool(strategy.stacks)) and strategy.averages is None
+    return strategy.averages is None
 
 
 def chosen_finetunings(study: Run, task: str, wanted: str | None, combination: str | None) -> list[Finetune]:
@@ -57,7 +57,8 @@ def chosen_finetunings(study: Run, task: str, wanted: str | None, combination: s
     best = summary.sort("validation_auroc", descending=True, nulls_last=True).row(0, named=True)
     whole = combination is None and wanted is not None and study.design.strategy(wanted).subsets
     place = (task, tuple(names) if whole else parse(best["combination"], names), best["strategy"])
-    steps = [study.design.finetune(*place, seed) for seed in range(study.config.study.seeds)]
+    seeds = study.config.study.seeds if study.design.strategy(best["strategy"]).seeded else 1
+    steps = [study.design.finetune(*place, seed) for seed in range(seeds)]
     found = [step for step in steps if study.store.done(step) and study.store.done(step.trained)]
     if not found:
         raise DataError(

@@ -141,8 +141,9 @@ class Model:
             ConfigError: if there is no such seed, or the strategy has no encoders of its own.
             DataError: as for `predict_proba`.
         """
-        if isinstance(self._steps[0], Stacked):
-            raise ConfigError(f"{self.strategy} has no embeddings of its own; ask for those of one that it combines")
+        if self._steps[0].cell.course is None:
+            of_bases = "; ask for those of one that it combines" if isinstance(self._steps[0], Stacked) else ""
+            raise ConfigError(f"{self.strategy} has no embeddings of its own{of_bases}")
         if not 0 <= seed < len(self._steps):
             raise ConfigError(f"there is no seed {seed!r}; known: 0 to {len(self._steps) - 1}")
         with self.applied(cohort) as new:

@@ -28,15 +28,15 @@ def model_on(
 
     Frozen encoders are run once for all seeds on the same draw of them; `encoded` keeps what they gave.
     """
-    if isinstance(step, Stacked):
-        return _stacked(study, step, view, names, encoded)
+    if step.cell.course is None:
+        return _without_network(study, step, view, names, encoded)
     return _network(study, step, view, names, encoded)
 
 
-def _stacked(
-    study: Run, step: Stacked, view: ViewData, names: Sequence[str], encoded: dict[Any, np.ndarray]
+def _without_network(
+    study: Run, step: Finetune, view: ViewData, names: Sequence[str], encoded: dict[Any, np.ndarray]
 ) -> StackedModel:
-    """Return the models of one seed's strategies on the new stays, and how they are combined."""
+    """Return the models of a stack's strategies on the new stays, and how they are combined; or a baseline's, alone."""
     from picme.finetune.stacked import stored_weights
     from picme.finetune.without_encoders import FeatureModel
     from picme.predict.stacked import OnFeatures, StackedModel
@@ -44,13 +44,14 @@ def _stacked(
     combination = step.cell.combination
     present = view.present(combination) & np.isin(combination, names)
     models: list[Classifier | OnFeatures] = []
-    for base in step.bases:
+    for base in step.models:
         if base.cell.course is None:
             fitted = FeatureModel.load(study.store.path(base), combination)
             models.append(OnFeatures(fitted, view, combination, present))
         else:
             models.append(_network(study, base, view, names, encoded))
-    return StackedModel(models, stored_weights(step, study.store), combination, present)
+    weights = stored_weights(step, study.store) if isinstance(step, Stacked) else None
+    return StackedModel(models, weights, combination, present)
 
 
 def _network(
@@ -110,9 +111,10 @@ def embeddings(model: Classifier, rows: np.ndarray) -> np.ndarray:
 def contributions(study: Run, step: Finetune, model: Classifier | StackedModel, rows: np.ndarray) -> np.ndarray:
     """Return what each modality adds to one seed's logits, (label, row, modality).
 
-    Of a network these are integrated gradients from the training stays' mean embeddings, of a stack Shapley values.
+    Of a network these are integrated gradients from the training stays' mean embeddings, of a stack or a baseline
+    Shapley values.
     """
-    if isinstance(step, Stacked):
+    if step.cell.course is None:
         return cast("StackedModel", model).contributions(rows)
     import torch
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from picme.engine.memory import GB, memory_free
+from picme.engine.places import enough_for_a_fit, may_have_gpu
 from picme.errors import ConfigError, DataError, PicmeError
 from picme.fitting.epoch_log import check_loggers
 from picme.prepare.raw import raw_files
@@ -39,7 +39,7 @@ def obstacles(config: Config) -> list[str]:
     """Return why a study cannot run, as far as folders and names of files tell it; no torch is imported."""
     said = [*missing_data(config).values()]
     said += [one.problem for one in find_weights(config) if one.problem]
-    return list(dict.fromkeys([*said, *missing_packages(config), *_no_gpu(config)]))
+    return list(dict.fromkeys([*said, *missing_packages(config), *lacking_devices(config)]))
 
 
 def missing_data(config: Config) -> dict[str, str]:
@@ -92,11 +92,27 @@ def missing_packages(config: Config) -> list[str]:
     return said
 
 
-def _no_gpu(config: Config) -> list[str]:
-    """Say it if the configuration asks for CUDA on a machine without the device files of a GPU."""
-    devices = (Path(f"/dev/{name}") for name in ("nvidiactl", "dxg", "kfd"))
-    if config.execution.device.startswith("cuda") and sys.platform == "linux" and not any(map(Path.exists, devices)):
-        return [f"execution.device is {config.execution.device!r}, which this machine does not have"]
+def lacking_devices(config: Config) -> list[str]:
+    """Return why the devices that the configuration asks for cannot be had, as far as this machine can tell.
+
+    torch is imported only where there may be a GPU, Ray only where it is the engine. What the nodes of a Ray cluster
+    have is known once it is joined.
+    """
+    execution = config.execution
+    try:
+        if execution.engine == "ray":
+            if find_spec("ray") is not None:
+                from picme.engine.cluster import check_address
+
+                check_address(execution.address)
+        elif execution.device.startswith("cuda") and not may_have_gpu():
+            return [f"execution.device is {execution.device!r}, which this machine does not have"]
+        elif execution.device != "cpu" and (execution.device != "auto" or may_have_gpu()):
+            from picme.fitting.device import gpus_of
+
+            enough_for_a_fit(gpus_of(execution.device), execution.devices_per_fit)
+    except PicmeError as error:
+        return [str(error)]
     return []
 
 
@@ -170,10 +186,11 @@ def _device(config: Config, loaded: Mapping[str, Loaded]) -> dict[str, Any]:
     from picme.fitting.device import resolve_device
 
     row: dict[str, Any] = {"item": "device", "name": config.execution.device, "status": "ok"}
-    try:
-        device = resolve_device(config.execution.device)
-    except PicmeError as error:
-        return row | {"status": "missing", "detail": str(error)}
+    if lacking := lacking_devices(config):
+        return row | {"status": "missing", "detail": lacking[0]}
+    if config.execution.engine == "ray":
+        return row | {"detail": "as the nodes of the Ray cluster have it"}
+    device = resolve_device(config.execution.device)
     asked = sum(KEPT * one.weights + TRAINED * one.trained for one in loaded.values())
     needs = (
         f"published weights of all modalities keep {asked / GB:.1f} GB there, batches come on top" if asked else None
@@ -200,16 +217,28 @@ def _disk(config: Config, out: Path, table: pl.DataFrame | None) -> dict[str, An
     free, stays = shutil.disk_usage(place).free, _stays(config, table)
     row: dict[str, Any] = {"item": "disk", "name": str(out), "status": "ok"}
     if stays is None:
-        return row | {"detail": f"{free / GB:.1f} GB free"}
+        return row | {"detail": f"{size_text(free)} free"}
     hours = config.cohort.max_hours or HOURS
     each = sum(
         BYTES[section.kind](section, hours) if section.kind in BYTES else OTHER
         for section in config.modalities.values()
     )
-    needs = f"{free / GB:.1f} GB free, about {stays * each / GB:.1f} GB needed for the data of up to {stays:,} stays"
-    if stays * each > free:
+    needed = max(0, stays * each - _held(out))
+    needs = f"{size_text(free)} free, about {size_text(needed)} more needed for the data of up to {stays:,} stays"
+    if needed > free:
         return row | {"status": "short", "detail": f"{out} has too little space: {needs}"}
     return row | {"detail": needs}
+
+
+def _held(out: Path) -> int:
+    """Return the bytes of such arrays that the run folder has already."""
+    kept = (out / "store" / kind for kind in ("prepare", "features"))
+    return sum(file.stat().st_size for folder in kept for file in folder.rglob("*") if file.is_file())
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes as people write it."""
+    return f"{size / GB:.1f} GB" if size >= GB else f"{size / (1 << 20):.0f} MB"
 
 
 def _stays(config: Config, table: pl.DataFrame | None) -> int | None:

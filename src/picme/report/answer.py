@@ -19,7 +19,7 @@ from picme.report.numbers import count, many, percent, points, say, signed, text
 from picme.report.results import difference_interval
 from picme.report.simpler import above
 from picme.report.told import told
-from picme.report.words import task_sentences, together
+from picme.report.words import strategy_text, task_sentences, together
 
 if TYPE_CHECKING:
     from picme.report.facts import Answer, Row, Tables
@@ -217,8 +217,9 @@ def _enough(one: Told, outcome: str) -> list[Markup]:
     if row["combination"] is None:
         best = [
             say(
-                "The best on validation, {best}, has {score} AUROC on test.",
+                "The best on validation, {best} ({strategy}), has {score} AUROC on test.",
                 best=together(row["best"] or "", one.names),
+                strategy=strategy_text(one.strategy),
                 score=shown,
             )
             for shown in [score(one, row["best"] or "")]
@@ -236,7 +237,9 @@ def _enough(one: Told, outcome: str) -> list[Markup]:
         reason,
     ]
     shown = score(one, row["combination"])
-    said += [say("On test it has {score} AUROC; guessing gives 50\u00a0%.", score=shown)] if shown else []
+    if shown:
+        words = "On test it has {score} AUROC ({strategy}); guessing gives 50\u00a0%."
+        said.append(say(words, score=shown, strategy=strategy_text(one.strategy)))
     tested = on_test(one)
     return said + ([tested] if tested else [])
 

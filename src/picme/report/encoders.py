@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from picme.report.facts import declared, frame, modalities
+from picme.report.facts import declared, frame, members, modalities
 from picme.report.numbers import say, signed
 from picme.report.results import difference_interval
 from picme.report.words import strategy_text, together
@@ -27,7 +27,9 @@ def added_by_encoders(tables: Tables, config: dict[str, Any], task: str) -> Mark
         The sentence; None where no stack was tested against a baseline that is in it.
     """
     tests = frame(tables, "comparisons").filter(task=task, metric="auroc")
-    rows = [row for row in tests.iter_rows(named=True) if _tells(row, config)]
+    # A stack that is the best of its combination is tested against its baselines once more, as the best.
+    once = tests.unique(["combination_a", "strategy_a", "strategy_b"], keep="first", maintain_order=True)
+    rows = [row for row in once.iter_rows(named=True) if _tells(row, config)]
     largest = max((row["combination_a"].count("+") for row in rows), default=None)
     names = modalities(tables, config)
     each = [
@@ -52,13 +54,12 @@ def added_by_encoders(tables: Tables, config: dict[str, Any], task: str) -> Mark
 
 
 def _tells(row: Row, config: dict[str, Any]) -> bool:
-    """Return whether a test is of a stack against a baseline in it, on the same modalities."""
-    stack, other = (declared(row[f"strategy_{side}"], config) for side in "ab")
-    return bool(
-        row["difference"] is not None
-        and row["combination_a"] == row["combination_b"]
-        and stack
-        and stack.stacks
-        and other
-        and other.baseline
+    """Return whether a test is of a stack that has encoders against a baseline in it, on the same modalities."""
+    stack = declared(row["strategy_a"], config)
+    if row["difference"] is None or row["combination_a"] != row["combination_b"] or stack is None:
+        return False
+    names = members(stack, config)
+    known = [one for name in names if (one := declared(name, config)) is not None]
+    return any(one.encoders != "none" for one in known) and any(
+        one.baseline and one.name == row["strategy_b"] for one in known
     )

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from picme.config.evaluate import EvaluateConfig
+from picme.config.finetune import StackedConfig
 from picme.config.study import TaskConfig
 from picme.results.tables import table
 from picme.strategies import of_fusion, strategies
+from picme.strategies.built_in import STACKED
 from picme.tasks import build
 
 if TYPE_CHECKING:
@@ -183,6 +185,14 @@ def declared(name: str, config: dict[str, Any]) -> Strategy | None:
     return of_fusion(name, fusions[name]["name"]) if name in fusions else strategies().get(name)
 
 
+def members(stack: Strategy, config: dict[str, Any]) -> tuple[str, ...]:
+    """Return the strategies whose predictions a strategy combines, in this study; none of one that combines none."""
+    if stack.stacks != STACKED.stacks:
+        return stack.stacks
+    given = (config.get("finetune") or {}).get("stacked") or {}
+    return tuple(given.get("strategies", StackedConfig().strategies))
+
+
 def declared_task(name: str, config: dict[str, Any]) -> Task:
     """Return a task's declaration: a registered one, or what the configuration says of its label columns."""
     sections = config.get("tasks")
@@ -199,6 +209,11 @@ def baselines(config: dict[str, Any]) -> set[str]:
 def unselectable(config: dict[str, Any]) -> set[str]:
     """Return the study's controls and baselines, which are never the best; those declared where it has no settings."""
     return {*(config.get("evaluate") or {}).get("controls", EvaluateConfig().controls), *baselines(config)}
+
+
+def chosen(tables: Tables, task: str) -> list[str]:
+    """Return the strategy of the cell that validation selected for a task; empty where it selected none."""
+    return frame(tables, "summary").filter(pl.col("selected")).filter(task=task)["strategy"].to_list()
 
 
 def answer(tables: Tables, task: str, config: dict[str, Any]) -> Answer | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from picme.config.evaluate import EvaluateConfig
-from picme.report.facts import confidence, declared_task, frame, modalities
+from picme.report.facts import chosen, confidence, declared_task, frame, modalities, unselectable
 from picme.report.worth import tellers
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Told:
 def told(tables: Tables, config: dict[str, Any], task: str) -> Told | None:
     """Return what the value tables say of a task; None where no strategy has predictions of every subset."""
     rows = _about(tables, "value", task)
-    strategy = next(iter(tellers(rows)), None)
+    strategy = next(iter(tellers(rows, chosen(tables, task), unselectable(config))), None)
     if strategy is None:
         return None
     found = {(row["modality"], row["quantity"]): row for row in rows.filter(strategy=strategy).to_dicts()}

@@ -10,7 +10,7 @@ from picme.evaluate.value import NOTHING, verdict
 from picme.report.words import strategy_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import polars as pl
 
@@ -69,9 +69,16 @@ def points(value: float) -> str:
     return ("0.0" if float(shown) == 0 else shown).replace("-", "−")
 
 
-def tellers(rows: pl.DataFrame) -> list[str]:
-    """Return the strategies that rows of a value table are about, first those with models dedicated to every subset."""
-    return rows.sort("source", maintain_order=True)["strategy"].drop_nulls().unique(maintain_order=True).to_list()
+def tellers(rows: pl.DataFrame, chosen: Collection[str] = (), never: Collection[str] = ()) -> list[str]:
+    """Return the strategies that rows of a value table are about, the one to be asked first in front.
+
+    Args:
+        rows: of the value table.
+        chosen: the strategies that validation chose, which go before others.
+        never: controls and baselines, which go last. Of others, those with models dedicated to every subset are first.
+    """
+    known = rows.sort("source", maintain_order=True)["strategy"].drop_nulls().unique(maintain_order=True)
+    return sorted(known, key=lambda name: (name not in chosen, name in never))
 
 
 def worth(
@@ -83,6 +90,8 @@ def worth(
     strategy: str | None = None,
     metric: str = "auroc",
     margin: float = 0.01,
+    chosen: Collection[str] = (),
+    never: Collection[str] = (),
 ) -> Worth:
     """Return what a modality adds to others.
 
@@ -92,10 +101,10 @@ def worth(
         task: the task of the study.
         added: the modality that is added.
         given: those that there are already; all others if not given.
-        strategy: whose models tell it; by default the first one with models dedicated to every subset, else the first
-            with one for all.
+        strategy: whose models tell it; by default the first of `tellers`.
         metric: `auroc` or `auprc`.
         margin: what counts as nothing.
+        chosen, never: as for `tellers`.
 
     Raises:
         ConfigError: for a name that the study does not have, or a strategy without predictions of every subset.
@@ -107,7 +116,7 @@ def worth(
     if added in before:
         raise ConfigError(f"{added!r} is among those that are given already")
     rows = lattice.filter(task=task, metric=metric, stays="complete")
-    told = tellers(rows)
+    told = tellers(rows, chosen, never)
     if not told:
         known = lattice["task"].unique(maintain_order=True).to_list()
         raise ConfigError(f"no predictions of every subset tell the value for {task!r}{near(task, known)}")

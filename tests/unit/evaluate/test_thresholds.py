@@ -62,6 +62,14 @@ def test_the_lesser_of_sensitivity_and_ppv_is_near_the_best_that_any_threshold_g
     assert operating_point(y, p, choose_threshold(y, p, LESSER))["min_sensitivity_ppv"] == pytest.approx(best, abs=0.01)
 
 
+def test_somebody_is_called_positive_where_predictions_are_coarse() -> None:
+    """Calling nobody, 0 for 60, would be nearer than the first of two levels, 300 for 60."""
+    y, p = np.tile([1.0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 60), np.repeat([0.3, 0.1], 300)
+    threshold = choose_threshold(y, p, LESSER)
+    assert threshold == 0.3
+    assert operating_point(y, p, threshold)["min_sensitivity_ppv"] == pytest.approx(0.1)
+
+
 def by_hand(y: np.ndarray, p: np.ndarray, subject: np.ndarray, rule: ThresholdRule, resamples: int) -> list[float]:
     """Thresholds of resamples whose stays are written out one by one."""
     found = []

@@ -165,13 +165,14 @@ def test_shapley_values_add_up_to_what_the_whole_is_above_chance(study: Run) -> 
     assert found["value"].sum() == pytest.approx(whole - 0.5, abs=1e-6)  # type: ignore[operator]
 
 
-def test_new_stays_are_predicted_as_the_study_predicts_them(study: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["stacked", "gradient_boosting"])
+def test_new_stays_are_predicted_as_the_study_predicts_them(study: Run, strategy: str, tmp_path: Path) -> None:
     """The study's own stays as a new cohort: probabilities are those stored, calibrated on validation."""
     from picme.evaluate.recalibrate import recalibrated
 
     files = tmp_path / "found.parquet", tmp_path / "added.parquet"
-    predict(study.folder, study.folder, "label", "stacked", "+".join(NAMES), *files)
-    steps = [step_of(study, seed=seed) for seed in range(2)]
+    predict(study.folder, study.folder, "label", strategy, "+".join(NAMES), *files)
+    steps = [study.design.finetune("label", NAMES, strategy, seed) for seed in range(2)]
     raw = [saved(study, step) for step in steps]
     mean = np.mean([one["test"] for one in raw], axis=0)
     cohort = pl.read_parquet(study.prepared / "views" / "label" / "cohort.parquet")
@@ -198,10 +199,25 @@ def test_absent_modalities_contribute_nothing(study: Run, tmp_path: Path) -> Non
     assert absent.abs().max() < 1e-9  # type: ignore[operator]
 
 
-def test_a_stack_has_no_embeddings_of_its_own(study: Run) -> None:
-    model = Study(study.folder).model("label", "stacked", "+".join(NAMES))
-    with pytest.raises(ConfigError, match="has no embeddings of its own"):
+@pytest.mark.parametrize("strategy", ["stacked", "gradient_boosting"])
+def test_what_has_no_encoders_has_no_embeddings_of_its_own(study: Run, strategy: str) -> None:
+    model = Study(study.folder).model("label", strategy, "+".join(NAMES))
+    with pytest.raises(ConfigError, match=f"{strategy} has no embeddings of its own"):
         model.encode(study.folder)
+
+
+def test_a_stack_is_left_out_where_fewer_than_two_of_its_strategies_are_defined(tree: dict[str, Any]) -> None:
+    """A single modality has no `contrastive`, and two have no gate of their own."""
+    from picme.design.study import Design
+
+    stack = {"strategies": ["stacked"], "stacked": {"strategies": ["contrastive", "gradient_boosting"]}}
+    design = Design(validate(tree | {"finetune": tree["finetune"] | stack}))
+    assert [one.name for one in design._strategies(("stacked", "supervised"), 1)] == ["supervised"]
+    assert [one.name for one in design._strategies(("stacked", "supervised"), 2)] == ["stacked", "supervised"]
+    stack["stacked"] = {"strategies": ["gated", "gated_uniform"]}
+    sizes = {"study": tree["study"] | {"combination_sizes": [2]}}
+    with pytest.raises(ConfigError, match="of gated, gated_uniform, 2 modalities have gated_uniform, and at least two"):
+        validate(tree | sizes | {"finetune": tree["finetune"] | stack})
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -14,8 +13,11 @@ import torch
 from picme.config.loading import load
 from picme.errors import DataError
 from picme.prepare import ready
-from picme.prepare.ready import judge_sources, machine, missing_packages, obstacles
+from picme.prepare.ready import judge_sources, lacking_devices, machine, missing_packages, obstacles
 from picme.prepare.weights import Loaded
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def own(place: Path, **image: Any) -> dict[str, Any]:
@@ -57,12 +59,35 @@ def test_packages_that_are_not_installed_are_told(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_gpu_that_is_not_there_is_told_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "exists", lambda path: False)
-    monkeypatch.setattr(ready.sys, "platform", "linux")
-    assert ready._no_gpu(load("demo", {"execution.device": "cuda"})) == [
+    monkeypatch.setattr(ready, "may_have_gpu", lambda: False)
+    assert lacking_devices(load("demo", {"execution.device": "cuda"})) == [
         "execution.device is 'cuda', which this machine does not have"
     ]
-    assert ready._no_gpu(load("demo")) == []
+    assert lacking_devices(load("demo")) == []
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="needs a machine without an Apple GPU")
+def test_a_device_of_another_kind_is_told() -> None:
+    assert lacking_devices(load("demo", {"execution.device": "mps"})) == [
+        "execution.device is 'mps', which this machine does not have"
+    ]
+
+
+def test_more_gpus_for_one_training_than_there_are_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ready, "may_have_gpu", lambda: True)
+    monkeypatch.setattr("picme.fitting.device.gpus_of", lambda name: ("cuda:0", "cuda:1"))
+    assert lacking_devices(load("demo", {"execution.devices_per_fit": 2})) == []
+    assert lacking_devices(load("demo", {"execution.devices_per_fit": 4})) == [
+        "execution.devices_per_fit asks for 4 GPUs, execution.device has 2"
+    ]
+
+
+def test_the_devices_of_a_cluster_are_its_own_and_its_address_is_tried() -> None:
+    pytest.importorskip("ray")
+    ray = {"execution.engine": "ray", "execution.device": "cuda"}
+    assert lacking_devices(load("demo", {**ray, "execution.address": "local"})) == []
+    (said,) = lacking_devices(load("demo", {**ray, "execution.address": "127.0.0.1:1"}))
+    assert said.startswith("no Ray head can be reached at 127.0.0.1:1 (execution.address)")
 
 
 def test_a_modality_of_no_stay_is_an_obstacle() -> None:
@@ -89,7 +114,22 @@ def test_a_disk_that_is_too_small_is_told(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(shutil, "disk_usage", lambda place, free=free: SimpleNamespace(free=free))
         row = ready._disk(config, tmp_path / "run", None)
         assert row["status"] == status
-        assert f"about {needed / 2**30:.1f} GB needed for the data of up to 10,000 stays" in row["detail"]
+        assert f"about {needed / 2**30:.1f} GB more needed for the data of up to 10,000 stays" in row["detail"]
+
+
+def test_what_the_run_folder_has_already_needs_no_more_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=3 << 20))
+    config = load("demo", {"source.stays": 100})  # which need 13.5 MB
+    assert ready._disk(config, tmp_path, None)["detail"].startswith(
+        f"{tmp_path} has too little space: 3 MB free, about 13"
+    )
+    for kind, size in (("prepare", 9 << 20), ("features", 3 << 20), ("finetune", 9 << 20)):
+        folder = tmp_path / "store" / kind / "key"
+        folder.mkdir(parents=True)
+        with (folder / "data").open("wb") as file:
+            file.truncate(size)
+    row = ready._disk(config, tmp_path, None)
+    assert row["status"] == "ok" and "about 1 MB more needed" in row["detail"]
 
 
 def test_the_memory_of_a_gpu_is_held_against_what_the_encoders_keep(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,9 @@ def row(stack: str, other: str, difference: float | None, combination: str = "la
     return made | more
 
 
-def said(*rows: Any) -> str | None:
-    found = added_by_encoders({"comparisons": pl.DataFrame(rows, infer_schema_length=None)}, CONFIG, "mortality")
+def said(*rows: Any, **finetune: Any) -> str | None:
+    tables = {"comparisons": pl.DataFrame(rows, infer_schema_length=None)}
+    found = added_by_encoders(tables, CONFIG | {"finetune": finetune}, "mortality")
     return None if found is None else text_of(found)
 
 
@@ -66,3 +67,22 @@ def test_the_largest_combination_tells_it() -> None:
 def test_nothing_is_said_where_no_stack_was_tested(rows: list[Any]) -> None:
     padded = rows or [row("contrastive", "random", 0.01)]
     assert said(*padded) is None
+
+
+def test_only_a_baseline_in_the_stack_is_told_and_once() -> None:
+    """As the best of its combination a stack is tested against all baselines once more."""
+    text = said(
+        row("stacked_contrastive", "gradient_boosting", 0.004),
+        row("stacked_contrastive", "gradient_boosting", 0.004),
+        row("stacked_contrastive", "logistic_regression", -0.1),
+    )
+    assert text is not None
+    assert text.count("+0.4 points") == 1
+    assert "logistic" not in text
+
+
+def test_the_study_says_what_stacked_combines_and_without_encoders_nothing_is_added_by_them() -> None:
+    tests = (row("stacked", "gradient_boosting", 0.004), row("stacked", "logistic_regression", 0.002))
+    text = said(*tests, stacked={"strategies": ["supervised", "logistic_regression"]})
+    assert text is not None and "+0.2 points by stacked over logistic regression" in text and "+0.4" not in text
+    assert said(*tests, stacked={"strategies": ["gradient_boosting", "logistic_regression"]}) is None

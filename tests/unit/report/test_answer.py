@@ -94,11 +94,28 @@ def test_dedicated_models_tell_it_though_shared_ones_stand_first_in_the_table() 
     assert [one.added["value"] for one in told.worth] == [0.038, 0.004, -0.001]
 
 
+def test_the_strategy_that_validation_chose_tells_it_before_dedicated_ones() -> None:
+    tables = study()
+    tables["summary"] = tables["summary"].with_columns(strategy=pl.lit("any_subset"))
+    told = screen(tables).told
+    assert told is not None and (told.strategy, told.shared) == ("any_subset", True)
+
+
+def test_a_control_or_a_baseline_tells_it_only_where_nothing_else_does() -> None:
+    """`random` stands first in the table, and validation chose none of both."""
+    tables = study()
+    tables["summary"] = tables["summary"].with_columns(selected=pl.lit(False))
+    for others, teller in ((["random", "supervised"], "supervised"), (["gradient_boosting", "random"], None)):
+        rows = [tables["value"].filter(strategy="supervised").with_columns(strategy=pl.lit(name)) for name in others]
+        told = screen(tables | {"value": pl.concat(rows)}).told
+        assert told is not None and told.strategy == (teller or others[0])
+
+
 def test_the_paragraph_says_what_is_enough_and_what_each_adds() -> None:
     text = headline(study(), CONFIG)
     assert "Death in hospital: vitals + labs is enough." in text
     assert "no other combination is better by more than 1.0 points" in text
-    assert "On test it has 84.0 % (82.0–86.0) AUROC" in text.replace("\u00a0", " ")
+    assert "On test it has 84.0 % (82.0–86.0) AUROC (supervised)" in text.replace("\u00a0", " ")
     assert "(all kinds of data together) to it, AUROC changes by −0.2 points (−0.6 to +0.2), which confirms it" in text
     assert "these add to AUROC, in points: vitals +3.8 (+2.8 to +4.8)" in text
     assert "these add nothing measurable: labs −0.1 (−0.4 to +0.3)" in text
@@ -120,7 +137,7 @@ def test_undecided_has_the_stays_and_events_there_are_and_the_stays_that_would_t
     text = headline(tables, CONFIG)
     assert "it is undecided which kinds of data are enough" in text
     assert "250 validation stays with 31 events cannot tell; at least about 3 120 would be needed" in text
-    assert "The best on validation, all kinds of data together, has 84.3" in text
+    assert "The best on validation, all kinds of data together (supervised), has 84.3" in text
     assert "is enough" not in text
 
 

@@ -61,8 +61,8 @@ def tree_of(folder: Path, *modalities: str, column: str = "x") -> dict[str, Any]
         "pretrain": {"epochs": 1, "batch_size": 16},
         "align": {"tsne": "off"},
         "finetune": {
-            "combinations": "all", "strategies": ["supervised", "logistic_regression"], "epochs": 6, "hidden": 8,
-            "learning_rate": 0.01, "batch_size": 16,
+            "combinations": "all", "strategies": ["supervised", "logistic_regression", "late_fusion"], "epochs": 6,
+            "hidden": 8, "learning_rate": 0.01, "batch_size": 16,
         },
         "evaluate": {"resamples": 100, "interval_resamples": 100, "groups": ["group"], "shapley": "off"},
         "execution": {"workers": 1, "device": "cpu"},
@@ -94,7 +94,8 @@ def test_the_runs_own_data_give_its_own_test_scores(study: Run, tmp_path: Path) 
     same = validate(study.folder, study.folder, out=tmp_path / "same")
     own = pl.read_parquet(study.folder / "results" / "scores.parquet").filter(split="test")
     joined = own.join(same.tables["scores"].filter(split="test"), on=CELL, suffix="_there")
-    assert joined.height == own.filter(strategy="supervised").height == 6
+    # Three combinations by two seeds, and by the baseline's one.
+    assert joined.height == own.filter(pl.col("strategy") != "late_fusion").height == 9
     for metric in ("auroc", "auprc"):
         assert (joined[metric] - joined[f"{metric}_there"]).abs().max() < 1e-6
     assert joined["n"].equals(joined["n_there"])
@@ -112,15 +113,16 @@ def test_the_runs_own_data_give_its_own_test_scores(study: Run, tmp_path: Path) 
 def test_a_configuration_is_prepared_and_all_its_stays_judged(study: Run, found: Any) -> None:
     assert dict(found.tables["external_stays"].select("place", "stays").iter_rows()) == {"judged": 300}
     rows = found.tables["external"]
-    summary = pl.read_parquet(study.folder / "results" / "summary.parquet").filter(strategy="supervised")
+    summary = pl.read_parquet(study.folder / "results" / "summary.parquet")
+    summary = summary.filter(pl.col("strategy") != "late_fusion")
     auroc = rows.filter(metric="auroc", recalibration="none").join(summary, on=["task", "combination", "strategy"])
-    assert auroc.height == 3
+    assert auroc.height == 6
     assert auroc["internal"].to_list() == pytest.approx(auroc["ensemble_auroc"].to_list())
     assert (auroc["difference"] - (auroc["value"] - auroc["internal"])).abs().max() < 1e-12
     assert (auroc["value"] > 0.7).all()
     assert auroc["selected"].sum() <= 1
     first, second = found.notes
-    assert first == "logistic_regression keeps no models to apply, so it is left out"
+    assert first == "late_fusion keeps no models to apply, so it is left out"
     # Both count their samples from 0.
     cohort = pl.read_parquet(study.prepared / "views" / "label" / "cohort.parquet")
     known = cohort["split"].is_in(["train", "val"]).sum()
@@ -165,7 +167,7 @@ def test_values_of_modalities_and_what_is_enough_are_told_there(study: Run, foun
     value = found.tables["external_value"]
     own = pl.read_parquet(study.folder / "results" / "value.parquet").filter(stays="complete")
     joined = value.join(own, on=["task", "strategy", "metric", "quantity", "modality"], suffix="_own")
-    assert joined.height == value.height == 2 * 2 * 3
+    assert joined.height == value.height == 2 * 2 * 2 * 3, "two strategies, metrics, modalities and three quantities"
     assert joined["internal"].to_list() == pytest.approx(joined["value_own"].to_list())
     alone = value.filter(metric="auroc", quantity="alone")
     assert (alone["value"] > 0.15).all() and (alone["verdict"] == "adds").all()
@@ -265,8 +267,8 @@ def test_names_that_the_run_does_not_have(study: Run, tmp_path: Path) -> None:
         ({"tasks": ["lable"]}, "unknown task 'lable'; did you mean 'label'"),
         ({"strategies": ["superviced"]}, "no models of strategy 'superviced'; did you mean 'supervised'"),
         (
-            {"strategies": ["logistic_regression"]},
-            "no models that could be applied; logistic_regression keeps no models",
+            {"strategies": ["late_fusion"]},
+            "no models that could be applied; late_fusion keeps no models",
         ),
         ({"combinations": ["labs+persn"]}, "persn"),
         ({"overrides": {"source.id": "x"}}, "--set changes a configuration, and .* is a run folder"),
@@ -282,8 +284,8 @@ def test_names_that_the_run_does_not_have(study: Run, tmp_path: Path) -> None:
 
 def test_from_python_the_table_external_is_returned(study: Run, tmp_path: Path) -> None:
     opened = picme.load(study.folder)
-    with pytest.warns(UserWarning, match="logistic_regression keeps no models"):
-        table = opened.validate(study.folder, task="label", combination="labs", out=tmp_path / "out")
-    assert table["combination"].unique().to_list() == ["labs"]
+    with pytest.warns(UserWarning, match="late_fusion keeps no models"):
+        table = opened.validate(study.folder, task="label", combination="labs+person", out=tmp_path / "out")
+    assert table["combination"].unique().to_list() == ["labs+person"]
     assert set(table["recalibration"]) == {"none", "intercept", "both"}
     assert (tmp_path / "out" / "external.html").is_file()
