@@ -5,7 +5,7 @@
 FOLDER holds the sets a and b of the challenge with their outcomes. Every stay is tested once, by models that have not
 seen it: three fifths of the subjects train, one validates. All strategies read all five modalities. Told are AUROC and
 AUPRC of single models (mean and standard deviation over seeds) and of the ensemble over the seeds with its interval,
-the work of training them, and the differences that matter.
+what they took (all that their models need, on one core each), and the differences that matter.
 
 `ratio` is the error (1 − AUROC, of ensembles) of the second strategy of the first difference over that of the first
 one: with all strategies that of `gradient_boosting` over that of `stacked`.
@@ -23,6 +23,8 @@ from typing import Any
 import polars as pl
 
 import picme
+from picme.engine.step import Step
+from picme.finetune.step import Finetune
 
 STRATEGIES = (
     "contrastive", "supervised", "finetuned", "gated", "random", "gradient_boosting", "logistic_regression",
@@ -63,11 +65,40 @@ def settings(folder: str, strategies: list[str], seeds: int, quick: bool, worker
     return found
 
 
+def work(study: picme.Study) -> pl.DataFrame:
+    """Return what each strategy took: core seconds of all that its models needed, and the most memory of a step.
+
+    These are its trainings, the searches and pretrainings before them, and the trainings by folds of a stack. What
+    several strategies need counts for each.
+    """
+    run, needed = study._run, dict[str, dict[str, Step]]()
+    for step in run.graph.of("finetune", "stack"):
+        if isinstance(step, Finetune) and not step.variant:
+            _collect(step, needed.setdefault(step.cell.strategy, {}))
+    rows = []
+    for strategy, steps in needed.items():
+        kept = [run.store.manifest(step) for step in steps.values()]
+        rows.append(
+            {
+                "strategy": strategy,
+                "seconds": sum(one["seconds"] for one in kept),
+                "peak_memory_mb": max(one.get("peak_memory_mb") or 0.0 for one in kept),
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def _collect(step: Step, found: dict[str, Step]) -> None:
+    """Add a step and what it needs, but for the cohort, which all strategies share."""
+    if step.stage in ("encode", "pretrain", "finetune") and step.key not in found:
+        found[step.key] = step
+        for one in step.inputs:
+            _collect(one, found)
+
+
 def scores(study: picme.Study) -> pl.DataFrame:
-    """Return the row of each strategy in `summary`, the best first, with what its trainings took."""
-    took = (pl.col("seconds") * pl.col("jobs")).sum(), pl.col("peak_memory_mb").max()
-    work = study.table("runtimes").filter(stage="finetune").group_by("strategy").agg(*took)
-    return study.table("summary").join(work, on="strategy", how="left").sort("auroc_mean", descending=True)
+    """Return the row of each strategy in `summary`, the best first, with what it took."""
+    return study.table("summary").join(work(study), on="strategy", how="left").sort("auroc_mean", descending=True)
 
 
 def differences(study: picme.Study) -> list[dict[str, Any]]:
