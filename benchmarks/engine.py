@@ -77,7 +77,7 @@ def steps_a_second(scratch: Path, steps: int, repeats: int, cores: int) -> dict[
     """Return the steps a second of each engine in every repeat, the engines in turn."""
     engines: dict[str, Callable[[Context], LocalExecutor | RayExecutor]] = {
         "local": lambda context: LocalExecutor(context, cores, 1),
-        "ray": lambda context: RayExecutor(context, "local", None, cores, 1, None, None, __version__),
+        "ray": lambda context: RayExecutor(context, "local", None, cores, 1, None, None, 1, __version__),
     }
     scratch.mkdir(exist_ok=True)
     opened = {name: open_(Context(Store(scratch), "cpu")) for name, open_ in engines.items()}

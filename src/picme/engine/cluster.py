@@ -67,7 +67,7 @@ def join(address: str, cores: int) -> bool:
     common["runtime_env"] = {"env_vars": {name: os.environ[name] for name in _PASSED_ON if name in os.environ}}
     head, key = _head(address)
     if head is None and address == "auto" and os.environ.get("RAY_ADDRESS") != "local":
-        head = _own_cluster()
+        head, key = _own_cluster(), "execution.address"
     elif head is not None:
         _reach(head, key)
     if head is None:
