@@ -190,9 +190,11 @@ def limit_threads(threads: int) -> None:
 
     Two processes with default threads are many times slower than two with one thread each.
     """
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
-        os.environ[name] = str(threads)
-    threadpool_limits(threads)  # of BLAS and OpenMP, which have read these variables if they are loaded
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
+    wanted = dict.fromkeys(names, str(threads))
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.environ.update(wanted)
+        threadpool_limits(threads)  # of BLAS and OpenMP, which read these variables no more once they are loaded
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,3 +82,18 @@ def test_every_gpu_has_processes_of_its_own(store: Store, pass_through: Callable
     pairs = {(one["process"], one["device"]) for one in told}
     assert len({process for process, _ in pairs}) == len(pairs), "no process has two of them"
     assert store.manifest(beside)["process"] not in dict(pairs)
+
+
+def test_threads_are_limited_in_libraries_that_are_loaded_already() -> None:
+    """In a process of its own, since it holds for the whole process."""
+    code = """
+import numpy, sklearn.linear_model
+from threadpoolctl import threadpool_info
+from picme.engine.local import limit_threads
+for threads in (2, 1):
+    limit_threads(threads)
+    found = {pool["num_threads"] for pool in threadpool_info()}
+    assert found == {threads}, found
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
