@@ -148,17 +148,25 @@ def _verdict(row: Row) -> Markup:
     return say("whether it is worse there is undecided: {ends}", ends=ends)
 
 
+def _told_apart(row: Row) -> str:
+    """Say whether a classifier tells the stays of two sources apart."""
+    if not missing(row["low"]):
+        return "tells the two apart" if row["low"] > 0.5 else "does not clearly tell the two apart"
+    if row["auroc"] == 1:
+        return "tells the two apart without an error"
+    return "has no interval that would say whether it tells the two apart"
+
+
 def _shift_sentences(tables: Tables) -> list[Markup]:
     said = []
     for row in frame(tables, "shift_classifier").filter(pl.col("modality").is_null()).iter_rows(named=True):
         if missing(row["auroc"]):
             continue
-        told = "tells the two apart" if (row["low"] or 0) > 0.5 else "does not clearly tell the two apart"
         said.append(
             say(
                 "{task}: a classifier of all modalities {told}: AUROC {auroc} ({ends}), where 50 is no shift.",
                 task=task_title(row["task"]),
-                told=told,
+                told=_told_apart(row),
                 auroc=percent(row["auroc"], "shift_classifier.auroc"),
                 ends=between(row, "shift_classifier"),
             )

@@ -10,6 +10,8 @@ import pytest
 
 from picme.config.evaluate import EvaluateConfig
 from picme.evaluate.subgroups import SMALL
+from picme.report.external import _shift_sentences
+from picme.report.numbers import text_of
 from picme.validate.shift import Side, classifier_rows, presence_rows, shift_rows, standardised
 
 CONFIG = EvaluateConfig(interval_resamples=200)
@@ -81,3 +83,20 @@ def test_without_a_shift_a_classifier_seldom_claims_one() -> None:
         values.append(row["auroc"])
     assert claimed / trials <= 0.06
     assert 0.45 < np.mean(values) < 0.53
+
+
+@pytest.mark.parametrize(
+    ("auroc", "low", "high", "said"),
+    [
+        (0.9, 0.8, 0.95, "all modalities tells the two apart: AUROC"),
+        (0.6, 0.4, 0.8, "does not clearly tell the two apart"),
+        (1.0, None, None, "tells the two apart without an error"),
+        (0.7, None, None, "has no interval that would say whether"),
+    ],
+)
+def test_the_page_says_whether_the_hospitals_can_be_told_apart(
+    auroc: float, low: float | None, high: float | None, said: str
+) -> None:
+    row = {"task": "mortality", "modality": None, "auroc": auroc, "low": low, "high": high, "no_interval": "few"}
+    (sentence,) = _shift_sentences({"shift_classifier": pl.DataFrame([row], infer_schema_length=None)})
+    assert said in text_of(sentence)
