@@ -27,7 +27,8 @@ def chosen_finetunings(study: Run, task: str, wanted: str | None, combination: s
     Args:
         study: the finished study.
         task: the task of the study.
-        wanted: the strategy; without it and `combination` those of the cell that validation selected are taken.
+        wanted: the strategy; without it and `combination` those of the cell that validation selected are taken, and
+            baselines only where they are named.
         combination: the modalities, as a+b; with one of the two alone, the best on validation of those that it names.
 
     Raises:
@@ -37,6 +38,8 @@ def chosen_finetunings(study: Run, task: str, wanted: str | None, combination: s
     summary = result_table(study.folder, "summary").filter(pl.col("task") == task)
     names = list(study.config.modalities)
     without = [name for name in summary["strategy"].unique() if not keeps_models(study.design.strategy(name))]
+    if wanted is None:
+        without += [name for name in summary["strategy"].unique() if study.design.strategy(name).baseline]
     if combination is not None:
         summary = summary.filter(pl.col("combination") == label(parse(combination, names)))
     if wanted is not None:

@@ -122,14 +122,15 @@ def view_of(
             if progress is not None:
                 progress.begin(f"{one.modality} of the new stays")
             folder, pool = source.prepared / "views" / task / one.modality, source.prepared / "pool" / one.modality
-            opened: Any = open_modality(one.kind, folder, pool, one.encoder)
+            encoder = one.features.encoder  # also where a baseline reads what its locked part gives
+            opened: Any = open_modality(one.kind, folder, pool, encoder)
             features[one.modality] = cache_features(
                 opened,
-                one.encoder,
+                encoder,
                 opened.spec(),
                 source.scratch / one.modality,
                 device=device,
-                precision=one.precision,
+                precision=one.features.precision,
             )
     view = ViewData(source.prepared, task, encodings, features, study.prepared / "statistics.json")
     unread = [one for one in cell.encodings if one.modality in lacking]

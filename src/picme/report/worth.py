@@ -73,12 +73,13 @@ def tellers(rows: pl.DataFrame, chosen: Collection[str] = (), never: Collection[
     """Return the strategies that rows of a value table are about, the one to be asked first in front.
 
     Args:
-        rows: of the value table.
-        chosen: the strategies that validation chose, which go before others.
-        never: controls and baselines, which go last. Of others, those with models dedicated to every subset are first.
+        rows: of the value table. Models dedicated to every subset go before one model for all.
+        chosen: the strategies that validation chose, which go before others of their kind.
+        never: controls and baselines, which go last.
     """
-    known = rows.sort("source", maintain_order=True)["strategy"].drop_nulls().unique(maintain_order=True)
-    return sorted(known, key=lambda name: (name not in chosen, name in never))
+    known = rows.drop_nulls("strategy").unique("strategy", keep="first", maintain_order=True)
+    pairs = known.select("strategy", "source").rows()
+    return [name for name, _ in sorted(pairs, key=lambda one: (one[0] in never, one[1] or "", one[0] not in chosen))]
 
 
 def worth(

@@ -94,11 +94,14 @@ def test_dedicated_models_tell_it_though_shared_ones_stand_first_in_the_table() 
     assert [one.added["value"] for one in told.worth] == [0.038, 0.004, -0.001]
 
 
-def test_the_strategy_that_validation_chose_tells_it_before_dedicated_ones() -> None:
+def test_of_dedicated_models_those_tell_it_that_validation_chose() -> None:
     tables = study()
-    tables["summary"] = tables["summary"].with_columns(strategy=pl.lit("any_subset"))
-    told = screen(tables).told
-    assert told is not None and (told.strategy, told.shared) == ("any_subset", True)
+    stack = tables["value"].filter(strategy="supervised").with_columns(strategy=pl.lit("stacked"))
+    tables["value"] = pl.concat([tables["value"], stack])
+    for chosen, teller in (("stacked", "stacked"), ("supervised", "supervised"), ("any_subset", "supervised")):
+        tables["summary"] = tables["summary"].with_columns(strategy=pl.lit(chosen))
+        told = screen(tables).told
+        assert told is not None and told.strategy == teller
 
 
 def test_a_control_or_a_baseline_tells_it_only_where_nothing_else_does() -> None:
