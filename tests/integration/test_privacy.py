@@ -78,10 +78,11 @@ def assert_nothing_is_told(secrets: Secrets, folder: Path, *streams: str) -> Non
 
 
 def whole_study(run: Run, config: object, task: str, secrets: Secrets, out: Path, **settings: object) -> None:
-    """Check, run, predict and look at all that is told."""
+    """Check, run, predict by the chosen model and by a baseline, and look at all that is told."""
     said = [run("check", config, **settings), run("run", config, "--out", out, **SMALL, **settings)]
-    said += [run("predict", out, "--input", out, "--task", task, "--out", out / "predictions.csv")]
-    assert [code for code, _ in said] == [0, 0, 0], said
+    predict = ("predict", out, "--input", out, "--task", task, "--out", out / "predictions.csv")
+    said += [run(*predict), run(*predict, "--strategy", "logistic_regression")]
+    assert [code for code, _ in said] == [0, 0, 0, 0], said
     assert_nothing_is_told(secrets, out, *(text for _, text in said))
     assert list((out / "logs").rglob("metrics.csv"))
     assert secrets.told((out / "predictions.csv").read_text()), "what is looked for can be found"
