@@ -170,6 +170,11 @@ class FinetuneConfig(Section):
             raise ValueError("at least one strategy is needed")
         return tuple(dict.fromkeys(names))
 
+    @property
+    def heads(self) -> dict[str, str]:
+        """The fusion head's name of each strategy that `fusions` makes."""
+        return {name: fusion.name for name, fusion in self.fusions.items()}
+
     @model_validator(mode="after")
     def _known(self) -> FinetuneConfig:
         check_file_names(self.fusions, "fusion")

@@ -311,8 +311,7 @@ class Config(Section):
             return
         sizes, every = self.study.combination_sizes, len(self.modalities)
         largest = every if sizes == "all" else min(max(sizes), every)
-        fusions = {name: fusion.name for name, fusion in section.fusions.items()}
-        defined = [one.name for one in resolve(section.stacked.strategies, fusions, largest, every)]
+        defined = [one.name for one in resolve(section.stacked.strategies, section.heads, largest, every)]
         if len(defined) < 2:
             raise ValueError(
                 f"finetune.stacked.strategies: of {', '.join(section.stacked.strategies)}, {largest} modalities have "

@@ -161,8 +161,7 @@ class FinetuningSteps(PretrainingSteps):
 
         One that combines others is not, where fewer than two of these are.
         """
-        fusions = {name: fusion.name for name, fusion in self.config.finetune.fusions.items()}
-        found = resolve(names, fusions, size, len(self.config.modalities))
+        found = resolve(names, self.config.finetune.heads, size, len(self.config.modalities))
         return [one for one in found if not one.stacks or len(self.stacks(one.name, size)) > 1]
 
     def _embedded(self, cell: Cell, draw: int) -> tuple[Step, ...]:

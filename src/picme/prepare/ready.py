@@ -36,7 +36,7 @@ KEPT, TRAINED = 4, 12
 
 
 def obstacles(config: Config) -> list[str]:
-    """Return why a study cannot run, as far as folders and names of files tell it; no torch is imported."""
+    """Return why a study cannot run, as far as folders, names of files and `lacking_devices` tell it."""
     said = [*missing_data(config).values()]
     said += [one.problem for one in find_weights(config) if one.problem]
     return list(dict.fromkeys([*said, *missing_packages(config), *lacking_devices(config)]))
